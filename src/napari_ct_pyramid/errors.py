@@ -1,0 +1,90 @@
+"""Everything that can go wrong, as one tree of errors.
+
+    CtPyramidError
+    ├── RequestError (ValueError)             what was asked cannot be done; nothing was written
+    │   ├── BudgetError                       --max-memory is too small; `.smallest` would do
+    │   ├── DiskSpaceError                    too little free disk; `.needed`, `.free`
+    │   ├── LevelsError                       the volume cannot be halved that often; `.most` levels would do
+    │   └── OutputExistsError (FileExistsError)
+    ├── SourceError (ValueError)              the input is not a volume that can be read
+    │   └── SourceNotFoundError (FileNotFoundError)
+    └── ConversionError (RuntimeError)        it failed on the way
+
+A message is one sentence or two that say what was asked, what is there, and what to try.
+"""
+
+from __future__ import annotations
+
+
+class CtPyramidError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class RequestError(CtPyramidError, ValueError):
+    """What was asked cannot be done. Nothing was written."""
+
+
+class BudgetError(RequestError):
+    """The memory budget is too small.
+
+    Attributes
+    ----------
+    smallest : int
+        The smallest budget, in bytes, that would do.
+    """
+
+    def __init__(self, message: str, smallest: int) -> None:
+        super().__init__(message)
+        self.smallest = smallest
+
+
+class DiskSpaceError(RequestError):
+    """The output does not fit on its disk.
+
+    Attributes
+    ----------
+    needed, free : int
+        Bytes expected to be written, and bytes free there.
+    """
+
+    def __init__(self, message: str, needed: int, free: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.free = free
+
+
+class LevelsError(RequestError):
+    """The volume cannot be halved that often.
+
+    Attributes
+    ----------
+    most : int
+        The largest number of levels that this volume allows.
+    """
+
+    def __init__(self, message: str, most: int) -> None:
+        super().__init__(message)
+        self.most = most
+
+
+class OutputExistsError(RequestError, FileExistsError):
+    """The output is already there, and nobody said to overwrite it."""
+
+    # FileExistsError is an OSError, whose __str__ knows errno and file names, not our sentence.
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SourceError(CtPyramidError, ValueError):
+    """The input is not a volume that can be read. Nothing was written."""
+
+
+class SourceNotFoundError(SourceError, FileNotFoundError):
+    """There is no such input."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ConversionError(CtPyramidError, RuntimeError):
+    """A conversion that had begun could not be finished."""

@@ -1,0 +1,207 @@
+"""Every choice a user has, with its default and its help text, in one place.
+
+The command line's flags and the widget's fields are made from `ConversionOptions`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .errors import RequestError
+from .sizes import parse_size
+from .volume import Triple, VoxelSize
+
+NAMED_CHUNKS: dict[str, Triple] = {
+    "visualization": (128, 128, 128),
+    "conversion": (32, 256, 256),
+}
+COMPRESSORS = ("lz4", "zstd", "none")
+
+# https://ngff.openmicroscopy.org/0.4/#axes-md, units of length (UDUNITS-2)
+UNITS = (
+    "angstrom", "attometer", "centimeter", "decimeter", "exameter", "femtometer", "foot",
+    "gigameter", "hectometer", "inch", "kilometer", "megameter", "meter", "micrometer", "mile",
+    "millimeter", "nanometer", "parsec", "petameter", "picometer", "terameter", "yard",
+    "yoctometer", "yottameter", "zeptometer", "zettameter",
+)  # fmt: skip
+
+
+def _option(help: str, *, default: Any = None, flags: tuple[str, ...], rare: bool = False) -> Any:
+    """A field that the faces can make a flag or a widget of; `rare` ones lie behind the fold."""
+    return field(default=default, metadata={"help": help, "flags": flags, "rare": rare})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions:
+    """What a user asked for, checked as far as that is possible without the source.
+
+    Every field takes what a user would write (``"4G"``, ``"visualization"``, ``"auto"``) and
+    holds the plain value afterwards.
+
+    Raises
+    ------
+    RequestError
+        If a choice makes no sense on its own.
+    """
+
+    chunks: Triple = _option(
+        "chunk size along z, y, x in voxels, or a name: visualization (128 128 128, good for "
+        "looking in every direction) or conversion (32 256 256, good for slice-by-slice work)",
+        flags=("-c", "--chunks"),
+    )
+    num_levels: int | None = _option(
+        "number of levels, each half the last; auto: the fewest whose coarsest has no axis over 512",
+        flags=("-l", "--num-levels"),
+    )
+    max_memory: int = _option(
+        "the peak resident memory of the process, such as 4G, 500M or a number of bytes",
+        default="4G",
+        flags=("--max-memory",),
+    )
+    compressor: str = _option(
+        "compressor of the chunks: Blosc with bitshuffle, level 1, and one of " + ", ".join(COMPRESSORS),
+        default="lz4",
+        flags=("--compressor",),
+        rare=True,
+    )
+    voxel_size: VoxelSize | None = _option(
+        "voxel size: one number, or three along z, y, x; overrides what the file says",
+        flags=("--voxel-size",),
+        rare=True,
+    )
+    unit: str | None = _option(
+        "unit of the voxel size, such as micrometer or nanometer",
+        flags=("--unit",),
+        rare=True,
+    )
+    threads: int | None = _option(
+        "number of threads; default: one for each core",
+        flags=("--threads",),
+        rare=True,
+    )
+    overwrite: bool = _option(
+        "replace an OUTPUT that exists already",
+        default=False,
+        flags=("--overwrite",),
+        rare=True,
+    )
+
+    def __post_init__(self) -> None:
+        for name, parse in _PARSERS.items():
+            object.__setattr__(self, name, parse(getattr(self, name)))
+
+    @property
+    def thread_count(self) -> int:
+        """Threads to use."""
+        return self.threads or available_cores()
+
+
+def option_default(name: str) -> Any:
+    """The default of an option as a user would write it."""
+    return next(f.default for f in fields(ConversionOptions) if f.name == name)
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Windows, macOS
+        return os.cpu_count() or 1
+
+
+def parse_chunks(chunks: Any) -> Triple:
+    """Chunk size z, y, x from a name or three whole numbers (or their text)."""
+    if chunks is None:
+        raise RequestError(
+            "No chunk size was given. Try -c 128 128 128 (or -c visualization: good for looking at the "
+            "volume in every direction) or -c 32 256 256 (or -c conversion: good for slice-by-slice work)."
+        )
+    parts: Sequence[Any] = chunks.split() if isinstance(chunks, str) else list(chunks)
+    if len(parts) == 1 and parts[0] in NAMED_CHUNKS:
+        return NAMED_CHUNKS[parts[0]]
+    given = " ".join(str(part) for part in parts)
+    numbers = tuple(_whole(part) for part in parts)
+    if len(numbers) != 3 or any(n is None or n < 1 for n in numbers):
+        raise RequestError(
+            f"{given!r} is not a chunk size: it takes three whole numbers above zero, for z, y and x, "
+            f"such as 128 128 128, or one of the names {' and '.join(NAMED_CHUNKS)}."
+        )
+    return numbers  # type: ignore[return-value]  # just checked: three ints
+
+
+def parse_num_levels(levels: Any) -> int | None:
+    """Number of levels, None for auto."""
+    if levels is None or levels == "auto":
+        return None
+    number = _whole(levels)
+    if number is None or number < 1:
+        raise RequestError(f"{levels!r} is not a number of levels: it takes a whole number from 1 up, or auto.")
+    return number
+
+
+def parse_voxel_size(size: Any) -> VoxelSize | None:
+    """Voxel size z, y, x from one number, three numbers, or their text."""
+    if size is None:
+        return None
+    parts: Sequence[Any] = (
+        size.split() if isinstance(size, str) else [size] if isinstance(size, (int, float)) else list(size)
+    )
+    try:
+        numbers = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3 or not all(math.isfinite(n) and n > 0 for n in numbers):
+        given = " ".join(str(part) for part in parts)
+        raise RequestError(
+            f"{given!r} is not a voxel size: it takes one number above zero, or three for z, y and x, such as 0.65."
+        )
+    return (numbers[0], numbers[1], numbers[2])
+
+
+def parse_unit(unit: Any) -> str | None:
+    """An NGFF unit of length."""
+    if unit is None or unit in UNITS:
+        return unit
+    common = "nanometer, micrometer, millimeter, centimeter, meter"
+    raise RequestError(f"{unit!r} is not a unit of length that OME-Zarr knows. Try one of {common}.")
+
+
+def _parse_compressor(name: Any) -> str:
+    if name in COMPRESSORS:
+        return str(name)
+    raise RequestError(f"{name!r} is not a compressor. Try one of {', '.join(COMPRESSORS)}.")
+
+
+def _parse_threads(threads: Any) -> int | None:
+    if threads is None:
+        return None
+    number = _whole(threads)
+    if number is None or number < 1:
+        raise RequestError(f"{threads!r} is not a number of threads: it takes a whole number from 1 up.")
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        number = int(value)
+        return number if number == float(value) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+_PARSERS = {
+    "chunks": parse_chunks,
+    "num_levels": parse_num_levels,
+    "max_memory": parse_size,
+    "compressor": _parse_compressor,
+    "voxel_size": parse_voxel_size,
+    "unit": parse_unit,
+    "threads": _parse_threads,
+    "overwrite": bool,
+}

@@ -1,0 +1,55 @@
+"""A volume as a frozen value: what is known of it without its voxels. Everything is in z, y, x."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+Triple = tuple[int, int, int]
+VoxelSize = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What a source holds.
+
+    Attributes
+    ----------
+    name : str
+        A name for people, such as the file's stem.
+    shape : tuple of int
+        Voxels along z, y, x.
+    dtype : numpy.dtype
+        Of the voxels as read, in the machine's byte order.
+    format : str
+        What the source is, for people: ``"BigTIFF, one page a slice"``.
+    compression : str
+        ``"none"``, or the name of the codec.
+    voxel_size : tuple of float or None
+        Along z, y, x, in `unit`; None where the source does not say.
+    unit : str or None
+        An NGFF unit of length, such as ``"micrometer"``; None where unknown.
+    voxel_size_from : str or None
+        Where the voxel size was found, for people: ``"ImageJ metadata"``.
+    row_step : int
+        The fewest rows (y) that can be read on their own: 1 where rows lie plainly in the file,
+        more where whole strips or tiles must be decoded. Reads that begin and end at multiples
+        of it decode nothing twice.
+    """
+
+    name: str
+    shape: Triple
+    dtype: np.dtype
+    format: str
+    compression: str = "none"
+    voxel_size: VoxelSize | None = None
+    unit: str | None = None
+    voxel_size_from: str | None = None
+    row_step: int = 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all voxels, uncompressed."""
+        return math.prod(self.shape) * self.dtype.itemsize
