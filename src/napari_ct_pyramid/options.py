@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -30,9 +30,15 @@ UNITS = (
 )  # fmt: skip
 
 
-def _option(help: str, *, default: Any = None, flags: tuple[str, ...], rare: bool = False) -> Any:
-    """A field that the faces can make a flag or a widget of; `rare` ones lie behind the fold."""
-    return field(default=default, metadata={"help": help, "flags": flags, "rare": rare})
+def _option(
+    help: str, *, flags: tuple[str, ...], default: Any = None, metavar: str | None = None, rare: bool = False
+) -> Any:
+    """A field that the faces can make a flag or a widget of.
+
+    `default` is as a user would write it, `metavar` shows in what form values come (None: a switch),
+    and `rare` ones lie behind the fold.
+    """
+    return field(default=default, metadata={"help": help, "flags": flags, "metavar": metavar, "rare": rare})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,35 +58,43 @@ class ConversionOptions:
         "chunk size along z, y, x in voxels, or a name: visualization (128 128 128, good for "
         "looking in every direction) or conversion (32 256 256, good for slice-by-slice work)",
         flags=("-c", "--chunks"),
+        metavar="Z Y X | NAME",
     )
     num_levels: int | None = _option(
         "number of levels, each half the last; auto: the fewest whose coarsest has no axis over 512",
+        default="auto",
         flags=("-l", "--num-levels"),
+        metavar="N | auto",
     )
     max_memory: int = _option(
         "the peak resident memory of the process, such as 4G, 500M or a number of bytes",
         default="4G",
         flags=("--max-memory",),
+        metavar="SIZE",
     )
     compressor: str = _option(
         "compressor of the chunks: Blosc with bitshuffle, level 1, and one of " + ", ".join(COMPRESSORS),
         default="lz4",
         flags=("--compressor",),
+        metavar="NAME",
         rare=True,
     )
     voxel_size: VoxelSize | None = _option(
         "voxel size: one number, or three along z, y, x; overrides what the file says",
         flags=("--voxel-size",),
+        metavar="V | Z Y X",
         rare=True,
     )
     unit: str | None = _option(
         "unit of the voxel size, such as micrometer or nanometer",
         flags=("--unit",),
+        metavar="UNIT",
         rare=True,
     )
     threads: int | None = _option(
-        "number of threads; default: one for each core",
+        "number of threads, one for each core if not given",
         flags=("--threads",),
+        metavar="N",
         rare=True,
     )
     overwrite: bool = _option(
@@ -120,7 +134,7 @@ def parse_chunks(chunks: Any) -> Triple:
             "No chunk size was given. Try -c 128 128 128 (or -c visualization: good for looking at the "
             "volume in every direction) or -c 32 256 256 (or -c conversion: good for slice-by-slice work)."
         )
-    parts: Sequence[Any] = chunks.split() if isinstance(chunks, str) else list(chunks)
+    parts = _parts(chunks)
     if len(parts) == 1 and parts[0] in NAMED_CHUNKS:
         return NAMED_CHUNKS[parts[0]]
     given = " ".join(str(part) for part in parts)
@@ -147,9 +161,7 @@ def parse_voxel_size(size: Any) -> VoxelSize | None:
     """Voxel size z, y, x from one number, three numbers, or their text."""
     if size is None:
         return None
-    parts: Sequence[Any] = (
-        size.split() if isinstance(size, str) else [size] if isinstance(size, (int, float)) else list(size)
-    )
+    parts = _parts(size)
     try:
         numbers = [float(part) for part in parts]
     except (TypeError, ValueError):
@@ -159,7 +171,8 @@ def parse_voxel_size(size: Any) -> VoxelSize | None:
     if len(numbers) != 3 or not all(math.isfinite(n) and n > 0 for n in numbers):
         given = " ".join(str(part) for part in parts)
         raise RequestError(
-            f"{given!r} is not a voxel size: it takes one number above zero, or three for z, y and x, such as 0.65."
+            f"{given!r} is not a voxel size: it takes one number above zero, or three for z, y and x, "
+            "such as 0.65. The unit is given on its own, such as micrometer."
         )
     return (numbers[0], numbers[1], numbers[2])
 
@@ -185,6 +198,13 @@ def _parse_threads(threads: Any) -> int | None:
     if number is None or number < 1:
         raise RequestError(f"{threads!r} is not a number of threads: it takes a whole number from 1 up.")
     return number
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    """The words of a text, the items of a sequence, or the one value there is."""
+    if isinstance(value, str):
+        return value.split()
+    return list(value) if isinstance(value, Iterable) else [value]
 
 
 def _whole(value: Any) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from .errors import RequestError
 
@@ -12,7 +13,9 @@ for _power, _letter in enumerate("KMGT", start=1):
     _FACTORS[_letter] = _FACTORS[_letter + "B"] = 1000**_power
     _FACTORS[_letter + "IB"] = 1024**_power
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+# No size needs more than 30 digits, and Python refuses to read thousands of them.
+_SIZE = re.compile(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]*)\s*")
+_EXAMPLES = 'Try "4G", "500M", "2GB" or a number of bytes.'
 
 
 def parse_size(text: str | int) -> int:
@@ -28,10 +31,10 @@ def parse_size(text: str | int) -> int:
     match = _SIZE.fullmatch(str(text))
     factor = _FACTORS.get(match[2].upper()) if match else None
     if match is None or factor is None:
-        raise RequestError(f'{str(text)!r} is not a size. Try "4G", "500M", "2GB" or a number of bytes.')
-    size = int(float(match[1]) * factor)
-    if size <= 0:
-        raise RequestError(f'{str(text)!r} is a size of zero. Try "4G", "500M", "2GB" or a number of bytes.')
+        raise RequestError(f"{str(text)!r} is not a size. {_EXAMPLES}")
+    size = int(Fraction(match[1]) * factor)
+    if size == 0:
+        raise RequestError(f"{str(text)!r} is a size of less than one byte. {_EXAMPLES}")
     return size
 
 
@@ -42,4 +45,4 @@ def format_size(size: float) -> str:
             value = size / factor
             digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
             return f"{value:.{digits}f} {unit}"
-    return f"{size:.0f} bytes"
+    return "1 byte" if size == 1 else f"{size:.0f} bytes"

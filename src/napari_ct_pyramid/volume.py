@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # not at run time: the command line's --help must not wait for it
 
 Triple = tuple[int, int, int]
 VoxelSize = tuple[float, float, float]
