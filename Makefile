@@ -1,0 +1,60 @@
+# `make demo` and `make test` set up what they need; see scripts/setup.sh. PYTHON=... chooses the interpreter.
+SHELL := /bin/bash
+BIN := .venv/bin
+export PYTHON
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: ## make a CT-like volume, convert it, open it in napari (without a display: save a picture of that)
+	@scripts/setup.sh
+	$(BIN)/ct-pyramid demo demo
+ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
+	scripts/on_screen.sh $(BIN)/ct-pyramid view demo/*.ome.zarr --screenshot demo/demo.png
+	@echo "No display here: the window is in $(CURDIR)/demo/demo.png"
+else
+	$(BIN)/ct-pyramid view demo/*.ome.zarr
+endif
+
+.PHONY: test
+test: ## check everything: lint, types, import contract, tests on every Python found
+	@scripts/setup.sh browser
+	@$(MAKE) --no-print-directory check
+	scripts/on_screen.sh $(BIN)/python -m pytest
+	scripts/test_other_pythons.sh
+
+.PHONY: check
+check: # what needs no running: for `make test` and `make lint`
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: lint
+lint: ## lint, types, import contract
+	@scripts/setup.sh
+	@$(MAKE) --no-print-directory check
+
+.PHONY: format
+format: ## put the code in order
+	@scripts/setup.sh
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: benchmark
+benchmark: ## measure side by side: this converter, the raw limit, the plain algorithm (ARGS=... go to benchmarks/run.py)
+	@scripts/setup.sh
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+.PHONY: setup
+setup: ## only set up
+	@scripts/setup.sh browser
+
+.PHONY: clean
+clean: ## remove what was made here, environments too
+	rm -rf .venv .venv-* demo dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# environment.sh FOLDER PYTHON EXTRAS GROUPS: make sure that FOLDER is an environment of PYTHON with this package in it,
+# editable, with those extras ("" or "[all]") and those dependency groups ("test lint"). Costs nothing when it is already.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=$1 python=$2 extras=$3 groups=$4
+
+wanted=$({ "$python" -VV; echo "$python $extras $groups $PWD"; cat pyproject.toml scripts/environment.sh
+    grep __version__ src/napari_ct_pyramid/__init__.py; } | cksum)
+stamp=$folder/.made-from
+if [ -x "$folder/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    exit 0
+fi
+
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then # Debian keeps them in a package of their own
+    scripts/system.sh "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+fi
+echo "Making $folder: $("$python" -V), napari-ct-pyramid$extras, $groups"
+"$python" -m venv --clear "$folder"
+# 25.1 is the first pip that knows dependency groups.
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+arguments=()
+for group in $groups; do
+    arguments+=(--group "$group")
+done
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".$extras" "${arguments[@]}"
+echo "$wanted" >"$stamp"
