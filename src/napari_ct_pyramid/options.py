@@ -179,8 +179,10 @@ def parse_voxel_size(size: Any) -> VoxelSize | None:
 
 def parse_unit(unit: Any) -> str | None:
     """An NGFF unit of length."""
-    if unit is None or unit in UNITS:
-        return unit
+    if unit is None:
+        return None
+    if unit in UNITS:
+        return str(unit)
     common = "nanometer, micrometer, millimeter, centimeter, meter"
     raise RequestError(f"{unit!r} is not a unit of length that OME-Zarr knows. Try one of {common}.")
 

@@ -1,0 +1,8 @@
+"""`python -m napari_ct_pyramid` is the command `ct-pyramid`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What `ct-pyramid info` tells of a TIFF or an OME-Zarr, for people and as JSON."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._text import numbers, table, times
+from .sizes import format_size
+
+if TYPE_CHECKING:
+    from .pyramid import Pyramid
+    from .volume import Volume
+
+_ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """What is at `path`, as `--json` prints it: the same keys for every kind of volume.
+
+    Raises
+    ------
+    SourceError
+        If it is no volume that can be read.
+    """
+    if is_zarr(path):
+        from .pyramid import open_pyramid
+
+        return _pyramid_info(open_pyramid(path))
+    from .source import open_source
+
+    with open_source(path) as source:
+        return _volume_info(path, source.volume)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether the folder says that it is a Zarr of any kind."""
+    return any((path / name).is_file() for name in _ZARR_FILES)
+
+
+def describe_info(info: dict[str, Any]) -> str:
+    """The same for people, in some lines of text."""
+    size = format_size(info["bytes"])
+    if info["file_bytes"] is not None:
+        size += f" ({format_size(info['file_bytes'])} on disk)"
+    lines = [
+        info["path"],
+        f"  Format       {info['format']}",
+        f"  Shape        {times(info['shape'])} ({' '.join(info['axes'])})",
+        f"  Type         {info['dtype']}",
+        f"  Size         {size}",
+        f"  Voxel size   {_voxel_size_text(info)}",
+        f"  Compression  {info['compression'] or 'unknown'}",
+    ]
+    if info["original_shape"] is not None:
+        lines.append(f"  Unpadded     {times(info['original_shape'])}")
+    if info["levels"]:
+        head = ("Level", "Shape", "Chunks", "Voxel size", "Size")
+        rows = [
+            (level["path"], times(level["shape"]), times(level["chunks"]), numbers(level["scale"]),
+             format_size(level["bytes"]))
+            for level in info["levels"]
+        ]  # fmt: skip
+        lines += ["", *(f"  {line}" for line in table(head, rows))]
+    return "\n".join(lines)
+
+
+def _voxel_size_text(info: dict[str, Any]) -> str:
+    if info["voxel_size"] is None:
+        return "unknown"
+    unit = info["unit"] or "(unit unknown)"
+    return f"{numbers(info['voxel_size'])} {unit}, from {info['voxel_size_from']}"
+
+
+def _volume_info(path: Path, volume: Volume) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "format": volume.format,
+        "axes": ["z", "y", "x"],
+        "shape": list(volume.shape),
+        "dtype": str(volume.dtype),
+        "bytes": volume.nbytes,
+        "file_bytes": path.stat().st_size if path.is_file() else None,
+        "voxel_size": list(volume.voxel_size) if volume.voxel_size else None,
+        "unit": volume.unit,
+        "voxel_size_from": volume.voxel_size_from,
+        "compression": volume.compression,
+        "original_shape": None,
+        "levels": [],
+    }
+
+
+def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
+    first = pyramid.levels[0]
+    units = {unit for axis, unit in zip(pyramid.axes, pyramid.units, strict=True) if axis in ("z", "y", "x")}
+    unit = units.pop() if len(units) == 1 else None
+    return {
+        "path": str(pyramid.path),
+        "format": f"OME-Zarr {pyramid.ome_zarr_version}",
+        "axes": list(pyramid.axes),
+        "shape": list(first.shape),
+        "dtype": str(first.dtype),
+        "bytes": math.prod(first.shape) * first.dtype.itemsize,
+        "file_bytes": None,  # counting an hour of small files is no answer at once
+        "voxel_size": list(first.scale) if unit else None,
+        "unit": unit,
+        "voxel_size_from": "its OME-Zarr metadata" if unit else None,
+        "compression": pyramid.compression,
+        "original_shape": list(pyramid.original_shape) if pyramid.original_shape else None,
+        "levels": [
+            {
+                "path": level.path,
+                "shape": list(level.shape),
+                "chunks": list(level.chunks),
+                "scale": list(level.scale),
+                "translation": list(level.translation),
+                "bytes": math.prod(level.shape) * level.dtype.itemsize,
+            }
+            for level in pyramid.levels
+        ],
+    }

@@ -1,0 +1,43 @@
+"""What `ct-pyramid convert` says before it starts and after it is done."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._text import duration, shorten, table, times
+from .sizes import format_size
+
+if TYPE_CHECKING:
+    from .plan import Plan
+    from .report import Receipt
+
+
+def announcement(plan: Plan, output: Path, width: int) -> str:
+    """A line of at most `width` characters that says what will be done, and one for every warning."""
+    levels = f"{len(plan.levels)} level{'s' * (len(plan.levels) > 1)}"
+    facts = f"{levels}, {format_size(plan.peak_memory_bytes)} of memory"
+    line = f"Converting {{}} ({format_size(plan.volume.nbytes)}) to {{}}: {facts}"
+    room = max(0, width - len(line.format("", "")))
+    source = shorten(plan.volume.name, max(room // 2, room - len(output.name)))
+    line = line.format(source, shorten(output.name, room - len(source)))
+    return "\n".join([line, *(f"Warning: {warning}" for warning in plan.warnings)])
+
+
+def summary(receipt: Receipt, max_memory: int) -> str:
+    """What was made, what it took, and what to do next."""
+    head = ("Level", "Shape", "Size")
+    read, written = format_size(receipt.bytes_read), format_size(receipt.bytes_written)
+    rows = [(level.path, times(level.shape), format_size(level.nbytes)) for level in receipt.levels]
+    return "\n".join(
+        [
+            f"Made {receipt.output}",
+            f"  {read} became {written} in {duration(receipt.seconds)} ({receipt.gb_per_s:.2f} GB/s)",
+            f"  Peak memory {format_size(receipt.peak_memory_bytes)}, of a budget of {format_size(max_memory)}",
+            "",
+            *(f"  {line}" for line in table(head, rows)),
+            "",
+            f"To look at it: ct-pyramid view {shlex.quote(str(receipt.output))}",
+        ]
+    )

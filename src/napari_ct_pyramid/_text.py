@@ -1,0 +1,44 @@
+"""How numbers, durations and tables read, wherever they are shown to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def times(shape: Sequence[int]) -> str:
+    """A shape: ``"512 × 2560 × 2560"``."""
+    return " × ".join(str(n) for n in shape)
+
+
+def numbers(values: Sequence[float]) -> str:
+    """Sizes along some axes: ``"0.65 0.65 1.3"``."""
+    return " ".join(f"{value:g}" for value in values)
+
+
+def duration(seconds: float) -> str:
+    """A time to the precision that people care about: ``"35 s"``, ``"4 min 10 s"``, ``"1 h 05 min"``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def shorten(name: str, length: int) -> str:
+    """A name with its middle left out where it is longer than `length`."""
+    if len(name) <= length:
+        return name
+    length = max(3, length)
+    tail = (length - 1) // 2
+    return f"{name[: length - 1 - tail]}…{name[len(name) - tail :]}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of columns under their heads; the last column is set to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    *lefts, right = widths
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, lefts, strict=False)), row[-1].rjust(right)])
+        for row in [head, *rows]
+    ]
