@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RequestError,
         SourceError,
         SourceNotFoundError,
+        UnfinishedError,
     )
     from .options import ConversionOptions
     from .plan import Level, Plan
@@ -46,6 +47,7 @@ __all__ = [
     "RequestError",
     "SourceError",
     "SourceNotFoundError",
+    "UnfinishedError",
     "convert",
     "iter_convert",
     "open_pyramid",

@@ -7,7 +7,8 @@
     │   ├── LevelsError                       the volume cannot be halved that often; `.most` levels would do
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
-    │   └── SourceNotFoundError (FileNotFoundError)
+    │   ├── SourceNotFoundError (FileNotFoundError)
+    │   └── UnfinishedError                   a conversion that never ended
     └── ConversionError (RuntimeError)        it failed on the way
 
 A message is one sentence or two that say what was asked, what is there, and what to try.
@@ -84,6 +85,10 @@ class SourceNotFoundError(SourceError, FileNotFoundError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class UnfinishedError(SourceError):
+    """It is the output of a conversion that has begun and not ended."""
 
 
 class ConversionError(CtPyramidError, RuntimeError):
