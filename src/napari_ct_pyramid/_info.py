@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def read_info(path: Path) -> dict[str, Any]:
 
 def is_zarr(path: Path) -> bool:
     """Whether the folder says that it is a Zarr of any kind."""
-    return any((path / name).is_file() for name in _ZARR_FILES)
+    return any(os.path.isfile(path / name) for name in _ZARR_FILES)  # noqa: PTH113  # Path.is_file can raise
 
 
 def describe_info(info: dict[str, Any]) -> str:
@@ -44,23 +45,25 @@ def describe_info(info: dict[str, Any]) -> str:
     size = format_size(info["bytes"])
     if info["file_bytes"] is not None:
         size += f" ({format_size(info['file_bytes'])} on disk)"
+    levels = info["levels"]
+    shape = f"{times(info['shape'])} ({' '.join(info['axes'])})"
+    if levels and levels[0]["shape"] != info["shape"]:
+        shape += f", stored as {times(levels[0]['shape'])}"
     lines = [
         info["path"],
         f"  Format       {info['format']}",
-        f"  Shape        {times(info['shape'])} ({' '.join(info['axes'])})",
+        f"  Shape        {shape}",
         f"  Type         {info['dtype']}",
         f"  Size         {size}",
         f"  Voxel size   {_voxel_size_text(info)}",
-        f"  Compression  {info['compression'] or 'unknown'}",
+        f"  Compression  {info['compression']}",
     ]
-    if info["original_shape"] is not None:
-        lines.append(f"  Unpadded     {times(info['original_shape'])}")
-    if info["levels"]:
+    if levels:
         head = ("Level", "Shape", "Chunks", "Voxel size", "Size")
         rows = [
             (level["path"], times(level["shape"]), times(level["chunks"]), numbers(level["scale"]),
              format_size(level["bytes"]))
-            for level in info["levels"]
+            for level in levels
         ]  # fmt: skip
         lines += ["", *(f"  {line}" for line in table(head, rows))]
     return "\n".join(lines)
@@ -86,28 +89,31 @@ def _volume_info(path: Path, volume: Volume) -> dict[str, Any]:
         "unit": volume.unit,
         "voxel_size_from": volume.voxel_size_from,
         "compression": volume.compression,
-        "original_shape": None,
         "levels": [],
     }
 
 
 def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
     first = pyramid.levels[0]
-    units = {unit for axis, unit in zip(pyramid.axes, pyramid.units, strict=True) if axis in ("z", "y", "x")}
+    shape = pyramid.original_shape or first.shape
+    space = [i for i, kind in enumerate(pyramid.axis_types) if kind == "space"]
+    voxel_size = [first.scale[i] for i in space]
+    units = {pyramid.units[i] for i in space}
     unit = units.pop() if len(units) == 1 else None
+    # A scale of ones is what a volume gets of which nothing is known.
+    known = unit is not None or any(size != 1 for size in voxel_size)
     return {
         "path": str(pyramid.path),
         "format": f"OME-Zarr {pyramid.ome_zarr_version}",
         "axes": list(pyramid.axes),
-        "shape": list(first.shape),
+        "shape": list(shape),
         "dtype": str(first.dtype),
-        "bytes": math.prod(first.shape) * first.dtype.itemsize,
-        "file_bytes": None,  # counting an hour of small files is no answer at once
-        "voxel_size": list(first.scale) if unit else None,
+        "bytes": math.prod(shape) * first.dtype.itemsize,
+        "file_bytes": None,  # counting many thousands of files takes longer than anyone waits
+        "voxel_size": voxel_size if known else None,
         "unit": unit,
-        "voxel_size_from": "its OME-Zarr metadata" if unit else None,
+        "voxel_size_from": "its OME-Zarr metadata" if known else None,
         "compression": pyramid.compression,
-        "original_shape": list(pyramid.original_shape) if pyramid.original_shape else None,
         "levels": [
             {
                 "path": level.path,
