@@ -18,10 +18,10 @@ fi
 echo "Making $folder: $("$python" -V), napari-ct-pyramid$extras, $groups"
 "$python" -m venv --clear "$folder"
 # 25.1 is the first pip that knows dependency groups.
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+"$folder/bin/python" -m pip install -qq --disable-pip-version-check "pip>=25.1"
 arguments=()
 for group in $groups; do
     arguments+=(--group "$group")
 done
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".$extras" "${arguments[@]}"
+"$folder/bin/python" -m pip install -qq --disable-pip-version-check --editable ".$extras" "${arguments[@]}"
 echo "$wanted" >"$stamp"

@@ -16,8 +16,8 @@ command -v dpkg-query >/dev/null || exit 0 # another system: its user knows bett
 
 installed() {
     [ "$1" = chromium ] && { command -v chromium || command -v google-chrome; } >/dev/null && return 0
-    # Later releases call some libraries …t64.
-    dpkg-query -W -f '${db:Status-Status}\n' "$1" "$1t64" 2>/dev/null | grep -qx installed
+    # Later releases call some libraries …t64. A name that dpkg never heard of makes it fail, whatever it says of others.
+    { dpkg-query -W -f '${db:Status-Status}\n' "$1" "$1t64" 2>/dev/null || true; } | grep -qx installed
 }
 
 missing=()
@@ -44,5 +44,6 @@ else
     exit 1
 fi
 echo "Installing Debian packages: ${missing[*]}"
-"${as_root[@]}" apt-get update -q
-"${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" \
+    </dev/null >/dev/null
