@@ -12,9 +12,6 @@ if [ -x "$folder/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ];
     exit 0
 fi
 
-if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then # Debian keeps them in a package of their own
-    scripts/system.sh "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-fi
 echo "Making $folder: $("$python" -V), napari-ct-pyramid$extras, $groups"
 "$python" -m venv --clear "$folder"
 # 25.1 is the first pip that knows dependency groups.
