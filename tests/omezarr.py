@@ -55,8 +55,7 @@ def write_image(
     image: dict[str, Any] = {
         "name": "volume",
         "axes": [
-            {"name": name, "type": types.get(name, "space")}
-            | ({"unit": unit} if unit and name not in "tc" else {})
+            {"name": name, "type": types.get(name, "space")} | ({"unit": unit} if unit and name not in "tc" else {})
             for name in axes
         ],
         "datasets": [],

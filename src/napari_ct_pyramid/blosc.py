@@ -1,14 +1,15 @@
 """A part of a Blosc frame, without reading or decoding the rest of it.
 
-A slice along z crosses a chunk of 128 x 128 x 128 in one plane of 128. Blosc compresses a chunk in blocks (of 64 KiB, for
-the fast compressors) and keeps a table of where each begins, so that one plane can be had for a hundredth of the
-chunk. No zarr library does so. The blocks wanted are copied into a small frame of their own, which is
-decoded as usual. https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
+A slice along z crosses a chunk of 128 x 128 x 128 in one plane of 128. Blosc compresses a chunk in blocks (of 64 KiB,
+for the fast compressors) and keeps a table of where each begins, so that one plane can be had for a hundredth of the
+chunk. No zarr library does so. The blocks wanted are copied into a small frame of their own, which is decoded as
+usual. https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
 """
 
 from __future__ import annotations
 
 import struct
+from io import FileIO
 from itertools import accumulate
 from pathlib import Path
 
@@ -30,41 +31,40 @@ def read_range(path: Path, first: int, last: int) -> memoryview | None:
     from numcodecs import blosc
 
     try:
-        file = open(path, "rb", buffering=0)
+        with path.open("rb", buffering=0) as file:
+            frame, begin = _cut_out(file, first, last)
     except FileNotFoundError:
         return None
-    with file:
-        head = file.read(_AT_FIRST)
-        if len(head) < _HEADER.size:
-            raise ValueError(f"{path} is cut short")
-        *fixed, nbytes, blocksize, cbytes = _HEADER.unpack_from(head)
-        if last > nbytes or not blocksize:
-            raise ValueError(f"{path} holds {nbytes} bytes where {last} were expected")
-
-        def read(begin: int, end: int) -> bytes:
-            if end <= len(head):
-                return head[begin:end]
-            file.seek(begin)
-            data = file.read(end - begin)
-            if len(data) != end - begin:
-                raise ValueError(f"{path} is cut short")
-            return data
-
-        if fixed[2] & _MEMCPYED:
-            return memoryview(read(_HEADER.size + first, _HEADER.size + last))
-        count = -(-nbytes // blocksize)
-        starts = np.frombuffer(read(_HEADER.size, _HEADER.size + 4 * count), "<u4")
-        k0, k1 = first // blocksize, -(-last // blocksize)
-        blocks = []
-        for start in starts[k0:k1]:
-            # Blocks compressed by several threads lie in any order: each ends where the next in the file begins.
-            blocks.append(read(int(start), int(starts.min(where=starts > start, initial=cbytes))))
-    begin, end = k0 * blocksize, min(k1 * blocksize, nbytes)
-    offsets = list(accumulate(map(len, blocks), initial=_HEADER.size + 4 * len(blocks)))
-    header = _HEADER.pack(*fixed, end - begin, blocksize, offsets.pop())
-    frame = b"".join([header, struct.pack(f"<{len(blocks)}I", *offsets), *blocks])
     try:
-        decoded = blosc.decompress(frame)
+        return memoryview(blosc.decompress(frame))[first - begin : last - begin]
     except RuntimeError as error:
         raise ValueError(f"{path} is damaged") from error
-    return memoryview(decoded)[first - begin : last - begin]
+
+
+def _cut_out(file: FileIO, first: int, last: int) -> tuple[bytes, int]:
+    """A frame of only those blocks that hold bytes `first` to `last`, and which byte is the first in it."""
+    head = file.read(_AT_FIRST)
+
+    def read(begin: int, end: int) -> bytes:
+        data = head[begin:end]
+        if end > len(head):
+            file.seek(begin)
+            data = file.read(end - begin)
+        if len(data) != end - begin:
+            raise ValueError(f"{file.name} is cut short")
+        return data
+
+    *fixed, nbytes, blocksize, cbytes = _HEADER.unpack(read(0, _HEADER.size))
+    if last > nbytes or not blocksize:
+        raise ValueError(f"{file.name} holds {nbytes} bytes where {last} were expected")
+    if fixed[2] & _MEMCPYED:
+        data = read(_HEADER.size + first, _HEADER.size + last)
+        return _HEADER.pack(*fixed, len(data), min(blocksize, len(data)), _HEADER.size + len(data)) + data, first
+    starts = np.frombuffer(read(_HEADER.size, _HEADER.size + 4 * -(-nbytes // blocksize)), "<u4")
+    k0, k1 = first // blocksize, -(-last // blocksize)
+    # Blocks compressed by several threads lie in any order: each ends where the next in the file begins.
+    blocks = [read(int(k), int(starts.min(where=starts > k, initial=cbytes))) for k in starts[k0:k1]]
+    begin, end = k0 * blocksize, min(k1 * blocksize, nbytes)
+    *offsets, size = accumulate(map(len, blocks), initial=_HEADER.size + 4 * len(blocks))
+    header = _HEADER.pack(*fixed, end - begin, blocksize, size)
+    return b"".join([header, struct.pack(f"<{len(blocks)}I", *offsets), *blocks]), begin

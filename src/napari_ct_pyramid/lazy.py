@@ -1,4 +1,4 @@
-"""An array that is read only when somebody looks. It knows neither files nor zarr: reading is a function it is given."""
+"""An array that is read only when somebody looks. It knows no files: reading is a function it is given."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class LazyArray:
                 finish.append(0)
                 lazy = False
         if lazy:
-            start = tuple(s.start + o for s, o in zip(crop, self._start, strict=True))
-            return LazyArray(self._read, tuple(s.stop - s.start for s in crop), self.dtype, self.chunks, start)
+            begin = tuple(s.start + o for s, o in zip(crop, self._start, strict=True))
+            return LazyArray(self._read, tuple(s.stop - s.start for s in crop), self.dtype, self.chunks, begin)
         return self._load(tuple(crop))[tuple(finish)]
 
     def crop(self, shape: tuple[int, ...]) -> LazyArray:
@@ -113,9 +113,7 @@ class LazyArray:
         shape = tuple(len(range(s.start, s.stop, s.step)) for s in crop)
         if 0 in shape:
             return np.empty(shape, self.dtype)
-        return self._read(
-            tuple(slice(s.start + o, s.stop + o, s.step) for s, o in zip(crop, self._start, strict=True))
-        )
+        return self._read(tuple(slice(s.start + o, s.stop + o, s.step) for s, o in zip(crop, self._start, strict=True)))
 
     def _full_key(self, key: Any) -> tuple[Any, ...]:
         """`key` with an index or slice for every axis."""

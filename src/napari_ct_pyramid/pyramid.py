@@ -166,9 +166,7 @@ def open_pyramid(path: str | os.PathLike[str]) -> Pyramid:
             if original:
                 lazy = lazy.crop(tuple(math.ceil(n / r) for n, r in zip(original, ratio, strict=True)))
             levels.append(
-                PyramidLevel(
-                    str(dataset["path"]), array.shape, array.dtype, array.chunks, scale, translation, lazy
-                )
+                PyramidLevel(str(dataset["path"]), array.shape, array.dtype, array.chunks, scale, translation, lazy)
             )
         channels = tuple(_read_channel(channel) for channel in (metadata.get("omero") or {}).get("channels") or ())
         return Pyramid(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from pathlib import Path
@@ -64,7 +64,7 @@ class ZarrArray:
     @property
     def compression(self) -> str:
         """For people: ``"blosc lz4, level 1, bitshuffle"``, or ``"none"``."""
-        return "; ".join(_describe_codec(codec) for codec in _codecs(self.metadata)) or "none"
+        return _describe_codecs(_codecs(self.metadata)) or "none"
 
     def read(self, box: Box) -> np.ndarray:
         """The voxels in `box`: each chunk is read once, chunks that are not there are the fill value.
@@ -118,8 +118,7 @@ class ZarrArray:
             origin = [i * c for i, c in zip(index, self.chunks, strict=True)]
             # This chunk's part of the box, counted from the array's, the chunk's and the box's beginning.
             part = [
-                slice(max(s.start, o), min(s.stop, o + c))
-                for s, o, c in zip(box, origin, self.chunks, strict=True)
+                slice(max(s.start, o), min(s.stop, o + c)) for s, o, c in zip(box, origin, self.chunks, strict=True)
             ]
             inside = [slice(p.start - o, p.stop - o) for p, o in zip(part, origin, strict=True)]
             target = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, box, strict=True))
@@ -180,6 +179,11 @@ def _codecs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     return list(metadata["codecs"])
 
 
+def _describe_codecs(codecs: list[dict[str, Any]]) -> str:
+    # "bytes" only says in which order the bytes of a number are.
+    return "; ".join(_describe_codec(codec) for codec in codecs if codec.get("name") != "bytes")
+
+
 def _describe_codec(codec: dict[str, Any]) -> str:
     name = codec.get("id") or codec["name"]
     settings = codec if "id" in codec else codec.get("configuration", {})
@@ -187,8 +191,7 @@ def _describe_codec(codec: dict[str, Any]) -> str:
         shuffle = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}.get(settings["shuffle"], settings["shuffle"])
         return f"blosc {settings['cname']}, level {settings['clevel']}, {shuffle}"
     if name == "sharding_indexed":
-        inner = "; ".join(_describe_codec(c) for c in settings["codecs"])
-        return f"shards of {inner}"
+        return "shards" + (f", {inner}" if (inner := _describe_codecs(settings["codecs"])) else "")
     level = settings.get("level")
     return name if level is None else f"{name}, level {level}"
 
