@@ -1,0 +1,151 @@
+"""Opens a TIFF: says what volume it holds and where its rows lie, or why it cannot be read as a volume.
+
+Everything that can be wrong with a file is found here, before anything is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tifffile import TiffFile, TiffPage
+
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.volume import Triple, Volume
+
+from . import check
+from .pages import IntArray, walk
+from .rows import CodedSegments, Decode, PlainRows, Rows
+from .slices import Slices, find_slices
+from .voxel_size import find_voxel_size
+
+
+@dataclass(frozen=True)
+class TiffVolume:
+    """What a TIFF holds, how to read it, and the files it lies in."""
+
+    volume: Volume
+    rows: Rows
+    files: tuple[Path, ...]
+
+
+def open_tiff(path: Path) -> TiffVolume:
+    """Open a TIFF that holds one volume.
+
+    Raises
+    ------
+    SourceError
+        If it does not, or is damaged.
+    """
+    chain = walk(path)
+    if not chain.pages:
+        check.check_whole(path, chain.flaw or "it has no page")
+    with _quiet(), TiffFile(path) as tif:
+        key, slices = find_slices(path, tif, chain)
+        rows = _rows(path, tif, key, slices)
+        check.check_whole(path, chain.flaw)
+        check.check_axes(path, slices.axes, slices.shape)
+        z, y, x = slices.shape
+        size = find_voxel_size(tif)
+    volume = Volume(
+        name=path.stem.removesuffix(".ome"),
+        shape=(z, y, x),
+        dtype=check.check_page(path, key),
+        format=slices.format,
+        compression=check.compression_name(int(key.compression)),
+        voxel_size=size.voxel_size,
+        unit=size.unit,
+        voxel_size_from=size.origin,
+        row_step=min(rows.row_step, y),
+    )
+    return TiffVolume(volume, rows, slices.files)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No log of what tifffile tolerates: here that is either an error, said better, or of no interest."""
+    thread = threading.get_ident()
+    logger = logging.getLogger("tifffile")
+
+    def from_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(from_others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(from_others)
+
+
+def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> Rows:
+    """Where the rows lie, after a look at every strip and tile."""
+    assert key.dtype is not None
+    row_bytes = key.imagewidth * key.dtype.itemsize
+    swap = tif.byteorder != {"little": "<", "big": ">"}[sys.byteorder] and key.dtype.itemsize > 1
+    if slices.run is not None:
+        number = slices.shape[0]
+        offsets = slices.run + np.arange(number, dtype=np.int64)[:, None] * (key.imagelength * row_bytes)
+        return PlainRows(offsets, key.imagelength, row_bytes, swap)
+
+    segment, grid, unpacked = _segments(key)
+    plain = (
+        key.compression == 1 and key.predictor == 1 and key.fillorder == 1 and not key.is_tiled and key.imagedepth == 1
+    )
+    table = check.strip_table(path, slices.pages, slices.total, unpacked, plain)
+    sizes = np.array([file.stat().st_size for file in slices.files], np.int64)
+    sizes = sizes[list(slices.file_of_page)] if slices.file_of_page else sizes.repeat(len(slices.pages))
+    check.check_strips(path, slices.pages, slices.total, table, plain, sizes)
+    offsets, counts, unpacked = table
+    if plain:
+        rows = segment[1] if len(unpacked) > 1 else key.imagelength
+        return PlainRows(offsets, rows, row_bytes, swap, slices.file_of_page)
+    tables = tuple(page.jpeg_tables for page in slices.pages)
+    return CodedSegments(
+        offsets=offsets,
+        counts=counts,
+        depth=key.imagedepth,
+        segment=segment,
+        grid=grid,
+        decode=_decoder(path, key),
+        nodata=key.nodata,
+        jpeg_tables=tables if any(tables) else None,
+        file_of_page=slices.file_of_page,
+    )
+
+
+def _segments(key: TiffPage) -> tuple[Triple, Triple, IntArray]:
+    """Slices, rows and columns of a strip or tile; how many there are along each; their bytes when unpacked."""
+    assert key.dtype is not None
+    depth, length, width = key.imagedepth, key.imagelength, key.imagewidth
+    if key.is_tiled:
+        segment = (key.tiledepth, key.tilelength, key.tilewidth)
+    else:
+        segment = (1, key.rowsperstrip, width)
+    grid = (-(-depth // segment[0]), -(-length // segment[1]), -(-width // segment[2]))
+    number = grid[0] * grid[1] * grid[2]
+    voxels = np.full(number, segment[0] * segment[1] * segment[2], np.int64)
+    if not key.is_tiled:  # the last strip ends with the image
+        voxels[grid[1] - 1 :: grid[1]] -= (grid[1] * segment[1] - length) * width
+    return segment, grid, voxels * key.dtype.itemsize
+
+
+def _decoder(path: Path, key: TiffPage) -> Decode:
+    """The decoder that tifffile has for a page, from a file of its own that holds no other pages in memory."""
+    with TiffFile(path) as tif:
+        page = tif.pages.get(key.index)
+        assert isinstance(page, TiffPage)
+        decode: Decode = page.decode
+    try:
+        decode(None, 0)  # what cannot be decoded raises here, and not in the middle of a conversion
+    except Exception as exc:  # whatever a codec does
+        raise SourceError(
+            f"{path} is compressed with {check.compression_name(int(key.compression))}, which cannot be decoded here "
+            f"({exc}). Try `pip install imagecodecs`, or saving it without compression."
+        ) from exc
+    return decode

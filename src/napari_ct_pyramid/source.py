@@ -1,0 +1,177 @@
+"""Opens whatever holds a volume, and reads any block of its rows.
+
+What there is: TIFF and BigTIFF of every kind that tifffile reads as one volume. Knows nothing of levels, chunks
+and budgets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy.typing as npt
+
+from .errors import SourceError, SourceNotFoundError
+
+if TYPE_CHECKING:
+    from ._tiff.layout import TiffVolume
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """Open a volume for reading.
+
+    Parameters
+    ----------
+    path : path-like
+        A TIFF or BigTIFF file that holds one volume.
+
+    Returns
+    -------
+    Source
+        To be closed when done: it is a context manager.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file.
+    SourceError
+        If it is not a volume that can be read. Every page is looked at, so that a bad one is found now.
+    """
+    file = Path(path)
+    try:
+        _check_file(file)
+        from ._tiff.layout import open_tiff  # imports tifffile
+
+        return Source(open_tiff(file))
+    except SourceError:
+        raise
+    except PermissionError as exc:
+        raise SourceError(f"{file} may not be read by this user. Try changing its permissions.") from exc
+    except Exception as exc:  # tifffile meets damaged files with errors of every kind
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or type(exc).__name__
+        raise SourceError(
+            f"{file} could not be read as a TIFF ({reason}). It may be damaged: try opening it in another program, "
+            "such as Fiji, and saving it again."
+        ) from exc
+
+
+class Source:
+    """A volume that is open for reading. Made by `open_source`.
+
+    Attributes
+    ----------
+    volume : Volume
+        What it holds.
+    """
+
+    def __init__(self, tiff: TiffVolume) -> None:
+        from ._tiff.rows import Files
+
+        self.volume = tiff.volume
+        self._rows = tiff.rows
+        self._files = Files([file.absolute() for file in tiff.files])
+
+    def read(self, z0: int, z1: int, y0: int, y1: int, out: npt.NDArray[Any]) -> None:
+        """Read rows ``y0`` to ``y1`` of slices ``z0`` to ``z1``, in full width.
+
+        Any number of threads may call it at once; each has its own handle on the file.
+
+        Parameters
+        ----------
+        z0, z1, y0, y1 : int
+            A block within the volume; the ends are not part of it.
+        out : numpy.ndarray
+            Filled with the voxels: shape (z1 - z0, y1 - y0, x), of the volume's dtype. May be a view with strides
+            along z and y; along x its voxels must lie one after another.
+
+        Raises
+        ------
+        SourceError
+            If the data is not there any more, or cannot be decoded.
+        """
+        volume = self.volume
+        z, y, x = volume.shape
+        if not (0 <= z0 <= z1 <= z and 0 <= y0 <= y1 <= y):
+            raise ValueError(f"block z {z0} to {z1}, y {y0} to {y1} is not within a volume of shape {volume.shape}")
+        if out.shape != (z1 - z0, y1 - y0, x) or out.dtype != volume.dtype or out.strides[2] != out.itemsize:
+            raise ValueError(f"cannot read into an array of shape {out.shape}, {out.dtype}, strides {out.strides}")
+        try:
+            self._rows.read(self._files, z0, z1, y0, y1, out)
+        except OSError as exc:
+            raise SourceError(
+                f"{exc.filename or self._files.paths[0]} could not be read ({exc.strerror or exc}). "
+                "Try again when its disk can be reached."
+            ) from exc
+
+    def close(self) -> None:
+        """Close the file; no thread may be reading."""
+        self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OTHERS = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"BM": "a BMP image",
+    b"NRRD": "an NRRD volume",
+    b"\x1f\x8b": "a gzip archive",
+    b"PK\x03\x04": "a ZIP archive",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"%PDF": "a PDF document",
+    b"CDF": "a NetCDF file",
+}
+
+
+def _check_file(path: Path) -> None:
+    """`path` must be a file that can be read and begins as a TIFF does."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise SourceNotFoundError(f"There is no file {path}{_nearest(path)}") from exc
+    if stat.S_ISDIR(mode):
+        raise SourceError(f"{path} is {_folder(path)}, where one TIFF file with all slices is needed.")
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{path} is not an ordinary file, where a TIFF file is needed.")
+    with path.open("rb") as file:
+        head = file.read(132)
+    if head[:4] in _TIFF:
+        return
+    if not head:
+        raise SourceError(f"{path} is empty, where a TIFF file is needed. Try copying it again.")
+    looks = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
+    if looks is None:
+        looks = "a DICOM file" if head[128:] == b"DICM" else f"something else (it begins with {head[:8]!r})"
+    raise SourceError(f"{path} is not a TIFF: it looks like {looks}. Try saving the volume as a TIFF or BigTIFF.")
+
+
+def _nearest(path: Path) -> str:
+    """What is there instead of a missing file: one whose name is nearly the same, or not even the folder."""
+    try:
+        names = [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return f": there is no folder {path.parent}."
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.8)
+    return f". Did you mean {path.with_name(near[0])}?" if near else ". Try its full path."
+
+
+def _folder(path: Path) -> str:
+    names = {file.name for file in path.iterdir()}
+    if not names.isdisjoint({".zattrs", ".zgroup", ".zarray", "zarr.json"}):
+        return "a Zarr folder"
+    tiffs = sum(name.lower().endswith((".tif", ".tiff")) for name in names)
+    return f"a folder of {tiffs} TIFF files" if tiffs else "a folder"
