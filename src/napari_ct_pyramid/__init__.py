@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .convert import Progress, Receipt, convert, iter_convert, plan
+    from .convert import convert, iter_convert, plan
     from .errors import (
         BudgetError,
         ConversionError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .options import ConversionOptions
     from .plan import Level, Plan
     from .pyramid import Pyramid, open_pyramid
+    from .report import Progress, Receipt
 
 __version__ = "0.1.0"
 
@@ -55,9 +56,10 @@ __all__ = [
 ]
 
 _ROOM_OF = {
-    **dict.fromkeys(("Progress", "Receipt", "convert", "iter_convert", "plan"), "convert"),
+    **dict.fromkeys(("convert", "iter_convert", "plan"), "convert"),
     **dict.fromkeys(("Level", "Plan"), "plan"),
     **dict.fromkeys(("Pyramid", "open_pyramid"), "pyramid"),
+    **dict.fromkeys(("Progress", "Receipt"), "report"),
     "ConversionOptions": "options",
 }  # every other public name is an error
 
