@@ -1,0 +1,164 @@
+"""The form: source, output, and every option. It says what is asked for, and does not know whether it can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from magicgui.widgets import CheckBox, FileEdit
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from ._fields import OptionFields, form
+from ._parts import ElideMiddle, text_label
+from ._plan_view import Remedy, facts
+from ._planner import Answer, Request
+
+TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8")
+
+
+class Form(QWidget):
+    """Everything that can be filled in."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._quiet = False
+        self._layer_file: str | None = None
+        tiffs = " ".join("*" + ending for ending in TIFF_ENDINGS)
+        self.source = _file_edit("r", "The volume to convert. A file can also be dropped here.")
+        self.source.filter = f"TIFF ({tiffs});;All files (*)"
+        self.facts = text_label()
+        self.facts.hide()
+        self.use_layer = QPushButton("Use selected layer")
+        self.output = _file_edit("w", "The OME-Zarr folder to be made")
+        self.options = OptionFields(self)
+        self.live = CheckBox(value=True, text="")
+        self.live.tooltip = "Add a layer as soon as the conversion begins; it fills in as the conversion goes"
+        self.fold = QToolButton()
+        self.rare = self.options.form(rare=True)
+        self._lay_out()
+        self._unfold(False)
+        self.offer_layer_file(None)
+        self.source.line_edit.changed.connect(self._source_changed)
+        self.output.line_edit.changed.connect(self._output_changed)
+        self.options.changed.connect(self._changed)
+        self.use_layer.clicked.connect(self._use_layer)
+        self.fold.toggled.connect(self._unfold)
+
+    def request(self) -> Request:
+        """What the fields say."""
+        output = self.output.line_edit.value.strip()
+        return Request(self.source.line_edit.value.strip(), output, self.options.values())
+
+    def set_source(self, path: str) -> None:
+        """Fill in a source. The output is filled in when it is known."""
+        self.source.line_edit.value = path
+
+    def set_request(self, request: Request) -> None:
+        """Fill in everything, without `changed`."""
+        with self._quietly():
+            self.source.line_edit.value = request.source
+            self.output.line_edit.value = request.output
+            for name, value in request.options.items():
+                self.options.set(name, value)
+
+    def apply(self, remedy: Remedy) -> None:
+        """Set what a remedy sets."""
+        if remedy.option == "output":
+            self.output.line_edit.value = remedy.value
+        else:
+            self.options.set(remedy.option, remedy.value)
+
+    def show_answer(self, answer: Answer) -> None:
+        """Fill in what was found out: the facts, the default output, what "auto" came to."""
+        with self._quietly():
+            if answer.output and not self.output.line_edit.value:
+                self.output.line_edit.value = answer.output
+        plan, volume = answer.plan, answer.volume
+        self.facts.setVisible(volume is not None)
+        if volume:
+            self.facts.setText(facts(volume, plan.voxel_size if plan else None, plan.unit if plan else None))
+            self.facts.setToolTip(f"{volume.format}, compression: {volume.compression}")
+        self.options.show_file(volume.voxel_size if volume else None, volume.unit if volume else None)
+        automatic = plan is not None and answer.request.options.get("num_levels") is None
+        self.options.show_automatic_levels(len(plan.levels) if plan and automatic else None)
+
+    def offer_layer_file(self, path: str | None) -> None:
+        """Offer the file that the selected layer came from; None where there is none."""
+        self._layer_file = path
+        self.use_layer.setVisible(path is not None and path != self.source.line_edit.value)
+        self.use_layer.setToolTip(path or "")
+
+    def _lay_out(self) -> None:
+        self.fold.setText(" More options")
+        self.fold.setCheckable(True)
+        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold.setAutoRaise(True)
+        source = QWidget()
+        below = QVBoxLayout(source)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.setSpacing(4)
+        for part in (self.source.native, self.facts, self.use_layer):
+            below.addWidget(part)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(form([("Source", source), ("Output", self.output.native)]))
+        column.addWidget(self.options.form(rare=False))
+        column.addWidget(self.fold, alignment=Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self.rare)
+        column.addWidget(form([("Live preview", self.live.native)]))
+
+    def _unfold(self, shown: bool) -> None:
+        self.rare.setVisible(shown)
+        self.fold.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+
+    def _use_layer(self) -> None:
+        if self._layer_file:
+            self.set_source(self._layer_file)
+
+    def _source_changed(self) -> None:
+        if self._quiet:
+            return
+        with self._quietly():
+            self.output.line_edit.value = ""  # until the answer brings the new one
+            self.options.reset("overwrite")
+        self.facts.hide()
+        self.offer_layer_file(self._layer_file)
+        self._changed()
+
+    def _output_changed(self) -> None:
+        if self._quiet:
+            return
+        with self._quietly():
+            self.options.reset("overwrite")  # leave to overwrite was for the output it was given for
+        self._changed()
+
+    def _changed(self) -> None:
+        if not self._quiet:
+            self.changed.emit()
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        self._quiet, before = True, self._quiet
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+
+def layer_file(layer: object) -> str | None:
+    """The TIFF that a layer was opened from, if it was."""
+    path = getattr(getattr(layer, "source", None), "path", None)
+    return str(path) if path and Path(path).suffix.lower() in TIFF_ENDINGS else None
+
+
+def _file_edit(mode: str, tip: str) -> FileEdit:
+    edit = FileEdit(mode=mode)
+    edit.choose_btn.text = "Browse…"
+    edit.tooltip = tip
+    edit.choose_btn.native.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+    ElideMiddle(edit.line_edit.native)
+    return edit

@@ -1,0 +1,147 @@
+"""The panel that shows what a conversion will do, or why it cannot, and what can be done about that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from ._fields import without_flags
+from ._parts import Box, Meter, text_label
+from ._planner import free_name
+from ._text import numbers, times
+from .errors import BudgetError, CtPyramidError, LevelsError, OutputExistsError
+from .sizes import format_size
+
+if TYPE_CHECKING:
+    from .plan import Level, Plan
+    from .volume import Volume, VoxelSize
+
+_SYMBOLS = {"angstrom": "Å", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m"}
+HINT = "Choose a TIFF, or drop one here."
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What may put a wrong request right: the words on a button, and what to set.
+
+    `option` is a field of `ConversionOptions`, or ``"output"``.
+    """
+
+    words: str
+    option: str
+    value: Any
+
+
+def remedies(error: Exception, output: str) -> list[Remedy]:
+    """What can be done about an error at the press of a button."""
+    if isinstance(error, LevelsError):
+        return [Remedy(f"Use {error.most} level{'s' * (error.most > 1)}", "num_levels", error.most)]
+    if isinstance(error, BudgetError):
+        size = _enough(error.smallest)
+        return [Remedy(f"Use {format_size(size)}", "max_memory", f"{size // 1_000_000}M")]
+    if isinstance(error, OutputExistsError):
+        name = free_name(output)
+        return [Remedy("Overwrite it", "overwrite", True), Remedy("Use another name", "output", name)]
+    return []
+
+
+def facts(volume: Volume, voxel_size: VoxelSize | None = None, unit: str | None = None) -> str:
+    """A volume in one line: ``"512 × 2560 × 2560 · float32 · 13.4 GB · 0.65 µm"``."""
+    size = voxel_size or volume.voxel_size
+    known = _length(size, unit or volume.unit) if size else "voxel size unknown"
+    return " · ".join([times(volume.shape), str(volume.dtype), format_size(volume.nbytes), known])
+
+
+class PlanView(QWidget):
+    """The plan: a table of levels, memory and disk; or a problem with its remedies; or a hint."""
+
+    chosen = Signal(object)  # Remedy
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.hint = text_label()
+        self.table = QLabel()
+        self.memory = Meter("Memory")
+        self.disk = Meter("Disk")
+        self.box = Box()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (self.hint, self.table, self.memory, self.disk, self.box):
+            layout.addWidget(part)
+        self.show_hint(HINT)
+
+    def show_hint(self, words: str) -> None:
+        """Nothing to plan, or not yet."""
+        self._show(self.hint)
+        self.hint.setText(words)
+
+    def show_plan(self, plan: Plan) -> None:
+        """A plan that can be carried out."""
+        self._show(self.table, self.memory, self.disk)
+        self.table.setText(_table(plan))
+        budget = plan.options.max_memory
+        self.memory.show_part(
+            plan.peak_memory_bytes,
+            budget,
+            f"at most {format_size(plan.peak_memory_bytes)} of {format_size(budget)}",
+            "\n".join(f"{format_size(size)}  {item}" for item, size in plan.memory),
+        )
+        free = plan.bytes_free
+        self.disk.show_part(
+            plan.bytes_out_estimate,
+            free,
+            f"about {format_size(plan.bytes_out_estimate)}" + (f" of {format_size(free)} free" if free is not None else ""),
+            f"{plan.files:,} files",
+        )
+        if plan.warnings:
+            self.box.show_words("warning", "\n".join(without_flags(warning) for warning in plan.warnings))
+
+    def show_problem(self, error: Exception, output: str) -> None:
+        """Why there is no plan, with a button for each remedy."""
+        self._show()
+        words = without_flags(str(error)) if isinstance(error, CtPyramidError) else f"{type(error).__name__}: {error}"
+        self.box.show_words("error", words, [(r.words, self._choose(r)) for r in remedies(error, output)])
+
+    def _choose(self, remedy: Remedy) -> Callable[[], None]:
+        return lambda: self.chosen.emit(remedy)
+
+    def _show(self, *parts: QWidget) -> None:
+        for part in (self.hint, self.table, self.memory, self.disk, self.box):
+            part.setVisible(part in parts)
+
+
+def _enough(size: int) -> int:
+    """A round size that is a little more: what the process holds by itself varies."""
+    step = 10 ** max(7, math.floor(math.log10(size)) - 1)
+    return math.ceil(size * 1.02 / step) * step
+
+
+def _table(plan: Plan) -> str:
+    """The levels as HTML, which follows the theme by itself."""
+    head = ("", "Shape (z y x)", "Voxel size", "Size")
+    rows = [_cells(level, plan) for level in plan.levels]
+    lines = [_row(head, "th"), *(_row(row, "td") for row in rows)]
+    return f'<table width="100%" cellspacing="0" cellpadding="2">{"".join(lines)}</table>'
+
+
+def _cells(level: Level, plan: Plan) -> Sequence[str]:
+    size = _length(level.voxel_size, plan.unit) if plan.voxel_size else "unknown"
+    return (level.path, times(level.shape), size, format_size(level.nbytes))
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    aligns = ("left", "left", "right", "right")
+    inside = [f'<{tag} align="{align}">{escape(cell)}</{tag}>' for align, cell in zip(aligns, cells, strict=True)]
+    return f"<tr>{''.join(inside)}</tr>"
+
+
+def _length(size: VoxelSize, unit: str | None) -> str:
+    """``"0.65 µm"``, or three numbers where they differ along z, y, x."""
+    each = numbers(size[:1] if len(set(size)) == 1 else size)
+    return f"{each} {_SYMBOLS.get(unit, unit)}" if unit else each

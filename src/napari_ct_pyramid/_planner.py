@@ -1,0 +1,117 @@
+"""Plans in the background: what the widget's fields ask for goes in, the latest answer comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import FunctionWorker
+from qtpy.QtCore import QObject, QTimer, Signal
+
+if TYPE_CHECKING:
+    from .plan import Plan
+    from .volume import Volume
+
+_PAUSE_MS = 50  # of no change, before the work begins: as short as keys follow each other when a path is pasted
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the fields say. No `output` means the default.
+
+    `anew` allows to replace an output if it is unfinished.
+    """
+
+    source: str
+    output: str
+    options: dict[str, Any] = field(default_factory=dict)
+    anew: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a request: a plan, or the error that says why there is none.
+
+    `volume` and `output` are there as far as they were found out; `options` are those to convert with.
+    """
+
+    request: Request
+    options: dict[str, Any]
+    output: str = ""
+    volume: Volume | None = None
+    plan: Plan | None = None
+    error: Exception | None = None
+
+
+class Planner(QObject):
+    """Answers the latest request, in a thread. At most one is being worked on; those in between are dropped."""
+
+    answered = Signal(object)  # Answer
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._request: Request | None = None
+        self._busy = False
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._begin)
+
+    def ask(self, request: Request) -> None:
+        """`answered` follows, unless another request does first."""
+        self._request = request
+        self._pause.start()
+
+    def forget(self) -> None:
+        """Answer nothing more until somebody asks again."""
+        self._request = None
+        self._pause.stop()
+
+    def _begin(self) -> None:
+        if self._busy or self._request is None:
+            return
+        self._busy = True
+        # Not `create_worker`: napari would ask before it closes whether to wait for this.
+        worker = FunctionWorker(answer, self._request)
+        worker.returned.connect(self._end)
+        worker.start()
+
+    def _end(self, found: Answer) -> None:
+        self._busy = False
+        if found.request == self._request:
+            self._request = None
+            self.answered.emit(found)
+        elif not self._pause.isActive():
+            self._begin()
+
+
+def answer(request: Request) -> Answer:
+    """Work a request out. Takes as long as it takes to read a file's header and a few of its rows."""
+    # Loading these takes a moment, which the window does not wait for.
+    from .convert import plan
+    from .output import default_output
+    from .source import open_source
+    from .store import UNFINISHED
+
+    output = request.output or str(default_output(request.source))
+    options = dict(request.options)
+    if request.anew and (Path(output) / UNFINISHED).exists():
+        options["overwrite"] = True
+    volume = None
+    try:
+        with open_source(request.source) as source:
+            volume = source.volume
+        return Answer(request, options, output, volume, plan(request.source, output, **options))
+    except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
+        return Answer(request, options, output, volume, error=error)
+
+
+def free_name(output: str) -> str:
+    """A name like `output` that nothing has yet: ``scan.ome.zarr`` becomes ``scan-2.ome.zarr``."""
+    path = Path(output)
+    stem, suffix = (path.name[:-9], path.name[-9:]) if path.name.endswith(".ome.zarr") else (path.stem, path.suffix)
+    number = 2
+    while (other := path.with_name(f"{stem}-{number}{suffix}")).exists():
+        number += 1
+    return str(other)

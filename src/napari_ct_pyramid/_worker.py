@@ -1,0 +1,187 @@
+"""A conversion in a thread of napari's: the worker, its bar in the activity dock, and both as one `Conversion`.
+
+It knows how a conversion runs and ends, and nothing of fields, plans or layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils.progress import cancelable_progress
+from qtpy.QtCore import QObject, Signal
+
+from ._text import duration
+from .report import Progress, Receipt
+from .sizes import format_size
+
+
+class ConversionWorker(GeneratorWorker):
+    """A generator worker that closes its generator, however it ends, before it says that it has finished.
+
+    napari's own leaves a generator that was told to quit suspended for ever, with its threads and its files; and it
+    swallows a `RuntimeError`, which `ConversionError` is.
+    """
+
+    receipt: Receipt | None = None
+    """What the generator returned. Unlike the signal `returned` it is there after a late cancel, too."""
+
+    def work(self) -> Receipt | None:
+        steps: Generator[Progress, None, Receipt] = self._gen
+        with closing(steps):
+            while not self.abort_requested:
+                try:
+                    self.yielded.emit(next(steps))
+                except StopIteration as end:
+                    self.receipt = end.value
+                    return self.receipt
+        self.aborted.emit()
+        return None
+
+
+class ActivityBar(cancelable_progress):
+    """The conversion in napari's activity dock, counted in megabytes: Qt's bars hold no larger numbers than 2**31.
+
+    Parameters
+    ----------
+    title : str
+        What is going on.
+    cancel : callable
+        Called when somebody presses Cancel there. (napari's own class only sets a flag.)
+    """
+
+    def __init__(self, title: str, cancel: Callable[[], None]) -> None:
+        self._words = ""
+        self._quit = cancel
+        super().__init__(desc=title, total=0)
+
+    def cancel(self) -> None:
+        super().cancel()
+        self._quit()
+
+    def show(self, progress: Progress) -> None:
+        self._words = progress_words(progress)
+        if not self.total:
+            self.total = max(1, progress.bytes_total // 1_000_000)
+        self.n = int(progress.fraction * self.total)
+        self.events.value(value=self.n)
+        self.events.eta(value=self._words)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002
+        """Instead of tqdm's words, which also went to the terminal."""
+        self.events.eta(value=self._words)
+
+
+class _Task(partial[Any]):
+    """A call with a name. napari asks with it before it closes: "Executing …"."""
+
+    title = ""
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Conversion(QObject):
+    """One conversion, from its start to its end.
+
+    It lives as long as it runs, whether or not the widget that began it is still there.
+
+    Parameters
+    ----------
+    source, output : str
+        Paths.
+    options : dict
+        Fields of `ConversionOptions`, as a user writes them.
+    owner : object
+        Whose conversion it is: the viewer.
+
+    Attributes
+    ----------
+    last : Progress or None
+        The latest.
+    outcome : Receipt, Exception or None
+        Once it has ended: what was made, what went wrong, or None where it was cancelled.
+    """
+
+    progressed = Signal(object)  # Progress
+    ended = Signal(object)  # the conversion itself; its generator is closed by now
+
+    _running: set[Conversion] = set()
+
+    def __init__(self, source: str, output: str, options: dict[str, Any], owner: object) -> None:
+        super().__init__()
+        self._owner = owner
+        self.source = source
+        self.output = output
+        self.options = options
+        self.outcome: Receipt | Exception | None = None
+        self.last: Progress | None = None
+        self._worker: Any = None
+        self._bar: ActivityBar | None = None
+
+    @classmethod
+    def running(cls, owner: object) -> Conversion | None:
+        """The owner's conversion that is under way, if any."""
+        return next((one for one in cls._running if one._owner is owner), None)
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether it was told to stop."""
+        return bool(self._worker and self._worker.abort_requested)
+
+    def start(self) -> None:
+        title = f"converting {Path(self.source).name}"
+        task = _Task(_iter_convert, self.source, self.output, **self.options)
+        task.title = f"{title} to OME-Zarr"
+        self._bar = ActivityBar(title, self.cancel)
+        self._running.add(self)
+        self._worker = create_worker(
+            task,
+            _worker_class=ConversionWorker,
+            _ignore_errors=True,
+            _connect={"yielded": self._on_yielded, "errored": self._on_errored, "finished": self._on_finished},
+        )
+
+    def cancel(self) -> None:
+        """Ask it to stop. `ended` follows within a second."""
+        if self._worker:
+            self._worker.quit()
+
+    def _on_yielded(self, progress: Progress) -> None:
+        if self.cancelling:
+            return
+        self.last = progress
+        self.progressed.emit(progress)
+        if self._bar is not None:
+            self._bar.show(progress)  # lets Qt handle other events, so it comes last
+
+    def _on_errored(self, error: Exception) -> None:
+        self.outcome = error
+
+    def _on_finished(self) -> None:
+        if self._worker.receipt:
+            self.outcome = self._worker.receipt
+        self._running.discard(self)
+        bar, self._bar = self._bar, None
+        self.ended.emit(self)
+        if bar is not None:
+            bar.close()
+
+
+def _iter_convert(source: str, output: str, **options: Any) -> Generator[Progress, None, Receipt]:
+    # Loading it takes a moment, which the window does not wait for.
+    from .convert import iter_convert
+
+    return (yield from iter_convert(source, output, **options))
+
+
+def progress_words(progress: Progress) -> str:
+    """Rate and time left: ``"0.55 GB/s · 35 s left"``."""
+    words = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done else []
+    if progress.seconds_left is not None and progress.seconds >= 1:
+        words.append(f"{duration(progress.seconds_left)} left")
+    return " · ".join(words)
