@@ -1,4 +1,4 @@
-"""The options: what becomes of what users write, what is refused and in which words, and that faces can be made of them."""
+"""The options: what users write becomes plain values or one sentence, and faces can be made of them."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    args = _parser().parse_args(_join_numbers(sys.argv[1:] if argv is None else argv))
+    args = _parse(sys.argv[1:] if argv is None else argv)
     try:
         with interruptible():
             args.run(args)
@@ -104,7 +104,7 @@ class _Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
-def _parser() -> _Parser:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="ct-pyramid",
         description="Convert CT volumes of any size to multiscale OME-Zarr in a memory budget, and look at them.",
@@ -113,7 +113,15 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_commands(commands)
+    if argv and argv[0] in commands.choices:
+        # Asked directly, a command takes its paths and flags in any order.
+        args: argparse.Namespace = commands.choices[argv[0]].parse_intermixed_args(_join_numbers(argv[1:]))
+        return args
+    return parser.parse_args(argv)
 
+
+def _add_commands(commands: Any) -> None:
     convert = _add(commands, "convert", _convert, "convert a TIFF to a multiscale OME-Zarr",
                    usage="%(prog)s INPUT [OUTPUT] -c Z Y X | NAME [options]")  # fmt: skip
     convert.add_argument("input", metavar="INPUT", type=_path, help="a TIFF that holds one volume")
@@ -135,7 +143,6 @@ def _parser() -> _Parser:
     view = _add(commands, "view", _view, "look at a TIFF or an OME-Zarr in napari")
     view.add_argument("path", metavar="PATH", type=_path)
     view.add_argument("--screenshot", metavar="FILE", type=_path, help="save a picture of the window, and close it")
-    return parser
 
 
 def _path(text: str) -> Path:
