@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .report import Progress
 
 LINE_SECONDS = 10  # lines come no more often than this,
-LINE_FRACTION = 0.1  # and then only after so much of the work,
-LINE_PATIENCE = 60  # or so many seconds: the log of a long conversion stays short and shows life
+LINES = 10  # and then for every tenth of the work,
+LINE_PATIENCE = 60  # or after so many seconds: the log of a long conversion stays short and shows life
 
 _TEXT_WIDTH = len(" 43 %  9.99 GB/s  59 min 59 s left")
 
@@ -184,13 +184,17 @@ def _is_time(last: Progress, now: Progress) -> bool:
     if _is_done(now):
         return not _is_done(last)
     seconds = now.seconds - last.seconds
-    much = now.fraction - last.fraction >= LINE_FRACTION
+    much = _whole(LINES * now.fraction) > _whole(LINES * last.fraction)
     return seconds >= LINE_PATIENCE or (seconds >= LINE_SECONDS and much)
 
 
 def _percent(progress: Progress) -> str:
     """Percent done, rounded down: 100 % is when all of it is."""
-    return f"{int(progress.fraction * 100)} %"
+    return f"{_whole(100 * progress.fraction)} %"
+
+
+def _whole(number: float) -> int:
+    return int(number + 1e-6)  # 0.29 is a little less than 29 hundredths
 
 
 def _pace(progress: Progress) -> list[str]:

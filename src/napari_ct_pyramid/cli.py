@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -256,19 +257,20 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from .sample import write_sample
-
     folder: Path = args.folder
     note = folder / _DEMO_NOTE
     if not note.exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RequestError(f"{folder} exists already and is not ours to fill. Name another folder for the demo.")
+            raise RequestError(f"{folder} exists already and is not from a demo. Name another folder for this one.")
         folder.mkdir(parents=True, exist_ok=True)
         note.write_text(_DEMO_TEXT, encoding="utf-8")
+    from .sample import write_sample
+
     source = folder / "sample.tif"
     say(f"Making a CT-like volume, {source}")
     write_sample(source)
-    _run(source, None, {"chunks": "visualization", "overwrite": True})
+    say(f"ct-pyramid convert {shlex.quote(str(source))} -c visualization -l 3")
+    _run(source, None, {"chunks": "visualization", "num_levels": 3, "overwrite": True})
 
 
 def _view(args: argparse.Namespace) -> None:
