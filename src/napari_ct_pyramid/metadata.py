@@ -1,0 +1,60 @@
+"""The metadata that makes a group of arrays an OME-Zarr image. https://ngff.openmicroscopy.org/0.4/"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .plan import Plan
+
+OME_ZARR_VERSION = "0.4"
+
+
+def make_attributes(plan: Plan, *, name: str, method: str, version: str, window: dict[str, float]) -> dict[str, Any]:
+    """The group's attributes: multiscales and omero metadata, as ome-zarr writes them.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its levels, voxel size and unit.
+    name : str
+        Of the image.
+    method, version : str
+        How a level was made from the one before, and by which version of this package.
+    window : dict
+        min, max, start and end of the display window.
+    """
+    import zarr
+    from ome_zarr.format import FormatV04
+    from ome_zarr.writer import write_multiscales_metadata
+
+    unit = {"unit": plan.unit} if plan.unit else {}
+    # In memory, so that it reaches the disk in one atomic step, and not key by key.
+    group = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=2)
+    write_multiscales_metadata(
+        group,
+        datasets=[
+            {
+                "path": level.path,
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": list(level.voxel_size)},
+                    {"type": "translation", "translation": list(level.translation)},
+                ],
+            }
+            for level in plan.levels
+        ],
+        fmt=FormatV04(),
+        axes=[{"name": axis, "type": "space", **unit} for axis in "zyx"],
+        name=name,
+        metadata={
+            "method": method,
+            "version": version,
+            "original_shape": list(plan.volume.shape),
+            "omero": {
+                "channels": [{"label": name, "color": "FFFFFF", "active": True, "window": window}],
+                "rdefs": {"model": "greyscale"},
+            },
+        },
+    )
+    attributes = dict(group.attrs)
+    attributes["multiscales"][0]["type"] = "mean"
+    return attributes

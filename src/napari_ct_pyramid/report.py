@@ -1,0 +1,102 @@
+"""What a conversion says of itself: `Progress` on the way, a `Receipt` at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .plan import Level, Plan
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a conversion is.
+
+    Attributes
+    ----------
+    output : Path
+    plan : Plan
+        What is being done; the same in every progress of a conversion.
+    blocks_done, blocks : int
+        Blocks whose chunks are all safely on disk, and all blocks.
+    bytes_done, bytes_total : int
+        Of the source's voxels.
+    seconds : float
+        Since the first voxel was read.
+    fraction : float
+        Of all the work, from 0 to 1.
+    """
+
+    output: Path
+    plan: Plan
+    blocks_done: int
+    blocks: int
+    bytes_done: int
+    bytes_total: int
+    seconds: float
+    fraction: float
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Voxels of the source a second, in bytes."""
+        return self.bytes_done / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the rate so far; None before there is one."""
+        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a conversion made, and what it took.
+
+    Attributes
+    ----------
+    output : Path
+    ome_zarr_version : str
+    levels : tuple of Level
+    seconds : float
+        From the request to the finished volume.
+    bytes_read, bytes_written : int
+        Voxels read from the source; files written.
+    peak_memory_bytes : int
+        Peak resident memory of the process.
+    minimum, maximum : float
+        Of the finite voxels of level 0.
+    window : tuple of float
+        The display window: the 0.1 and 99.9 percentiles of the coarsest level.
+    """
+
+    output: Path
+    ome_zarr_version: str
+    levels: tuple[Level, ...]
+    seconds: float
+    bytes_read: int
+    bytes_written: int
+    peak_memory_bytes: int
+    minimum: float
+    maximum: float
+    window: tuple[float, float]
+
+    @property
+    def gb_per_s(self) -> float:
+        """Gigabytes (10**9 bytes) of the source a second, everything included."""
+        return self.bytes_read / self.seconds / 1e9
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        return {
+            "output": str(self.output),
+            "ome_zarr_version": self.ome_zarr_version,
+            "levels": [level.to_json() for level in self.levels],
+            "seconds": round(self.seconds, 3),
+            "bytes_read": self.bytes_read,
+            "bytes_written": self.bytes_written,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "gb_per_s": round(self.gb_per_s, 4),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "window": list(self.window),
+        }

@@ -1,0 +1,46 @@
+"""The display window of a finished pyramid, so that no reader has to look through the volume for it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .plan import Plan
+from .store import Store
+
+PERCENT = (0.1, 99.9)
+
+_CHUNKS = 64  # looked at, of the coarsest level, spread evenly
+_SAMPLES = 65_536  # of each
+
+
+def display_window(store: Store, plan: Plan, extremes: tuple[float, float]) -> dict[str, float]:
+    """The omero window: exact extremes as min and max, percentiles of the coarsest level as start and end.
+
+    Parameters
+    ----------
+    store : Store
+        With all levels written.
+    plan : Plan
+    extremes : tuple of float
+        Of the finite voxels of level 0; (inf, -inf) where there are none.
+    """
+    level = plan.levels[-1]
+    # Slices that padding takes part in would pull the window towards zero.
+    depth = plan.volume.shape[0] // 2 ** (len(plan.levels) - 1) or 1
+    grid = list(np.ndindex(*(math.ceil(n / c) for n, c in zip((depth, *level.shape[1:]), level.chunks, strict=True))))
+    samples = [np.zeros(0, plan.volume.dtype)]
+    for index in grid[:: math.ceil(len(grid) / _CHUNKS)]:
+        voxels = store.read_chunk(len(plan.levels) - 1, index)[: depth - index[0] * level.chunks[0]].ravel()
+        samples.append(voxels[:: math.ceil(voxels.size / _SAMPLES)].copy())
+    found = np.concatenate(samples)
+    found = found[np.isfinite(found)]
+    low, high = extremes if extremes[0] <= extremes[1] else (0.0, 0.0)
+    start, end = np.percentile(found.astype(np.float64), PERCENT) if found.size else (low, high)
+    if not start < end:
+        start, end = low, high
+    if not start < end:  # the volume is of one value: anything wider shows it
+        end = start + 1
+    number = int if plan.volume.dtype.kind in "iu" else float
+    return {"min": number(low), "max": number(high), "start": float(start), "end": float(end)}
