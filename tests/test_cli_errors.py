@@ -14,7 +14,7 @@ import pytest
 import tifffile
 
 from napari_ct_pyramid.cli import main
-from tests.command import CHUNKS, VOXELS, command, everything, write_scan
+from tests.command import CHUNKS, command, everything, write_scan
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from napari_ct_pyramid import UnfinishedError, open_pyramid
+from napari_ct_pyramid.cli import main
 from tests.command import CHUNKS, MODULE, command, command_after, everything, write_scan
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals are others here")
@@ -38,7 +39,9 @@ def scan(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_something_plainly_unfinished(number: int, scan: Path, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_something_plainly_unfinished(
+    number: int, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     started = command_after(SLOW, "convert", scan, *CHUNKS, "--threads", 1)
     with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -51,12 +54,10 @@ def test_an_interrupt_leaves_something_plainly_unfinished(number: int, scan: Pat
     assert process.returncode == 130
     assert said == f"ct-pyramid: Interrupted. {output} is unfinished; --overwrite begins anew.\n"
     assert printed == ""
-    with pytest.raises(UnfinishedError):
-        open_pyramid(output)
-    again = command("convert", scan, *CHUNKS)
-    assert again.returncode == 2
-    assert "unfinished" in again.stderr
-    assert command("convert", scan, *CHUNKS, "--overwrite").returncode == 0
+    for args in (["convert", str(scan), *CHUNKS], ["info", str(output)]):
+        assert main(args) == 2
+        assert "unfinished" in capsys.readouterr().err
+    assert main(["convert", str(scan), *CHUNKS, "--quiet", "--overwrite"]) == 0
     assert len(open_pyramid(output).levels) == 1
 
 
@@ -154,7 +155,7 @@ def on_terminal(run: list[str], columns: int, cwd: Path) -> tuple[int, str]:
     return process.returncode, written.decode()
 
 
-@pytest.mark.parametrize("columns", [80, 50, 200])
+@pytest.mark.parametrize("columns", [80, 50])
 def test_a_terminal_shows_a_bar(columns: int, tmp_path: Path) -> None:
     name = "long" * 50
     write_scan(tmp_path).rename(tmp_path / f"{name}.tif")
@@ -182,11 +183,3 @@ def test_ctrl_c_in_a_terminal_brings_the_cursor_back(scan: Path, tmp_path: Path)
     assert status == 130
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
     assert "ct-pyramid: Interrupted." in written[written.rindex("\x1b[?25h") :]
-
-
-def test_a_dumb_terminal_gets_lines(scan: Path, tmp_path: Path) -> None:
-    prelude = "import os\nos.environ['TERM'] = 'dumb'"
-    status, written = on_terminal(command_after(prelude, "convert", scan, *CHUNKS), 80, tmp_path)
-    assert status == 0
-    assert "100 %" in written
-    assert "\x1b" not in written

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_ct_pyramid._summary import announcement, summary
-from napari_ct_pyramid._terminal import Lines, Silence, interruptible
+from napari_ct_pyramid._terminal import Bar, Lines, Silence, choose_display, interruptible
 from napari_ct_pyramid._text import duration, numbers, shorten, table, times
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plan import make_plan
@@ -65,6 +66,25 @@ def test_the_last_line_comes_once_and_never_early(capsys: pytest.CaptureFixture[
         capsys, progress(0, 0, 1000), progress(999, 20, 1000), progress(1000, 21, 1000), progress(1000, 25, 1000)
     )
     assert [line.split("%")[0].strip() for line in shown] == ["0", "99", "100"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "kind", "quiet", "display"),
+    [
+        (True, "xterm", False, Bar),
+        (True, "dumb", False, Lines),
+        (False, "xterm", False, Lines),
+        (True, "xterm", True, Silence),
+        (False, "xterm", True, Silence),
+    ],
+)
+def test_a_bar_where_one_can_be_drawn(
+    terminal: bool, kind: str, quiet: bool, display: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with choose_display(quiet=quiet) as chosen:
+        assert type(chosen) is display
 
 
 def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
