@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from ._parts import NoWheel
@@ -90,6 +90,7 @@ def form(rows: list[tuple[str, QWidget]]) -> QWidget:
     layout = QFormLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
     for name, field in rows:
         head = QLabel(name)
         head.setFixedWidth(head.fontMetrics().averageCharWidth() * _LABEL_LETTERS)

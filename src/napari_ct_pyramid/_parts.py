@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, Signal
@@ -40,6 +41,11 @@ def text_label(words: str = "") -> QLabel:
     return label
 
 
+def breakable(words: str) -> str:
+    """The same words, where a path may be broken into lines as well."""
+    return re.sub(r"\S{25,}", lambda long: re.sub(r"([/\\\\_.-])", "\\1\u200b", long[0]), words)
+
+
 class Box(QFrame):
     """A coloured box: some words, and buttons for what can be done about them."""
 
@@ -68,7 +74,7 @@ class Box(QFrame):
             f"#box {{ background-color: rgba({colour}, 38); border: 0px; border-left: 3px solid rgb({colour}); }}"
             "#box > QLabel { background: transparent; }"
         )
-        self.words.setText(words)
+        self.words.setText(breakable(words))
         while item := self._row.takeAt(0):
             if widget := item.widget():
                 widget.hide()

@@ -88,18 +88,17 @@ class Planner(QObject):
 
 def answer(request: Request) -> Answer:
     """Work a request out. Takes as long as it takes to read a file's header and a few of its rows."""
-    # Loading these takes a moment, which the window does not wait for.
-    from .convert import plan
-    from .output import default_output
-    from .source import open_source
-    from .store import UNFINISHED
-
-    output = request.output or str(default_output(request.source))
-    options = dict(request.options)
-    if request.anew and (Path(output) / UNFINISHED).exists():
-        options["overwrite"] = True
-    volume = None
+    options, output, volume = dict(request.options), request.output, None
     try:
+        # Loading these takes a moment, which the window does not wait for.
+        from .convert import plan
+        from .output import default_output
+        from .source import open_source
+        from .store import UNFINISHED
+
+        output = output or str(default_output(request.source))
+        if request.anew and (Path(output) / UNFINISHED).exists():
+            options["overwrite"] = True
         with open_source(request.source) as source:
             volume = source.volume
         return Answer(request, options, output, volume, plan(request.source, output, **options))

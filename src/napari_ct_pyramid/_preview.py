@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
+from .errors import SourceError
 from .lazy import Box, LazyArray
 from .report import Progress, Receipt
 
@@ -43,45 +46,72 @@ class GrowingLevel:
     ----------
     read : callable
         Reads a box as it is on disk.
+    chunks : tuple of int
+        Of the level: one that is just being written cannot be read, and counts as not there yet.
+    dtype : numpy.dtype
+        Of the voxels.
     """
 
-    def __init__(self, read: Callable[[Box], np.ndarray]) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[Box], np.ndarray], chunks: tuple[int, ...], dtype: np.dtype) -> None:
+        self._read_disk = read
+        self._chunks = chunks
+        self._dtype = dtype
         self._kept: OrderedDict[tuple[tuple[int, int, int], ...], np.ndarray] = OrderedDict()
         self._growing = True
 
     def read(self, box: Box) -> np.ndarray:
+        """The voxels in a box, as of the last `renew` if they are kept."""
         key = tuple((s.start, s.stop, s.step) for s in box)
         kept = self._kept.get(key)
         if kept is not None:
             return kept.copy()
-        voxels = self._read(box)
+        voxels = self.read_now(box)
         if self._growing and voxels.nbytes <= _KEPT_BYTES:
             self._kept[key] = voxels.copy()
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return voxels
 
-    def peek(self, box: Box) -> np.ndarray:
-        """Read a box as it is on disk, and do not keep it."""
-        return self._read(box)
+    def read_now(self, box: Box) -> np.ndarray:
+        """The voxels in a box, as they are on disk; zeros where there are none yet."""
+        try:
+            return self._read_disk(box)
+        except SourceError:
+            if not self._growing:
+                raise
+        whole = tuple(slice(s.start, s.stop, 1) for s in box)
+        voxels = np.zeros([s.stop - s.start for s in whole], self._dtype)
+        for part in _parts(whole, self._chunks):
+            with suppress(SourceError):
+                there = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, whole, strict=True))
+                voxels[there] = self._read_disk(part)
+        return voxels[tuple(slice(None, None, s.step) for s in box)]
 
     def renew(self) -> None:
         """Read again what is kept."""
         for key in list(self._kept):
-            voxels = self._read(tuple(slice(*part) for part in key))
+            voxels = self.read_now(tuple(slice(*part) for part in key))
             if key in self._kept:
                 self._kept[key] = voxels
 
     def samples(self) -> np.ndarray:
         """Some voxels of what is kept."""
         kept = [voxels.ravel() for voxels in list(self._kept.values())]
-        return np.concatenate([v[:: math.ceil(v.size / 65_536)] for v in kept]) if kept else np.zeros(0)
+        return np.concatenate([np.zeros(0, self._dtype), *(v[:: math.ceil(v.size / 65_536)] for v in kept)])
 
     def stop(self) -> None:
         """The level is whole: keep nothing any more."""
         self._growing = False
         self._kept.clear()
+
+
+def _parts(box: Box, chunks: tuple[int, ...]) -> Iterator[Box]:
+    """A box, cut where chunks meet."""
+    cuts = [
+        [slice(max(s.start, at), min(s.stop, at + c), 1) for at in range(s.start // c * c, s.stop, c)]
+        for s, c in zip(box, chunks, strict=True)
+    ]
+    return itertools.product(*cuts)
 
 
 class LivePreview(QObject):
@@ -177,7 +207,7 @@ class LivePreview(QObject):
 
         assert self._plan is not None
         arrays = [ZarrArray(self._output / level.path) for level in self._plan.levels]
-        levels = [GrowingLevel(array.read) for array in arrays]
+        levels = [GrowingLevel(array.read, array.chunks, array.dtype) for array in arrays]
         data = [LazyArray(g.read, a.shape, a.dtype, a.chunks) for g, a in zip(levels, arrays, strict=True)]
         original = self._plan.volume.shape
         data = [d.crop(tuple(math.ceil(n / 2**k) for n in original)) for k, d in enumerate(data)]
@@ -215,7 +245,7 @@ class LivePreview(QObject):
     def _coarse_plane(self, z: int) -> np.ndarray:
         assert self._plan is not None
         _, rows, columns = self._plan.levels[-1].shape
-        return self._levels[-1].peek((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0]
+        return self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0]
 
     # In the window
 
@@ -229,6 +259,9 @@ class LivePreview(QObject):
         self._levels = levels
         with layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
             self.layer = self._viewer.add_image(data, multiscale=True, contrast_limits=(0, 1), **appearance(self._plan, self._output))
+        if len(self._viewer.layers) == 1:
+            # napari fits the first layer to the canvas, which then gives way to the layer's controls.
+            QTimer.singleShot(0, self._viewer.reset_view)
         self._next_time = time.perf_counter()
         self.shown.emit()
 

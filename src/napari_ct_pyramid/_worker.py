@@ -15,9 +15,8 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
-from ._text import duration
+from ._text import duration, shorten
 from .report import Progress, Receipt
-from .sizes import format_size
 
 
 class ConversionWorker(GeneratorWorker):
@@ -134,10 +133,10 @@ class Conversion(QObject):
         return bool(self._worker and self._worker.abort_requested)
 
     def start(self) -> None:
-        title = f"converting {Path(self.source).name}"
+        name = Path(self.source).name
         task = _Task(_iter_convert, self.source, self.output, **self.options)
-        task.title = f"{title} to OME-Zarr"
-        self._bar = ActivityBar(title, self.cancel)
+        task.title = f"the conversion of {name} to OME-Zarr"
+        self._bar = ActivityBar(shorten(name, 20), self.cancel)
         self._running.add(self)
         self._worker = create_worker(
             task,
@@ -181,7 +180,7 @@ def _iter_convert(source: str, output: str, **options: Any) -> Generator[Progres
 
 def progress_words(progress: Progress) -> str:
     """Rate and time left: ``"0.55 GB/s · 35 s left"``."""
-    words = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done else []
+    words = [f"{progress.bytes_per_second / 1e9:.2f} GB/s"] if progress.bytes_done else []
     if progress.seconds_left is not None and progress.seconds >= 1:
         words.append(f"{duration(progress.seconds_left)} left")
     return " · ".join(words)
