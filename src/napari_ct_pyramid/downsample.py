@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+
 import numpy as np
 
 METHOD = "2x2x2 local mean"
@@ -27,9 +30,8 @@ def halve(array: np.ndarray, out: np.ndarray) -> None:
     if array.shape != (2 * depth, 2 * rows, 2 * columns) or array.dtype != out.dtype:
         raise ValueError(f"{array.dtype} {array.shape} is not twice {out.dtype} {out.shape}")
     wide = _sum_dtype(array.dtype)
-    group = max(1, min(rows, _GROUP_BYTES // (4 * columns * wide.itemsize or 1)))
-    planes = np.empty((2 * group, 2 * columns), wide)
-    pairs = np.empty((group, 2 * columns), wide)
+    group = max(1, min(rows, _GROUP_BYTES // (4 * columns * wide.itemsize)))
+    planes, pairs = _scratch(group, columns, wide)
     for z in range(depth):
         upper, lower = array[2 * z], array[2 * z + 1]
         for y in range(0, rows, group):
@@ -40,9 +42,23 @@ def halve(array: np.ndarray, out: np.ndarray) -> None:
             _mean_of_columns(half, out[z, y : y + n])
 
 
-def scratch_bytes(dtype: np.dtype) -> int:
-    """Bytes that one call of `halve` uses beside its arguments, at most, for rows up to the group size."""
-    return 4 * _GROUP_BYTES * max(1, _sum_dtype(dtype).itemsize // dtype.itemsize)
+def scratch_bytes(columns: int, dtype: np.dtype) -> int:
+    """Memory that each thread needs to halve rows of so many columns."""
+    row = 4 * columns * _sum_dtype(dtype).itemsize
+    return 2 * max(_GROUP_BYTES, row)
+
+
+_own = threading.local()
+
+
+def _scratch(rows: int, columns: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Where this thread keeps sums of two slices (2 rows, 2 columns) and of two rows; made once and kept."""
+    shape = (3 * rows, 2 * columns)
+    buffer = getattr(_own, "buffer", None)
+    if buffer is None or buffer.nbytes < math.prod(shape) * dtype.itemsize:
+        buffer = _own.buffer = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
+    sums = buffer[: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+    return sums[: 2 * rows], sums[2 * rows :]
 
 
 def _mean_of_columns(sums: np.ndarray, out: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Carries a plan out: walks blocks and cells depth first, with a few threads and one buffer a level.
+"""Carries a plan out: walks blocks and cells depth first, with a few threads and the plan's buffers.
 
 Knows where voxels come from and go to only as something to read rows of and something to write chunks to.
 """
@@ -11,19 +11,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from . import downsample
-from .plan import Plan, Region, Stage
+from .chunkgrid import ChunkGrid
+from .plan import Plan, Region, Stage, read_rows
 from .volume import Triple
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# Rows are read and averaged in groups that a core's second-level cache holds.
-_GROUP_BYTES = 1_000_000
 
 
 class Rows(Protocol):
@@ -37,7 +35,7 @@ class Chunks(Protocol):
     """Where the levels go to. Several threads call it at once."""
 
     def read_chunk(self, level: int, index: Triple, /) -> np.ndarray:
-        """A chunk that was written, in a buffer of the calling thread."""
+        """A chunk that was written, in a buffer of the calling thread's."""
 
     def write_chunk(self, level: int, index: Triple, voxels: np.ndarray, /) -> Future[None]:
         """Write a chunk; it is safely on disk when the future is done."""
@@ -48,26 +46,36 @@ class Stopped(Exception):
 
 
 Writes = list[Future[Future[None]]]
-"""Chunks being written. The outer future: its voxels are no longer needed; the inner one: safely on disk."""
+"""Chunks being written. The outer futures: their voxels are no longer needed; the inner: safely on disk."""
+
+
+class _Turns(Generic[T]):
+    """The buffers of a level, used in turns."""
+
+    def __init__(self, buffers: Iterable[T]) -> None:
+        self._buffers = deque(buffers)
+        self._writes: deque[Writes] = deque()
+
+    def next(self) -> T:
+        """The buffer used longest ago, once what it held has been written."""
+        if len(self._writes) == len(self._buffers):
+            for write in self._writes.popleft():
+                write.result()
+        self._buffers.rotate()
+        return self._buffers[0]
+
+    def keep(self, writes: Writes) -> None:
+        """Leave the buffer just used alone until these are done."""
+        self._writes.append(writes)
 
 
 @dataclass
 class _Bench:
-    """A stage at work: buffers for the cell of each level, in turns, and who still reads them."""
+    """A stage at work. Voxels of the source are kept chunk by chunk, those of a level above as one array."""
 
     stage: Stage
-    buffers: dict[int, list[np.ndarray]]
-    writes: dict[int, list[Writes]]
-
-    def cell(self, level: int, region: Region) -> np.ndarray:
-        """The buffer of a level whose turn it is, cut to a region, once it is no longer being read."""
-        turns, writes = self.buffers[level], self.writes[level]
-        turns.append(turns.pop(0))
-        if len(writes) == len(turns):
-            for write in writes.pop(0):
-                write.result()
-        z0, z1, y0, y1 = region
-        return turns[-1][: z1 - z0, : y1 - y0]
+    grids: _Turns[ChunkGrid]
+    cells: dict[int, _Turns[np.ndarray]]
 
 
 class Engine:
@@ -88,12 +96,13 @@ class Engine:
         self._plan = plan
         self._store = store
         self._conductor = threading.Thread(target=self._conduct, name="ct-pyramid")
+        self._pool = ThreadPoolExecutor(plan.threads, "ct-pyramid")
+        self._own = threading.local()
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._pool = ThreadPoolExecutor(plan.threads, "ct-pyramid")
         self._writes: Writes = []  # of the block at work
         self._unsafe_blocks: deque[Writes] = deque()
-        self._rows_total = sum(_rows(plan, stage) for stage in plan.stages)
+        self._rows_total = sum(_rows_of(plan, stage) for stage in plan.stages)
         self._rows_done = 0
         self.blocks_done = 0
         self.bytes_done = 0
@@ -124,7 +133,7 @@ class Engine:
         return True
 
     def stop(self) -> None:
-        """End as soon as the rows that are being read have been read, and wait for that."""
+        """End as soon as the rows and chunks now in hand are done, and wait for that."""
         self._stop.set()
         if self._conductor.is_alive():
             self._conductor.join()
@@ -139,12 +148,17 @@ class Engine:
             self._stop.set()
 
     def _run_stage(self, stage: Stage) -> None:
-        levels = range(stage.base, stage.top + 1)
-        buffers = {
-            level: [np.empty(stage.cell_shape(level), self._plan.volume.dtype) for _ in range(stage.cell_buffers(level))]
-            for level in levels
-        }
-        bench = _Bench(stage, buffers, {level: [] for level in levels})
+        dtype = self._plan.volume.dtype
+        bench = _Bench(
+            stage,
+            grids=_Turns(
+                ChunkGrid(stage.cell_shape(0), self._plan.levels[0].chunks, dtype) for _ in range(stage.grids)
+            ),
+            cells={
+                level: _Turns([np.empty(stage.cell_shape(level), dtype)])
+                for level in range(max(1, stage.base), stage.top + 1)
+            },
+        )
         steps = stage.top - stage.base
         for z0, z1, y0, y1 in stage.blocks():
             for cell in stage.cells((z0 >> steps, z1 >> steps, y0 >> steps, y1 >> steps)):
@@ -152,38 +166,80 @@ class Engine:
             self._unsafe_blocks.append(self._writes)
             self._writes = []
             self._count_blocks(wait=False)
-        # The next stage reads what this one wrote, and the volume is whole only when all is safe.
+        # The next stage reads what this one wrote, and the volume is whole only when all of it is safe.
         self._count_blocks(wait=True)
 
     def _make(self, bench: _Bench, level: int, region: Region, into: np.ndarray | None) -> None:
-        """Make a cell: fill its buffer, average it `into` its quadrant of the cell above, and write it."""
+        """Make a cell: get its voxels, average them `into` its quadrant of the cell above, write them."""
+        if level == 0:
+            self._make_from_source(bench, region, into)
+            return
         stage = bench.stage
         z0, z1, y0, y1 = region
-        cell = bench.cell(level, region)
-        if level == 0:
-            self._read_source(region, cell, into)
-        elif level == stage.base:
+        cell = bench.cells[level].next()[: z1 - z0, : y1 - y0]
+        if level == stage.base:
             self._read_back(level, region, cell)
         else:
             for part in stage.cells((2 * z0, 2 * z1, 2 * y0, 2 * y1)):
                 z, y = part[0] // 2 - z0, part[2] // 2 - y0
                 quadrant = cell[z : z + (part[1] - part[0]) // 2, y : y + (part[3] - part[2]) // 2]
                 self._make(bench, level - 1, part, quadrant)
-        if level and into is not None:
+        if into is not None:
             depth = into.shape[0]
             self._all(lambda z: downsample.halve(cell[2 * z : 2 * z + 2], into[z : z + 1]), range(depth))
-        if level == 0 or level != stage.base:
-            writes = self._write(level, region, cell)
-            bench.writes[level].append(writes)
-            self._writes += writes
+        if level != stage.base:
+            writes = self._write(level, region, lambda box: cell[box])
+            bench.cells[level].keep(writes)
 
-    def _write(self, level: int, region: Region, cell: np.ndarray) -> Writes:
-        """Begin to write a cell, chunk by chunk."""
+    def _make_from_source(self, bench: _Bench, region: Region, into: np.ndarray | None) -> None:
+        """Read two slices at a time, some rows at once, and average and sort them while the cache holds them."""
+        volume = self._plan.volume
+        z0, z1, y0, y1 = region
+        step = read_rows(volume, bench.stage.cell[1])
+        grid = bench.grids.next()
+
+        def read(z: int) -> tuple[int, float, float]:
+            slices = max(0, min(z + 2, volume.shape[0]) - z)
+            low, high = np.inf, -np.inf
+            for y in range(y0, y1, step):
+                end = min(y + step, y1)
+                rows = self._own_rows(step)[:, : end - y]
+                rows[slices:] = 0  # padding
+                if slices:
+                    self._source.read(z, z + slices, y, end, rows[:slices])
+                    least, most = _finite_extremes(rows[:slices])
+                    low, high = min(low, least), max(high, most)
+                for i in range(min(2, z1 - z)):
+                    grid.put(z + i - z0, y - y0, rows[i])
+                if into is not None:
+                    half = (z - z0) // 2
+                    downsample.halve(rows, into[half : half + 1, (y - y0) // 2 : (end - y0) // 2])
+            return slices, low, high
+
+        for reading in self._begin(read, range(z0, z1, 2)):
+            slices, low, high = reading.result()
+            self._rows_done += slices * (y1 - y0)
+            self.bytes_done += slices * (y1 - y0) * volume.shape[2] * volume.dtype.itemsize
+            self.extremes = (min(self.extremes[0], low), max(self.extremes[1], high))
+        bench.grids.keep(self._write(0, region, lambda box: grid.chunk(box)))
+
+    def _own_rows(self, rows: int) -> np.ndarray:
+        """This thread's buffer for rows of two slices."""
+        if not hasattr(self._own, "rows"):
+            volume = self._plan.volume
+            self._own.rows = np.empty((2, rows, volume.shape[2]), volume.dtype)
+        buffer: np.ndarray = self._own.rows
+        return buffer
+
+    def _write(self, level: int, region: Region, voxels: Callable[[tuple[slice, ...]], np.ndarray]) -> Writes:
+        """Begin to write a cell chunk by chunk; `voxels` gives those of a box within the cell."""
 
         def write(index: Triple) -> Future[None]:
-            return self._store.write_chunk(level, index, cell[self._box(level, region, index)])
+            return self._store.write_chunk(level, index, voxels(self._box(level, region, index)))
 
-        return self._begin(write, self._chunks(level, region))
+        writes = self._begin(write, self._chunks(level, region))
+        self._writes += writes
+        return writes
 
     def _read_back(self, level: int, region: Region, cell: np.ndarray) -> None:
         """Read a cell that an earlier stage wrote."""
@@ -197,47 +253,18 @@ class Engine:
     def _chunks(self, level: int, region: Region) -> Iterator[Triple]:
         """Indices of the chunks in a region."""
         z0, z1, y0, y1 = region
-        bounds = ((z0, z1), (y0, y1), (0, self._plan.levels[level].shape[2]))
-        chunks = self._plan.levels[level].chunks
-        return itertools.product(
-            *(range(start // c, -(-end // c)) for (start, end), c in zip(bounds, chunks, strict=True))
-        )  # type: ignore[return-value]  # three ranges make triples
+        (cz, cy, cx), width = self._plan.levels[level].chunks, self._plan.levels[level].shape[2]
+        return itertools.product(range(z0 // cz, -(-z1 // cz)), range(y0 // cy, -(-y1 // cy)), range(-(-width // cx)))
 
     def _box(self, level: int, region: Region, index: Triple) -> tuple[slice, ...]:
-        """Where a chunk lies in the cell of a region."""
-        origin, chunks = (region[0], region[2], 0), self._plan.levels[level].chunks
-        return tuple(slice(i * c - o, (i + 1) * c - o) for i, c, o in zip(index, chunks, origin, strict=True))
-
-    def _read_source(self, region: Region, cell: np.ndarray, into: np.ndarray | None) -> None:
-        """Read two slices at a time, and average them while they are still in the cache."""
+        """Where a chunk lies within the cell of a region."""
         z0, z1, y0, y1 = region
-        volume = self._plan.volume
-        rows = y1 - y0
-        if volume.row_step == 1:
-            row_bytes = 2 * volume.shape[2] * volume.dtype.itemsize
-            rows = max(2, _GROUP_BYTES // row_bytes // 2 * 2)
-
-        def read(z: int) -> tuple[int, float, float]:
-            slices = max(0, min(z + 2, z1, volume.shape[0]) - z)
-            both = cell[z - z0 : z - z0 + 2]
-            both[slices:] = 0  # padding
-            low, high = np.inf, -np.inf
-            for y in range(y0, y1, rows):
-                end = min(y + rows, y1)
-                group = both[:, y - y0 : end - y0]
-                if slices:
-                    self._source.read(z, z + slices, y, end, group[:slices])
-                    least, most = _finite_extremes(group[:slices])
-                    low, high = min(low, least), max(high, most)
-                if into is not None:
-                    half = (z - z0) // 2
-                    downsample.halve(group, into[half : half + 1, (y - y0) // 2 : (end - y0) // 2])
-            return slices, low, high
-
-        for slices, low, high in (one.result() for one in self._begin(read, range(z0, z1, 2))):
-            self._rows_done += slices * (y1 - y0)
-            self.bytes_done += slices * (y1 - y0) * volume.shape[2] * volume.dtype.itemsize
-            self.extremes = (min(self.extremes[0], low), max(self.extremes[1], high))
+        extent = (z1 - z0, y1 - y0, self._plan.levels[level].shape[2])
+        starts = (i * c - o for i, c, o in zip(index, self._plan.levels[level].chunks, (z0, y0, 0), strict=True))
+        return tuple(
+            slice(start, min(start + c, n))
+            for start, c, n in zip(starts, self._plan.levels[level].chunks, extent, strict=True)
+        )
 
     def _begin(self, work: Callable[[T], R], items: Iterable[T]) -> list[Future[R]]:
         """Have `work` done for every item, by all threads."""
@@ -255,7 +282,7 @@ class Engine:
             one.result()
 
     def _count_blocks(self, wait: bool) -> None:
-        """Count the blocks that are safe; all of them, if need be by waiting."""
+        """Count the blocks that are safely on disk; all that were begun, if need be by waiting."""
         while self._unsafe_blocks:
             writes = self._unsafe_blocks[0]
             if not wait and not all(write.done() and write.result().done() for write in writes):
@@ -266,7 +293,7 @@ class Engine:
             self.blocks_done += 1
 
 
-def _rows(plan: Plan, stage: Stage) -> int:
+def _rows_of(plan: Plan, stage: Stage) -> int:
     """Rows that a stage reads; the source has no padding."""
     depth = plan.volume.shape[0] if stage.base == 0 else stage.shape[0]
     return depth * stage.shape[1]

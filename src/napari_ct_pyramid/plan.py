@@ -27,6 +27,7 @@ PROCESS_BYTES = 170_000_000
 """The bare process: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
 
 _BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
+_CACHE_BYTES = 1_000_000  # a core's second-level cache
 _CELL_BYTES = 256_000_000  # a larger cell gains no speed
 
 Region = tuple[int, int, int, int]
@@ -102,9 +103,10 @@ class Stage:
         rows = min(self.cell[1], self.block[1] // steps, self.shape[1] // steps)
         return (min(self.cell[0], self.shape[0] // steps), rows, self.shape[2] // steps)
 
-    def cell_buffers(self, level: int) -> int:
-        """Cells of a level that are in memory at once."""
-        return 2 if self.ahead and level == 0 else 1
+    @property
+    def grids(self) -> int:
+        """Cells of the source that are in memory at once, sorted by chunk."""
+        return 0 if self.base else 1 + self.ahead
 
 
 @dataclass(frozen=True)
@@ -330,8 +332,8 @@ def _fit_budget(
     best = None
     for rows, ahead in _cell_choices(volume, options):
         stages = _make_stages(volume, options, levels, rows, ahead)
-        cells = _cells_bytes(volume, stages)
-        a_thread = _thread_bytes(volume, options)
+        cells = _cells_bytes(volume, options, stages)
+        a_thread = _thread_bytes(volume, options, rows)
         left = options.max_memory - process_memory - cells
         threads = min(asked, left // a_thread)
         if best is None and threads < 1:
@@ -398,20 +400,34 @@ def _make_stages(
             return tuple(stages)
 
 
-def _cells_bytes(volume: Volume, stages: tuple[Stage, ...]) -> int:
+def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
     """Of the largest stage, since one runs after the other."""
-    return max(
-        sum(stage.cell_buffers(k) * math.prod(stage.cell_shape(k)) for k in range(stage.base, stage.top + 1))
+    return volume.dtype.itemsize * max(
+        stage.grids * math.prod(math.ceil(n / c) * c for n, c in zip(stage.cell_shape(0), options.chunks, strict=True))
+        + sum(math.prod(stage.cell_shape(k)) for k in range(max(1, stage.base), stage.top + 1))
         for stage in stages
-    ) * volume.dtype.itemsize
+    )
 
 
-def _thread_bytes(volume: Volume, options: ConversionOptions) -> int:
-    """What each thread needs for itself: to average, to compress (a chunk before and after), and to decode."""
+def _thread_bytes(volume: Volume, options: ConversionOptions, cell_rows: int) -> int:
+    """What each thread needs for itself: to read, to average, to compress (a chunk before and after), to decode."""
     itemsize = volume.dtype.itemsize
-    # Of two slices, strips or tiles as decoded, and what they are decoded from.
-    decoding = 0 if volume.row_step == 1 else 3 * volume.row_step * volume.shape[2] * itemsize
-    return downsample.scratch_bytes(volume.dtype) + 2 * math.prod(options.chunks) * itemsize + decoding
+    # A strip or row of tiles as decoded, and what it is decoded from.
+    decoding = 0 if volume.row_step == 1 else 2 * volume.row_step * volume.shape[2] * itemsize
+    rows = 2 * read_rows(volume, cell_rows) * volume.shape[2] * itemsize
+    averaging = downsample.scratch_bytes(volume.shape[2], volume.dtype)
+    return rows + averaging + 2 * math.prod(options.chunks) * itemsize + decoding
+
+
+def read_rows(volume: Volume, cell_rows: int) -> int:
+    """Rows of two slices that are read and averaged at once: an even number that a core's cache holds.
+
+    Where rows come in strips, it is all of a cell's, so that a strip is decoded once.
+    """
+    if volume.row_step > 1:
+        return cell_rows
+    row_bytes = volume.shape[2] * volume.dtype.itemsize
+    return min(cell_rows, max(2, _CACHE_BYTES // (2 * row_bytes) // 2 * 2))
 
 
 def _warnings(

@@ -182,17 +182,19 @@ class _Codec:
         self._compressor = compressor
 
     def encode(self, voxels: np.ndarray) -> memoryview:
-        if voxels.shape != self._voxels.shape:
-            self._voxels[...] = 0
-        self._voxels[tuple(slice(n) for n in voxels.shape)] = voxels
+        if voxels.shape != self._voxels.shape or not voxels.flags.c_contiguous:
+            if voxels.shape != self._voxels.shape:
+                self._voxels[...] = 0
+            self._voxels[tuple(slice(n) for n in voxels.shape)] = voxels
+            voxels = self._voxels
         if self._compressor == "none":
-            return memoryview(self._voxels).cast("B")
+            return memoryview(voxels).cast("B")
         encoded = imagecodecs.blosc_encode(
-            self._voxels,
+            voxels,
             level=1,
             compressor=self._compressor,
             shuffle="bitshuffle",
-            typesize=self._voxels.itemsize,
+            typesize=voxels.itemsize,
             numthreads=1,
             out=self._encoded,
         )
