@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from napari_ct_pyramid.cli import main
@@ -93,6 +94,23 @@ def test_convert_says_what_it_does_and_what_it_made(scan: Path, tmp_path: Path) 
     assert done.stdout.endswith("To look at it: ct-pyramid view scan.ome.zarr\n")
     level = zarr.open_array(tmp_path / "scan.ome.zarr" / "0", mode="r")
     np.testing.assert_array_equal(level[:6], VOXELS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "levels"), [((3, 7, 11), "u1", 1), ((5, 12, 20), "i2", 3), ((2, 34, 6), "u2", 2)]
+)
+def test_odd_sizes_come_out_voxel_for_voxel(
+    shape: tuple[int, int, int], dtype: str, levels: int, tmp_path: Path
+) -> None:
+    voxels = (np.arange(np.prod(shape)) % 251).reshape(shape).astype(dtype)
+    tifffile.imwrite(tmp_path / "odd.tif", voxels, photometric="minisblack")
+    request = ["convert", str(tmp_path / "odd.tif"), "-c", "2", "5", "7", "-l", str(levels), "--quiet"]
+    assert main(request) == 0
+    finest = zarr.open_array(tmp_path / "odd.ome.zarr" / "0", mode="r")
+    assert finest.dtype == voxels.dtype
+    np.testing.assert_array_equal(finest[: shape[0]], voxels)
+    assert finest.shape == (-(-shape[0] // 2 ** (levels - 1)) * 2 ** (levels - 1), *shape[1:])
+    assert not np.any(finest[shape[0] :])
 
 
 def test_json_and_nothing_else_is_on_standard_output(scan: Path, tmp_path: Path) -> None:
@@ -267,10 +285,12 @@ def test_the_demo_leaves_other_folders_alone(name: str, tmp_path: Path, capsys: 
     assert everything(tmp_path) == before
 
 
-def test_view_without_napari_says_how_to_get_it(
-    scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("missing", [["napari"], ["PyQt6", "PySide6", "PyQt5", "PySide2"]])
+def test_view_without_napari_or_qt_says_how_to_get_them(
+    missing: list[str], scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "napari", None)
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
     assert main(["view", str(scan)]) == 2
     said = capsys.readouterr().err
     assert "pip install 'napari-ct-pyramid[all]'" in said
@@ -282,9 +302,10 @@ def test_view_hands_over_to_napari(scan: Path, tmp_path: Path, monkeypatch: pyte
     window = ModuleType("napari_ct_pyramid._view")
     window.view = lambda path, *, screenshot: asked.append((path, screenshot))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, window.__name__, window)
-    napari = ModuleType("napari")
-    napari.__spec__ = ModuleSpec("napari", None)
-    monkeypatch.setitem(sys.modules, "napari", napari)
+    for name in ("napari", "PyQt6"):  # whether they are installed here or not
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, module)
     assert main(["view", str(scan)]) == 0
     assert main(["view", str(scan), "--screenshot", str(tmp_path / "a.png")]) == 0
     assert asked == [(scan, None), (scan, tmp_path / "a.png")]

@@ -35,6 +35,8 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
 
+_QT = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+
 _DEMO_NOTE = "README.txt"
 _DEMO_TEXT = """\
 `ct-pyramid demo` made this folder. Running it again makes its files anew;
@@ -57,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parse(sys.argv[1:] if argv is None else argv)
     try:
-        with interruptible():
-            args.run(args)
+        args.run(args)
     except KeyboardInterrupt as interrupt:
         return _stop(INTERRUPTED, _sentence(interrupt))
     except (RequestError, SourceError) as error:
@@ -202,6 +203,7 @@ def _request(args: argparse.Namespace) -> dict[str, Any]:
     return request
 
 
+@interruptible()
 def _convert(args: argparse.Namespace) -> None:
     request = _request(args)
     if args.dry_run:
@@ -256,6 +258,7 @@ def _info(args: argparse.Namespace) -> None:
         write(describe_info(info))
 
 
+@interruptible()
 def _demo(args: argparse.Namespace) -> None:
     folder: Path = args.folder
     note = folder / _DEMO_NOTE
@@ -274,8 +277,8 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _view(args: argparse.Namespace) -> None:
-    if not find_spec("napari"):
-        raise RequestError("Looking at volumes takes napari. To get it: pip install 'napari-ct-pyramid[all]'")
+    if not (find_spec("napari") and any(map(find_spec, _QT))):
+        raise RequestError("Looking at volumes takes napari with Qt. To get both: pip install 'napari-ct-pyramid[all]'")
     from ._view import view
 
     view(args.path, screenshot=args.screenshot)
