@@ -104,6 +104,26 @@ class LazyArray:
         """The first voxels along each axis."""
         return LazyArray(self._read, shape, self.dtype, self.chunks, self._start)
 
+    def every(self, steps: tuple[int, ...]) -> LazyArray:
+        """Every nth voxel along each axis."""
+
+        def read(box: Box) -> np.ndarray:
+            spread = (slice(s.start * n, (s.stop - 1) * n + 1, s.step * n) for s, n in zip(box, steps, strict=True))
+            return self._load(tuple(spread))
+
+        shape = tuple(math.ceil(size / n) for size, n in zip(self.shape, steps, strict=True))
+        chunks = tuple(max(1, size // n) for size, n in zip(self.chunks, steps, strict=True))
+        return LazyArray(read, shape, self.dtype, chunks)
+
+    def take(self, axis: int, index: int) -> LazyArray:
+        """One index of an axis, which is gone then; lazily, unlike ``array[index]``."""
+
+        def read(box: Box) -> np.ndarray:
+            return self._load((*box[:axis], slice(index, index + 1, 1), *box[axis:])).squeeze(axis)
+
+        shape, chunks = ((*t[:axis], *t[axis + 1 :]) for t in (self.shape, self.chunks))
+        return LazyArray(read, shape, self.dtype, chunks)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a lazy array has to be read: it cannot be had without a copy")

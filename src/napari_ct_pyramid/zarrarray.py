@@ -81,14 +81,15 @@ class ZarrArray:
         """
         try:
             if self._thin_chunks and self._is_thin(box):
-                return self._read_thin(box)
+                voxels = self._read_thin(tuple(slice(s.start, s.stop, 1) for s in box))
+                return voxels[tuple(slice(None, None, s.step) for s in box)]
             return self._read_store(box)
         except (ValueError, RuntimeError, OSError) as error:
             raise SourceError(f"{self.path} cannot be read: {_first_line(error)}") from error
 
     def _is_thin(self, box: Box) -> bool:
         axis = _slowest_axis(self.chunks)
-        return all(s.step == 1 for s in box) and box[axis].stop - box[axis].start <= self.chunks[axis] * _THIN
+        return bool(box[axis].stop - box[axis].start <= self.chunks[axis] * _THIN)
 
     @cached_property
     def _thin_chunks(self) -> _BloscChunks | None:

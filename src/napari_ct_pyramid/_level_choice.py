@@ -1,0 +1,115 @@
+"""Which level of a layer napari draws, where its own choice is not good enough.
+
+napari chooses by zoom in 2D, and always the coarsest level in 3D. Here, in 3D, it is the finest level that fits the
+graphics card and `VOLUME_BYTES`. And a TIFF is cut along y or x at full size only where that reads little.
+
+This is done with ``layer.locked_data_level``, whenever other axes come into view: a reader cannot set it once and for
+all, as the lock would hold in 2D and 3D alike. A lock that the user sets stays.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._lazytiff import PagedArray
+from .lazy import LazyArray
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+VOLUME_BYTES = 256_000_000
+"""Voxels shown in 3D take at most this much."""
+
+CUT_BYTES = 1_000_000_000
+"""At most this much of a TIFF is read to cut it along y or x at full size."""
+
+LEAST_TEXTURE = 2048
+"""Every graphics card takes this many voxels along each axis in 3D."""
+
+_followed: weakref.WeakSet[Any] = weakref.WeakSet()
+_locks: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # layer: the level that was locked here
+
+
+def choose_levels(viewer: Viewer) -> None:
+    """From now on, choose the levels of all volumes in this viewer that this package reads lazily."""
+    if viewer not in _followed:
+        _followed.add(viewer)
+        reference = weakref.ref(viewer)  # the viewer's events hold on to what is connected to them
+
+        def update() -> None:
+            if (followed := reference()) is not None:
+                for layer in followed.layers:
+                    _choose_level(followed, layer)
+
+        def begin(event: Any) -> None:
+            if (followed := reference()) is not None:
+                _choose_level(followed, event.value)
+
+        viewer.dims.events.ndisplay.connect(update)
+        viewer.dims.events.order.connect(update)
+        viewer.layers.events.inserted.connect(begin)
+    for layer in viewer.layers:
+        _choose_level(viewer, layer)
+
+
+def with_one_for_3d(levels: list[LazyArray]) -> list[LazyArray]:
+    """The levels, and one more where even the coarsest is too large for 3D: every nth voxel of that.
+
+    To show it, napari reads all of the coarsest level once. Volumes made by this package are never in need of it.
+    """
+    coarsest = levels[-1]
+    shape = coarsest.shape[-3:]
+    step = 1
+    while not _fits([math.ceil(n / step) for n in shape], coarsest, LEAST_TEXTURE):
+        step += 1
+    if step == 1:
+        return levels
+    return [*levels, coarsest.every((1,) * (coarsest.ndim - len(shape)) + (step,) * len(shape))]
+
+
+def _fits(shape: Sequence[int], level: LazyArray, texture: int) -> bool:
+    return max(shape) <= texture and math.prod(shape) * level.dtype.itemsize <= VOLUME_BYTES
+
+
+def _choose_level(viewer: Viewer, layer: Any) -> None:
+    if not (getattr(layer, "multiscale", False) and isinstance(layer.data[0], LazyArray)):
+        return
+    ours, now = _locks.get(layer), layer.locked_data_level
+    if now is not None and now != ours:
+        return  # the user's
+    before = viewer.dims.ndim - layer.ndim  # axes that this layer does not have
+    displayed = [axis - before for axis in viewer.dims.displayed if axis >= before]
+    wanted = _wanted_level(layer.data, displayed, viewer.dims.ndisplay)
+    if wanted is None:
+        _locks.pop(layer, None)
+    else:
+        _locks[layer] = wanted
+    if wanted != now:
+        layer.locked_data_level = wanted
+
+
+def _wanted_level(levels: Sequence[LazyArray], displayed: list[int], ndisplay: int) -> int | None:
+    """The level to draw; None where that is left to napari."""
+    if isinstance(levels[0], PagedArray):  # its coarsest level is made for 3D
+        too_much = ndisplay == 2 and levels[0].bytes_read_for(displayed) > CUT_BYTES
+        return len(levels) - 1 if too_much else None
+    if ndisplay == 2:
+        return None
+    texture = _texture_limit()
+    for number, level in enumerate(levels):
+        if _fits([level.shape[axis] for axis in displayed], level, texture):
+            return number if number < len(levels) - 1 else None
+    return None
+
+
+def _texture_limit() -> int:
+    """The most voxels along an axis that the graphics card takes in 3D."""
+    try:
+        from napari._vispy.utils.gl import get_max_texture_sizes  # private, and no other way to know
+
+        return int(get_max_texture_sizes()[1] or LEAST_TEXTURE)
+    except (ImportError, RuntimeError):
+        return LEAST_TEXTURE

@@ -1,0 +1,210 @@
+"""What napari opens with this plugin: OME-Zarr folders and TIFFs, as lazy layers.
+
+napari imports this module for every file that is dropped: whatever takes time is imported by what needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .lazy import LazyArray
+    from .pyramid import Channel, Pyramid
+
+LayerData = tuple[Any, dict[str, Any], str]
+Reader = Callable[[Any], list[LayerData]]
+
+_SAMPLED_SLICES = 5
+_COLORMAPS = {
+    "FFFFFF": "gray",
+    "FF0000": "red",
+    "00FF00": "green",
+    "0000FF": "blue",
+    "00FFFF": "cyan",
+    "FF00FF": "magenta",
+    "FFFF00": "yellow",
+}
+
+
+def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
+    """What reads a folder if it is an OME-Zarr image, or else None: one of napari's reader contributions.
+
+    napari asks for every folder that is opened.
+    """
+    folder = _only(path)
+    return (lambda _: _read_ome_zarr(folder)) if folder and _is_image(folder) else None
+
+
+def get_tiff_reader(path: str | Sequence[str]) -> Reader | None:
+    """What reads a TIFF: the other of napari's reader contributions."""
+    file = _only(path)
+    return (lambda _: _read_tiff(file)) if file and file.is_file() else None
+
+
+def _only(path: str | Sequence[str]) -> Path | None:
+    """The path; None where there are several, to be stacked."""
+    paths = [path] if isinstance(path, str) else path
+    return Path(paths[0]) if len(paths) == 1 else None
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a folder is an OME-Zarr image, or a conversion that never ended, to tell from a look at its metadata."""
+    if (path / ".ct-pyramid").is_dir():
+        return True
+    for name in (".zattrs", "zarr.json"):
+        try:
+            metadata = json.loads((path / name).read_text(encoding="utf-8"))
+            attributes = metadata if name == ".zattrs" else metadata["attributes"]
+            if attributes.get("ome", attributes).get("multiscales"):
+                return True
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return False
+
+
+def _read_ome_zarr(folder: Path) -> list[LayerData]:
+    from .pyramid import open_pyramid
+
+    layers = pyramid_layers(open_pyramid(folder))
+    after_adding()
+    return layers
+
+
+def _read_tiff(file: Path) -> list[LayerData]:
+    """The volume as it is; and the widget, filled in, to convert it."""
+    layer = tiff_layer(file)
+    after_adding(convert=file)
+    return [layer]
+
+
+def pyramid_layers(pyramid: Pyramid) -> list[LayerData]:
+    """An OME-Zarr image as layers, one for each channel."""
+    from ._level_choice import with_one_for_3d
+
+    levels = [level.array for level in pyramid.levels]
+    if "channel" not in pyramid.axis_types:
+        channels = [*pyramid.channels, None]
+        return [_pyramid_layer(pyramid, with_one_for_3d(levels), channels[0], pyramid.name, None)]
+    axis = pyramid.axis_types.index("channel")
+    layers = []
+    for index in range(levels[0].shape[axis]):
+        channel = pyramid.channels[index] if index < len(pyramid.channels) else None
+        name = channel.label if channel and channel.label else f"{pyramid.name} {index}"
+        taken = with_one_for_3d([level.take(axis, index) for level in levels])
+        layers.append(_pyramid_layer(pyramid, taken, channel, name, axis))
+    if len(layers) > 1:
+        for _, settings, _ in layers:
+            settings["blending"] = "additive"
+    return layers
+
+
+def _pyramid_layer(
+    pyramid: Pyramid, levels: list[LazyArray], channel: Channel | None, name: str, without: int | None
+) -> LayerData:
+    def of_layer(values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(value for axis, value in enumerate(values) if axis != without)
+
+    finest = pyramid.levels[0]
+    settings: dict[str, Any] = {
+        "name": name,
+        "multiscale": True,
+        "scale": of_layer(finest.scale),
+        "translate": of_layer(finest.translation),
+        "units": _known_units(of_layer(pyramid.units)),
+        "axis_labels": of_layer(pyramid.axes),
+        "metadata": {"path": str(pyramid.path)},
+    }
+    if channel and channel.window:
+        low, high, start, end = channel.window
+        settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
+        settings["metadata"]["extremes"] = (low, high)
+    else:
+        settings["contrast_limits"] = _estimated_limits([_middle_chunk(levels[len(pyramid.levels) - 1])])
+    if channel and channel.color and channel.color[:6].upper() != "FFFFFF":
+        settings["colormap"] = _COLORMAPS.get(channel.color[:6].upper(), "#" + channel.color[:6].lower())
+    if channel and not channel.active:
+        settings["visible"] = False
+    return levels, settings, "image"
+
+
+def tiff_layer(path: Path) -> LayerData:
+    """A TIFF as a layer: whole in 2D, sampled in 3D, nothing of it read before it is looked at."""
+    from ._lazytiff import tiff_levels
+    from .source import open_source
+
+    source = open_source(path)
+    volume = source.volume
+    levels = tiff_levels(source)
+    depth = len(levels[-1])
+    slices = sorted({(2 * i + 1) * depth // (2 * _SAMPLED_SLICES) for i in range(_SAMPLED_SLICES)})
+    settings: dict[str, Any] = {
+        "name": volume.name,
+        "multiscale": True,
+        "axis_labels": ("z", "y", "x"),
+        "contrast_limits": _estimated_limits([levels[-1][z] for z in slices]),
+        "metadata": {"path": str(path)},
+    }
+    if volume.voxel_size:
+        settings["scale"] = volume.voxel_size
+        settings["units"] = _known_units((volume.unit,) * 3)
+    return levels, settings, "image"
+
+
+def _middle_chunk(level: LazyArray) -> np.ndarray:
+    """The chunk in the middle of a level: one read, and the likeliest to hold something."""
+    import numpy as np
+
+    starts = [size // 2 // chunk * chunk for size, chunk in zip(level.shape, level.chunks, strict=True)]
+    return np.asarray(level[tuple(slice(start, start + c) for start, c in zip(starts, level.chunks, strict=True))])
+
+
+def _estimated_limits(samples: list[Any]) -> tuple[float, float]:
+    """A display window, found much as a conversion finds it."""
+    import numpy as np
+
+    from .window import PERCENT
+
+    voxels = np.concatenate([np.ravel(sample)[:: max(1, sample.size // 100_000)] for sample in samples])
+    voxels = voxels[np.isfinite(voxels)].astype(np.float64)
+    low, high = np.percentile(voxels, PERCENT) if voxels.size else (0, 1)
+    return (float(low), float(high)) if low < high else (float(low), float(low) + 1)
+
+
+def _known_units(units: Sequence[str | None]) -> tuple[str, ...]:
+    """Units that napari accepts: it refuses a layer with one that it does not know."""
+    import pint
+
+    def known(unit: str | None) -> str:
+        try:
+            return str(pint.get_application_registry().parse_units(unit)) if unit else "pixel"
+        except (pint.errors.PintError, ValueError, TypeError, AssertionError):
+            return "pixel"
+
+    return tuple(known(unit) for unit in units)
+
+
+def after_adding(convert: Path | None = None) -> None:
+    """Once napari has added the layers: let them show the right level, and offer to convert a TIFF."""
+    import napari
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication
+
+    def prepare() -> None:
+        from ._level_choice import choose_levels
+
+        viewer = napari.current_viewer()
+        if viewer is None:
+            return
+        choose_levels(viewer)
+        if convert:
+            from ._widget import open_widget
+
+            open_widget(viewer).set_source(convert)
+
+    if QApplication.instance() is not None:
+        QTimer.singleShot(0, prepare)
