@@ -11,7 +11,7 @@ import pytest
 
 from napari_ct_pyramid._summary import announcement, summary
 from napari_ct_pyramid._terminal import Bar, Lines, Silence, choose_display, interruptible
-from napari_ct_pyramid._text import duration, numbers, shorten, table, times
+from napari_ct_pyramid.text import duration, numbers, shorten, table, times
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plan import make_plan
 from napari_ct_pyramid.report import Progress, Receipt

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         UnfinishedError,
     )
     from .options import ConversionOptions
-    from .plan import Level, Plan
+    from .levels import Level
+    from .plan import Plan
     from .pyramid import Pyramid, open_pyramid
     from .report import Progress, Receipt
 
@@ -57,7 +58,8 @@ __all__ = [
 
 _ROOM_OF = {
     **dict.fromkeys(("convert", "iter_convert", "plan"), "convert"),
-    **dict.fromkeys(("Level", "Plan"), "plan"),
+    "Level": "levels",
+    "Plan": "plan",
     **dict.fromkeys(("Pyramid", "open_pyramid"), "pyramid"),
     **dict.fromkeys(("Progress", "Receipt"), "report"),
     "ConversionOptions": "options",

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from ._parts import NoWheel
-from ._text import numbers, times
+from .text import numbers, times
 from .options import COMPRESSORS, NAMED_CHUNKS, UNITS, ConversionOptions, available_cores
 from .volume import VoxelSize
 

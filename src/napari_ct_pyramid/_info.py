@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._text import numbers, table, times
+from .text import numbers, table, times
 from .sizes import format_size
 
 if TYPE_CHECKING:

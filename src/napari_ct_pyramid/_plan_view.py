@@ -14,12 +14,13 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from ._fields import without_flags
 from ._parts import Box, Meter, text_label
 from ._planner import free_name
-from ._text import numbers, times
+from .text import numbers, times
 from .errors import BudgetError, CtPyramidError, LevelsError, OutputExistsError
 from .sizes import format_size
 
 if TYPE_CHECKING:
-    from .plan import Level, Plan
+    from .levels import Level
+    from .plan import Plan
     from .volume import Volume, VoxelSize
 
 _SYMBOLS = {"angstrom": "Å", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m"}

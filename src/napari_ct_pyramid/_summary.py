@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._text import duration, shorten, table, times
+from .text import duration, shorten, table, times
 from .sizes import format_size
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from ._text import duration
+from .text import duration
 from .sizes import format_size
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
-from ._text import duration, shorten
+from .text import duration, shorten
 from .report import Progress, Receipt
 
 

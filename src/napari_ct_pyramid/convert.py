@@ -20,12 +20,12 @@ from . import __version__, downsample
 from .engine import Engine
 from .errors import ConversionError, CtPyramidError
 from .memory import peak_resident_memory, resident_memory
+from .metadata import OME_ZARR_VERSION, make_attributes
 from .options import ConversionOptions
 from .output import PathLike, bytes_free, bytes_there, check_output, default_output, make_output
 from .plan import PROCESS_BYTES, Plan, make_plan
 from .report import Progress, Receipt
 from .source import Source, open_source
-from .metadata import OME_ZARR_VERSION, make_attributes
 from .store import Store, compressed_size
 from .window import display_window
 
@@ -124,10 +124,11 @@ def iter_convert(src: PathLike, dst: PathLike | None = None, **options: Any) -> 
                 )
 
             try:
+                beginning = progress()
                 engine.start()
                 # ome-zarr takes seconds to import: done by the time it is needed, with nobody waiting.
                 threading.Thread(target=importlib.import_module, args=["ome_zarr.writer"], daemon=True).start()
-                yield progress()
+                yield beginning
                 while not engine.wait(_PROGRESS_SECONDS):
                     yield progress()
             except BaseException:  # failed, or cancelled by closing this generator

@@ -17,7 +17,8 @@ import numpy as np
 
 from . import downsample
 from .chunkgrid import ChunkGrid
-from .plan import Plan, Region, Stage, read_rows
+from .plan import Plan
+from .stages import Region, Stage, read_rows
 from .volume import Triple
 
 T = TypeVar("T")
@@ -143,7 +144,7 @@ class Engine:
         try:
             for stage in self._plan.stages:
                 self._run_stage(stage)
-        except BaseException as error:  # handed to whoever waits
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits
             self._error = error
             self._stop.set()
 

@@ -55,6 +55,6 @@ def make_attributes(plan: Plan, *, name: str, method: str, version: str, window:
             },
         },
     )
-    attributes = dict(group.attrs)
+    attributes: dict[str, Any] = dict(group.attrs)
     attributes["multiscales"][0]["type"] = "mean"
     return attributes

@@ -72,4 +72,4 @@ def bytes_free(output: Path) -> int:
 
 def bytes_there(output: Path) -> int:
     """Bytes of all files below a folder."""
-    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(output) for name in names)
+    return sum((Path(folder) / name).stat().st_size for folder, _, names in os.walk(output) for name in names)

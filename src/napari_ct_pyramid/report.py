@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .plan import Level, Plan
+from .levels import Level
+from .plan import Plan
 
 
 @dataclass(frozen=True)

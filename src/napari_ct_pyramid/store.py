@@ -11,7 +11,6 @@ chunk stays with the process in amounts that nobody can foresee.
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 from collections.abc import Iterator
@@ -25,7 +24,8 @@ import imagecodecs
 import numpy as np
 
 from .errors import ConversionError
-from .plan import Level, Plan
+from .levels import Level
+from .plan import Plan
 from .volume import Triple
 
 UNFINISHED = ".ct-pyramid/unfinished.json"
@@ -100,9 +100,9 @@ class Store:
         They are in this thread's own buffer: use them before this thread's next chunk.
         """
         codec = self._own_codec(level)
-        with self._explained(f"chunk {_key(level, index)} could not be read"):
-            with FileIO(self._chunk_path(level, index)) as file:
-                voxels = codec.decode(file)
+        what = f"chunk {_key(level, index)} could not be read"
+        with self._explained(what), FileIO(self._chunk_path(level, index)) as file:
+            voxels = codec.decode(file)
         shape, chunks = self._levels[level].shape, self._levels[level].chunks
         z, y, x = (min(c, n - i * c) for n, c, i in zip(shape, chunks, index, strict=True))
         return voxels[:z, :y, :x]

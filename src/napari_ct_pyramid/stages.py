@@ -1,0 +1,197 @@
+"""How the work is cut up so that it fits the memory budget.
+
+A *stage* reads one level (the source itself, for the first stage) and makes the levels above it,
+block by block. A *block* holds whole chunks of every level its stage makes and shares none with
+another block. Inside a block the work goes *cell* by cell, depth first: one cell a level is in
+memory, each a row of whole chunks that spans all of x.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import downsample
+from .errors import BudgetError
+from .levels import Level
+from .options import ConversionOptions
+from .sizes import format_size
+from .text import times
+from .volume import Triple, Volume
+
+_BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
+_CELL_BYTES = 256_000_000  # a larger cell gains no speed
+_CACHE_BYTES = 1_000_000  # a core's second-level cache
+
+Region = tuple[int, int, int, int]
+"""z0, z1, y0, y1 in voxels of some level; all of x."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Levels `base` + 1 to `top`, made from level `base`; the first stage writes its base as well.
+
+    `shape` is level `base`'s. `block` and `cell` are extents (z, y) in voxels: of a block on level `base`,
+    of a cell on any level. With `ahead`, the next cell of the source is read while the last is being written.
+    """
+
+    base: int
+    top: int
+    shape: Triple
+    block: tuple[int, int]
+    cell: tuple[int, int]
+    ahead: bool
+
+    def blocks(self) -> Iterator[Region]:
+        """The blocks, as regions of level `base`."""
+        return _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
+
+    def cells(self, region: Region) -> Iterator[Region]:
+        """The cells of a region of whole cells on any level, z outermost."""
+        return _tiles(region, self.cell)
+
+    def cell_shape(self, level: int) -> Triple:
+        """The largest cell on a level, in voxels."""
+        steps = 2 ** (level - self.base)
+        rows = min(self.cell[1], self.block[1] // steps, self.shape[1] // steps)
+        return (min(self.cell[0], self.shape[0] // steps), rows, self.shape[2] // steps)
+
+    @property
+    def grids(self) -> int:
+        """Cells of the source that are in memory at once, sorted by chunk."""
+        return 0 if self.base else 1 + self.ahead
+
+
+def fit_budget(
+    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], process_memory: int
+) -> tuple[tuple[Stage, ...], int, tuple[tuple[str, int], ...]]:
+    """The stages with the largest cells that gain speed, the threads, and the ledger of the memory they take.
+
+    Raises
+    ------
+    BudgetError
+        If even the smallest do not fit.
+    """
+    asked = options.thread_count
+    best = None
+    for rows, ahead in _cell_choices(volume, options):
+        stages = _make_stages(volume, options, levels, rows, ahead)
+        cells = _cells_bytes(volume, options, stages)
+        a_thread = _thread_bytes(volume, options, rows)
+        left = options.max_memory - process_memory - cells
+        threads = min(asked, left // a_thread)
+        if best is None and threads < 1:
+            smallest = _ceil_mb(process_memory + cells + a_thread)
+            text = f"{smallest // 1_000_000} MB"
+            raise BudgetError(
+                f"A budget of {format_size(options.max_memory)} is too small for this volume with chunks of "
+                f"{times(options.chunks)}: the smallest that works is {text} (--max-memory {text.replace(' ', '')}). "
+                "Smaller chunks need less.",
+                smallest=smallest,
+            )
+        # All the threads come before larger cells.
+        if best is None or threads == asked:
+            ledger = (
+                ("the program itself", process_memory),
+                ("cells of the levels", cells),
+                (f"{threads} thread{'s' * (threads > 1)} at work", threads * a_thread),
+            )
+            best = (stages, threads, ledger)
+    assert best is not None  # the first choice is the best so far, or an error
+    return best
+
+
+def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[int, bool]]:
+    """Rows of a cell, and whether to read ahead: from what takes least memory to what is fastest."""
+    depth, rows = _even_multiple(options.chunks[0]), _even_multiple(options.chunks[1])
+    row_bytes = depth * volume.shape[2] * volume.dtype.itemsize
+    yield rows, False
+    if volume.row_step > 1:
+        # Only whole strips are decoded once: that gains more than reading ahead.
+        while rows < volume.shape[1]:
+            rows *= 2
+            yield rows, False
+        yield rows, True
+        return
+    yield rows, True
+    while rows < volume.shape[1] and 2 * rows * row_bytes <= _CELL_BYTES:
+        rows *= 2
+        yield rows, True
+
+
+def _make_stages(
+    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], cell_rows: int, ahead: bool
+) -> tuple[Stage, ...]:
+    cell = (_even_multiple(options.chunks[0]), cell_rows)
+    least_rows = _even_multiple(options.chunks[1])
+    stages = []
+    base = 0
+    while True:
+        shape = levels[base].shape
+        top = base
+        steps = 1
+        while top + 1 < len(levels):
+            # A block's extent does not depend on the budget unless a cell is higher than it.
+            larger = (cell[0] * 2 * steps, max(least_rows * 2 * steps, cell_rows))
+            size = min(larger[0], shape[0]) * min(larger[1], shape[1]) * shape[2] * volume.dtype.itemsize
+            if top > base and size > _BLOCK_BYTES:
+                break
+            top, steps = top + 1, steps * 2
+        block = (cell[0] * steps, max(least_rows * steps, cell_rows))
+        stages.append(Stage(base=base, top=top, shape=shape, block=block, cell=cell, ahead=ahead))
+        base = top
+        if base + 1 >= len(levels):
+            return tuple(stages)
+
+
+def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
+    """Of the largest stage, since one runs after the other."""
+    return volume.dtype.itemsize * max(
+        stage.grids * math.prod(math.ceil(n / c) * c for n, c in zip(stage.cell_shape(0), options.chunks, strict=True))
+        + sum(math.prod(stage.cell_shape(k)) for k in range(max(1, stage.base), stage.top + 1))
+        for stage in stages
+    )
+
+
+def _thread_bytes(volume: Volume, options: ConversionOptions, cell_rows: int) -> int:
+    """What each thread needs for itself: to read, to average, to compress (a chunk before and after), to decode."""
+    itemsize = volume.dtype.itemsize
+    # A strip or row of tiles as decoded, and what it is decoded from.
+    decoding = 0 if volume.row_step == 1 else 2 * volume.row_step * volume.shape[2] * itemsize
+    rows = 2 * read_rows(volume, cell_rows) * volume.shape[2] * itemsize
+    averaging = downsample.scratch_bytes(volume.shape[2], volume.dtype)
+    return rows + averaging + 2 * math.prod(options.chunks) * itemsize + decoding
+
+
+def read_rows(volume: Volume, cell_rows: int) -> int:
+    """Rows of two slices that are read and averaged at once: an even number that a core's cache holds.
+
+    Where rows come in strips, it is all of a cell's, so that a strip is decoded once.
+    """
+    if volume.row_step > 1:
+        return min(cell_rows, volume.shape[1])
+    row_bytes = volume.shape[2] * volume.dtype.itemsize
+    return min(cell_rows, volume.shape[1], max(2, _CACHE_BYTES // (2 * row_bytes) // 2 * 2))
+
+
+def decodings(rows: int, cell: int, step: int) -> float:
+    """How often a strip of `step` rows is decoded, on average, when cells of `cell` rows are read."""
+    reads = sum(math.ceil(min(y + cell, rows) / step) - y // step for y in range(0, rows, cell))
+    return reads / math.ceil(rows / step)
+
+
+def _even_multiple(chunk: int) -> int:
+    """The smallest multiple of a chunk that can be halved, so that half a cell ends between two voxels."""
+    return chunk * (1 + chunk % 2)
+
+
+def _tiles(region: Region, extent: tuple[int, int]) -> Iterator[Region]:
+    z0, z1, y0, y1 = region
+    for z in range(z0, z1, extent[0]):
+        for y in range(y0, y1, extent[1]):
+            yield (z, min(z + extent[0], z1), y, min(y + extent[1], y1))
+
+
+def _ceil_mb(size: int) -> int:
+    return math.ceil(size / 1e6) * 1_000_000
