@@ -11,10 +11,10 @@ import pytest
 
 from napari_ct_pyramid._summary import announcement, summary
 from napari_ct_pyramid._terminal import Bar, Lines, Silence, choose_display, interruptible
-from napari_ct_pyramid.text import duration, numbers, shorten, table, times
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plan import make_plan
 from napari_ct_pyramid.report import Progress, Receipt
+from napari_ct_pyramid.text import duration, numbers, shorten, table, times
 from napari_ct_pyramid.volume import Volume
 
 PLAN = make_plan(Volume("scan", (100, 1000, 1000), np.dtype("f4"), "TIFF"), ConversionOptions(chunks="conversion"))

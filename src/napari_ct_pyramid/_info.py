@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .text import numbers, table, times
 from .sizes import format_size
+from .text import numbers, table, times
 
 if TYPE_CHECKING:
     from .pyramid import Pyramid

@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .text import duration, shorten, table, times
 from .sizes import format_size
+from .text import duration, shorten, table, times
 
 if TYPE_CHECKING:
     from .plan import Plan

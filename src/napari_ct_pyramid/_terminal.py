@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from .text import duration
 from .sizes import format_size
+from .text import duration
 
 if TYPE_CHECKING:
     from .report import Progress
