@@ -20,6 +20,7 @@ Plane = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 Point = npt.NDArray[np.float64]  # z, y, x
 Box = tuple[Point, Point]
+Span = tuple[float, float]
 
 VOXEL_SIZE = 2.5  # micrometers
 
@@ -76,10 +77,12 @@ class _Ellipsoid:
     radii: Point
     value: float
 
-    def box(self, z: int) -> Box | None:
+    def span(self) -> Span:
+        """The slices it can be seen in: the first and the last."""
+        return self.centre[0] - self.radii[0] - 1, self.centre[0] + self.radii[0] + 1
+
+    def box(self, z: int) -> Box:  # noqa: ARG002  # a fibre needs it
         """Corners (y, x) around what slice z cuts of it."""
-        if abs(z - self.centre[0]) > self.radii[0] + 1:
-            return None
         return self.centre[1:] - self.radii[1:], self.centre[1:] + self.radii[1:]
 
     def depth(self, z: int, y: Values, x: Values) -> Values:
@@ -98,11 +101,12 @@ class _Fibre:
     radius: float
     value: float
 
-    def box(self, z: int) -> Box | None:
+    def span(self) -> Span:
         low, high = sorted((self.start[0], self.end[0]))
+        return low - self.radius - 1, high + self.radius + 1
+
+    def box(self, z: int) -> Box:
         reach = self.radius + 1
-        if not low - reach <= z <= high + reach:
-            return None
         along = self.end - self.start
         slope = along[0] if abs(along[0]) > 1e-6 else 1e-6
         near = np.clip((np.array([z - reach, z + reach]) - self.start[0]) / slope, 0, 1)
@@ -130,6 +134,7 @@ class _Phantom:
             *(self._ellipsoid(rng, 0.01, 0.04, _PORE) for _ in range(round(_PORES * share))),
             *(self._fibre(rng) for _ in range(round(_FIBRES * share))),
         ]
+        self._spans = np.array([thing.span() for thing in self._things]).reshape(-1, 2)
         self._y, self._x = np.ogrid[: shape[1], : shape[2]]
         far = np.hypot(self._y - self._middle[0], self._x - self._middle[1])
         self._cement = _CEMENT * (0.85 + 0.15 * (far / self._radius) ** 2)  # hard rays leave the middle darker
@@ -139,13 +144,10 @@ class _Phantom:
 
     def slice(self, z: int) -> Plane:
         plane = self._cement.copy()
-        for thing in self._things:
-            box = thing.box(z)
-            if box is None:
-                continue
-            (y0, x0), (y1, x1) = (
-                np.clip(corner, 0, self._shape[1:]).astype(int) for corner in (box[0] - 1, box[1] + 2)
-            )
+        for k in np.flatnonzero((self._spans[:, 0] <= z) & (z <= self._spans[:, 1])):
+            thing = self._things[k]
+            low, high = thing.box(z)
+            (y0, x0), (y1, x1) = (np.clip(corner, 0, self._shape[1:]).astype(int) for corner in (low - 1, high + 2))
             part = plane[y0:y1, x0:x1]
             cover = np.clip(thing.depth(z, self._y[y0:y1], self._x[:, x0:x1]) + 0.5, 0, 1)
             part += cover * (thing.value - part)

@@ -28,9 +28,9 @@ _CODECS = {
     50001: "WebP", 50002: "JPEG XL",
 }  # fmt: skip
 
-# Blank slices shrink a hundred thousand times with the best of codecs. What is large, and unpacks to a million
+# Blank slices shrink ten thousand times and more. A strip or tile that is large, and unpacks to a hundred thousand
 # times its size, is damaged.
-_MOST_SHRUNK = 1_000_000
+_MOST_SHRUNK = 100_000
 _LARGE = 256 * 2**20
 
 _AGAIN = "Try copying or writing the file again."
@@ -87,15 +87,21 @@ def check_axes(path: Path, axes: str, shape: Sequence[int]) -> None:
         )
 
 
-def check_alike(path: Path, pages: Sequence[Page], total: int) -> None:
+def name_page(page: Page, total: int | None) -> str:
+    """A page in words; `total` is None where nobody can tell how many there should be."""
+    return f"page {page.number} of {total}" if total else f"page {page.number}"
+
+
+def check_alike(path: Path, pages: Sequence[Page], total: int | None) -> None:
     """All pages must be stored as the first one is."""
     first = pages[0]
     for page in pages:
         if page.storage is not first.storage and page.storage != first.storage:
             ours, theirs = _difference(page.storage, first.storage)
             raise SourceError(
-                f"Page {page.number} of {total} of {path} {ours}, but page {first.number} {theirs}. The pages of a "
-                "volume must all be alike: try leaving the odd ones out, or saving the volume again as one stack."
+                f"{name_page(page, total).capitalize()} of {path} {ours}, but page {first.number} {theirs}. "
+                "The pages of a volume must all be alike: try leaving the odd ones out, or saving the volume again "
+                "as one stack."
             )
 
 
@@ -144,7 +150,7 @@ def _cut_short(path: Path, what: str, there: int, expected: int) -> SourceError:
 
 
 def strip_table(
-    path: Path, pages: Sequence[Page], total: int, unpacked: IntArray, plain: bool
+    path: Path, pages: Sequence[Page], total: int | None, unpacked: IntArray, plain: bool
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Where the strips or tiles of all pages begin, their bytes, and the bytes they unpack to.
 
@@ -175,7 +181,7 @@ def strip_table(
             count = np.clip(count - before, 0, unpacked) if len(count) else unpacked  # some writers leave it out
         if len(at) < number or len(count) < number:
             raise SourceError(
-                f"{path} is damaged: page {page.number} of {total} should have {number} strips or tiles, and tells "
+                f"{path} is damaged: {name_page(page, total)} should have {number} strips or tiles, and tells "
                 f"of {min(len(at), len(count))}. {_AGAIN}"
             )
         offsets[row], counts[row] = at[:number], count[:number]
@@ -185,7 +191,7 @@ def strip_table(
 def check_strips(
     path: Path,
     pages: Sequence[Page],
-    total: int,
+    total: int | None,
     table: tuple[IntArray, IntArray, IntArray],
     plain: bool,
     file_sizes: IntArray,
@@ -198,12 +204,11 @@ def check_strips(
     bad = (there < expected).any(axis=1) | (there.sum(axis=1) == 0) | (counts < 0).any(axis=1)
     if bad.any():
         row = int(bad.argmax())
-        where = f"page {pages[row].number} of {total}"
-        raise _cut_short(path, where, int(there[row].sum()), max(int(expected[row].sum()), 0))
-    swollen = unpacked.sum() > np.maximum(_LARGE, _MOST_SHRUNK * there.sum(axis=1))
+        raise _cut_short(path, name_page(pages[row], total), int(there[row].sum()), max(int(expected[row].sum()), 0))
+    swollen = ((there > 0) & (unpacked > np.maximum(_LARGE, _MOST_SHRUNK * there))).any(axis=1)
     if swollen.any():
         row = int(swollen.argmax())
         raise SourceError(
-            f"{path} is damaged: page {pages[row].number} of {total} would unpack {int(there[row].sum()):,} bytes to "
+            f"{path} is damaged: {name_page(pages[row], total)} would unpack {int(there[row].sum()):,} bytes to "
             f"{format_size(float(unpacked.sum()))}. {_AGAIN}"
         )

@@ -28,8 +28,8 @@ class Slices:
         The kind of TIFF, for people.
     pages : sequence of Page
         The pages.
-    total : int
-        Pages there are in the file, for messages.
+    total : int or None
+        Pages there are in the file, for messages; None where the file is cut short.
     files : tuple of str
         The files in which they lie.
     file_of_page : tuple of int or None
@@ -42,7 +42,7 @@ class Slices:
     shape: tuple[int, ...]
     format: str
     pages: Sequence[Page]
-    total: int
+    total: int | None
     files: tuple[Path, ...]
     file_of_page: tuple[int, ...] | None = None
     run: int | None = None
@@ -54,7 +54,7 @@ def find_slices(path: Path, tif: TiffFile, chain: Chain) -> tuple[TiffPage, Slic
     key = tif.pages.get(pages[0].number - 1)
     assert isinstance(key, TiffPage)
     check.check_page(path, key)
-    check.check_alike(path, pages, len(chain.pages))
+    check.check_alike(path, pages, _total(chain))
     # tifffile makes the best of a chain that breaks off: then it is not asked
     series = None if chain.flaw else _special_series(path, tif)
     if series is None:
@@ -101,11 +101,13 @@ def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
 
 
 def _plain(path: Path, tif: TiffFile, key: TiffPage, pages: list[Page], chain: Chain) -> Slices:
-    """Pages one after another, each a slice."""
-    if tif.is_imagej and not chain.flaw and len(pages) == 1 and key.is_contiguous:
-        # a stack whose end is missing is no stack for tifffile
-        promised = int((tif.imagej_metadata or {}).get("images", 1))
+    """Pages one after another, each a slice; or one page that holds them all."""
+    run = None
+    if len(pages) == 1 and key.is_final and not chain.flaw:
+        # a stack of ImageJ's whose end is missing is no stack for tifffile
+        promised = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else key.imagedepth
         check.check_run(path, promised, _slice_bytes(key), key.dataoffsets[0], chain.file_size)
+        run = key.dataoffsets[0] if key.imagedepth > 1 else None
     sizes = {"I": len(pages), "Z": key.imagedepth, "Y": key.imagelength, "X": key.imagewidth}
     axes = "".join(axis for axis, size in sizes.items() if size > 1 or axis in "YX")
     return Slices(
@@ -113,8 +115,9 @@ def _plain(path: Path, tif: TiffFile, key: TiffPage, pages: list[Page], chain: C
         shape=tuple(sizes[axis] for axis in axes),
         format=_format(tif, "", len(pages)),
         pages=pages,
-        total=len(chain.pages),
+        total=_total(chain),
         files=(path,),
+        run=run,
     )
 
 
@@ -127,7 +130,7 @@ def _special(
         slices = math.prod(shape) // (key.imagelength * key.imagewidth)
         check.check_run(path, slices, _slice_bytes(key), series.dataoffset, chain.file_size)
         kind = _format(tif, series.kind, len(pages))
-        return Slices(axes, shape, kind, pages, len(chain.pages), (path,), run=series.dataoffset)
+        return Slices(axes, shape, kind, pages, _total(chain), (path,), run=series.dataoffset)
     pages, files, file_of_page = _pages_of(path, tif, series, chain)
     check.check_alike(path, pages, len(pages))
     promised = math.prod(shape) // (key.imagedepth * key.imagelength * key.imagewidth)
@@ -168,6 +171,10 @@ def _pages_of(
         pages.append(replace(page, number=number))
         file_of_page.append(numbers[file])
     return pages, (path, *list(numbers)[1:]), tuple(file_of_page) if len(numbers) > 1 else None
+
+
+def _total(chain: Chain) -> int | None:
+    return None if chain.flaw else len(chain.pages)
 
 
 def _slice_bytes(key: TiffPage) -> int:
