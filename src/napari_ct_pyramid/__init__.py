@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         SourceNotFoundError,
         UnfinishedError,
     )
-    from .options import ConversionOptions
     from .levels import Level
+    from .options import ConversionOptions
     from .plan import Plan
     from .pyramid import Pyramid, open_pyramid
     from .report import Progress, Receipt
