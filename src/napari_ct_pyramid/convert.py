@@ -124,13 +124,14 @@ def iter_convert(src: PathLike, dst: PathLike | None = None, **options: Any) -> 
                 )
 
             try:
-                beginning = progress()
+                yield progress()  # before the work begins: whoever shows what is made may get ready in peace
+                started = time.perf_counter()
                 engine.start()
                 # ome-zarr takes seconds to import: done by the time it is needed, with nobody waiting.
                 threading.Thread(target=importlib.import_module, args=["ome_zarr.writer"], daemon=True).start()
-                yield beginning
                 while not engine.wait(_PROGRESS_SECONDS):
                     yield progress()
+                yield progress()  # the last chance to cancel
             except BaseException:  # failed, or cancelled by closing this generator
                 store.abandon()
                 raise
@@ -142,7 +143,6 @@ def iter_convert(src: PathLike, dst: PathLike | None = None, **options: Any) -> 
                     planned, name=_image_name(output), method=downsample.METHOD, version=__version__, window=window
                 )
             )
-            yield progress()
     return Receipt(
         output=output,
         ome_zarr_version=OME_ZARR_VERSION,
