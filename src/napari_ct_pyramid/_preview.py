@@ -2,123 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
+import importlib
 import logging
-import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
+from napari.layers._source import layer_source  # as napari does for what a reader reads
+from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from .errors import SourceError
-from .lazy import Box, LazyArray
+from ._growing import GrowingLevel, written
 from .report import Progress, Receipt
 
 if TYPE_CHECKING:
-    from napari.layers import Image
     from napari.viewer import Viewer
 
-    from ._worker import Conversion
     from .plan import Plan
+    from .pyramid import Pyramid
 
 Limits = tuple[float, float]
 
 _PAUSE = 0.4  # seconds between two refreshes, at least
 _SHARE = 0.1  # of the window's time that refreshes may take
-_KEPT = 2  # boxes of a level: napari asks for what is on the screen and for the thumbnail
-_KEPT_BYTES = 300_000_000
-_SAMPLE_BYTES = 32_000_000
-
-
-class GrowingLevel:
-    """Reads boxes of a level that is being written.
-
-    The boxes that were read last are kept, and what is asked for again comes from there: the window only ever
-    waits for voxels once. `renew` brings them up to date, in a thread of somebody else's.
-
-    Parameters
-    ----------
-    read : callable
-        Reads a box as it is on disk.
-    chunks : tuple of int
-        Of the level: one that is just being written cannot be read, and counts as not there yet.
-    dtype : numpy.dtype
-        Of the voxels.
-    """
-
-    def __init__(self, read: Callable[[Box], np.ndarray], chunks: tuple[int, ...], dtype: np.dtype) -> None:
-        self._read_disk = read
-        self._chunks = chunks
-        self._dtype = dtype
-        self._kept: OrderedDict[tuple[tuple[int, int, int], ...], np.ndarray] = OrderedDict()
-        self._growing = True
-
-    def read(self, box: Box) -> np.ndarray:
-        """The voxels in a box, as of the last `renew` if they are kept."""
-        key = tuple((s.start, s.stop, s.step) for s in box)
-        kept = self._kept.get(key)
-        if kept is not None:
-            return kept.copy()
-        voxels = self.read_now(box)
-        if self._growing and voxels.nbytes <= _KEPT_BYTES:
-            self._kept[key] = voxels.copy()
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return voxels
-
-    def read_now(self, box: Box) -> np.ndarray:
-        """The voxels in a box, as they are on disk; zeros where there are none yet."""
-        try:
-            return self._read_disk(box)
-        except SourceError:
-            if not self._growing:
-                raise
-        whole = tuple(slice(s.start, s.stop, 1) for s in box)
-        voxels = np.zeros([s.stop - s.start for s in whole], self._dtype)
-        for part in _parts(whole, self._chunks):
-            with suppress(SourceError):
-                there = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, whole, strict=True))
-                voxels[there] = self._read_disk(part)
-        return voxels[tuple(slice(None, None, s.step) for s in box)]
-
-    def renew(self) -> None:
-        """Read again what is kept."""
-        for key in list(self._kept):
-            voxels = self.read_now(tuple(slice(*part) for part in key))
-            if key in self._kept:
-                self._kept[key] = voxels
-
-    def samples(self) -> np.ndarray:
-        """Some voxels of what is kept."""
-        kept = [voxels.ravel() for voxels in list(self._kept.values())]
-        return np.concatenate([np.zeros(0, self._dtype), *(v[:: math.ceil(v.size / 65_536)] for v in kept)])
-
-    def stop(self) -> None:
-        """The level is whole: keep nothing any more."""
-        self._growing = False
-        self._kept.clear()
-
-
-def _parts(box: Box, chunks: tuple[int, ...]) -> Iterator[Box]:
-    """A box, cut where chunks meet."""
-    cuts = [
-        [slice(max(s.start, at), min(s.stop, at + c), 1) for at in range(s.start // c * c, s.stop, c)]
-        for s, c in zip(box, chunks, strict=True)
-    ]
-    return itertools.product(*cuts)
+_PLANES = 16  # of the coarsest level that tell the contrast
+_PLANES_BYTES = 32_000_000
 
 
 class LivePreview(QObject):
     """Shows a conversion's output in a viewer, from the first `Progress` on.
 
-    All reading is done in a thread; the window only ever takes what is there. If the user takes the layer away, it
-    stays away; what the user changes about it (its contrast, for one) stays changed.
+    All reading is done in a thread; the window takes what is there. If the user takes the layer away, it stays
+    away; what the user changes about it (its contrast, its name) stays changed.
 
     Parameters
     ----------
@@ -130,12 +49,13 @@ class LivePreview(QObject):
         Once there is one.
     """
 
-    shown = Signal()
+    ready = Signal()  # the layer is there, or never will be
     finished = Signal()
 
-    _opened = Signal(object, object)
+    _opened = Signal(object)
+    _failed = Signal()
     _renewed = Signal(object)
-    _finished = Signal(object, object)
+    _finished = Signal(object)
 
     _living: set[LivePreview] = set()  # until they have ended: whoever made one need not keep it
 
@@ -145,21 +65,21 @@ class LivePreview(QObject):
         self.layer: Image | None = None
         self._viewer = viewer
         self._levels: list[GrowingLevel] = []
-        self._limits: Limits | None = None  # that were set here
+        self._set_here: dict[str, Any] = {}  # what is the layer's by our doing, unless the user changed it since
         self._plan: Plan | None = None
         self._output = Path()
         self._busy = False
-        self._over = False
         self._discarded = False
         self._next_time = 0.0
         self._thread = ThreadPoolExecutor(1, "ct-pyramid-preview")
         self._opened.connect(self._add_layer)
+        self._failed.connect(self.ready)
         self._renewed.connect(self._refresh)
         self._finished.connect(self._complete)
 
     def show_progress(self, progress: Progress) -> None:
         """Show what there is by now."""
-        if self._over or self._busy:
+        if self._busy:
             return
         if self._plan is None:
             self._plan, self._output = progress.plan, progress.output
@@ -167,32 +87,26 @@ class LivePreview(QObject):
         elif self._alive() and time.perf_counter() >= self._next_time:
             self._run(self._renew)
 
-    def end(self, conversion: Conversion) -> None:
+    def end(self, outcome: Receipt | Exception | None) -> None:
         """The conversion has ended: so does the preview, as the finished volume's layer or without any."""
-        if isinstance(conversion.outcome, Receipt):
-            self._finish(conversion.outcome)
+        if isinstance(outcome, Receipt):
+            self._run(self._renew_finished)
         else:
-            self._discard()
-
-    def _finish(self, receipt: Receipt) -> None:
-        self._over = True
-        self._thread.submit(self._renew_finished, (receipt.minimum, receipt.maximum), receipt.window)
+            self._discarded = True
+            if self._alive():
+                self._viewer.layers.remove(self.layer)
+            self._release()
         self._thread.shutdown(wait=False)
-
-    def _discard(self) -> None:
-        self._over = self._discarded = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._alive():
-            self._viewer.layers.remove(self.layer)
-        self._release()
 
     def _run(self, work: Callable[[], None]) -> None:
         def safely() -> None:
             try:
                 work()
-            except Exception:  # the conversion itself says what is wrong with its output
+            except Exception:
+                # The conversion itself says what is wrong with its output.
                 logging.getLogger(__name__).exception("The live preview could not be brought up to date.")
                 self._busy = False
+                self._failed.emit()
 
         self._busy = True
         self._thread.submit(safely)
@@ -203,25 +117,27 @@ class LivePreview(QObject):
     # In the thread
 
     def _open(self) -> None:
-        from .zarrarray import ZarrArray
+        from ._reader import pyramid_layers
 
         assert self._plan is not None
-        arrays = [ZarrArray(self._output / level.path) for level in self._plan.levels]
-        levels = [GrowingLevel(array.read, array.chunks, array.dtype) for array in arrays]
-        data = [LazyArray(g.read, a.shape, a.dtype, a.chunks) for g, a in zip(levels, arrays, strict=True)]
-        original = self._plan.volume.shape
-        data = [d.crop(tuple(math.ceil(n / 2**k) for n in original)) for k, d in enumerate(data)]
-        self._opened.emit(levels, data)
+        pyramid, self._levels = growing_pyramid(self._plan, self._output)
+        [(data, settings, _)] = pyramid_layers(pyramid)
+        with layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
+            self._opened.emit(Image(data, **settings))
 
     def _renew(self) -> None:
         for level in self._levels:
             level.renew()
         self._renewed.emit(self._estimate())
 
-    def _renew_finished(self, extremes: Limits, window: Limits) -> None:
+    def _renew_finished(self) -> None:
+        from ._reader import pyramid_layers
+        from .pyramid import open_pyramid
+
         for level in self._levels:
             level.renew()
-        self._finished.emit(extremes, window)
+        [(_, settings, _)] = pyramid_layers(open_pyramid(self._output))
+        self._finished.emit(settings)
 
     def _estimate(self) -> Limits | None:
         """The display window of what is there, found much as it will be found in the end; None where nothing is."""
@@ -229,12 +145,16 @@ class LivePreview(QObject):
 
         assert self._plan is not None
         level = self._plan.levels[-1]
-        plane_bytes = level.nbytes // level.shape[0]
-        count = max(1, min(16, _SAMPLE_BYTES // plane_bytes))
-        found = [_written(self._coarse_plane((2 * i + 1) * level.shape[0] // (2 * count)), level.chunks) for i in range(count)]
-        samples = np.concatenate(found)
+        depth, rows, columns = level.shape
+        count = min(_PLANES, max(1, _PLANES_BYTES * depth // level.nbytes))
+        samples = np.concatenate(
+            [
+                written(self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0], level.chunks)
+                for z in sorted({(2 * i + 1) * depth // (2 * count) for i in range(count)})
+            ]
+        )
         if not samples.size:  # coarse levels come last
-            samples = np.concatenate([g.samples() for g in self._levels])
+            samples = np.concatenate([level.samples() for level in self._levels])
             samples = samples[samples != 0]
         samples = samples[np.isfinite(samples)]
         if not samples.size:
@@ -242,55 +162,48 @@ class LivePreview(QObject):
         low, high = np.percentile(samples.astype(np.float64), PERCENT)
         return (float(low), float(high)) if low < high else None
 
-    def _coarse_plane(self, z: int) -> np.ndarray:
-        assert self._plan is not None
-        _, rows, columns = self._plan.levels[-1].shape
-        return self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0]
-
     # In the window
 
-    def _add_layer(self, levels: list[GrowingLevel], data: list[LazyArray]) -> None:
+    def _add_layer(self, layer: Image) -> None:
+        from ._level_choice import choose_levels
+
         self._busy = False
         if self._discarded:
             return
-        from napari.layers._source import layer_source  # as napari does for what a reader reads
-
-        assert self._plan is not None
-        self._levels = levels
-        with layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
-            self.layer = self._viewer.add_image(data, multiscale=True, contrast_limits=(0, 1), **appearance(self._plan, self._output))
+        self.layer = layer
+        self._viewer.add_layer(layer)
+        choose_levels(self._viewer)
+        self._set_here = {"contrast_limits": list(layer.contrast_limits), "name": layer.name}
         if len(self._viewer.layers) == 1:
             # napari fits the first layer to the canvas, which then gives way to the layer's controls.
             QTimer.singleShot(0, self._viewer.reset_view)
         self._next_time = time.perf_counter()
-        self.shown.emit()
+        self.ready.emit()
 
     def _refresh(self, limits: Limits | None) -> None:
         self._busy = False
-        if self._over or not self._alive() or self.layer is None:
+        if self._discarded or self.layer is None or not self._alive():
             return
         began = time.perf_counter()
         if limits:
-            self._set_limits(limits, limits)
+            self._set(contrast_limits=limits)
         self.layer.refresh(extent=False)
         took = time.perf_counter() - began
         self._next_time = began + max(_PAUSE, took / _SHARE)
 
-    def _complete(self, extremes: Limits, window: Limits) -> None:
-        if self._alive() and self.layer is not None:
-            self._set_limits(window, extremes)
+    def _complete(self, settings: dict[str, Any]) -> None:
+        if self.layer is not None and self._alive():
+            self.layer.metadata = settings["metadata"]
+            self._set(contrast_limits=settings["contrast_limits"])
             self.layer.refresh(extent=False)
         self.finished.emit()
         self._release()
 
-    def _set_limits(self, limits: Limits, extremes: Limits) -> None:
-        assert self.layer is not None
-        now = tuple(self.layer.contrast_limits)
-        if self._limits is not None and now != self._limits:
-            return  # the user's own
-        self.layer.contrast_limits_range = (min(extremes[0], limits[0]), max(extremes[1], limits[1]))
-        self.layer.contrast_limits = limits
-        self._limits = tuple(self.layer.contrast_limits)
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            if getattr(self.layer, name) == self._set_here[name]:
+                setattr(self.layer, name, value)
+                self._set_here[name] = getattr(self.layer, name)
 
     def _release(self) -> None:
         for level in self._levels:
@@ -298,22 +211,47 @@ class LivePreview(QObject):
         self._living.discard(self)
 
 
-def appearance(plan: Plan, output: Path) -> dict[str, Any]:
-    """How the layer of a finished output looks, before it is finished: name, scale, units, axes."""
-    return {
-        "name": output.name.removesuffix(".zarr").removesuffix(".ome"),
-        "scale": plan.levels[0].voxel_size,
-        "axis_labels": ("z", "y", "x"),
-        **({"units": (plan.unit,) * 3} if plan.unit else {}),
-    }
+def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLevel]]:
+    """A conversion's output as the finished volume it will be, and the levels that show what there is of it."""
+    from .lazy import LazyArray
+    from .pyramid import Channel, Pyramid, PyramidLevel
+    from .zarrarray import ZarrArray
+
+    levels, growing = [], []
+    for number, level in enumerate(plan.levels):
+        array = ZarrArray(output / level.path)
+        grows = GrowingLevel(array.read, array.chunks, array.dtype)
+        lazy = LazyArray(grows.read, array.shape, array.dtype, array.chunks)
+        shape = tuple(-(-n // 2**number) for n in plan.volume.shape)  # without the padding
+        growing.append(grows)
+        levels.append(
+            PyramidLevel(
+                level.path, array.shape, array.dtype, array.chunks, level.voxel_size, level.translation, lazy.crop(shape)
+            )
+        )
+    pyramid = Pyramid(
+        path=output,
+        name=output.name.removesuffix(".zarr").removesuffix(".ome"),
+        ome_zarr_version="",
+        axes=("z", "y", "x"),
+        axis_types=("space",) * 3,
+        units=(plan.unit,) * 3,
+        levels=tuple(levels),
+        channels=(Channel(window=(0, 1, 0, 1)),),
+        original_shape=plan.volume.shape,
+        compression="",
+        metadata={},
+    )
+    return pyramid, growing
 
 
-def _written(plane: np.ndarray, chunks: tuple[int, ...]) -> np.ndarray:
-    """The voxels of those chunks of a plane (y, x) that hold anything, thinned out."""
-    rows, columns = chunks[1:]
-    tiles = [
-        plane[y : y + rows, x : x + columns].ravel()
-        for y in range(0, plane.shape[0], rows)
-        for x in range(0, plane.shape[1], columns)
-    ]
-    return np.concatenate([np.zeros(0, plane.dtype), *(tile[::4] for tile in tiles if tile.any())])
+def warm_up() -> None:
+    """Load, in a thread, what the first conversion and the first layer take seconds to load."""
+    FunctionWorker(_load).start()
+
+
+def _load() -> None:
+    for name in ("convert", "zarrarray", "_reader"):
+        importlib.import_module(f".{name}", __package__)
+    Image(np.zeros((2, 2, 2)), units=("micrometer",) * 3)
+    importlib.import_module("ome_zarr.writer")

@@ -15,7 +15,7 @@ from ._form import Form, layer_file
 from ._parts import FileDrops, ScrollColumn
 from ._plan_view import HINT, PlanView, Remedy
 from ._planner import Answer, Planner, Request
-from ._preview import LivePreview
+from ._preview import LivePreview, warm_up
 from ._worker import Conversion
 from .errors import CtPyramidError, RequestError
 from .options import ConversionOptions
@@ -70,6 +70,7 @@ class ConvertWidget(QWidget):
         FileDrops(self).dropped.connect(self.set_source)
         self._viewer.layers.selection.events.active.connect(self._offer_layer)
         self._offer_layer()
+        warm_up()
         under_way = Conversion.running(self._viewer)
         if under_way:  # begun by a widget that was closed since
             self._follow(under_way)
@@ -148,11 +149,8 @@ class ConvertWidget(QWidget):
         if self.stage is not Stage.READY or self._answer is None:
             return
         answer = self._answer
-        conversion = Conversion(answer.request.source, answer.output, answer.options, self._viewer)
-        if self.form.live.value:
-            preview = LivePreview(self._viewer)
-            conversion.progressed.connect(preview.show_progress)
-            conversion.ended.connect(preview.end)
+        preview = LivePreview(self._viewer) if self.form.live.value else None
+        conversion = Conversion(answer.request.source, answer.output, answer.options, self._viewer, preview)
         self._begun.add(answer.output)
         self._follow(conversion)
         conversion.start()

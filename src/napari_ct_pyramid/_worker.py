@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, Protocol
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.progress import cancelable_progress
@@ -29,6 +30,11 @@ class ConversionWorker(GeneratorWorker):
     receipt: Receipt | None = None
     """What the generator returned. Unlike the signal `returned` it is there after a late cancel, too."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.may_go_on = Event()
+        """Set by whoever is ready for more than the first `Progress`."""
+
     def work(self) -> Receipt | None:
         steps: Generator[Progress, None, Receipt] = self._gen
         with closing(steps):
@@ -38,6 +44,8 @@ class ConversionWorker(GeneratorWorker):
                 except StopIteration as end:
                     self.receipt = end.value
                     return self.receipt
+                while not self.may_go_on.wait(0.1) and not self.abort_requested:
+                    pass
         self.aborted.emit()
         return None
 
@@ -75,6 +83,18 @@ class ActivityBar(cancelable_progress):
         self.events.eta(value=self._words)
 
 
+class Preview(Protocol):
+    """Shows what a conversion makes while it makes it."""
+
+    ready: Any  # signal: the first progress has been shown, or never will be
+
+    def show_progress(self, progress: Progress, /) -> None:
+        """Show what there is by now."""
+
+    def end(self, outcome: Receipt | Exception | None, /) -> None:
+        """The conversion has ended."""
+
+
 class _Task(partial[Any]):
     """A call with a name. napari asks with it before it closes: "Executing …"."""
 
@@ -97,6 +117,9 @@ class Conversion(QObject):
         Fields of `ConversionOptions`, as a user writes them.
     owner : object
         Whose conversion it is: the viewer.
+    preview : Preview, optional
+        Shows what is made, from the first `Progress` on, which the conversion waits for: nobody has to
+        add a layer while all cores are busy.
 
     Attributes
     ----------
@@ -111,9 +134,12 @@ class Conversion(QObject):
 
     _running: set[Conversion] = set()
 
-    def __init__(self, source: str, output: str, options: dict[str, Any], owner: object) -> None:
+    def __init__(
+        self, source: str, output: str, options: dict[str, Any], owner: object, preview: Preview | None = None
+    ) -> None:
         super().__init__()
         self._owner = owner
+        self._preview = preview
         self.source = source
         self.output = output
         self.options = options
@@ -133,6 +159,7 @@ class Conversion(QObject):
         return bool(self._worker and self._worker.abort_requested)
 
     def start(self) -> None:
+        """Begin."""
         name = Path(self.source).name
         task = _Task(_iter_convert, self.source, self.output, **self.options)
         task.title = f"the conversion of {name} to OME-Zarr"
@@ -142,8 +169,15 @@ class Conversion(QObject):
             task,
             _worker_class=ConversionWorker,
             _ignore_errors=True,
+            _start_thread=False,
             _connect={"yielded": self._on_yielded, "errored": self._on_errored, "finished": self._on_finished},
         )
+        if self._preview:
+            self.progressed.connect(self._preview.show_progress)
+            self._preview.ready.connect(self._worker.may_go_on.set)
+        else:
+            self._worker.may_go_on.set()
+        self._worker.start()
 
     def cancel(self) -> None:
         """Ask it to stop. `ended` follows within a second."""
@@ -166,6 +200,8 @@ class Conversion(QObject):
             self.outcome = self._worker.receipt
         self._running.discard(self)
         bar, self._bar = self._bar, None
+        if self._preview:
+            self._preview.end(self.outcome)
         self.ended.emit(self)
         if bar is not None:
             bar.close()

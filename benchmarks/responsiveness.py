@@ -1,0 +1,99 @@
+"""How long napari's window stands still while a volume is converted in it.
+
+    python benchmarks/responsiveness.py [--gigabytes 1] [--no-preview]
+
+A timer ticks every 5 ms; the largest time between two ticks is the longest that a click could have waited.
+Without a screen, run it under `xvfb-run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import napari
+import numpy as np
+import tifffile
+from napari_ct_pyramid._widget import ConvertWidget, Stage
+from napari_ct_pyramid.sample import sample_slices
+from qtpy.QtCore import QTimer
+
+TICK_MS = 5
+SIDE = 1024
+
+
+class Ticker:
+    """Notes the time between ticks, under the name of what goes on."""
+
+    def __init__(self) -> None:
+        self.what = ""
+        self.gaps: dict[str, list[float]] = defaultdict(list)
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(TICK_MS)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.gaps[self.what].append(now - self._last)
+        self._last = now
+
+    def table(self) -> str:
+        lines = [f"{'':34}{'longest':>10}{'99.9 %':>10}{'ticks':>8}"]
+        for what, gaps in self.gaps.items():
+            longest, usual = max(gaps) * 1000, float(np.percentile(gaps, 99.9)) * 1000
+            lines.append(f"{what:34}{longest:>7.0f} ms{usual:>7.0f} ms{len(gaps):>8}")
+        return "\n".join(lines)
+
+
+def write_volume(path: Path, gigabytes: float) -> None:
+    """A phantom's slices over and over, with noise: the content hardly matters, its compression does."""
+    depth = max(64, round(gigabytes * 1e9 / (SIDE * SIDE * 4) / 16) * 16)
+    few = list(sample_slices((16, SIDE, SIDE)))
+    slices = (few[z % len(few)] for z in range(depth))
+    tifffile.imwrite(path, slices, shape=(depth, SIDE, SIDE), dtype=np.float32, bigtiff=True, photometric="minisblack")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gigabytes", type=float, default=1.0)
+    parser.add_argument("--no-preview", action="store_true")
+    parser.add_argument("--folder", type=Path, help="where the volume and its conversion are made for the time being")
+    asked = parser.parse_args()
+
+    viewer = napari.Viewer(show_welcome_screen=False)
+    widget = ConvertWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Convert to OME-Zarr")
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        source = Path(folder) / "volume.tif"
+        write_volume(source, asked.gigabytes)
+        ticker = Ticker()
+        widget.form.live.value = not asked.no_preview
+        widget.form.options.set("chunks", "visualization")
+        widget.form.options.set("num_levels", 3)
+
+        def watch() -> None:
+            ticker.what = widget.stage.value
+            if widget.stage is Stage.READY:
+                widget.foot.convert.click()
+            elif widget.stage in (Stage.WRONG, Stage.DONE):
+                QTimer.singleShot(2000, viewer.close)
+                watching.stop()
+
+        watching = QTimer()
+        watching.timeout.connect(watch)
+        QTimer.singleShot(1000, lambda: (widget.set_source(source), watching.start(TICK_MS)))
+        napari.run()
+    if widget.stage is not Stage.DONE:
+        print(widget.plan.box.words.text() or widget.stage.value, file=sys.stderr)
+        return 1
+    print(ticker.table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
