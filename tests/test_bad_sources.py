@@ -277,7 +277,15 @@ BAD: dict[str, tuple[Make, str]] = {
     "too few strips": (
         with_tags({278: (LONG, [2])}), "damaged: page 1 of 8 should have 12 strips or tiles, and tells of 4",
     ),
+    "too few compressed strips": (
+        with_tags({259: (SHORT, [5]), 273: (LONG, [16])}),
+        "damaged: page 1 of 8 should have 4 strips or tiles, and tells of 1",
+    ),
     "a huge page": (with_tags({256: (LONG, [2**31])}), "page 1 of 8 has"),
+    "a huge number of strips": (
+        with_tags({257: (LONG, [2**32 - 1]), 278: (LONG, [1]), 259: (SHORT, [5])}),
+        "page 1 of 8 should have 4,294,967,295 strips or tiles, and tells of 4",
+    ),
     "a page that swells": (
         with_tags({256: (LONG, [2**28]), 259: (SHORT, [5])}), r"page 1 of 8 would unpack 1,920 bytes to 25\.8 GB",
     ),

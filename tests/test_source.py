@@ -59,11 +59,16 @@ def with_smaller_copies(path: Path) -> Array:
     return VOLUME
 
 
-def ome_with_pyramid(path: Path) -> Array:
-    with tifffile.TiffWriter(path, ome=True) as tif:
-        tif.write(VOLUME, subifds=1, metadata={"axes": "ZYX"}, tile=(16, 16))
-        tif.write(VOLUME[:, ::2, ::2], subfiletype=1, tile=(16, 16))
-    return VOLUME
+def with_pyramid(**options: Any) -> Writer:
+    """Each page has a half-size copy beneath it."""
+
+    def write(path: Path) -> Array:
+        with tifffile.TiffWriter(path, **options) as tif:
+            tif.write(VOLUME, subifds=1, photometric="minisblack", tile=(16, 16), metadata={"axes": "ZYX"})
+            tif.write(VOLUME[:, ::2, ::2], subfiletype=1, photometric="minisblack", tile=(16, 16))
+        return VOLUME
+
+    return write
 
 
 def ome_from_the_last(path: Path) -> Array:
@@ -158,7 +163,8 @@ KINDS: dict[str, tuple[Writer, str, str, int]] = {
     "ome, one time and channel": (
         by_tifffile(VOLUME[None, :, None], ome=True, metadata={"axes": "TZCYX"}), "OME-TIFF", "none", 1,
     ),
-    "ome with pyramid": (ome_with_pyramid, "OME-TIFF", "none", 16),
+    "ome with pyramid": (with_pyramid(ome=True), "OME-TIFF", "none", 16),
+    "tifffile with pyramid": (with_pyramid(), "TIFF, one page a slice", "none", 16),
     "ome, pages in another order": (ome_from_the_last, "OME-TIFF", "none", 1),
     "ome in files": (ome_in_files, "OME-TIFF, 6 files", "none", 1),
 }  # fmt: skip

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy.typing as npt
-
 from .errors import SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ._tiff.layout import TiffVolume
 
 
@@ -52,9 +52,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     except PermissionError as exc:
         raise SourceError(f"{file} may not be read by this user. Try changing its permissions.") from exc
     except Exception as exc:  # tifffile meets damaged files with errors of every kind
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or type(exc).__name__
         raise SourceError(
-            f"{file} could not be read as a TIFF ({reason}). It may be damaged: try opening it in another program, "
+            f"{file} could not be read as a TIFF{_reason(exc)}. It may be damaged: try opening it in another program, "
             "such as Fiji, and saving it again."
         ) from exc
 
@@ -120,6 +119,13 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, if it was written for people."""
+    if isinstance(error, OSError):
+        return f" ({error.strerror or error})"
+    return f" ({error})" if isinstance(error, ValueError) and str(error) else ""
 
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

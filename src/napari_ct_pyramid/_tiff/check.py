@@ -33,6 +33,8 @@ _CODECS = {
 _MOST_SHRUNK = 100_000
 _LARGE = 256 * 2**20
 
+_BATCH = 64  # pages looked at together: pages of thousands of strips would take much memory all at once
+
 _AGAIN = "Try copying or writing the file again."
 
 
@@ -149,66 +151,54 @@ def _cut_short(path: Path, what: str, there: int, expected: int) -> SourceError:
     return SourceError(f"{path} is cut short: {what} {has}. {_AGAIN}")
 
 
-def strip_table(
-    path: Path, pages: Sequence[Page], total: int | None, unpacked: IntArray, plain: bool
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Where the strips or tiles of all pages begin, their bytes, and the bytes they unpack to.
-
-    Parameters
-    ----------
-    unpacked : numpy.ndarray
-        Bytes of each strip or tile of a page when it is unpacked.
-    plain : bool
-        They are strips of plain rows. Where they lie one after another in all pages, they are joined to one.
-
-    Returns
-    -------
-    offsets, counts : numpy.ndarray
-        By page and strip.
-    unpacked : numpy.ndarray
-        By strip.
-    """
-    if plain and all(len(page.offsets) == 1 for page in pages):
-        unpacked = unpacked.sum(keepdims=True)
-    before = np.cumsum(unpacked) - unpacked
-    number = len(unpacked)
-    offsets = np.empty((len(pages), number), np.int64)
-    counts = np.empty_like(offsets)
-    for row, page in enumerate(pages):
-        at, count = page.offsets, page.counts
-        if plain and len(at) == 1 and len(count) <= 1:
-            at = at + before
-            count = np.clip(count - before, 0, unpacked) if len(count) else unpacked  # some writers leave it out
-        if len(at) < number or len(count) < number:
+def check_strip_numbers(path: Path, pages: Sequence[Page], total: int | None, number: int, plain: bool) -> None:
+    """All pages must tell of as many strips or tiles as they have."""
+    for page in pages:
+        told = min(len(page.offsets), len(page.counts))
+        # one plain strip may stand for several that follow one another, and needs no count
+        if told < number and not (plain and len(page.offsets) == 1):
             raise SourceError(
-                f"{path} is damaged: {name_page(page, total)} should have {number} strips or tiles, and tells "
-                f"of {min(len(at), len(count))}. {_AGAIN}"
+                f"{path} is damaged: {name_page(page, total)} should have {number:,} strips or tiles, and tells of "
+                f"{told:,}. {_AGAIN}"
             )
-        offsets[row], counts[row] = at[:number], count[:number]
-    return offsets, counts, unpacked
 
 
 def check_strips(
     path: Path,
     pages: Sequence[Page],
     total: int | None,
-    table: tuple[IntArray, IntArray, IntArray],
+    table: tuple[IntArray, IntArray],
+    unpacked: IntArray,
     plain: bool,
     file_sizes: IntArray,
 ) -> None:
-    """All strips or tiles of all pages must lie within their file; `file_sizes` has one item for each page."""
-    offsets, counts, unpacked = table
-    # strips and tiles of codecs may be left out of the file, and are blank then; plain rows may not
-    expected = np.broadcast_to(unpacked, counts.shape) if plain else counts
-    there = np.clip(np.minimum(file_sizes[:, None] - offsets, counts), 0, expected) * (offsets > 0)
-    bad = (there < expected).any(axis=1) | (there.sum(axis=1) == 0) | (counts < 0).any(axis=1)
-    if bad.any():
-        row = int(bad.argmax())
-        raise _cut_short(path, name_page(pages[row], total), int(there[row].sum()), max(int(expected[row].sum()), 0))
-    swollen = ((there > 0) & (unpacked > np.maximum(_LARGE, _MOST_SHRUNK * there))).any(axis=1)
-    if swollen.any():
-        row = int(swollen.argmax())
-        raise SourceError(
-            f"{path} is damaged: {name_page(pages[row], total)} would unpack {int(there[row].sum()):,} bytes to "
-            f"{format_size(float(unpacked.sum()))}. {_AGAIN}"
-        )
+    """All strips or tiles of all pages must lie within their file.
+
+    Parameters
+    ----------
+    table : tuple of numpy.ndarray
+        Where they begin and their bytes, by page and strip.
+    unpacked : numpy.ndarray
+        The bytes that each of a page unpacks to.
+    plain : bool
+        They are plain rows, and must all be there; of others some may be left out, and are blank then.
+    file_sizes : numpy.ndarray
+        Bytes in the file of each page.
+    """
+    for first in range(0, len(pages), _BATCH):
+        batch = slice(first, first + _BATCH)
+        offsets, counts = table[0][batch], table[1][batch]
+        expected = np.broadcast_to(unpacked, counts.shape) if plain else counts
+        there = np.clip(np.minimum(file_sizes[batch, None] - offsets, counts), 0, expected) * (offsets > 0)
+        bad = (there < expected).any(axis=1) | (there.sum(axis=1) == 0) | (counts < 0).any(axis=1)
+        if bad.any():
+            row = int(bad.argmax())
+            lost = int(there[row].sum()), max(int(expected[row].sum()), 0)
+            raise _cut_short(path, name_page(pages[first + row], total), *lost)
+        swollen = ((there > 0) & (unpacked > np.maximum(_LARGE, _MOST_SHRUNK * there))).any(axis=1)
+        if swollen.any():
+            row = int(swollen.argmax())
+            raise SourceError(
+                f"{path} is damaged: {name_page(pages[first + row], total)} would unpack {int(there[row].sum()):,} "
+                f"bytes to {format_size(float(unpacked.sum()))}. {_AGAIN}"
+            )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.volume import Triple, Volume
 
 from . import check
-from .pages import IntArray, walk
+from .pages import IntArray, Page, walk
 from .rows import CodedSegments, Decode, PlainRows, Rows
 from .slices import Slices, find_slices
 from .voxel_size import find_voxel_size
@@ -93,19 +94,25 @@ def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> Rows:
         offsets = slices.run + np.arange(number, dtype=np.int64)[:, None] * (key.imagelength * row_bytes)
         return PlainRows(offsets, key.imagelength, row_bytes, swap)
 
-    segment, grid, unpacked = _segments(key)
+    pages = slices.pages
     plain = (
         key.compression == 1 and key.predictor == 1 and key.fillorder == 1 and not key.is_tiled and key.imagedepth == 1
     )
-    table = check.strip_table(path, slices.pages, slices.total, unpacked, plain)
+    segment = _segment(key, joined=plain and all(len(page.offsets) == 1 for page in pages))
+    grid = (
+        -(-key.imagedepth // segment[0]),
+        -(-key.imagelength // segment[1]),
+        -(-key.imagewidth // segment[2]),
+    )
+    check.check_strip_numbers(path, pages, slices.total, math.prod(grid), plain)
+    unpacked = _unpacked(key, segment, grid)
+    offsets, counts = _table(pages, unpacked)
     sizes = np.array([file.stat().st_size for file in slices.files], np.int64)
-    sizes = sizes[list(slices.file_of_page)] if slices.file_of_page else sizes.repeat(len(slices.pages))
-    check.check_strips(path, slices.pages, slices.total, table, plain, sizes)
-    offsets, counts, unpacked = table
+    sizes = sizes[list(slices.file_of_page)] if slices.file_of_page else sizes.repeat(len(pages))
+    check.check_strips(path, pages, slices.total, (offsets, counts), unpacked, plain, sizes)
     if plain:
-        rows = segment[1] if len(unpacked) > 1 else key.imagelength
-        return PlainRows(offsets, rows, row_bytes, swap, slices.file_of_page)
-    tables = tuple(page.jpeg_tables for page in slices.pages)
+        return PlainRows(offsets, segment[1], row_bytes, swap, slices.file_of_page)
+    tables = tuple(page.jpeg_tables for page in pages)
     return CodedSegments(
         offsets=offsets,
         counts=counts,
@@ -119,20 +126,35 @@ def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> Rows:
     )
 
 
-def _segments(key: TiffPage) -> tuple[Triple, Triple, IntArray]:
-    """Slices, rows and columns of a strip or tile; how many there are along each; their bytes when unpacked."""
-    assert key.dtype is not None
-    depth, length, width = key.imagedepth, key.imagelength, key.imagewidth
+def _segment(key: TiffPage, joined: bool) -> Triple:
+    """Slices, rows and columns of a strip or tile."""
     if key.is_tiled:
-        segment = (key.tiledepth, key.tilelength, key.tilewidth)
-    else:
-        segment = (1, key.rowsperstrip, width)
-    grid = (-(-depth // segment[0]), -(-length // segment[1]), -(-width // segment[2]))
-    number = grid[0] * grid[1] * grid[2]
-    voxels = np.full(number, segment[0] * segment[1] * segment[2], np.int64)
+        return key.tiledepth, key.tilelength, key.tilewidth
+    return 1, key.imagelength if joined else key.rowsperstrip, key.imagewidth
+
+
+def _unpacked(key: TiffPage, segment: Triple, grid: Triple) -> IntArray:
+    """Bytes of each strip or tile of a page when it is unpacked."""
+    assert key.dtype is not None
+    voxels = np.full(math.prod(grid), math.prod(segment), np.int64)
     if not key.is_tiled:  # the last strip ends with the image
-        voxels[grid[1] - 1 :: grid[1]] -= (grid[1] * segment[1] - length) * width
-    return segment, grid, voxels * key.dtype.itemsize
+        voxels[grid[1] - 1 :: grid[1]] -= (grid[1] * segment[1] - key.imagelength) * key.imagewidth
+    return voxels * key.dtype.itemsize
+
+
+def _table(pages: Sequence[Page], unpacked: IntArray) -> tuple[IntArray, IntArray]:
+    """Where the strips or tiles of all pages begin, and their bytes, by page and strip."""
+    number = len(unpacked)
+    before = np.cumsum(unpacked) - unpacked
+    offsets = np.empty((len(pages), number), np.int64)
+    counts = np.empty_like(offsets)
+    for row, page in enumerate(pages):
+        at, count = page.offsets, page.counts
+        if len(at) == 1:  # strips that follow one another, where those of other pages may not
+            at = at + before
+            count = np.clip(count[:1] - before, 0, unpacked) if number > 1 and len(count) else count
+        offsets[row], counts[row] = at[:number], count[:number] if len(count) else unpacked
+    return offsets, counts
 
 
 def _decoder(path: Path, key: TiffPage) -> Decode:

@@ -94,10 +94,12 @@ def _from_json(description: str, page: TiffPage) -> Found:
         metadata = json.loads(description)
     except ValueError:
         return Found()
+    if not isinstance(metadata, dict):
+        return Found()
     if "PhysicalSizeZ" in metadata:
         return _from_physical_sizes(metadata, "TIFF description")
     unit = parse_unit_name(metadata.get("unit"))
-    resolution_unit = {2: "inch", 3: "centimeter", 4: "millimeter", 5: "micrometer"}.get(int(page.resolutionunit), unit)
+    resolution_unit = {2: "inch", 3: "centimeter", 4: "millimeter", 5: "micrometer"}.get(page.resolutionunit, unit)
     if unit is None:
         return Found()
     sizes = [_positive(metadata.get("spacing")), *_pixel_size(page)]
