@@ -18,9 +18,10 @@ from pathlib import Path
 import napari
 import numpy as np
 import tifffile
+from qtpy.QtCore import QTimer
+
 from napari_ct_pyramid._widget import ConvertWidget, Stage
 from napari_ct_pyramid.sample import sample_slices
-from qtpy.QtCore import QTimer
 
 TICK_MS = 5
 SIDE = 1024

@@ -35,7 +35,7 @@ def test_the_levels_of_a_beamline_volume() -> None:
     assert [level.voxel_size[0] for level in plan.levels] == [0.65, 1.3, 2.6, 5.2]
     # NGFF: the centre of the first voxel; a mean of 2, 4, 8 voxels lies in their middle.
     assert [level.translation[0] for level in plan.levels] == pytest.approx([0, 0.325, 0.975, 2.275])
-    assert [level.nbytes for level in plan.levels][0] == BEAMLINE.nbytes == 56_623_104_000
+    assert plan.levels[0].nbytes == BEAMLINE.nbytes == 56_623_104_000
     assert plan.files == 17 * 20 * 20 + 9 * 10 * 10 + 5 * 5 * 5 + 3 * 3 * 3 + 4 + 2
     assert pickle.loads(pickle.dumps(plan)) == plan
 
