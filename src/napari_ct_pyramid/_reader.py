@@ -20,6 +20,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 _SAMPLED_SLICES = 5
+_EXTREMES = "extremes"  # in a layer's metadata until the layer is there: what its contrast slider is to span
 _COLORMAPS = {
     "FFFFFF": "gray",
     "FF0000": "red",
@@ -122,7 +123,7 @@ def _pyramid_layer(
     if channel and channel.window:
         low, high, start, end = channel.window
         settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
-        settings["metadata"]["extremes"] = (low, high)
+        settings["metadata"][_EXTREMES] = (min(low, start), max(high, end))
     else:
         settings["contrast_limits"] = _estimated_limits([_middle_chunk(levels[len(pyramid.levels) - 1])])
     if channel and channel.color and channel.color[:6].upper() != "FFFFFF":
@@ -189,7 +190,7 @@ def _known_units(units: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def after_adding(convert: Path | None = None) -> None:
-    """Once napari has added the layers: let them show the right level, and offer to convert a TIFF."""
+    """Once napari has added the layers: what cannot be said in layer data; and offer to convert a TIFF."""
     import napari
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
@@ -197,14 +198,17 @@ def after_adding(convert: Path | None = None) -> None:
     def prepare() -> None:
         from ._level_choice import choose_levels
 
-        viewer = napari.current_viewer()
-        if viewer is None:
-            return
-        choose_levels(viewer)
-        if convert:
+        # Volumes may be opened by a script in a window that is not the active one.
+        active = napari.current_viewer()
+        for viewer in {*getattr(napari.Viewer, "_instances", ()), active} - {None}:
+            choose_levels(viewer)
+            for layer in viewer.layers:
+                if extremes := layer.metadata.pop(_EXTREMES, None):
+                    layer.contrast_limits_range = extremes
+        if active is not None and convert:
             from ._widget import open_widget
 
-            open_widget(viewer).set_source(convert)
+            open_widget(active).set_source(convert)
 
     if QApplication.instance() is not None:
         QTimer.singleShot(0, prepare)
