@@ -112,7 +112,7 @@ def write_unfinished(path: Path, source: str = "scan.tif") -> Path:
     write_image(path, [np.zeros((4, 4, 4), "u1")])
     (path / ".zattrs").unlink()
     (path / ".ct-pyramid").mkdir()
-    write_json(path / ".ct-pyramid" / "unfinished.json", {"source": source, "blocks": 12})
+    write_json(path / ".ct-pyramid" / "journal.jsonl", {"identity": {"source": source}, "blocks": 12})
     return path
 
 

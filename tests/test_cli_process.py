@@ -52,12 +52,12 @@ def test_an_interrupt_leaves_something_plainly_unfinished(
         said, printed = process.stderr.read(), process.stdout.read()
     output = tmp_path / "scan.ome.zarr"
     assert process.returncode == 130
-    assert said == f"ct-pyramid: Interrupted. {output} is unfinished; --overwrite begins anew.\n"
+    assert said == f"ct-pyramid: Interrupted. {output} is unfinished; the same command goes on with it.\n"
     assert printed == ""
-    for args in (["convert", str(scan), *CHUNKS], ["info", str(output)]):
+    for args in (["convert", str(scan), "-c", "4", "4", "4"], ["info", str(output)]):
         assert main(args) == 2
         assert "unfinished" in capsys.readouterr().err
-    assert main(["convert", str(scan), *CHUNKS, "--quiet", "--overwrite"]) == 0
+    assert main(["convert", str(scan), *CHUNKS, "--quiet"]) == 0
     assert len(open_pyramid(output).levels) == 1
 
 

@@ -24,7 +24,8 @@ from skimage.transform import downscale_local_mean
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.source import Source
-from napari_ct_pyramid.store import UNFINISHED, Store
+from napari_ct_pyramid.output import is_unfinished
+from napari_ct_pyramid.store import Store
 from tests.tiffs import coordinates
 
 
@@ -178,7 +179,7 @@ def test_the_metadata_is_right_and_strict_validators_agree(tmp_path: Path) -> No
     assert (window["min"], window["max"]) == (0, volume.max())
     assert 0 <= window["start"] < window["end"] <= volume.max()
     assert json.loads((receipt.output / "0" / ".zarray").read_text())["dimension_separator"] == "/"
-    assert not (receipt.output / UNFINISHED).exists()
+    assert not is_unfinished(receipt.output)
 
 
 def test_no_unit_is_invented(tmp_path: Path) -> None:
@@ -212,10 +213,10 @@ def test_the_generator_says_how_far_it_is(tmp_path: Path) -> None:
     # A viewer can open the levels now, and sees that the volume is not finished.
     for level in first.plan.levels:
         assert zarr.open_array(first.output / level.path, mode="r").shape == level.shape
-    assert (first.output / UNFINISHED).exists()
+    assert is_unfinished(first.output)
     *_, last = steps
     assert (last.fraction, last.blocks_done, last.bytes_done) == (1, last.blocks, volume.nbytes)
-    assert not (last.output / UNFINISHED).exists()
+    assert not is_unfinished(last.output)
 
 
 def test_a_closed_generator_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
@@ -225,11 +226,9 @@ def test_a_closed_generator_leaves_nothing_that_looks_finished(tmp_path: Path) -
     steps.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("ct-pyramid")]
     assert threading.active_count() <= before + 1  # the import of ome-zarr may still be under way
-    assert (output / UNFINISHED).exists()
+    assert is_unfinished(output)
     assert not (output / ".zattrs").exists()
-    with pytest.raises(ct.OutputExistsError, match=r"unfinished conversion.*--overwrite"):
-        ct.convert(tmp_path / "scan.tif", chunks=(8, 8, 8))
-    check(ct.convert(tmp_path / "scan.tif", chunks=(8, 8, 8), overwrite=True).output, coordinates((64, 64, 64)), 1)
+    check(ct.convert(tmp_path / "scan.tif", chunks=(8, 8, 8)).output, coordinates((64, 64, 64)), 1)
 
 
 def fail_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +287,7 @@ def test_a_fault_on_the_way_is_one_error_and_no_finished_volume(
     assert "scan.ome.zarr is unfinished" in str(caught.value)
     assert not (tmp_path / "scan.ome.zarr" / ".zattrs").exists()
     assert not [t for t in threading.enumerate() if t.name.startswith("ct-pyramid")]
-    ct.convert(source, chunks=(8, 16, 16), overwrite=True)
+    check(ct.convert(source, chunks=(8, 16, 16)).output, coordinates((32, 64, 64)), 1)
 
 
 class TestOutput:

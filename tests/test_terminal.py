@@ -119,6 +119,8 @@ def test_a_summary_has_the_facts_and_a_command_that_can_be_copied() -> None:
         peak_memory_bytes=900_000_000,
         minimum=0,
         maximum=1,
+        nans=0,
+        infinities=0,
         window=(0, 1),
     )
     said = summary(receipt, 10**9)

@@ -74,7 +74,7 @@ class Foot(QWidget):
 
     def show_cancelled(self, output: str) -> None:
         """It was stopped."""
-        self.result.show_words("warning", f"Cancelled. {Path(output).name} is unfinished; Convert begins it anew.")
+        self.result.show_words("warning", f"Cancelled. {Path(output).name} is unfinished; Convert goes on with it.")
 
     def show_failed(self, words: str) -> None:
         """It failed."""

@@ -94,11 +94,8 @@ def answer(request: Request) -> Answer:
         from .convert import plan
         from .output import default_output
         from .source import open_source
-        from .store import UNFINISHED
 
         output = output or str(default_output(request.source))
-        if request.anew and (Path(output) / UNFINISHED).exists():
-            options["overwrite"] = True
         with open_source(request.source) as source:
             volume = source.volume
         return Answer(request, options, output, volume, plan(request.source, output, **options))

@@ -22,7 +22,8 @@ def announcement(plan: Plan, output: Path, width: int) -> str:
     room = max(0, width - len(line.format("", "")))
     source = shorten(plan.volume.name, max(room // 2, room - len(output.name)))
     line = line.format(source, shorten(output.name, room - len(source)))
-    return "\n".join([line, *(f"Warning: {warning}" for warning in plan.warnings)])
+    resumes = [plan.resumes_text().capitalize()] if plan.blocks_done else []
+    return "\n".join([line, *resumes, *(f"Warning: {warning}" for warning in plan.warnings)])
 
 
 def summary(receipt: Receipt, max_memory: int) -> str:

@@ -247,7 +247,7 @@ def _watch(steps: Generator[Progress, None, Receipt], *, quiet: bool) -> Receipt
         except KeyboardInterrupt:
             if progress is None:
                 raise
-            raise KeyboardInterrupt(f"{progress.output} is unfinished; --overwrite begins anew.") from None
+            raise KeyboardInterrupt(f"{progress.output} is unfinished; the same command goes on with it.") from None
 
 
 def _info(args: argparse.Namespace) -> None:

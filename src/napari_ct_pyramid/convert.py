@@ -9,24 +9,33 @@ import importlib
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import __version__, downsample
+from .bench import Block
+from .checksums import Checksums, checksums_are_there, crc32
+from .chunkfiles import compressed_size
 from .engine import Engine
-from .errors import ConversionError, CtPyramidError
+from .errors import ConversionError, CtPyramidError, OutputExistsError
+from .identity import differences, identify, source_mark
+from .journal import Journal, Record, read_journal
+from .lock import hold
 from .memory import peak_resident_memory, resident_memory
 from .metadata import OME_ZARR_VERSION, make_attributes
 from .options import ConversionOptions
-from .output import PathLike, bytes_free, bytes_there, check_output, default_output, make_output
+from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output
 from .plan import PROCESS_BYTES, Plan, make_plan
+from .receipt import write_receipt
 from .report import Progress, Receipt
 from .source import Source, open_source
-from .store import Store, compressed_size
+from .store import Store
 from .window import display_window
 
 __all__ = ["convert", "default_output", "iter_convert", "plan"]
@@ -56,7 +65,9 @@ def plan(src: PathLike, dst: PathLike | None = None, **options: Any) -> Plan:
     """
     asked = ConversionOptions(**{"chunks": None, **options})
     with open_source(src) as source:
-        return _plan(source, _output(src, dst, asked), asked)
+        output = _output(src, dst, asked)
+        planned, identity = plan_source(source, output, asked)
+        return _go_on(planned, identity, output)[0]
 
 
 def convert(
@@ -101,60 +112,102 @@ def iter_convert(src: PathLike, dst: PathLike | None = None, **options: Any) -> 
 
     Parameters and errors are those of `convert`.
     """
-    began = time.perf_counter()
     asked = ConversionOptions(**{"chunks": None, **options})
     with open_source(src) as source:
         output = _output(src, dst, asked)
-        planned = _plan(source, output, asked)
-        make_output(output)
-        with _unfinished_on_error(output), closing(Store(output, planned)) as store:
-            engine = Engine(source, planned, store)
-            started = time.perf_counter()
+        planned, identity = plan_source(source, output, asked)
+        _go_on(planned, identity, output)
+        with hold(output):
+            check_output(src, output, asked.overwrite)  # again: somebody may have written there until now
+            planned, record = _go_on(planned, identity, output)
+            if record is None:
+                record = begin_output(output, identity, planned.blocks)
+            return (yield from run(source, planned, output, record))
 
-            def progress() -> Progress:
-                return Progress(
-                    output=output,
-                    plan=planned,
-                    blocks_done=engine.blocks_done,
-                    blocks=planned.blocks,
-                    bytes_done=engine.bytes_done,
-                    bytes_total=planned.volume.nbytes,
-                    seconds=time.perf_counter() - started,
-                    fraction=engine.fraction,
-                )
 
-            try:
-                yield progress()  # before the work begins: whoever shows what is made may get ready in peace
-                started = time.perf_counter()
-                engine.start()
-                # ome-zarr takes seconds to import: done by the time it is needed, with nobody waiting.
-                threading.Thread(target=importlib.import_module, args=["ome_zarr.writer"], daemon=True).start()
-                while not engine.wait(_PROGRESS_SECONDS):
-                    yield progress()
-                yield progress()  # the last chance to cancel
-            except BaseException:  # failed, or cancelled by closing this generator
-                store.abandon()
-                raise
-            finally:
-                engine.stop()
-            window = display_window(store, planned, engine.extremes)
-            store.publish(
-                make_attributes(
-                    planned, name=_image_name(output), method=downsample.METHOD, version=__version__, window=window
-                )
+def run(source: Source, planned: Plan, output: Path, record: Record) -> Generator[Progress, None, Receipt]:
+    """Do what of a plan is not done yet, and publish the volume. To be done by whoever holds the output's lock."""
+    began = time.perf_counter()
+    with _unfinished_on_error(output), ExitStack() as stack:
+        journal = stack.enter_context(closing(Journal(output, record)))
+        checksums = stack.enter_context(closing(Checksums(output, planned.levels, write=True)))
+        store = stack.enter_context(closing(Store(output, planned)))
+
+        def seconds() -> float:
+            return record.seconds + time.perf_counter() - started
+
+        def keep(block: Block) -> None:
+            """First its chunks, then their names and checksums, then that it is done: all of it safely."""
+            rows: dict[int, set[tuple[int, int]]] = defaultdict(set)
+            for level, index, write in block.chunks:
+                checksums.put(level, index, write.result().result())
+                rows[level].add(index[:2])
+            for level, places in rows.items():
+                store.sync_folders(level, places)
+            checksums.sync()
+            journal.append(block.id, block.tally, seconds())
+
+        engine = Engine(source, planned, store, record.done, keep)
+        started = time.perf_counter()
+
+        def progress() -> Progress:
+            return Progress(
+                output=output,
+                plan=planned,
+                blocks_done=engine.blocks_done,
+                blocks=planned.blocks,
+                bytes_done=engine.bytes_done,
+                bytes_total=planned.volume.nbytes,
+                seconds=seconds(),
+                fraction=engine.fraction,
             )
-    return Receipt(
-        output=output,
-        ome_zarr_version=OME_ZARR_VERSION,
-        levels=planned.levels,
-        seconds=time.perf_counter() - began,
-        bytes_read=engine.bytes_done,
-        bytes_written=bytes_there(output),
-        peak_memory_bytes=peak_resident_memory(),
-        minimum=window["min"],
-        maximum=window["max"],
-        window=(window["start"], window["end"]),
-    )
+
+        try:
+            yield progress()  # before the work begins: whoever shows what is made may get ready in peace
+            started = time.perf_counter()
+            engine.start()
+            # ome-zarr takes seconds to import: done by the time it is needed, with nobody waiting.
+            threading.Thread(target=importlib.import_module, args=["ome_zarr.writer"], daemon=True).start()
+            while not engine.wait(_PROGRESS_SECONDS):
+                yield progress()
+            yield progress()  # the last chance to cancel
+        except BaseException:  # failed, or cancelled by closing this generator
+            store.abandon()
+            raise
+        finally:
+            engine.stop()
+        _check_whole(source, store, record.identity)
+        window = display_window(store, planned, engine.tally)
+        attributes = make_attributes(
+            planned, name=_image_name(output), method=downsample.METHOD, version=__version__, window=window
+        )
+        receipt = Receipt(
+            output=output,
+            ome_zarr_version=OME_ZARR_VERSION,
+            levels=planned.levels,
+            seconds=record.seconds + time.perf_counter() - began,
+            bytes_read=engine.bytes_done,
+            bytes_written=0,
+            peak_memory_bytes=peak_resident_memory(),
+            minimum=window["min"],
+            maximum=window["max"],
+            nans=engine.tally.nans,
+            infinities=engine.tally.infinities,
+            window=(window["start"], window["end"]),
+        )
+        write_receipt(output, receipt, planned, record.identity, attributes)
+        store.publish(attributes)
+    return replace(receipt, bytes_written=bytes_there(output))
+
+
+def _check_whole(source: Source, store: Store, identity: dict[str, Any]) -> None:
+    """Nothing has changed behind the conversion's back."""
+    mark = source_mark(source.files, identity["sample"])
+    if (mark.size, mark.modified) != (identity["size"], identity["modified"]):
+        raise ConversionError(f"{identity['source']} was changed while it was being read")
+    missing = store.missing()
+    if missing:
+        raise ConversionError(f"{missing:,} chunks were removed while others were being written")
 
 
 def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> Path:
@@ -163,27 +216,45 @@ def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> 
     return output
 
 
-def _plan(source: Source, output: Path, options: ConversionOptions) -> Plan:
-    return make_plan(
+def plan_source(source: Source, output: Path, options: ConversionOptions) -> tuple[Plan, dict[str, Any]]:
+    """The plan of a conversion, and its identity."""
+    rows = _sample(source)
+    planned = make_plan(
         source.volume,
         options,
-        compression_ratio=_sample_compression(source, options),
+        compression_ratio=rows.nbytes / compressed_size(rows, options.compressor),
         bytes_free=bytes_free(output),
         process_memory=max(PROCESS_BYTES, resident_memory() + _GROWTH_BYTES),
     )
+    return planned, identify(planned, source_mark(source.files, crc32(rows)))
 
 
-def _sample_compression(source: Source, options: ConversionOptions) -> float:
-    """Bytes before by bytes after, of a few rows here and there."""
-    volume = source.volume
-    depth, rows, columns = volume.shape
-    height = min(rows, math.ceil(_SAMPLE_BYTES / _SAMPLE_PLACES / (columns * volume.dtype.itemsize)))
+def _go_on(planned: Plan, identity: dict[str, Any], output: Path) -> tuple[Plan, Record | None]:
+    """The plan with what an unfinished conversion has done of it, and the journal of that; None to begin anew."""
+    record = read_journal(output)
+    if record is None or planned.options.overwrite:
+        return planned, None
+    different = differences(record.identity, identity)
+    if different:
+        raise OutputExistsError(
+            f"The output {output} exists already: an unfinished conversion that this one cannot go on with, for it "
+            f"differs in {different}. Ask for the same again, or to overwrite it (--overwrite), or choose another name."
+        )
+    if not record.done or not checksums_are_there(output, planned.levels):
+        return planned, None
+    return replace(planned, blocks_done=len(record.done)), record
+
+
+def _sample(source: Source) -> np.ndarray:
+    """A few rows here and there."""
+    depth, rows, columns = source.volume.shape
+    height = min(rows, math.ceil(_SAMPLE_BYTES / _SAMPLE_PLACES / (columns * source.volume.dtype.itemsize)))
     places = sorted({(depth - 1) * i // (_SAMPLE_PLACES - 1) for i in range(_SAMPLE_PLACES)})
-    sample = np.empty((len(places), height, columns), volume.dtype)
+    sample = np.empty((len(places), height, columns), source.volume.dtype)
     for i, z in enumerate(places):
         y = (rows - height) * i // len(places)
         source.read(z, z + 1, y, y + height, sample[i : i + 1])
-    return sample.nbytes / compressed_size(sample, options.compressor)
+    return sample
 
 
 def _image_name(output: Path) -> str:
@@ -197,4 +268,4 @@ def _unfinished_on_error(output: Path) -> Iterator[None]:
         yield
     except (CtPyramidError, OSError, MemoryError) as error:
         why = "There was not enough memory" if isinstance(error, MemoryError) else str(error).rstrip(".")
-        raise ConversionError(f"{why}. The output {output} is unfinished; --overwrite begins anew.") from error
+        raise ConversionError(f"{why}. The output {output} is unfinished; the same command goes on with it.") from error

@@ -5,6 +5,7 @@
     │   ├── BudgetError                       --max-memory is too small; `.smallest` would do
     │   ├── DiskSpaceError                    too little free disk; `.needed`, `.free`
     │   ├── LevelsError                       the volume cannot be halved that often; `.most` levels would do
+    │   ├── OutputBusyError                   somebody else is writing to it
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
     │   ├── SourceNotFoundError (FileNotFoundError)
@@ -68,8 +69,12 @@ class LevelsError(RequestError):
         self.most = most
 
 
+class OutputBusyError(RequestError):
+    """Another process, or another part of this one, is writing to the output."""
+
+
 class OutputExistsError(RequestError, FileExistsError):
-    """The output is already there, and nobody said to overwrite it."""
+    """The output is already there, or of another conversion, and nobody said to overwrite it."""
 
     # FileExistsError is an OSError, whose __str__ knows errno and file names, not our sentence.
     def __str__(self) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from .errors import OutputExistsError, RequestError
-from .store import UNFINISHED
+from .journal import FOLDER, JOURNAL, Record, write_journal
+from .lock import LOCK
+from .store import METADATA
 
 PathLike = str | os.PathLike[str]
 
@@ -36,33 +39,59 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
         raise RequestError(f"There is no folder {output.parent} for the output. Make it first, or choose another.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise RequestError(f"The folder {output.parent} cannot be written to. Choose another place for the output.")
-    if not os.path.lexists(target):
+    if not os.path.lexists(target) or is_nothing(target) or is_unfinished(target):
         return
-    if not any((target / name).exists() for name in (".zgroup", ".zattrs", "zarr.json", UNFINISHED)):
+    if not target.is_dir() or not any((target / name).exists() for name in (".zgroup", ".zattrs", "zarr.json")):
         raise OutputExistsError(
             f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name."
         )
     if not overwrite:
-        what = "an unfinished conversion" if (target / UNFINISHED).exists() else "an OME-Zarr"
         raise OutputExistsError(
-            f"The output {output} exists already ({what}). Ask to overwrite it (--overwrite), or choose another name."
+            f"The output {output} exists already. Ask to overwrite it (--overwrite), or choose another name."
         )
 
 
-def make_output(output: Path) -> None:
-    """Make the output's folder, empty, in place of what it replaces.
+def is_unfinished(output: Path) -> bool:
+    """Whether it is of a conversion that has begun and not ended."""
+    return (output / JOURNAL).is_file() and not (output / METADATA).exists()
+
+
+def is_nothing(output: Path) -> bool:
+    """Whether it is a folder without content: what a conversion leaves that was killed at once."""
+    try:
+        with os.scandir(output) as entries:
+            return all(entry.name == FOLDER and is_nothing_but_lock(Path(entry.path)) for entry in entries)
+    except OSError:
+        return False
+
+
+def is_nothing_but_lock(folder: Path) -> bool:
+    """Whether the folder holds no journal, nor anything else that tells of a conversion."""
+    return not {entry.name for entry in os.scandir(folder)} - {Path(LOCK).name, Path(JOURNAL).name + ".new"}
+
+
+def begin_output(output: Path, identity: dict[str, Any], blocks: int) -> Record:
+    """Make the output empty but for a new journal, in place of what was there. To be done by whoever holds its lock.
 
     Raises
     ------
     RequestError
-        If the folder cannot be made.
+        If it cannot be made.
     """
     try:
-        if output.exists():
-            shutil.rmtree(output)
-        output.mkdir()
+        # From here on it is plainly unfinished, and whoever goes on with it, with no block done, clears it again.
+        record = write_journal(output, identity, blocks)
+        (output / METADATA).unlink(missing_ok=True)
+        for entry in [*output.iterdir(), *(output / FOLDER).iterdir()]:
+            if entry in (output / FOLDER, output / JOURNAL, output / LOCK):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
     except OSError as error:
         raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
+    return record
 
 
 def bytes_free(output: Path) -> int:

@@ -42,6 +42,8 @@ class Plan:
     bytes_free : int or None
         On the output's disk; None where unknown.
     warnings : tuple of str
+    blocks_done : int
+        Of an unfinished conversion that this one goes on with.
     """
 
     volume: Volume
@@ -56,6 +58,7 @@ class Plan:
     bytes_out_estimate: int
     bytes_free: int | None
     warnings: tuple[str, ...]
+    blocks_done: int = 0
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -88,6 +91,7 @@ class Plan:
             "voxel_size_from": self.voxel_size_from,
             "levels": [level.to_json() for level in self.levels],
             "blocks": self.blocks,
+            "blocks_done": self.blocks_done,
             "files": self.files,
             "memory": dict(self.memory),
             "peak_memory_bytes": self.peak_memory_bytes,
@@ -121,11 +125,16 @@ class Plan:
                     format_size(self.peak_memory_bytes))],
             ),
             "",
-            f"Work         {self.blocks:,} blocks with {self.threads} thread{'s' * (self.threads > 1)}",
+            f"Work         {self.blocks:,} blocks with {self.threads} thread{'s' * (self.threads > 1)}"
+            + (f"; {self.resumes_text()}" if self.blocks_done else ""),
             f"Output       {self.files:,} files, about {format_size(self.bytes_out_estimate)}"
             + (f" of {format_size(self.bytes_free)} free" if self.bytes_free is not None else ""),
         ]  # fmt: skip
         return "\n".join(lines + [f"Warning      {warning}" for warning in self.warnings])
+
+    def resumes_text(self) -> str:
+        """For people, where there is something to go on with."""
+        return f"resumes: {self.blocks_done:,} of {self.blocks:,} blocks are done"
 
     def _voxel_size_text(self) -> str:
         if self.voxel_size is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import SourceError, SourceNotFoundError, UnfinishedError
+from .journal import read_journal
 from .lazy import LazyArray
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Window = tuple[float, float, float, float]
 
-_UNFINISHED = ".ct-pyramid/unfinished.json"
 _AXES_BEFORE_0_4 = ("t", "c", "z", "y", "x")
 
 
@@ -203,12 +203,12 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         raise SourceError(f"{path} is no OME-Zarr image: it holds no zarr group.")
     if attributes.get("multiscales"):
         return attributes
-    unfinished = _read_json(path / _UNFINISHED)
-    if unfinished is not None:
-        source = unfinished.get("source", "a volume")
+    journal = read_journal(path)
+    if journal is not None:
         raise UnfinishedError(
-            f"{path.name} is an unfinished conversion of {source}: it was interrupted, or is still under way. "
-            "To finish it, run the same conversion again."
+            f"{path.name} is an unfinished conversion of {journal.identity.get('source', 'a volume')}: "
+            f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still under way. "
+            "To go on, run the same command again."
         )
     kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
     kind = next((kind for key, kind in kinds.items() if key in attributes), None)

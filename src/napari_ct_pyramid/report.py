@@ -24,7 +24,7 @@ class Progress:
     bytes_done, bytes_total : int
         Of the source's voxels.
     seconds : float
-        Since the first voxel was read.
+        Since the first voxel was read, without pauses between an interruption and going on.
     fraction : float
         Of all the work, from 0 to 1.
     """
@@ -59,13 +59,15 @@ class Receipt:
     ome_zarr_version : str
     levels : tuple of Level
     seconds : float
-        From the request to the finished volume.
+        From the request to the finished volume; with those of blocks that were done before an interruption.
     bytes_read, bytes_written : int
         Voxels read from the source; files written.
     peak_memory_bytes : int
         Peak resident memory of the process.
     minimum, maximum : float
         Of the finite voxels of level 0.
+    nans, infinities : int
+        Voxels of level 0 that are not finite.
     window : tuple of float
         The display window: the 0.1 and 99.9 percentiles of the coarsest level.
     """
@@ -79,6 +81,8 @@ class Receipt:
     peak_memory_bytes: int
     minimum: float
     maximum: float
+    nans: int
+    infinities: int
     window: tuple[float, float]
 
     @property
@@ -99,5 +103,7 @@ class Receipt:
             "gb_per_s": round(self.gb_per_s, 4),
             "minimum": self.minimum,
             "maximum": self.maximum,
+            "nans": self.nans,
+            "infinities": self.infinities,
             "window": list(self.window),
         }

@@ -74,6 +74,11 @@ class Source:
         self._rows = tiff.rows
         self._files = Files([file.absolute() for file in tiff.files])
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold it."""
+        return self._files.paths
+
     def read(self, z0: int, z1: int, y0: int, y1: int, out: npt.NDArray[Any]) -> None:
         """Read rows ``y0`` to ``y1`` of slices ``z0`` to ``z1``, in full width.
 

@@ -34,6 +34,7 @@ class Stage:
 
     `shape` is level `base`'s. `block` and `cell` are extents (z, y) in voxels: of a block on level `base`,
     of a cell on any level. With `ahead`, the next cell of the source is read while the last is being written.
+    Where `from_source` is not set, level `base` is read back from the store.
     """
 
     base: int
@@ -42,6 +43,12 @@ class Stage:
     block: tuple[int, int]
     cell: tuple[int, int]
     ahead: bool
+    from_source: bool
+
+    @property
+    def first(self) -> int:
+        """The finest level that the stage writes."""
+        return self.base if self.from_source else self.base + 1
 
     def blocks(self) -> Iterator[Region]:
         """The blocks, as regions of level `base`."""
@@ -60,7 +67,12 @@ class Stage:
     @property
     def grids(self) -> int:
         """Cells of the source that are in memory at once, sorted by chunk."""
-        return 0 if self.base else 1 + self.ahead
+        return 1 + self.ahead if self.from_source else 0
+
+    def block_of(self, level: int, z: int, y: int) -> int:
+        """The number of the block in which a voxel of a level lies."""
+        steps = level - self.base
+        return (z << steps) // self.block[0] * math.ceil(self.shape[1] / self.block[1]) + (y << steps) // self.block[1]
 
 
 def fit_budget(
@@ -109,7 +121,7 @@ def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[
     yield rows, False
     if volume.row_step > 1:
         # Only whole strips are decoded once: that gains more than reading ahead.
-        while rows < volume.shape[1]:
+        while rows < volume.shape[1] and (2 * rows * row_bytes <= _BLOCK_BYTES or rows < volume.row_step):
             rows *= 2
             yield rows, False
         yield rows, True
@@ -125,6 +137,8 @@ def _make_stages(
 ) -> tuple[Stage, ...]:
     cell = (_even_multiple(options.chunks[0]), cell_rows)
     least_rows = _even_multiple(options.chunks[1])
+    # Blocks do not depend on the budget: another budget may go on with them.
+    most_rows = max(rows for rows, _ in _cell_choices(volume, options))
     stages = []
     base = 0
     while True:
@@ -132,14 +146,15 @@ def _make_stages(
         top = base
         steps = 1
         while top + 1 < len(levels):
-            # A block's extent does not depend on the budget unless a cell is higher than it.
-            larger = (cell[0] * 2 * steps, max(least_rows * 2 * steps, cell_rows))
+            larger = (cell[0] * 2 * steps, max(least_rows * 2 * steps, most_rows))
             size = min(larger[0], shape[0]) * min(larger[1], shape[1]) * shape[2] * volume.dtype.itemsize
             if top > base and size > _BLOCK_BYTES:
                 break
             top, steps = top + 1, steps * 2
-        block = (cell[0] * steps, max(least_rows * steps, cell_rows))
-        stages.append(Stage(base=base, top=top, shape=shape, block=block, cell=cell, ahead=ahead))
+        block = (cell[0] * steps, max(least_rows * steps, most_rows))
+        stages.append(
+            Stage(base=base, top=top, shape=shape, block=block, cell=cell, ahead=ahead, from_source=base == 0)
+        )
         base = top
         if base + 1 >= len(levels):
             return tuple(stages)
@@ -149,7 +164,7 @@ def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage
     """Of the largest stage, since one runs after the other."""
     return volume.dtype.itemsize * max(
         stage.grids * math.prod(math.ceil(n / c) * c for n, c in zip(stage.cell_shape(0), options.chunks, strict=True))
-        + sum(math.prod(stage.cell_shape(k)) for k in range(max(1, stage.base), stage.top + 1))
+        + sum(math.prod(stage.cell_shape(k)) for k in range(stage.base + stage.from_source, stage.top + 1))
         for stage in stages
     )
 

@@ -3,9 +3,8 @@
 Zarr version 2, dimension separator "/": https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html.
 Until `Store.publish` the group has no multiscales metadata, so nobody takes it for a finished volume.
 
-Chunks are compressed and written here, and not by a zarr library, because the memory budget is a promise:
-each thread compresses in two buffers of its own, made once. What libraries allocate and free for every
-chunk stays with the process in amounts that nobody can foresee.
+Chunks are written here, and not by a zarr library, because the memory budget is a promise: what libraries
+allocate and free for every chunk stays with the process in amounts that nobody can foresee.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from io import FileIO
@@ -23,19 +22,20 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
+from .checksums import Checksum
+from .chunkfiles import ChunkFiles, key_of
 from .errors import ConversionError
+from .files import replace_file, sync_folder, write_all
 from .levels import Level
 from .plan import Plan
 from .volume import Triple
 
-UNFINISHED = ".ct-pyramid/unfinished.json"
-"""In the group of a conversion that has not finished: says what it is."""
+METADATA = ".zattrs"
+"""What makes a group a finished volume: its attributes."""
 
 # Files that are written and not yet safely on disk. Enough for the disk to be always busy.
 _UNSAFE_FILES = 64
 _SYNC_THREADS = 4
-
-_BLOSC_OVERHEAD = 16  # bytes that a frame may be larger than what it holds
 
 
 class Store:
@@ -44,7 +44,7 @@ class Store:
     Parameters
     ----------
     path : Path
-        An empty folder.
+        A folder, empty or with what an interrupted conversion of the same plan left there.
     plan : Plan
         Its levels, dtype and compressor.
 
@@ -57,22 +57,17 @@ class Store:
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path = path
         self._levels = plan.levels
-        self._dtype = plan.volume.dtype
-        self._compressor = plan.options.compressor
-        self._codec = threading.local()
+        self.chunks = ChunkFiles(path, plan)
         self._sync_pool = ThreadPoolExecutor(_SYNC_THREADS, "ct-pyramid-sync")
         self._may_write = threading.Semaphore(_UNSAFE_FILES)
         self._abandoned = False
         with self._explained("its metadata could not be written"):
-            (path / UNFINISHED).parent.mkdir()
-            self._write_json(UNFINISHED, {"source": plan.volume.name, "blocks": plan.blocks})
-            self._write_json(".zgroup", {"zarr_format": 2})
-            for level in plan.levels:
-                (path / level.path).mkdir()
-                self._write_json(f"{level.path}/.zarray", _array_metadata(level, self._dtype, self._compressor))
+            for key, metadata in array_metadata(plan).items():
+                (path / key).parent.mkdir(exist_ok=True)
+                replace_file(path / key, _to_json(metadata))
 
-    def write_chunk(self, level: int, index: Triple, voxels: np.ndarray) -> Future[None]:
-        """Compress and write one chunk. The future is done when it is safely on disk.
+    def write_chunk(self, level: int, index: Triple, voxels: np.ndarray) -> Future[Checksum]:
+        """Compress and write one chunk. The future has its checksum when it is safely on disk.
 
         Parameters
         ----------
@@ -82,14 +77,17 @@ class Store:
         voxels : numpy.ndarray
             Shape (z, y, x): the chunk's, or less at the level's far edges.
         """
-        codec = self._own_codec(level)
-        encoded = codec.encode(voxels)
+        encoded, checksum = self.chunks.own_codec().encode(voxels)
         self._may_write.acquire()
         try:
-            with self._explained(f"chunk {_key(level, index)} could not be written"):
+            with self._explained(f"chunk {key_of(level, index)} could not be written"):
                 file = self._create(level, index)
-                _write_all(file, encoded)
-            return self._sync_pool.submit(self._make_safe, file, level, index)
+                try:
+                    write_all(file, encoded)
+                except BaseException:
+                    file.close()
+                    raise
+            return self._sync_pool.submit(self._make_safe, file, level, index, checksum)
         except BaseException:
             self._may_write.release()
             raise
@@ -99,20 +97,29 @@ class Store:
 
         They are in this thread's own buffer: use them before this thread's next chunk.
         """
-        codec = self._own_codec(level)
-        what = f"chunk {_key(level, index)} could not be read"
-        with self._explained(what), FileIO(self._chunk_path(level, index)) as file:
-            voxels = codec.decode(file)
-        shape, chunks = self._levels[level].shape, self._levels[level].chunks
-        z, y, x = (min(c, n - i * c) for n, c, i in zip(shape, chunks, index, strict=True))
-        return voxels[:z, :y, :x]
+        with self._explained(f"chunk {key_of(level, index)} could not be read"):
+            return self.chunks.read(level, index)[0]
+
+    def sync_folders(self, level: int, places: Iterable[tuple[int, int]]) -> None:
+        """Have the names of chunks safely on disk: those of a level with these indices along z and y."""
+        folders = {place[:n] for place in places for n in range(3)}
+        with self._explained("its folders could not be made safe"):
+            for folder in sorted(folders, key=len, reverse=True):
+                sync_folder(self.path / key_of(level, folder))
+
+    def missing(self) -> int:
+        """Chunks that are not there."""
+        found = sum(
+            sum(name.isdigit() for name in names)  # systems leave files of their own here and there
+            for level in self._levels
+            for _, _, names in os.walk(self.path / level.path)
+        )
+        return sum(level.chunk_count for level in self._levels) - found
 
     def publish(self, attributes: dict[str, Any]) -> None:
         """Make the volume whole, in one atomic step: write the group's attributes."""
         with self._explained("its metadata could not be written"):
-            self._write_json(".zattrs", attributes)
-            (self.path / UNFINISHED).unlink()
-            (self.path / UNFINISHED).parent.rmdir()
+            replace_file(self.path / METADATA, _to_json(attributes))
 
     def abandon(self) -> None:
         """Wait for the disk no longer: what is not yet safely there may never be."""
@@ -122,18 +129,8 @@ class Store:
         """Let go of every file."""
         self._sync_pool.shutdown()
 
-    def _own_codec(self, level: int) -> _Codec:
-        """This thread's; all levels have chunks of one size."""
-        if not hasattr(self._codec, "own"):
-            self._codec.own = _Codec(self._levels[level].chunks, self._dtype, self._compressor)
-        codec: _Codec = self._codec.own
-        return codec
-
-    def _chunk_path(self, level: int, index: Triple) -> Path:
-        return self.path / _key(level, index)
-
     def _create(self, level: int, index: Triple) -> FileIO:
-        path = self._chunk_path(level, index)
+        path = self.chunks.path(level, index)
         try:
             return FileIO(path, "w")
         except FileNotFoundError:
@@ -142,22 +139,15 @@ class Store:
             path.parent.mkdir(exist_ok=True)
             return FileIO(path, "w")
 
-    def _make_safe(self, file: FileIO, level: int, index: Triple) -> None:
+    def _make_safe(self, file: FileIO, level: int, index: Triple, checksum: Checksum) -> Checksum:
         try:
-            with self._explained(f"chunk {_key(level, index)} could not be written"), file:
-                if not self._abandoned:
-                    os.fsync(file.fileno())
+            with self._explained(f"chunk {key_of(level, index)} could not be written"), file:
+                if self._abandoned:
+                    raise ValueError("it was abandoned")
+                os.fsync(file.fileno())
         finally:
             self._may_write.release()
-
-    def _write_json(self, key: str, value: dict[str, Any]) -> None:
-        """Write a small file that is either there and whole, or not there."""
-        path = self.path / key
-        new = path.with_name(path.name + ".new")
-        with FileIO(new, "w") as file:
-            _write_all(file, json.dumps(value, indent=2).encode())
-            os.fsync(file.fileno())
-        new.replace(path)
+        return checksum
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -168,46 +158,13 @@ class Store:
             raise ConversionError(f"{self.path.name}: {what}: {why}") from error
 
 
-def compressed_size(array: np.ndarray, compressor: str) -> int:
-    """Bytes that `array` takes as one chunk."""
-    return len(_Codec(array.shape, array.dtype, compressor).encode(array))
-
-
-class _Codec:
-    """Compresses chunks of one size in buffers made once."""
-
-    def __init__(self, chunks: tuple[int, ...], dtype: np.dtype, compressor: str) -> None:
-        self._voxels = np.empty(chunks, dtype)
-        self._encoded = bytearray(0 if compressor == "none" else self._voxels.nbytes + _BLOSC_OVERHEAD)
-        self._compressor = compressor
-
-    def encode(self, voxels: np.ndarray) -> memoryview:
-        if voxels.shape != self._voxels.shape or not voxels.flags.c_contiguous:
-            if voxels.shape != self._voxels.shape:
-                self._voxels[...] = 0
-            self._voxels[tuple(slice(n) for n in voxels.shape)] = voxels
-            voxels = self._voxels
-        if self._compressor == "none":
-            return memoryview(voxels).cast("B")
-        encoded = imagecodecs.blosc_encode(
-            voxels,
-            level=1,
-            compressor=self._compressor,
-            shuffle="bitshuffle",
-            typesize=voxels.itemsize,
-            numthreads=1,
-            out=self._encoded,
-        )
-        return memoryview(encoded)
-
-    def decode(self, file: FileIO) -> np.ndarray:
-        voxels = memoryview(self._voxels).cast("B")
-        size = file.readinto(self._encoded or voxels)
-        if self._encoded:
-            imagecodecs.blosc_decode(memoryview(self._encoded)[:size], numthreads=1, out=voxels)
-        elif size != len(voxels):
-            raise ValueError(f"it has {size} bytes and not {len(voxels)}")
-        return self._voxels
+def array_metadata(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The files that say what the group's arrays are, and what each holds."""
+    arrays = {
+        f"{level.path}/.zarray": _array_metadata(level, plan.volume.dtype, plan.options.compressor)
+        for level in plan.levels
+    }
+    return {".zgroup": {"zarr_format": 2}, **arrays}
 
 
 def _array_metadata(level: Level, dtype: np.dtype, compressor: str) -> dict[str, Any]:
@@ -225,11 +182,5 @@ def _array_metadata(level: Level, dtype: np.dtype, compressor: str) -> dict[str,
     }
 
 
-def _key(level: int, index: Triple) -> str:
-    return "/".join(map(str, (level, *index)))
-
-
-def _write_all(file: FileIO, data: bytes | memoryview) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
+def _to_json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode()

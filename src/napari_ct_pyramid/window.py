@@ -8,6 +8,7 @@ import numpy as np
 
 from .plan import Plan
 from .store import Store
+from .tally import Tally
 
 PERCENT = (0.1, 99.9)
 
@@ -15,7 +16,7 @@ _CHUNKS = 64  # looked at, of the coarsest level, spread evenly
 _SAMPLES = 65_536  # of each
 
 
-def display_window(store: Store, plan: Plan, extremes: tuple[float, float]) -> dict[str, float]:
+def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
     """The omero window: exact extremes as min and max, percentiles of the coarsest level as start and end.
 
     Parameters
@@ -23,8 +24,8 @@ def display_window(store: Store, plan: Plan, extremes: tuple[float, float]) -> d
     store : Store
         With all levels written.
     plan : Plan
-    extremes : tuple of float
-        Of the finite voxels of level 0; (inf, -inf) where there are none.
+    tally : Tally
+        Of level 0.
     """
     level = plan.levels[-1]
     # Slices that padding takes part in would pull the window towards zero.
@@ -36,7 +37,7 @@ def display_window(store: Store, plan: Plan, extremes: tuple[float, float]) -> d
         samples.append(voxels[:: math.ceil(voxels.size / _SAMPLES)].copy())
     found = np.concatenate(samples)
     found = found[np.isfinite(found)]
-    low, high = extremes if extremes[0] <= extremes[1] else (0.0, 0.0)
+    low, high = (tally.minimum, tally.maximum) if tally.minimum <= tally.maximum else (0.0, 0.0)
     start, end = np.percentile(found.astype(np.float64), PERCENT) if found.size else (low, high)
     if not start < end:
         start, end = low, high

@@ -1,0 +1,122 @@
+"""The chunks of an OME-Zarr as files: where each lies, and what is in it.
+
+Each thread compresses and decodes in two buffers of its own, made once.
+"""
+
+from __future__ import annotations
+
+import threading
+from io import FileIO
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+
+from .checksums import Checksum, crc32
+from .plan import Plan
+from .volume import Triple
+
+_BLOSC_OVERHEAD = 16  # bytes that a frame may be larger than what it holds
+
+
+class ChunkFiles:
+    """The chunks of an output. Several threads read them at once.
+
+    Parameters
+    ----------
+    output : Path
+    plan : Plan
+        Its levels, dtype and compressor. All levels have chunks of one size.
+    """
+
+    def __init__(self, output: Path, plan: Plan) -> None:
+        self._output = output
+        self._levels = plan.levels
+        self._codec_of = (plan.levels[0].chunks, plan.volume.dtype, plan.options.compressor)
+        self._own = threading.local()
+
+    def own_codec(self) -> Codec:
+        """This thread's."""
+        if not hasattr(self._own, "codec"):
+            self._own.codec = Codec(*self._codec_of)
+        codec: Codec = self._own.codec
+        return codec
+
+    def path(self, level: int, index: Triple) -> Path:
+        """Where a chunk lies."""
+        return self._output / key_of(level, index)
+
+    def read(self, level: int, index: Triple) -> tuple[np.ndarray, Checksum]:
+        """The voxels (z, y, x) of a chunk without what lies beyond the level's edges, and its checksum.
+
+        They are in this thread's own buffer: use them before this thread's next chunk.
+
+        Raises
+        ------
+        OSError
+            If there is no such file, or it cannot be read.
+        ValueError, imagecodecs.BloscError
+            If it cannot be decoded.
+        """
+        with FileIO(self.path(level, index)) as file:
+            voxels, checksum = self.own_codec().decode(file)
+        shape, chunks = self._levels[level].shape, self._levels[level].chunks
+        z, y, x = (min(c, n - i * c) for n, c, i in zip(shape, chunks, index, strict=True))
+        return voxels[:z, :y, :x], checksum
+
+
+class Codec:
+    """Compresses chunks of one size in buffers made once."""
+
+    def __init__(self, chunks: tuple[int, ...], dtype: np.dtype, compressor: str) -> None:
+        self._voxels = np.empty(chunks, dtype)
+        self._encoded = bytearray(0 if compressor == "none" else self._voxels.nbytes + _BLOSC_OVERHEAD)
+        self._compressor = compressor
+
+    def encode(self, voxels: np.ndarray) -> tuple[memoryview, Checksum]:
+        """A chunk's file, in this codec's buffer or that of the voxels."""
+        if voxels.shape != self._voxels.shape or not voxels.flags.c_contiguous:
+            if voxels.shape != self._voxels.shape:
+                self._voxels[...] = 0
+            self._voxels[tuple(slice(n) for n in voxels.shape)] = voxels
+            voxels = self._voxels
+        checksum = crc32(voxels)
+        if self._compressor == "none":
+            return memoryview(voxels).cast("B"), Checksum(checksum, checksum)
+        encoded = imagecodecs.blosc_encode(
+            voxels,
+            level=1,
+            compressor=self._compressor,
+            shuffle="bitshuffle",
+            typesize=voxels.itemsize,
+            numthreads=1,
+            out=self._encoded,
+        )
+        return memoryview(encoded), Checksum(crc32(encoded), checksum)
+
+    def decode(self, file: FileIO) -> tuple[np.ndarray, Checksum]:
+        """A chunk's voxels, in this codec's buffer."""
+        voxels = memoryview(self._voxels).cast("B")
+        size = file.readinto(self._encoded or voxels)
+        if file.read(1):
+            raise ValueError("it has more bytes than any chunk")
+        if not self._encoded:
+            if size != len(voxels):
+                raise ValueError(f"it has {size:,} bytes and not {len(voxels):,}")
+            checksum = crc32(voxels)
+            return self._voxels, Checksum(checksum, checksum)
+        data = memoryview(self._encoded)[:size]
+        found = imagecodecs.blosc_decode(data, numthreads=1, out=voxels)
+        if len(found) != len(voxels):
+            raise ValueError(f"it unpacks to {len(found):,} bytes and not {len(voxels):,}")
+        return self._voxels, Checksum(crc32(data), crc32(self._voxels))
+
+
+def compressed_size(array: np.ndarray, compressor: str) -> int:
+    """Bytes that `array` takes as one chunk."""
+    return len(Codec(array.shape, array.dtype, compressor).encode(array)[0])
+
+
+def key_of(level: int, index: tuple[int, ...]) -> str:
+    """Of a chunk, or of a folder of chunks, in the group."""
+    return "/".join(map(str, (level, *index)))

@@ -1,0 +1,106 @@
+"""What makes a conversion the same one: its source, its options, and how its work is cut up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import __version__, downsample
+from .options import ConversionOptions
+from .plan import Plan
+from .text import times
+
+
+@dataclass(frozen=True)
+class SourceMark:
+    """By which a source is known again.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of its files.
+    modified : str
+        When the last of them was changed, in UTC.
+    sample : int
+        Checksum of some of its voxels.
+    """
+
+    size: int
+    modified: str
+    sample: int
+
+
+def source_mark(files: Sequence[Path], sample: int) -> SourceMark:
+    """Of the source that lies in these files."""
+    stats = [file.stat() for file in files]
+    modified = datetime.fromtimestamp(max(stat.st_mtime_ns for stat in stats) // 1_000_000 / 1000, UTC)
+    return SourceMark(sum(stat.st_size for stat in stats), modified.isoformat(timespec="milliseconds"), sample)
+
+
+def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
+    """All on which the output depends, JSON-able: two conversions with the same make the same output."""
+    return {
+        "version": __version__,
+        "method": downsample.METHOD,
+        "source": plan.volume.name,
+        "size": mark.size,
+        "modified": mark.modified,
+        "sample": mark.sample,
+        "shape": list(plan.volume.shape),
+        "dtype": plan.volume.dtype.str,
+        "chunks": list(plan.options.chunks),
+        "num_levels": len(plan.levels),
+        "compressor": plan.options.compressor,
+        "voxel_size": list(plan.voxel_size) if plan.voxel_size else None,
+        "unit": plan.unit,
+        "stages": [[stage.base, stage.top, *stage.block] for stage in plan.stages],
+    }
+
+
+def asked_options(identity: dict[str, Any], **more: Any) -> ConversionOptions:
+    """The options that a conversion of this identity has."""
+    names = ("chunks", "num_levels", "compressor", "voxel_size", "unit")
+    return ConversionOptions(**{name: identity[name] for name in names}, **more)
+
+
+_WORDS = {
+    "version": "the version of this program",
+    "method": "the way in which voxels are averaged",
+    "source": "the source's name",
+    "size": "the source's size in bytes",
+    "modified": "the time of the source's last change",
+    "sample": "the source's content",
+    "shape": "the source's shape",
+    "dtype": "the source's type",
+    "chunks": "the chunk size",
+    "num_levels": "the number of levels",
+    "compressor": "the compressor",
+    "voxel_size": "the voxel size",
+    "unit": "the unit",
+    "stages": "how the work is cut up",
+}
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is different, for people; nothing where nothing is."""
+    found = []
+    for key, what in _WORDS.items():
+        was, is_ = before.get(key), now.get(key)
+        if was == is_:
+            continue
+        if key in ("sample", "stages"):
+            found.append(what)
+        else:
+            found.append(f"{what} (was {_shown(was)}, is {_shown(is_)})")
+    return ", ".join(found)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return times(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else str(value)

@@ -1,0 +1,124 @@
+"""The journal of a conversion, inside its output: what it is, and which of its blocks are safely on disk.
+
+The first line says what is being converted and how. Every other line is a block that is done, written once all of
+its chunks are on disk. A conversion that was interrupted goes on from here; a finished one keeps it, for its repair.
+What makes a volume finished is its metadata, not its journal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from .files import replace_file, write_all
+from .tally import Tally
+
+FOLDER = ".ct-pyramid"
+"""In an output: what is not its pyramid but about it."""
+
+JOURNAL = f"{FOLDER}/journal.jsonl"
+
+BlockId = tuple[int, int]
+"""Number of the stage, and of the block within the stage."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a journal says.
+
+    Attributes
+    ----------
+    identity : dict
+        Of the conversion: two that have the same make the same output.
+    blocks : int
+        That the conversion has.
+    done : mapping
+        The blocks that are done, and what their voxels come to.
+    seconds : float
+        That they took.
+    size : int
+        Bytes of the journal that are sound.
+    """
+
+    identity: dict[str, Any]
+    blocks: int
+    done: Mapping[BlockId, Tally]
+    seconds: float
+    size: int
+
+
+def read_journal(output: Path) -> Record | None:
+    """What the journal of an output says; None where there is none that makes sense."""
+    try:
+        first, *lines = (output / JOURNAL).read_bytes().splitlines(keepends=True)
+        head = json.loads(first)
+        identity, blocks, size = dict(head["identity"]), int(head["blocks"]), len(first)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+    done, seconds = {}, 0.0
+    for line in lines:
+        try:
+            if not line.endswith(b"\n"):
+                break
+            entry = json.loads(line)
+            tally = Tally(
+                math.inf if entry["minimum"] is None else entry["minimum"],
+                -math.inf if entry["maximum"] is None else entry["maximum"],
+                entry["nans"],
+                entry["infinities"],
+            )
+            done[entry["stage"], entry["block"]] = tally
+            seconds = float(entry["seconds"])
+        except (ValueError, KeyError, TypeError):
+            break  # a power cut while it was being written: what follows cannot be trusted either
+        size += len(line)
+    return Record(identity, blocks, done, seconds, size)
+
+
+class Journal:
+    """A journal being written.
+
+    Parameters
+    ----------
+    output : Path
+    record : Record
+        What it says so far. What else the file holds is cut off.
+    """
+
+    def __init__(self, output: Path, record: Record) -> None:
+        self._file = FileIO(output / JOURNAL, "r+")
+        self._file.truncate(record.size)
+        self._file.seek(record.size)
+
+    def append(self, block: BlockId, tally: Tally, seconds: float) -> None:
+        """Note down a block as done, safely."""
+        write_all(self._file, _line(block, tally, seconds))
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def write_journal(
+    output: Path, identity: dict[str, Any], blocks: int, done: Mapping[BlockId, Tally] | None = None, seconds: float = 0
+) -> Record:
+    """Begin a journal in place of any that is there, in one step. `done` are blocks that are done already."""
+    lines = [json.dumps({"identity": identity, "blocks": blocks}).encode() + b"\n"]
+    lines += [_line(block, tally, seconds) for block, tally in (done or {}).items()]
+    data = b"".join(lines)
+    replace_file(output / JOURNAL, data)
+    return Record(identity, blocks, dict(done or {}), seconds, len(data))
+
+
+def _line(block: BlockId, tally: Tally, seconds: float) -> bytes:
+    entry: dict[str, Any] = {"stage": block[0], "block": block[1], **asdict(tally), "seconds": round(seconds, 3)}
+    if tally.minimum > tally.maximum:
+        entry["minimum"] = entry["maximum"] = None  # infinity is no JSON
+    return json.dumps(entry).encode() + b"\n"

@@ -1,0 +1,61 @@
+"""One at a time: whoever writes to an output holds its lock, which the system takes back from the dead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import OutputBusyError, RequestError
+from .journal import FOLDER
+
+LOCK = f"{FOLDER}/lock"
+
+
+@contextmanager
+def hold(output: Path) -> Iterator[None]:
+    """Have an output for oneself; make its folder if there is none.
+
+    Raises
+    ------
+    OutputBusyError
+        If somebody else has it.
+    RequestError
+        If there is no making it.
+    """
+    from filelock import FileLock, Timeout
+
+    path = output / LOCK
+    # Whichever thread closes a conversion lets go of its lock.
+    lock = FileLock(path, blocking=False, thread_local=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise OutputBusyError(
+            f"The output {output} is being written by another conversion or repair. Wait until it is done, or choose "
+            "another name."
+        ) from None
+    except OSError as error:
+        _remove_if_empty(path.parent, output)
+        raise RequestError(
+            f"The output {output} cannot be written to: {error.strerror or error}. Choose another place."
+        ) from error
+    try:
+        yield
+    finally:
+        # Where a file that is open can be removed, it is while nobody else can have it; where not, nobody else can.
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
+        if os.name == "nt":
+            with suppress(OSError):
+                path.unlink()
+        _remove_if_empty(path.parent, output)
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

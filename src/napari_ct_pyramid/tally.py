@@ -1,0 +1,47 @@
+"""What voxels come to when they are counted: their extremes, and those that are no finite numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Of some voxels; two of them add up.
+
+    Attributes
+    ----------
+    minimum, maximum : float
+        Of the finite voxels; inf and -inf while there are none.
+    nans, infinities : int
+        Voxels that are not finite.
+    """
+
+    minimum: float = math.inf
+    maximum: float = -math.inf
+    nans: int = 0
+    infinities: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            self.nans + other.nans,
+            self.infinities + other.infinities,
+        )
+
+
+def tally(array: np.ndarray) -> Tally:
+    """Count the voxels of an array that is not empty."""
+    low, high = array.min(), array.max()
+    if array.dtype.kind != "f" or (np.isfinite(low) and np.isfinite(high)):
+        return Tally(float(low), float(high))
+    finite = array[np.isfinite(array)]
+    nans = int(np.count_nonzero(np.isnan(array)))
+    infinities = array.size - finite.size - nans
+    if not finite.size:
+        return Tally(nans=nans, infinities=infinities)
+    return Tally(float(finite.min()), float(finite.max()), nans, infinities)
