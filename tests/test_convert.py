@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from skimage.transform import downscale_local_mean
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.source import Source
 from napari_ct_pyramid.output import is_unfinished
+from napari_ct_pyramid.source import Source
 from napari_ct_pyramid.store import Store
 from tests.tiffs import coordinates
 

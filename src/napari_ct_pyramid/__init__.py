@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checking import Problem, Verification
     from .convert import convert, iter_convert, plan
     from .errors import (
         BudgetError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .pyramid import Pyramid, open_pyramid
     from .report import Progress, Receipt
+    from .verify import iter_verify, verify
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,7 @@ __all__ = [
     "OutputBusyError",
     "OutputExistsError",
     "Plan",
+    "Problem",
     "Progress",
     "Pyramid",
     "Receipt",
@@ -52,19 +55,24 @@ __all__ = [
     "SourceError",
     "SourceNotFoundError",
     "UnfinishedError",
+    "Verification",
     "convert",
     "iter_convert",
+    "iter_verify",
     "open_pyramid",
     "plan",
+    "verify",
 ]
 
 _ROOM_OF = {
+    **dict.fromkeys(("Problem", "Verification"), "checking"),
     **dict.fromkeys(("convert", "iter_convert", "plan"), "convert"),
     "Level": "levels",
     "Plan": "plan",
     **dict.fromkeys(("Pyramid", "open_pyramid"), "pyramid"),
     **dict.fromkeys(("Progress", "Receipt"), "report"),
     "ConversionOptions": "options",
+    **dict.fromkeys(("iter_verify", "verify"), "verify"),
 }  # every other public name is an error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .sizes import format_size
-from .text import numbers, table, times
+from .text import duration, numbers, table, times
 
 if TYPE_CHECKING:
     from .pyramid import Pyramid
@@ -45,7 +45,7 @@ def describe_info(info: dict[str, Any]) -> str:
     size = format_size(info["bytes"])
     if info["file_bytes"] is not None:
         size += f" ({format_size(info['file_bytes'])} on disk)"
-    levels = info["levels"]
+    levels, receipt = info["levels"], info["receipt"]
     shape = f"{times(info['shape'])} ({' '.join(info['axes'])})"
     if levels and levels[0]["shape"] != info["shape"]:
         shape += f", stored as {times(levels[0]['shape'])}"
@@ -58,6 +58,8 @@ def describe_info(info: dict[str, Any]) -> str:
         f"  Voxel size   {_voxel_size_text(info)}",
         f"  Compression  {info['compression']}",
     ]
+    if receipt:
+        lines += _receipt_lines(receipt)
     if levels:
         head = ("Level", "Shape", "Chunks", "Voxel size", "Size")
         rows = [
@@ -67,6 +69,26 @@ def describe_info(info: dict[str, Any]) -> str:
         ]  # fmt: skip
         lines += ["", *(f"  {line}" for line in table(head, rows))]
     return "\n".join(lines)
+
+
+def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
+    """Where it came from; nothing of what a receipt of another version does not have."""
+    try:
+        source, checked = receipt["source"], receipt["verified"]
+        nans = f", {receipt['nans']:,} NaN" if receipt["nans"] else ""
+        lines = [
+            f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])}), {receipt['finished']}",
+            f"  Made in      {duration(receipt['seconds'])}, {receipt['gb_per_s']:.2f} GB/s, with "
+            f"{format_size(receipt['peak_memory_bytes'])} of {format_size(receipt['options']['max_memory'])} of memory",
+            f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",
+        ]
+        if checked is None:
+            return [*lines, "  Verified     never"]
+        problems = f"{checked['problems']:,} problems" if checked["problems"] else "whole and true"
+        repaired = ", repaired" if checked["repaired"] else ""
+        return [*lines, f"  Verified     {checked['when']}: {problems}{repaired}"]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def _voxel_size_text(info: dict[str, Any]) -> str:
@@ -90,10 +112,13 @@ def _volume_info(path: Path, volume: Volume) -> dict[str, Any]:
         "voxel_size_from": volume.voxel_size_from,
         "compression": volume.compression,
         "levels": [],
+        "receipt": None,
     }
 
 
 def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
+    from .receipt import read_receipt
+
     first = pyramid.levels[0]
     shape = pyramid.original_shape or first.shape
     space = [i for i, kind in enumerate(pyramid.axis_types) if kind == "space"]
@@ -125,4 +150,5 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
             }
             for level in pyramid.levels
         ],
+        "receipt": read_receipt(pyramid.path),
     }

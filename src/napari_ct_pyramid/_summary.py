@@ -10,6 +10,7 @@ from .sizes import format_size
 from .text import duration, shorten, table, times
 
 if TYPE_CHECKING:
+    from .checking import Verification
     from .plan import Plan
     from .report import Receipt
 
@@ -42,3 +43,28 @@ def summary(receipt: Receipt, max_memory: int) -> str:
             f"To look at it: ct-pyramid view {shlex.quote(str(receipt.output))}",
         ]
     )
+
+
+def verify_announcement(plan: Plan, output: Path, width: int) -> str:
+    """A line of at most `width` characters that says what is being verified, or repaired."""
+    line = f"{'Repairing' if plan.blocks_done else 'Verifying'} {{}} ({format_size(plan.volume.nbytes)})"
+    return line.format(shorten(output.name, max(0, width - len(line.format("")))))
+
+
+def verify_summary(found: Verification) -> str:
+    """What was found."""
+    source = "its source" if found.with_source else "the checksums of its source"
+    looked = f"{found.chunks:,} chunks and the metadata, compared with {source}, in {duration(found.seconds)}"
+    if not found.problems:
+        return f"{found.output} is whole and true: {looked}"
+    lines = [f"{found.output}: {looked}", *(f"  {problem}" for problem in found.problems)]
+    return "\n".join([*lines, *(["All of it has been made again."] if found.repaired else [])])
+
+
+def verify_advice(found: Verification) -> str:
+    """What to do about it."""
+    count = len(found.problems)
+    what = "1 thing is" if count == 1 else f"{count:,} things are"
+    source = "" if found.with_source else " --source INPUT"
+    command = f"ct-pyramid verify {shlex.quote(str(found.output))}{source} --repair"
+    return f"{what} wrong with {found.output.name}. To make it good from its source: {command}"

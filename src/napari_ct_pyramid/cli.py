@@ -1,4 +1,4 @@
-"""The command line: `ct-pyramid convert`, `info`, `demo` and `view`.
+"""The command line: `ct-pyramid convert`, `info`, `verify`, `demo` and `view`.
 
 Exit status: 0 done; 2 the request or the input is wrong, and nothing was written; 1 it failed on
 the way; 130 interrupted. Standard output carries what was asked for (a plan, a receipt, facts),
@@ -19,17 +19,20 @@ from contextlib import closing
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import __version__
 from ._info import describe_info, read_info
-from ._summary import announcement, summary
+from ._summary import announcement, summary, verify_advice, verify_announcement, verify_summary
 from ._terminal import choose_display, flush, interruptible, say, width, write, write_json
 from .errors import CtPyramidError, RequestError, SourceError
 from .options import ConversionOptions
 
 if TYPE_CHECKING:
+    from .plan import Plan
     from .report import Progress, Receipt
+
+R = TypeVar("R")
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -138,6 +141,15 @@ def _add_commands(commands: Any) -> None:
     info.add_argument("path", metavar="PATH", type=_path)
     info.add_argument("--json", action="store_true", help="print it as JSON")
 
+    verify = _add(commands, "verify", _verify, "say whether an OME-Zarr made here is whole and true")
+    verify.add_argument("output", metavar="OUTPUT", type=_path, help="an OME-Zarr that convert made")
+    verify.add_argument("--source", metavar="INPUT", type=_path,
+                        help="compare with what it was made from (default: with the checksums of that)")  # fmt: skip
+    verify.add_argument("--repair", action="store_true", help="make what is wrong again from INPUT")
+    _add_options(verify, only=("max_memory", "threads"))
+    verify.add_argument("--json", action="store_true", help="print what was found as JSON")
+    verify.add_argument("--quiet", action="store_true", help="print nothing but errors (and the JSON, if asked for)")
+
     demo = _add(commands, "demo", _demo, "make a small CT-like volume and convert it")
     demo.add_argument("folder", metavar="DIR", type=_path, nargs="?", default=Path("ct-pyramid-demo"),
                       help="where to put it (default: %(default)s)")  # fmt: skip
@@ -161,9 +173,11 @@ def _add(commands: Any, name: str, run: Callable[[argparse.Namespace], None], he
     return parser
 
 
-def _add_options(parser: _Parser) -> None:
-    """Flags for every field of ConversionOptions, which also checks their values."""
+def _add_options(parser: _Parser, only: Sequence[str] | None = None) -> None:
+    """Flags for every field of ConversionOptions, or only some; it also checks their values."""
     for option in fields(ConversionOptions):
+        if only and option.name not in only:
+            continue
         about = option.metadata
         text = about["help"].replace("%", "%%")
         if about["metavar"] is None:
@@ -224,14 +238,15 @@ def _run(
     """Convert, show how far it is, and say what was made."""
     from .convert import iter_convert
 
-    receipt = _watch(iter_convert(source, output, **request), quiet=quiet)
+    receipt = _watch(iter_convert(source, output, **request), announcement, quiet=quiet)
     if json:
         write_json(receipt.to_json())
     elif not quiet:
         write(summary(receipt, ConversionOptions(**request).max_memory))
 
 
-def _watch(steps: Generator[Progress, None, Receipt], *, quiet: bool) -> Receipt:
+def _watch(steps: Generator[Progress, None, R], announce: Callable[[Plan, Path, int], str], *, quiet: bool) -> R:
+    """Show how far something is, and say what it comes to."""
     progress: Progress | None = None
     # The display goes first, so that a conversion that takes a moment to stop leaves a terminal in order.
     with closing(steps), choose_display(quiet=quiet) as display:
@@ -239,15 +254,33 @@ def _watch(steps: Generator[Progress, None, Receipt], *, quiet: bool) -> Receipt
             while True:
                 before, progress = progress, next(steps)
                 if before is None and not quiet:
-                    say(announcement(progress.plan, progress.output, width()))
+                    say(announce(progress.plan, progress.output, width()))
                 display.show(progress)
         except StopIteration as end:
-            receipt: Receipt = end.value
-            return receipt
+            result: R = end.value
+            return result
         except KeyboardInterrupt:
-            if progress is None:
+            from .output import is_unfinished
+
+            if progress is None or not is_unfinished(progress.output):
                 raise
             raise KeyboardInterrupt(f"{progress.output} is unfinished; the same command goes on with it.") from None
+
+
+@interruptible()
+def _verify(args: argparse.Namespace) -> None:
+    options: dict[str, Any] = {"max_memory": args.max_memory, "threads": args.threads}
+    ConversionOptions(**{"chunks": "visualization", **options})
+    from .verify import iter_verify
+
+    steps = iter_verify(args.output, args.source, repair=args.repair, **options)
+    found = _watch(steps, verify_announcement, quiet=args.quiet)
+    if args.json:
+        write_json(found.to_json())
+    elif not args.quiet:
+        write(verify_summary(found))
+    if not found.sound:
+        raise CtPyramidError(verify_advice(found))
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -218,13 +218,13 @@ def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> 
 
 def plan_source(source: Source, output: Path, options: ConversionOptions) -> tuple[Plan, dict[str, Any]]:
     """The plan of a conversion, and its identity."""
-    rows = _sample(source)
+    rows = sample_rows(source)
     planned = make_plan(
         source.volume,
         options,
         compression_ratio=rows.nbytes / compressed_size(rows, options.compressor),
         bytes_free=bytes_free(output),
-        process_memory=max(PROCESS_BYTES, resident_memory() + _GROWTH_BYTES),
+        process_memory=process_memory(),
     )
     return planned, identify(planned, source_mark(source.files, crc32(rows)))
 
@@ -245,7 +245,12 @@ def _go_on(planned: Plan, identity: dict[str, Any], output: Path) -> tuple[Plan,
     return replace(planned, blocks_done=len(record.done)), record
 
 
-def _sample(source: Source) -> np.ndarray:
+def process_memory() -> int:
+    """What the process will hold without a conversion's buffers."""
+    return max(PROCESS_BYTES, resident_memory() + _GROWTH_BYTES)
+
+
+def sample_rows(source: Source) -> np.ndarray:
     """A few rows here and there."""
     depth, rows, columns = source.volume.shape
     height = min(rows, math.ceil(_SAMPLE_BYTES / _SAMPLE_PLACES / (columns * source.volume.dtype.itemsize)))

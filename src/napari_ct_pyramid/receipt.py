@@ -74,11 +74,16 @@ def read_receipt(output: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def note_verified(output: Path, problems: int, source: bool) -> None:
+def note_verified(output: Path, problems: int, *, with_source: bool, repaired: bool) -> None:
     """Note in the receipt that the output was verified just now, and with what outcome."""
     value = read_receipt(output)
     if value is not None:
-        value["verified"] = {"when": _now(), "problems": problems, "with_source": source}
+        value["verified"] = {
+            "when": _now(),
+            "problems": problems,
+            "repaired": repaired,
+            "with_source": with_source,
+        }
         _write(output, value)
 
 

@@ -1,0 +1,294 @@
+"""Reads an output back, says whether it is whole and true, and repairs it from its source.
+
+It runs the same engine as a conversion, on a store that compares where the other writes. A repair is a conversion
+that goes on: the blocks that hold what is wrong are struck from the journal, and done again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .bench import Rows
+from .checking import CheckingStore, Problem, Verification
+from .checksums import Checksums, checksums_are_there, crc32
+from .chunkfiles import ChunkFiles
+from .convert import process_memory, run, sample_rows
+from .engine import Engine
+from .errors import RequestError, SourceError
+from .files import sync_folder
+from .identity import asked_options, differences, identify, source_mark
+from .journal import JOURNAL, BlockId, Record, read_journal, write_journal
+from .lock import hold
+from .memory import peak_resident_memory
+from .options import option_default
+from .output import PathLike
+from .plan import Plan, make_plan
+from .pyramid import open_pyramid
+from .receipt import note_verified, read_receipt
+from .report import Progress
+from .source import Source, open_source
+from .store import METADATA, array_metadata
+from .tally import Tally
+from .volume import Volume
+
+_PROGRESS_SECONDS = 0.25
+
+# A source is the same one whatever its name and time: these must agree.
+_OF_THE_VOXELS = ("sample", "shape", "dtype")
+
+
+def verify(
+    output: PathLike,
+    source: PathLike | None = None,
+    *,
+    repair: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Verification:
+    """Read an output back, and find out whether it is whole and true.
+
+    Its metadata are compared with the specification and with what the conversion wrote; every chunk must be there,
+    sound and as it was written; every coarser level must be the mean of the finer; and level 0 must hold the voxels
+    of the source, or, where no source is given, those that the conversion read, by their checksums.
+
+    Parameters
+    ----------
+    output : path
+        A finished OME-Zarr that this package made.
+    source : path, optional
+        What it was made from.
+    repair : bool
+        Make what is wrong again, from the source.
+    progress : callable, optional
+        Called with a `Progress` at least every half second.
+    **options
+        ``max_memory`` and ``threads``, as for `convert`.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    SourceError
+        If there is no such output (`SourceNotFoundError`), it is unfinished (`UnfinishedError`), or was not made by
+        this package; or the source cannot be read.
+    RequestError
+        If the source is another one, or the budget too small.
+    ConversionError
+        If the repair failed.
+    """
+    steps = iter_verify(output, source, repair=repair, **options)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            found: Verification = end.value
+            return found
+        if progress:
+            progress(step)
+
+
+def iter_verify(
+    output: PathLike, source: PathLike | None = None, *, repair: bool = False, **options: Any
+) -> Generator[Progress, None, Verification]:
+    """The generator under `verify`: yields a `Progress` at least every half second, returns the `Verification`."""
+    path = Path(output)
+    if repair and source is None:
+        raise RequestError("A repair needs the source. Give it with --source INPUT.")
+    record = _read_record(path, repair)
+    with ExitStack() as stack:
+        opened = None if source is None else stack.enter_context(open_source(source))
+        if repair:
+            stack.enter_context(hold(path))
+            record = _read_record(path, repair)
+        plan, identity = _plan(record, opened, options)
+        found = yield from _find(path, plan, record, opened)
+        if repair and found.problems:
+            assert opened is not None
+            yield from _repair(path, plan, identity, record, opened, found)
+            found = replace(found, repaired=True)
+    with suppress(OSError):  # a disk that cannot be written to may be verified all the same
+        note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
+    return found
+
+
+def _read_record(path: Path, repair: bool) -> Record:
+    record = read_journal(path)
+    if record is None or not (repair or (path / METADATA).exists()):
+        open_pyramid(path)  # may know better what it is: nothing, or unfinished
+    if record is None:
+        raise SourceError(
+            f"{path} holds no {JOURNAL} that can be read: it was not made by ct-pyramid, or that file is damaged, and "
+            "there is nothing to compare it with. Convert its source again."
+        )
+    return record
+
+
+def _plan(record: Record, source: Source | None, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+    """How to go through the output, and the identity of its conversion as far as it is known now."""
+    import ome_zarr_models.v04.image  # noqa: F401  what it takes is part of the process
+
+    identity = record.identity
+    try:
+        asked = asked_options(identity, **{"max_memory": option_default("max_memory"), **options})
+        volume = source.volume if source else _volume_of(identity)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"The journal of the output is damaged: {error}. Convert the source again.") from error
+    plan = make_plan(volume, asked, process_memory=process_memory())
+    if source is None:
+        first, *others = plan.stages
+        return replace(plan, stages=(replace(first, from_source=False), *others)), identity
+    now = identify(plan, source_mark(source.files, crc32(sample_rows(source))))
+    different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
+    if different:
+        raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")
+    if now["stages"] != identity["stages"]:
+        raise RequestError(
+            f"The output was made by version {identity.get('version')} of this program, which cuts the work up "
+            "differently: verify it without the source, or with that version."
+        )
+    return plan, now
+
+
+def _volume_of(identity: dict[str, Any]) -> Volume:
+    z, y, x = identity["shape"]
+    return Volume(name=identity["source"], shape=(z, y, x), dtype=np.dtype(identity["dtype"]), format="OME-Zarr")
+
+
+class _NoSource:
+    """Stands where the source would be: level 0 is read back instead."""
+
+    def read(self, *_: object) -> None:
+        raise AssertionError("there is no source to read")
+
+
+def _find(path: Path, plan: Plan, record: Record, source: Rows | None) -> Generator[Progress, None, Verification]:
+    began = time.perf_counter()
+    unfinished = not (path / METADATA).exists()
+    problems = [Problem(None, None, what) for what in _metadata_problems(path, plan)]
+    with ExitStack() as stack:
+        checksums = None
+        if checksums_are_there(path, plan.levels):
+            checksums = stack.enter_context(closing(Checksums(path, plan.levels)))
+        else:
+            problems.append(Problem(None, None, "the checksums are missing"))
+        store = CheckingStore(ChunkFiles(path, plan), plan, checksums, with_source=source is not None)
+        blocks = _blocks_of(plan)
+        if not unfinished and not set(blocks) <= set(record.done):
+            problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
+        skip = {block: Tally() for block in blocks if unfinished and block not in record.done}
+        engine = Engine(source or _NoSource(), plan, store, skip)
+
+        def progress() -> Progress:
+            return Progress(
+                output=path,
+                plan=plan,
+                blocks_done=engine.blocks_done,
+                blocks=plan.blocks,
+                bytes_done=int(engine.fraction * plan.volume.nbytes),
+                bytes_total=plan.volume.nbytes,
+                seconds=time.perf_counter() - began,
+                fraction=engine.fraction,
+            )
+
+        try:
+            yield progress()
+            engine.start()
+            while not engine.wait(_PROGRESS_SECONDS):
+                yield progress()
+            yield progress()
+        finally:
+            engine.stop()
+    return Verification(
+        output=path,
+        problems=(*problems, *store.problems()),
+        chunks=sum(level.chunk_count for level in plan.levels),
+        with_source=source is not None,
+        seconds=time.perf_counter() - began,
+        peak_memory_bytes=peak_resident_memory(),
+    )
+
+
+def _blocks_of(plan: Plan) -> list[BlockId]:
+    return [(n, block) for n, stage in enumerate(plan.stages) for block, _ in enumerate(stage.blocks())]
+
+
+def _repair(
+    path: Path, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
+) -> Generator[Progress, None, None]:
+    """Strike from the journal what holds something wrong, and go on."""
+    wrong = {_block_of(plan, problem) for problem in found.problems if problem.level is not None}
+    sound = {block: tally for block, tally in record.done.items() if block not in wrong}
+    if not checksums_are_there(path, plan.levels):
+        sound = {}
+    begun = write_journal(path, identity, plan.blocks, sound, record.seconds)
+    (path / METADATA).unlink(missing_ok=True)  # from here on it is unfinished
+    sync_folder(path)
+    yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
+
+
+def _block_of(plan: Plan, problem: Problem) -> BlockId:
+    """Which block makes the chunk that a problem is in."""
+    assert problem.level is not None
+    assert problem.chunk is not None
+    number, stage = next((n, s) for n, s in enumerate(plan.stages) if s.first <= problem.level <= s.top)
+    z, y, _ = (i * c for i, c in zip(problem.chunk, plan.levels[0].chunks, strict=True))
+    return number, stage.block_of(problem.level, z, y)
+
+
+def _metadata_problems(path: Path, plan: Plan) -> Iterator[str]:
+    """What is wrong with the metadata, by the specification and by what the conversion wrote."""
+    receipt = read_receipt(path)
+    expected: dict[str, Any] = array_metadata(plan)
+    if receipt is None:
+        yield "the receipt is missing, or cannot be read"
+    else:
+        expected[METADATA] = receipt.get("metadata")
+    as_written = True
+    for key, written in expected.items():
+        try:
+            value = json.loads((path / key).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            yield f"{key} is missing"
+        except (OSError, ValueError) as error:
+            yield f"{key} cannot be read: {error}"
+        else:
+            where = next(_changes(written, value), None)
+            if where is None:
+                continue
+            yield f"{key} was changed: {where}"
+        as_written = False
+    if as_written or (path / METADATA).exists():
+        yield from _flaws(path)
+
+
+def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
+    """Where two JSON values differ."""
+    if isinstance(written, dict) and isinstance(value, dict):
+        for key in sorted({*written, *value}):
+            yield from _changes(written.get(key), value.get(key), f"{at}/{key}")
+    elif isinstance(written, list) and isinstance(value, list) and len(written) == len(value):
+        for i, (a, b) in enumerate(zip(written, value, strict=True)):
+            yield from _changes(a, b, f"{at}/{i}")
+    elif written != value:
+        yield f"{at or '/'} is {json.dumps(value)} where {json.dumps(written)} was written"
+
+
+def _flaws(path: Path) -> Iterator[str]:
+    """What ome-zarr-models finds wrong."""
+    import zarr
+    from ome_zarr_models.v04.image import Image
+
+    try:
+        Image.from_zarr(zarr.open_group(path, mode="r", zarr_format=2))
+    except Exception as error:  # noqa: BLE001  pydantic's, zarr's and its own
+        yield f"the metadata are not as the specification wants them: {' '.join(str(error).split())[:200]}"
