@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .journal import JOURNAL
 from .sizes import format_size
 from .text import duration, numbers, table, times
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .pyramid import Pyramid
     from .volume import Volume
 
-_ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
+_ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json", JOURNAL)
 
 
 def read_info(path: Path) -> dict[str, Any]:
@@ -77,7 +78,8 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
         source, checked = receipt["source"], receipt["verified"]
         nans = f", {receipt['nans']:,} NaN" if receipt["nans"] else ""
         lines = [
-            f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])}), {receipt['finished']}",
+            f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])})",
+            f"  Made on      {receipt['finished']}",
             f"  Made in      {duration(receipt['seconds'])}, {receipt['gb_per_s']:.2f} GB/s, with "
             f"{format_size(receipt['peak_memory_bytes'])} of {format_size(receipt['options']['max_memory'])} of memory",
             f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",

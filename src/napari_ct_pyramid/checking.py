@@ -99,15 +99,12 @@ class CheckingStore:
     plan : Plan
     checksums : Checksums or None
         As the conversion took them, where there are any.
-    with_source : bool
-        Whether level 0 comes from the source.
     """
 
-    def __init__(self, files: ChunkFiles, plan: Plan, checksums: Checksums | None, *, with_source: bool) -> None:
+    def __init__(self, files: ChunkFiles, plan: Plan, checksums: Checksums | None) -> None:
         self._files = files
         self._plan = plan
         self._checksums = checksums
-        self._with_source = with_source
         self._lock = threading.Lock()
         self._damaged: dict[tuple[int, Triple], str] = {}
         self._different: dict[tuple[int, Triple], str] = {}
@@ -132,12 +129,14 @@ class CheckingStore:
     def problems(self) -> list[Problem]:
         """All that was found, by level and chunk."""
         # What is made from something damaged cannot agree, and need not be wrong itself.
-        spoilt = set(self._damaged)
-        if not self._with_source:
-            tops = len(self._plan.levels)
-            spoilt |= {
-                (k, _coarser(index, k - level)) for level, index in self._damaged for k in range(level + 1, tops)
-            }
+        spoilt = {
+            (k, _coarser(index, k - level))
+            for stage in self._plan.stages
+            for level, index in self._damaged
+            if level == stage.base and not stage.from_source
+            for k in range(level + 1, stage.top + 1)
+        }
+        spoilt |= set(self._damaged)
         found = self._damaged | {place: what for place, what in self._different.items() if place not in spoilt}
         return [Problem(level, index, what) for (level, index), what in sorted(found.items())]
 

@@ -30,7 +30,7 @@ from .options import ConversionOptions
 
 if TYPE_CHECKING:
     from .plan import Plan
-    from .report import Progress, Receipt
+    from .report import Progress
 
 R = TypeVar("R")
 

@@ -176,7 +176,7 @@ def run(source: Source, planned: Plan, output: Path, record: Record) -> Generato
             raise
         finally:
             engine.stop()
-        _check_whole(source, store, record.identity)
+        _check_whole(source, store, output, record.identity)
         window = display_window(store, planned, engine.tally)
         attributes = make_attributes(
             planned, name=_image_name(output), method=downsample.METHOD, version=__version__, window=window
@@ -200,11 +200,18 @@ def run(source: Source, planned: Plan, output: Path, record: Record) -> Generato
     return replace(receipt, bytes_written=bytes_there(output))
 
 
-def _check_whole(source: Source, store: Store, identity: dict[str, Any]) -> None:
+class _SourceChangedError(ConversionError):
+    """There is no going on with another source."""
+
+
+def _check_whole(source: Source, store: Store, output: Path, identity: dict[str, Any]) -> None:
     """Nothing has changed behind the conversion's back."""
     mark = source_mark(source.files, identity["sample"])
     if (mark.size, mark.modified) != (identity["size"], identity["modified"]):
-        raise ConversionError(f"{identity['source']} was changed while it was being read")
+        raise _SourceChangedError(
+            f"{identity['source']} was changed while it was being read. The output {output} is unfinished; --overwrite "
+            "begins anew."
+        )
     missing = store.missing()
     if missing:
         raise ConversionError(f"{missing:,} chunks were removed while others were being written")
@@ -271,6 +278,8 @@ def _unfinished_on_error(output: Path) -> Iterator[None]:
     """What goes wrong from here on leaves an unfinished output, and says so."""
     try:
         yield
+    except _SourceChangedError:
+        raise
     except (CtPyramidError, OSError, MemoryError) as error:
         why = "There was not enough memory" if isinstance(error, MemoryError) else str(error).rstrip(".")
         raise ConversionError(f"{why}. The output {output} is unfinished; the same command goes on with it.") from error

@@ -194,13 +194,12 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise SourceNotFoundError(f"{path} does not exist.")
     group = _read_json(path / "zarr.json")
-    if group is None and ((path / ".zgroup").exists() or (path / ".zattrs").exists()):
-        attributes = _read_json(path / ".zattrs") or {}
-    elif group is not None:
+    is_group = group is not None or (path / ".zgroup").exists() or (path / ".zattrs").exists()
+    if group is not None:
         attributes = group.get("attributes") or {}
         attributes = attributes.get("ome", attributes)
     else:
-        raise SourceError(f"{path} is no OME-Zarr image: it holds no zarr group.")
+        attributes = (_read_json(path / ".zattrs") if is_group else None) or {}
     if attributes.get("multiscales"):
         return attributes
     journal = read_journal(path)
@@ -210,6 +209,8 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still under way. "
             "To go on, run the same command again."
         )
+    if not is_group:
+        raise SourceError(f"{path} is no OME-Zarr image: it holds no zarr group.")
     kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
     kind = next((kind for key, kind in kinds.items() if key in attributes), None)
     if kind:

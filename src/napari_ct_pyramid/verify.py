@@ -181,7 +181,7 @@ def _find(path: Path, plan: Plan, record: Record, source: Rows | None) -> Genera
             checksums = stack.enter_context(closing(Checksums(path, plan.levels)))
         else:
             problems.append(Problem(None, None, "the checksums are missing"))
-        store = CheckingStore(ChunkFiles(path, plan), plan, checksums, with_source=source is not None)
+        store = CheckingStore(ChunkFiles(path, plan), plan, checksums)
         blocks = _blocks_of(plan)
         if not unfinished and not set(blocks) <= set(record.done):
             problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
@@ -226,7 +226,7 @@ def _repair(
     path: Path, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
 ) -> Generator[Progress, None, None]:
     """Strike from the journal what holds something wrong, and go on."""
-    wrong = {_block_of(plan, problem) for problem in found.problems if problem.level is not None}
+    wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
     sound = {block: tally for block, tally in record.done.items() if block not in wrong}
     if not checksums_are_there(path, plan.levels):
         sound = {}
@@ -236,13 +236,16 @@ def _repair(
     yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
 
 
-def _block_of(plan: Plan, problem: Problem) -> BlockId:
-    """Which block makes the chunk that a problem is in."""
-    assert problem.level is not None
-    assert problem.chunk is not None
-    number, stage = next((n, s) for n, s in enumerate(plan.stages) if s.first <= problem.level <= s.top)
+def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
+    """The block that makes the chunk that a problem is in, and those of later stages that are made from that."""
+    if problem.level is None or problem.chunk is None:
+        return
     z, y, _ = (i * c for i, c in zip(problem.chunk, plan.levels[0].chunks, strict=True))
-    return number, stage.block_of(problem.level, z, y)
+    for number, stage in enumerate(plan.stages):
+        if problem.level <= stage.top:
+            level = max(problem.level, stage.base)
+            steps = level - problem.level
+            yield number, stage.block_of(level, z >> steps, y >> steps)
 
 
 def _metadata_problems(path: Path, plan: Plan) -> Iterator[str]:
