@@ -125,7 +125,7 @@ def _pyramid_layer(
         settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
         settings["metadata"][_EXTREMES] = (min(low, start), max(high, end))
     else:
-        settings["contrast_limits"] = _estimated_limits([_middle_chunk(levels[len(pyramid.levels) - 1])])
+        settings["contrast_limits"] = estimated_limits([middle_chunk(levels[len(pyramid.levels) - 1])])
     if channel and channel.color and channel.color[:6].upper() != "FFFFFF":
         settings["colormap"] = _COLORMAPS.get(channel.color[:6].upper(), "#" + channel.color[:6].lower())
     if channel and not channel.active:
@@ -147,7 +147,7 @@ def tiff_layer(path: Path) -> LayerData:
         "name": volume.name,
         "multiscale": True,
         "axis_labels": ("z", "y", "x"),
-        "contrast_limits": _estimated_limits([levels[-1][z] for z in slices]),
+        "contrast_limits": estimated_limits([levels[-1][z] for z in slices]),
         "metadata": {"path": str(path)},
     }
     if volume.voxel_size:
@@ -156,7 +156,7 @@ def tiff_layer(path: Path) -> LayerData:
     return levels, settings, "image"
 
 
-def _middle_chunk(level: LazyArray) -> np.ndarray:
+def middle_chunk(level: LazyArray) -> np.ndarray:
     """The chunk in the middle of a level: one read, and the likeliest to hold something."""
     import numpy as np
 
@@ -164,7 +164,7 @@ def _middle_chunk(level: LazyArray) -> np.ndarray:
     return np.asarray(level[tuple(slice(start, start + c) for start, c in zip(starts, level.chunks, strict=True))])
 
 
-def _estimated_limits(samples: list[Any]) -> tuple[float, float]:
+def estimated_limits(samples: list[Any]) -> tuple[float, float]:
     """A display window, found much as a conversion finds it."""
     import numpy as np
 
