@@ -125,7 +125,8 @@ def _special(
     path: Path, tif: TiffFile, key: TiffPage, series: TiffPageSeries, pages: list[Page], chain: Chain
 ) -> Slices:
     """Slices that tifffile knows by the file's metadata."""
-    axes, shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
+    sizes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1 or axis in "YX"]
+    axes, shape = "".join(axis for axis, _ in sizes), tuple(size for _, size in sizes)
     if series.dataoffset is not None:
         slices = math.prod(shape) // (key.imagelength * key.imagewidth)
         check.check_run(path, slices, _slice_bytes(key), series.dataoffset, chain.file_size)
