@@ -53,7 +53,7 @@ class OptionFields(QObject):
             field = OptionField(option.name, label(option.name), option.metadata["rare"], widget, read, write)
             self.fields[option.name] = field
             widget.changed.connect(lambda _value: self.changed.emit())
-            for part in widget.native.findChildren(QWidget) or [widget.native]:
+            for part in (widget.native, *widget.native.findChildren(QWidget)):
                 if isinstance(part, QComboBox):
                     NoWheel(part)
 

@@ -47,8 +47,8 @@ def remedies(error: Exception, output: str) -> list[Remedy]:
         size = _enough(error.smallest)
         return [Remedy(f"Use {format_size(size)}", "max_memory", f"{size // 1_000_000}M")]
     if isinstance(error, OutputExistsError):
-        name = free_name(output)
-        return [Remedy("Overwrite it", "overwrite", True), Remedy("Use another name", "output", name)]
+        overwrite = [Remedy("Overwrite it", "overwrite", True)] if error.replaceable else []
+        return [*overwrite, Remedy("Use another name", "output", free_name(output))]
     return []
 
 

@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 from napari.layers._source import layer_source  # as napari does for what a reader reads
-from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ._growing import GrowingLevel, written
@@ -29,6 +30,7 @@ Limits = tuple[float, float]
 
 _PAUSE = 0.4  # seconds between two refreshes, at least
 _SHARE = 0.1  # of the window's time that refreshes may take
+_FIRST_DRAWING_MS = 50  # afterwards the layer has been drawn: the first time takes napari longest
 _PLANES = 16  # of the coarsest level that tell the contrast
 _PLANES_BYTES = 32_000_000
 
@@ -178,7 +180,7 @@ class LivePreview(QObject):
             # napari fits the first layer to the canvas, which then gives way to the layer's controls.
             QTimer.singleShot(0, self._viewer.reset_view)
         self._next_time = time.perf_counter()
-        self.ready.emit()
+        QTimer.singleShot(_FIRST_DRAWING_MS, self.ready.emit)
 
     def _refresh(self, limits: Limits | None) -> None:
         self._busy = False
@@ -245,9 +247,10 @@ def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLeve
     return pyramid, growing
 
 
+@cache
 def warm_up() -> None:
-    """Load, in a thread, what the first conversion and the first layer take seconds to load."""
-    FunctionWorker(_load).start()
+    """Load, once and in a thread, what the first conversion and the first layer take seconds to load."""
+    Thread(target=_load, daemon=True, name="ct-pyramid-warm-up").start()
 
 
 def _load() -> None:

@@ -19,6 +19,7 @@ from ._preview import LivePreview, warm_up
 from ._worker import Conversion
 from .errors import CtPyramidError, RequestError
 from .options import ConversionOptions
+from .plan import Plan
 from .report import Progress, Receipt
 
 PLUGIN, TITLE = "napari-ct-pyramid", "Convert to OME-Zarr"
@@ -51,6 +52,7 @@ class ConvertWidget(QWidget):
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._conversion: Conversion | None = None
         self._answer: Answer | None = None
+        self._shown_plan: Plan | None = None
         self._next_source: str | None = None
         self._begun: set[str] = set()  # outputs that were begun here, and may be begun anew
         self.stage = Stage.EMPTY
@@ -172,7 +174,9 @@ class ConvertWidget(QWidget):
             self._conversion.cancel()
 
     def _show_progress(self, progress: Progress) -> None:
-        self.plan.show_plan(progress.plan)
+        if progress.plan is not self._shown_plan:
+            self._shown_plan = progress.plan
+            self.plan.show_plan(progress.plan)
         self.foot.show_progress(progress)
 
     def _show_end(self, conversion: Conversion) -> None:

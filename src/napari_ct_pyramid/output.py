@@ -40,7 +40,8 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
         return
     if not any((target / name).exists() for name in (".zgroup", ".zattrs", "zarr.json", UNFINISHED)):
         raise OutputExistsError(
-            f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name."
+            f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name.",
+            replaceable=False,
         )
     if not overwrite:
         what = "an unfinished conversion" if (target / UNFINISHED).exists() else "an OME-Zarr"
