@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 PLUGIN = "napari-ct-pyramid"
 
 
-def settle(viewer: napari.Viewer, quiet: float = 0.15) -> None:
+def settle(viewer: napari.Viewer, quiet: float = 0.1) -> None:
     """Let napari draw until there is nothing left to draw."""
     drawn = begun = time.monotonic()
 
@@ -36,10 +36,10 @@ def gray_at(viewer: napari.Viewer, *worlds: tuple[float, float]) -> list[int]:
     settle(viewer)
     canvas = viewer.screenshot(canvas_only=True, flash=False)
     assert isinstance(canvas, np.ndarray)
-    middle = np.array(canvas.shape[:2]) / 2
+    middle, camera = np.array(canvas.shape[:2]) / 2, viewer.scene.camera
     found = []
     for world in worlds:
-        row, column = np.round(middle + (np.array(world) - viewer.scene.camera.center[-2:]) * viewer.scene.camera.zoom).astype(int)
+        row, column = np.round(middle + (np.array(world) - camera.center[-2:]) * camera.zoom).astype(int)
         found.append(int(canvas[row, column, 0]))
     return found
 
