@@ -167,14 +167,14 @@ class LivePreview(QObject):
     # In the window
 
     def _add_layer(self, layer: Image) -> None:
-        from ._level_choice import choose_levels
+        from ._reader import after_adding
 
         self._busy = False
         if self._discarded:
             return
         self.layer = layer
         self._viewer.add_layer(layer)
-        choose_levels(self._viewer)
+        after_adding()
         self._set_here = {"contrast_limits": list(layer.contrast_limits), "name": layer.name}
         if len(self._viewer.layers) == 1:
             # napari fits the first layer to the canvas, which then gives way to the layer's controls.
@@ -194,9 +194,16 @@ class LivePreview(QObject):
         self._next_time = began + max(_PAUSE, took / _SHARE)
 
     def _complete(self, settings: dict[str, Any]) -> None:
+        from ._reader import EXTREMES, after_adding
+
         if self.layer is not None and self._alive():
-            self.layer.metadata = settings["metadata"]
             self._set(contrast_limits=settings["contrast_limits"])
+            metadata, limits = settings["metadata"], self.layer.contrast_limits
+            if EXTREMES in metadata:  # napari would cut off limits beyond these, which may be the user's
+                low, high = metadata[EXTREMES]
+                metadata[EXTREMES] = (min(low, limits[0]), max(high, limits[1]))
+            self.layer.metadata = metadata
+            after_adding()
             self.layer.refresh(extent=False)
         self.finished.emit()
         self._release()
