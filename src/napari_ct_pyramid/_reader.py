@@ -20,7 +20,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 _SAMPLED_SLICES = 5
-_EXTREMES = "extremes"  # in a layer's metadata until the layer is there: what its contrast slider is to span
+EXTREMES = "extremes"  # in a layer's metadata until the layer is there: what its contrast slider is to span
 _COLORMAPS = {
     "FFFFFF": "gray",
     "FF0000": "red",
@@ -123,7 +123,7 @@ def _pyramid_layer(
     if channel and channel.window:
         low, high, start, end = channel.window
         settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
-        settings["metadata"][_EXTREMES] = (min(low, start), max(high, end))
+        settings["metadata"][EXTREMES] = (min(low, start), max(high, end))
     else:
         settings["contrast_limits"] = estimated_limits([middle_chunk(levels[len(pyramid.levels) - 1])])
     if channel and channel.color and channel.color[:6].upper() != "FFFFFF":
@@ -203,12 +203,15 @@ def after_adding(convert: Path | None = None) -> None:
         for viewer in {*getattr(napari.Viewer, "_instances", ()), active} - {None}:
             choose_levels(viewer)
             for layer in viewer.layers:
-                if extremes := layer.metadata.pop(_EXTREMES, None):
+                if extremes := layer.metadata.pop(EXTREMES, None):
                     layer.contrast_limits_range = extremes
         if active is not None and convert:
             from ._widget import open_widget
 
+            docks = len(active.window.dock_widgets)
             open_widget(active).set_source(convert)
+            if len(active.window.dock_widgets) > docks and len(active.layers) == 1:
+                QTimer.singleShot(0, active.reset_view)  # the dock has taken room from the picture
 
     if QApplication.instance() is not None:
         QTimer.singleShot(0, prepare)
