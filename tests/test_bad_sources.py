@@ -197,6 +197,9 @@ BAD: dict[str, tuple[Make, str]] = {
     "counts too small": (
         with_page(3, Page(VOLUME[2], tags={279: (LONG, [100])})), "page 3 of 8 has 100 of its 1,920 bytes",
     ),
+    "a count too small among strips": (
+        with_tags({279: (LONG, [480, 100, 480, 480])}), "page 1 of 8 has 1,540 of its 1,920 bytes",
+    ),
     "ome, a file is missing": (ome_with_missing_file, "is not complete: page 2 of 3 of its volume is in no file here"),
     "ome, a plane is missing": (ome_with_missing_planes, "is not complete: page 9 of 9 of its volume"),
     # --- pages that differ
