@@ -10,10 +10,10 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ._parts import BAR_STYLE, Box, text_label
-from .text import duration
 from ._worker import progress_words
 from .report import Progress, Receipt
 from .sizes import format_size
+from .text import duration
 
 _STEPS = 1000
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from napari.layers import Image
@@ -59,7 +59,7 @@ class LivePreview(QObject):
     _renewed = Signal(object)
     _finished = Signal(object)
 
-    _living: set[LivePreview] = set()  # until they have ended: whoever made one need not keep it
+    _living: ClassVar[set[LivePreview]] = set()  # until they have ended: whoever made one need not keep it
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -149,12 +149,11 @@ class LivePreview(QObject):
         level = self._plan.levels[-1]
         depth, rows, columns = level.shape
         count = min(_PLANES, max(1, _PLANES_BYTES * depth // level.nbytes))
-        samples = np.concatenate(
-            [
-                written(self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0], level.chunks)
-                for z in sorted({(2 * i + 1) * depth // (2 * count) for i in range(count)})
-            ]
-        )
+        planes = [
+            self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0]
+            for z in sorted({(2 * i + 1) * depth // (2 * count) for i in range(count)})
+        ]
+        samples = np.concatenate([written(plane, level.chunks) for plane in planes])
         if not samples.size:  # coarse levels come last
             samples = np.concatenate([level.samples() for level in self._levels])
             samples = samples[samples != 0]
@@ -233,11 +232,8 @@ def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLeve
         lazy = LazyArray(grows.read, array.shape, array.dtype, array.chunks)
         shape = tuple(-(-n // 2**number) for n in plan.volume.shape)  # without the padding
         growing.append(grows)
-        levels.append(
-            PyramidLevel(
-                level.path, array.shape, array.dtype, array.chunks, level.voxel_size, level.translation, lazy.crop(shape)
-            )
-        )
+        place = level.voxel_size, level.translation
+        levels.append(PyramidLevel(level.path, array.shape, array.dtype, array.chunks, *place, lazy.crop(shape)))
     pyramid = Pyramid(
         path=output,
         name=output.name.removesuffix(".zarr").removesuffix(".ome"),

@@ -9,11 +9,10 @@ import napari
 from napari.utils.notifications import notification_manager, show_error, show_info
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ._fields import without_flags
 from ._foot import Foot
 from ._form import Form, layer_file
 from ._parts import FileDrops, ScrollColumn
-from ._plan_view import HINT, PlanView, Remedy
+from ._plan_view import HINT, PlanView, Remedy, error_words
 from ._planner import Answer, Planner, Request
 from ._preview import LivePreview, warm_up
 from ._worker import Conversion
@@ -185,14 +184,15 @@ class ConvertWidget(QWidget):
         if isinstance(outcome, Receipt):
             self._begun.discard(conversion.output)
             self._enter(Stage.DONE)
-            self.foot.show_done(outcome, f"Convert {Path(self._next_source).name}" if self._next_source else "Convert another")
+            another = Path(self._next_source).name if self._next_source else "another"
+            self.foot.show_done(outcome, f"Convert {another}")
             return
         self.stage = Stage.PLANNING
         self._replan()
         if outcome is None:
             self.foot.show_cancelled(conversion.output)
         else:
-            words = without_flags(str(outcome)) if isinstance(outcome, CtPyramidError) else f"{type(outcome).__name__}: {outcome}"
+            words = error_words(outcome)
             self.foot.show_failed(words)
             if isinstance(outcome, CtPyramidError):
                 show_error(words)

@@ -15,7 +15,6 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QApplication
 
-
 from napari_ct_pyramid._widget import ConvertWidget, Stage
 from napari_ct_pyramid.source import Source
 
@@ -74,6 +73,11 @@ def wait_for(widget: ConvertWidget, *stages: Stage) -> None:
         raise AssertionError(f"the widget stands at {widget.stage}: {said}") from None
 
 
+def wait_for_progress(widget: ConvertWidget) -> None:
+    """Let Qt do its work until the progress bar shows some progress."""
+    wait_until(lambda: widget.foot.bar.value() > 0)
+
+
 def enabled(widget: ConvertWidget) -> set[str]:
     """Of Convert and Cancel, what can be seen and pressed; and "form" where the fields can be changed."""
     foot = widget.foot
@@ -123,5 +127,3 @@ def gated(monkeypatch: pytest.MonkeyPatch, slices: int = 0) -> Iterator[Gate]:
         yield gate
     finally:
         gate.open()
-
-

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import napari
 import numpy as np
 import pytest
 
 from napari_ct_pyramid._growing import GrowingLevel, written
+from napari_ct_pyramid._preview import LivePreview
 from napari_ct_pyramid._widget import ConvertWidget, Stage
 from napari_ct_pyramid.errors import ConversionError, SourceError
 from napari_ct_pyramid.lazy import Box
@@ -141,14 +141,8 @@ def half_way(viewer: napari.Viewer, source: Path, gate: Gate) -> ConvertWidget:
 def finish(widget: ConvertWidget, gate: Gate, viewer: napari.Viewer) -> None:
     gate.open()
     wait_for(widget, Stage.DONE)
-    wait_until(lambda: not viewer.layers or "path" in viewer.layers[0].metadata and not widget_previews())
+    wait_until(lambda: not LivePreview._living)
     settle(viewer)
-
-
-def widget_previews() -> set[Any]:
-    from napari_ct_pyramid._preview import LivePreview
-
-    return LivePreview._living
 
 
 def test_a_volume_grows_and_becomes_what_the_reader_reads(

@@ -16,7 +16,17 @@ from napari.layers import Image
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid._widget import ConvertWidget, Stage, convert_layer
-from tests.napari.dock import CHUNKS, LEVELS, add_widget, gated, volume, wait_for, wait_until, write_tiff
+from tests.napari.dock import (
+    CHUNKS,
+    LEVELS,
+    add_widget,
+    gated,
+    volume,
+    wait_for,
+    wait_for_progress,
+    wait_until,
+    write_tiff,
+)
 from tests.napari.screen import drop, gray_at, settle
 
 MakeViewer = Callable[..., napari.Viewer]
@@ -105,14 +115,13 @@ def test_the_layers_menu_converts_the_selected_layer(make_napari_viewer: MakeVie
     assert docked(viewer).form.request().source == str(source)
 
 
-def test_napari_closed_half_way(
-    make_napari_viewer: MakeViewer, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_napari_closed_half_way(make_napari_viewer: MakeViewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     viewer = make_napari_viewer(show=True)
     with gated(monkeypatch, slices=16) as gate:
         widget = add_widget(viewer, source)
         widget.foot.convert.click()
-        wait_until(lambda: widget.foot.bar.value() > 0 and len(viewer.layers) == 1)
+        wait_for_progress(widget)
+        wait_until(lambda: len(viewer.layers) == 1)
         held = {file.path for file in psutil.Process().open_files()}
         assert str(source) in held
         del widget
@@ -130,5 +139,3 @@ def test_napari_closed_half_way(
 def working() -> list[str]:
     """Threads of a conversion that has not ended."""
     return [t.name for t in threading.enumerate() if t.name == "ct-pyramid" or t.name.startswith("ct-pyramid_")]
-
-

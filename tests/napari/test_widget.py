@@ -24,7 +24,7 @@ from napari_ct_pyramid._widget import ConvertWidget, Stage
 from napari_ct_pyramid.errors import BudgetError, ConversionError, DiskSpaceError, LevelsError
 from napari_ct_pyramid.options import NAMED_CHUNKS, ConversionOptions
 from napari_ct_pyramid.sizes import parse_size
-from tests.napari.dock import add_widget, enabled, gated, volume, wait_for, wait_until, write_tiff
+from tests.napari.dock import add_widget, enabled, gated, volume, wait_for, wait_for_progress, wait_until, write_tiff
 
 MakeViewer = Callable[..., napari.Viewer]
 
@@ -170,9 +170,7 @@ def test_files_dropped_anywhere_on_the_dock_are_its_source(viewer: napari.Viewer
     assert not viewer.layers
 
 
-def test_a_file_dialog_chooses_the_source(
-    viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_dialog_chooses_the_source(viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     widget = add_widget(viewer)
     monkeypatch.setattr(widget.form.source, "_show_file_dialog", lambda *_args, **_kwargs: str(source))
     widget.form.source.choose_btn.native.click()
@@ -278,39 +276,36 @@ def test_a_full_disk_is_said(viewer: napari.Viewer, source: Path, monkeypatch: p
     assert remedies(DiskSpaceError("", 2, 1), "") == []
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
+def test_nonsense_in_a_field_is_said_at_once(viewer: napari.Viewer, source: Path) -> None:
+    widget = add_widget(viewer, source)
+    before = widget.form.options.values()
+    for name, value, words in (
         ("chunks", "64 64", "'64 64' is not a chunk size"),
         ("max_memory", "4X", "'4X' is not a size"),
         ("max_memory", "", "is not a size"),
         ("voxel_size", "wide", "'wide' is not a voxel size"),
-    ],
-)
-def test_nonsense_in_a_field_is_said_at_once(
-    viewer: napari.Viewer, source: Path, name: str, value: str, words: str
-) -> None:
-    widget = add_widget(viewer, source)
-    before = widget.form.options.values()[name]
-    widget.form.options.set(name, value)
-    assert widget.stage is Stage.WRONG
-    assert words in widget.plan.box.words.text()
-    assert enabled(widget) == {"form"}
-    widget.form.options.set(name, before)
+    ):
+        widget.form.options.set(name, value)
+        assert widget.stage is Stage.WRONG
+        assert words in widget.plan.box.words.text()
+        assert enabled(widget) == {"form"}
+        widget.form.options.set(name, before[name])
+        assert widget.stage is Stage.PLANNING
+        assert enabled(widget) == {"form"}
     wait_for(widget, Stage.READY)
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_bytes(b"II*"), lambda path: path.mkdir()])
-def test_a_source_that_cannot_be_read_is_said(
-    viewer: napari.Viewer, tmp_path: Path, make: Callable[[Path], None]
-) -> None:
-    make(tmp_path / "scan.tif")
-    widget = add_widget(viewer)
-    widget.set_source(tmp_path / "scan.tif")
-    wait_for(widget, Stage.WRONG)
-    assert "scan.tif" in widget.plan.box.words.text()
-    assert not widget.form.facts.isVisibleTo(widget)
-    assert enabled(widget) == {"form"}
+def test_a_source_that_cannot_be_read_is_said(viewer: napari.Viewer, tmp_path: Path) -> None:
+    widget = add_widget(viewer, write_tiff(tmp_path / "scan.tif"))
+    assert widget.form.facts.isVisibleTo(widget)
+    (tmp_path / "cut short.tif").write_bytes(b"II*")
+    (tmp_path / "folder.tif").mkdir()
+    for name in ("cut short.tif", "folder.tif", "nothing.tif"):
+        widget.set_source(tmp_path / name)
+        wait_for(widget, Stage.WRONG)
+        assert name in widget.plan.box.words.text()
+        assert not widget.form.facts.isVisibleTo(widget)
+        assert enabled(widget) == {"form"}
 
 
 def test_messages_name_fields_and_not_flags() -> None:
@@ -401,9 +396,7 @@ def test_the_wheel_scrolls_the_dock_and_changes_no_field(viewer: napari.Viewer) 
 # Conversions
 
 
-def test_a_conversion_from_stage_to_stage(
-    viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_conversion_from_stage_to_stage(viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     widget = add_widget(viewer, source)
     foot = widget.foot
     opened: list[str] = []
@@ -413,7 +406,7 @@ def test_a_conversion_from_stage_to_stage(
         assert widget.stage is Stage.RUNNING
         assert enabled(widget) == {"Cancel"}
         assert foot.status.text() == "Starting…"
-        wait_until(lambda: foot.bar.value() > 0)
+        wait_for_progress(widget)
         assert 0 < foot.bar.value() < 1000
         assert foot.bar.text().endswith("%")
         assert "GB/s" in foot.status.text()
@@ -439,7 +432,7 @@ def test_cancelled_and_begun_anew(viewer: napari.Viewer, source: Path, monkeypat
     output = source.with_name("scan.ome.zarr")
     with gated(monkeypatch, slices=16) as gate:
         press(widget, "Convert")
-        wait_until(lambda: widget.foot.bar.value() > 0)
+        wait_for_progress(widget)
         press(widget, "Cancel")
         assert widget.stage is Stage.CANCELLING
         assert enabled(widget) == set()
@@ -464,7 +457,7 @@ def test_a_failure_is_told_twice_and_then_convert_works(
     widget = add_widget(viewer, source)
     with gated(monkeypatch, slices=16) as gate:
         press(widget, "Convert")
-        wait_until(lambda: widget.foot.bar.value() > 0)
+        wait_for_progress(widget)
         gate.fail(ConversionError("The disk is on fire"))
         wait_for(widget, Stage.READY)
     assert "The disk is on fire" in widget.foot.result.words.text()
@@ -517,7 +510,7 @@ def test_a_conversion_outlives_its_dock_and_is_found_by_the_next(
     widget = add_widget(viewer, source)
     with gated(monkeypatch, slices=16) as gate:
         press(widget, "Convert")
-        wait_until(lambda: widget.foot.bar.value() > 0)
+        wait_for_progress(widget)
         viewer.window.remove_dock_widget(widget)
         widget.deleteLater()
         del widget
@@ -538,4 +531,3 @@ def test_without_a_preview_there_is_no_layer(viewer: napari.Viewer, source: Path
     press(widget, "Convert")
     wait_for(widget, Stage.DONE)
     assert not viewer.layers
-
