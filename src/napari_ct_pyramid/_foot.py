@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from ._neuroglancer_menu import show_in_neuroglancer
 from ._parts import BAR_STYLE, Box, text_label
 from ._worker import progress_words
 from .report import Progress, Receipt
@@ -88,10 +89,12 @@ class Foot(QWidget):
             f"Made {receipt.output.name} in {duration(receipt.seconds)}, {receipt.gb_per_s:.2f} GB/s.\n"
             f"{count} level{'s' * (count > 1)}, {format_size(receipt.bytes_written)} on disk."
         )
-        folder = receipt.output.parent
-        self.result.show_words(
-            "success", words, [("Open folder", lambda: _open_folder(folder)), (another, self.another_pressed.emit)]
-        )
+        buttons = [
+            ("Open folder", lambda: _open_folder(receipt.output.parent)),
+            ("Neuroglancer", lambda: show_in_neuroglancer([receipt.output])),
+            (another, self.another_pressed.emit),
+        ]
+        self.result.show_words("success", words, buttons)
 
     def _show(self, *parts: QWidget) -> None:
         for part in (self.bar, self.status, self.convert, self.cancel):
