@@ -27,6 +27,8 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
         If it cannot: it exists (`OutputExistsError`), or its place is no good.
     """
     source, target = Path(src).resolve(), output.resolve()
+    if target == source:
+        raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
     if target.is_relative_to(source):
         raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
     if source.is_relative_to(target):

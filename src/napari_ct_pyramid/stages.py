@@ -17,7 +17,7 @@ from .errors import BudgetError
 from .levels import Level
 from .options import ConversionOptions
 from .sizes import format_size
-from .text import times
+from .text import count, times
 from .volume import Triple, Volume
 
 _BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
@@ -95,7 +95,7 @@ def fit_budget(
             ledger = (
                 ("the program itself", process_memory),
                 ("cells of the levels", cells),
-                (f"{threads} thread{'s' * (threads > 1)} at work", threads * a_thread),
+                (f"{count(threads, 'thread')} at work", threads * a_thread),
             )
             best = (stages, threads, ledger)
     assert best is not None  # the first choice is the best so far, or an error
