@@ -17,6 +17,7 @@ from napari_ct_pyramid import _lazytiff, _level_choice, zarrarray
 from napari_ct_pyramid._reader import get_ome_zarr_reader, get_tiff_reader
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.lazy import LazyArray
+from napari_ct_pyramid.source import Source
 from tests.napari.screen import PLUGIN, drop, gray_at, settle
 from tests.omezarr import coordinates, pyramid_of, write_image, write_unfinished
 
@@ -409,8 +410,18 @@ def test_a_cut_that_would_read_all_of_a_tiff_shows_the_sample(
     assert level_shown(viewer, layer) == 0
     viewer.dims.order = (1, 0, 2)  # along rows: 20 * 80 bytes
     assert level_shown(viewer, layer) == 0
+    rows: list[int] = []
+    read = Source.read
+
+    def note(self: Source, z0: int, z1: int, y0: int, y1: int, out: np.ndarray) -> None:
+        rows.append((z1 - z0) * (y1 - y0))
+        read(self, z0, z1, y0, y1, out)
+
+    monkeypatch.setattr(Source, "read", note)
     viewer.dims.order = (2, 0, 1)  # along columns: all 96 kB
     assert level_shown(viewer, layer) == 1
+    assert layer._slice.image.raw.shape == tuple(layer.level_shapes[1][:2])
+    assert sum(rows) * 80 < 20_000
     viewer.dims.order = (0, 1, 2)
     assert level_shown(viewer, layer) == 0
 
