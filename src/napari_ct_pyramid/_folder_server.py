@@ -53,7 +53,7 @@ class FolderServer:
         self.stopping = threading.Event()
         self._server = _Server(self)
         self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}/{self.secret}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True, name="ct-pyramid-server").start()
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="ct-pyramid-server").start()
 
     def stop(self) -> None:
         """Answer no request any more, and close the port."""

@@ -171,10 +171,12 @@ def _common_axes(each: Sequence[Sequence[_Axis]]) -> list[_Axis]:
         if len(units) > 1:
             said = " or ".join(unit or "no unit" for unit in sorted(units))
             raise RequestError(f"These volumes do not go together: axis {name} is in {said}. Open them one at a time.")
-        start, stop = min(axis.start for axis in same), max(axis.stop for axis in same)
         finest = min(same, key=lambda axis: axis.voxel)
-        size = math.ceil(round((stop - start) / finest.voxel, 6))
-        common.append(_Axis(name, finest.voxel, finest.unit, start, size, finest.in_space))
+        # In whole voxels, so that these are where the finest volume has them.
+        before = max(math.ceil(round((finest.start - axis.start) / finest.voxel, 6)) for axis in same)
+        behind = max(math.ceil(round((axis.stop - finest.stop) / finest.voxel, 6)) for axis in same)
+        start = finest.start - before * finest.voxel
+        common.append(_Axis(name, finest.voxel, finest.unit, start, before + finest.size + behind, finest.in_space))
     return common
 
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ._folder_server import FolderServer
 from ._neuroglancer_state import check, data_format, fragment, view_of, view_unseen
@@ -119,7 +119,7 @@ def public_link(address: str, path: str | os.PathLike[str] | None = None) -> str
     source = "zarr://" + quote(address.rstrip("/"), safe=":/%~@+,=&$!'()*;[]")
     if path is not None:
         return PUBLIC_VIEWER + fragment(view_of([(_open(Path(path)), source)]))
-    name = PurePosixPath(parts.path).name.removesuffix(".zarr").removesuffix(".ome") or parts.netloc
+    name = PurePosixPath(unquote(parts.path)).name.removesuffix(".zarr").removesuffix(".ome") or parts.netloc
     return PUBLIC_VIEWER + fragment(view_unseen(source, name))
 
 
