@@ -86,7 +86,7 @@ class Foot(QWidget):
         self._show()
         count = len(receipt.levels)
         words = (
-            f"Made {receipt.output.name} in {duration(receipt.seconds)}, {receipt.gb_per_s:.2f} GB/s.\n"
+            f"Made {receipt.output.name} in {duration(receipt.seconds)}, {format_size(receipt.bytes_per_second)}/s.\n"
             f"{count} level{'s' * (count > 1)}, {format_size(receipt.bytes_written)} on disk."
         )
         buttons = [
