@@ -18,13 +18,16 @@ from napari.layers._source import layer_source  # as napari does for what a read
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ._growing import GrowingLevel, written
+from .lazy import LazyArray
+from .pyramid import Channel, Pyramid, PyramidLevel
 from .report import Progress, Receipt
+from .zarrmeta import ChunkFiles
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from .plan import Plan
-    from .pyramid import Pyramid
+    from .zarrarray import ZarrArray
 
 Limits = tuple[float, float]
 
@@ -72,7 +75,7 @@ class LivePreview(QObject):
         self._output = Path()
         self._busy = False
         self._discarded = False
-        self._next_time = 0.0
+        self._next_time = self._renewed_at = 0.0
         self._thread = ThreadPoolExecutor(1, "ct-pyramid-preview")
         self._opened.connect(self._add_layer)
         self._failed.connect(self.ready)
@@ -87,6 +90,7 @@ class LivePreview(QObject):
             self._plan, self._output = progress.plan, progress.output
             self._run(self._open)
         elif self._alive() and time.perf_counter() >= self._next_time:
+            self._renewed_at = time.perf_counter()
             self._run(self._renew)
 
     def end(self, outcome: Receipt | Exception | None) -> None:
@@ -189,8 +193,9 @@ class LivePreview(QObject):
         if limits:
             self._set(contrast_limits=limits)
         self.layer.refresh(extent=False)
-        took = time.perf_counter() - began
-        self._next_time = began + max(_PAUSE, took / _SHARE)
+        ended = time.perf_counter()
+        # Reading in the thread takes its time from the conversion.
+        self._next_time = ended + max(_PAUSE, (ended - began) / _SHARE, began - self._renewed_at)
 
     def _complete(self, settings: dict[str, Any]) -> None:
         from ._reader import EXTREMES, after_adding
@@ -221,14 +226,14 @@ class LivePreview(QObject):
 
 def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLevel]]:
     """A conversion's output as the finished volume it will be, and the levels that show what there is of it."""
-    from .lazy import LazyArray
-    from .pyramid import Channel, Pyramid, PyramidLevel
     from .zarrarray import ZarrArray
 
-    levels, growing = [], []
+    levels: list[PyramidLevel] = []
+    growing: list[GrowingLevel] = []
     for number, level in enumerate(plan.levels):
         array = ZarrArray(output / level.path)
-        grows = GrowingLevel(array.read, array.chunks, array.dtype)
+        finer = growing[-1] if growing else None
+        grows = GrowingLevel(array.read, _chunk_finder(array), array.chunks, array.dtype, finer)
         lazy = LazyArray(grows.read, array.shape, array.dtype, array.chunks)
         shape = tuple(-(-n // 2**number) for n in plan.volume.shape)  # without the padding
         growing.append(grows)
@@ -248,6 +253,11 @@ def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLeve
         metadata={},
     )
     return pyramid, growing
+
+
+def _chunk_finder(array: ZarrArray) -> Callable[[tuple[int, ...]], bool]:
+    files = ChunkFiles(array.path, array.metadata)
+    return lambda index: files.path(index).exists()
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from napari_ct_pyramid._growing import GrowingLevel, written
 from napari_ct_pyramid._preview import LivePreview
 from napari_ct_pyramid._widget import ConvertWidget, Stage
+from napari_ct_pyramid.downsample import halve
 from napari_ct_pyramid.errors import ConversionError, SourceError
 from napari_ct_pyramid.lazy import Box
 from tests.napari.dock import SHAPE, Gate, add_widget, gated, volume, wait_for, wait_until, write_tiff
@@ -27,6 +29,7 @@ class Disk:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.voxels = np.zeros(shape, "u1")
         self.half_written: set[tuple[int, ...]] = set()
+        self.missing: set[tuple[int, ...]] = set()
         self.reads: list[Box] = []
 
     def read(self, box: Box) -> np.ndarray:
@@ -43,8 +46,9 @@ def box(*parts: tuple[int, int]) -> Box:
     return tuple(slice(start, stop, 1) for start, stop in parts)
 
 
-def growing(disk: Disk) -> GrowingLevel:
-    return GrowingLevel(disk.read, (4,) * disk.voxels.ndim, disk.voxels.dtype)
+def growing(disk: Disk, finer: GrowingLevel | None = None) -> GrowingLevel:
+    chunks = (4,) * disk.voxels.ndim
+    return GrowingLevel(disk.read, lambda index: index not in disk.missing, chunks, disk.voxels.dtype, finer)
 
 
 def test_what_was_read_is_read_again_only_when_renewed() -> None:
@@ -83,6 +87,26 @@ def test_what_is_being_written_is_not_there_yet() -> None:
     disk.half_written.clear()
     level.renew()
     assert np.array_equal(level.read((slice(1, 7, 3), slice(0, 10, 2))), disk.voxels[1:7:3, ::2])
+
+
+def test_finer_levels_stand_in_for_what_is_missing() -> None:
+    disks = [Disk((16, 16, 16)), Disk((8, 8, 8)), Disk((4, 4, 4))]
+    disks[0].voxels[...] = np.random.default_rng(0).integers(0, 255, (16, 16, 16))
+    for fine, coarse in itertools.pairwise(disks):
+        halve(fine.voxels, coarse.voxels)
+    truth = [disk.voxels.copy() for disk in disks]
+    finest = growing(disks[0])
+    middle = growing(disks[1], finest)
+    coarsest = growing(disks[2], middle)
+    # Of the coarsest nothing is there, of the next one all but a chunk, and that is there in the finest.
+    disks[2].missing = {(0, 0, 0)}
+    disks[1].missing = {(0, 1, 0)}
+    disks[2].voxels[...] = disks[1].voxels[:4, 4:, :4] = 0
+    for level, disk, whole in ((coarsest, disks[2], truth[2]), (middle, disks[1], truth[1])):
+        for wanted in (box((1, 2), (0, 4), (0, 4)), box((0, 4), (0, 4), (0, 4)), box((0, 3), (1, 4), (2, 3))):
+            assert np.array_equal(level.read(wanted), disk.voxels[wanted])  # at once, what there is
+            level.renew()
+            assert np.array_equal(level.read(wanted), whole[wanted])
 
 
 def test_a_whole_level_keeps_nothing_and_says_what_is_wrong() -> None:
