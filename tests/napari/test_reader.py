@@ -12,6 +12,7 @@ import pytest
 import tensorstore as ts
 import tifffile
 import zarr
+from qtpy.QtWidgets import QApplication
 
 from napari_ct_pyramid import _lazytiff, _level_choice, zarrarray
 from napari_ct_pyramid._reader import get_ome_zarr_reader, get_tiff_reader
@@ -275,6 +276,26 @@ def level_shown(viewer: napari.Viewer, layer: Any) -> int:
 
 
 @pytest.fixture
+def unseen(make_napari_viewer: Callable[[], napari.Viewer]) -> napari.Viewer:
+    """A window that is not shown: volumes take long to draw without a graphics card."""
+    return make_napari_viewer()
+
+
+def process() -> None:
+    """Let what waits for the window's attention have it."""
+    for _ in range(3):
+        QApplication.processEvents()
+
+
+def level_of(layer: Any) -> int:
+    """The level that was read for a window that is not shown."""
+    process()
+    level = int(layer.data_level)
+    assert layer._slice.image.raw.shape == tuple(layer.level_shapes[level][-layer._slice_input.ndisplay :])
+    return level
+
+
+@pytest.fixture
 def pyramid(tmp_path: Path) -> Path:
     """Levels of 32, 4 and 0.5 MB / 1000."""
     return write_image(tmp_path / "a.zarr", pyramid_of(quarters((32, 32, 32)), 4), omero=FULL_RANGE)
@@ -296,53 +317,52 @@ def test_3d_shows_the_finest_level_that_fits(
 
 
 def test_3d_shows_no_level_that_the_graphics_card_cannot_hold(
-    viewer: napari.Viewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
+    unseen: napari.Viewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "_texture_limit", lambda: 15)
-    (layer,) = viewer.open(pyramid, plugin=PLUGIN)
-    settle(viewer)
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 2
+    (layer,) = unseen.open(pyramid, plugin=PLUGIN)
+    process()
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 2
 
 
 def test_every_volume_in_every_window_has_its_own_level(
-    window: Callable[[], napari.Viewer], tmp_path: Path, pyramid: Path, monkeypatch: pytest.MonkeyPatch
+    make_napari_viewer: Callable[[], napari.Viewer], tmp_path: Path, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 16**3)
     smaller = write_image(tmp_path / "b.zarr", pyramid_of(quarters((16, 16, 16)), 2))
-    one, other = window(), window()
+    one, other = make_napari_viewer(), make_napari_viewer()
     one.open(pyramid, plugin=PLUGIN)  # in a window that is not the active one
     other.open(smaller, plugin=PLUGIN)
-    for viewer in (one, other):
-        settle(viewer)
-        viewer.dims.ndisplay = 3
+    process()
+    one.dims.ndisplay = other.dims.ndisplay = 3
     other.open(pyramid, plugin=PLUGIN)  # that comes while 3D is shown
-    assert [level_shown(one, layer) for layer in one.layers] == [1]
-    assert [level_shown(other, layer) for layer in other.layers] == [0, 1]
+    assert [level_of(layer) for layer in one.layers] == [1]
+    assert [level_of(layer) for layer in other.layers] == [0, 1]
 
 
-def test_a_resolution_that_the_user_chose_stays(viewer: napari.Viewer, pyramid: Path) -> None:
-    (layer,) = viewer.open(pyramid, plugin=PLUGIN)
-    settle(viewer)
+def test_a_resolution_that_the_user_chose_stays(unseen: napari.Viewer, pyramid: Path) -> None:
+    (layer,) = unseen.open(pyramid, plugin=PLUGIN)
+    process()
     layer.locked_data_level = 3
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 3
-    viewer.dims.ndisplay = 2
-    assert level_shown(viewer, layer) == 3
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 3
+    unseen.dims.ndisplay = 2
+    assert level_of(layer) == 3
     layer.locked_data_level = None
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 0
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 0
 
 
 def test_an_image_without_a_level_for_3d_is_thinned_out(
-    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unseen: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 6**3)
     path = write_image(tmp_path / "a.zarr", [quarters((16, 16, 16))])
-    (layer,) = viewer.open(path, plugin=PLUGIN)
-    settle(viewer)
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 1
+    (layer,) = unseen.open(path, plugin=PLUGIN)
+    process()
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 1
     assert np.array_equal(layer._slice.image.raw, quarters((16, 16, 16))[::3, ::3, ::3])
 
 
@@ -374,7 +394,9 @@ def test_a_tiff_is_whole_in_2d_and_sampled_in_3d(
 ) -> None:
     voxels = quarters((20, 60, 80))
     (layer,) = viewer.open(write_tiff(tmp_path / "scan.tif", voxels, **options), plugin=PLUGIN)
-    settle(viewer)
+    while not docks(viewer):
+        process()
+    settle(viewer, quiet=0.4)
     layer.contrast_limits = (0, 255)
     viewer.dims.set_current_step(0, 9)
     sy, sx = layer.scale[1:]
