@@ -81,18 +81,20 @@ class Foot(QWidget):
         """It failed."""
         self.result.show_words("error", words)
 
-    def show_done(self, receipt: Receipt, another: str) -> None:
-        """It is finished."""
+    def show_done(self, receipt: Receipt, next_source: str | None) -> None:
+        """It is finished, and perhaps another source waits."""
         self._show()
         count = len(receipt.levels)
         words = (
             f"Made {receipt.output.name} in {duration(receipt.seconds)}, {format_size(receipt.bytes_per_second)}/s.\n"
             f"{count} level{'s' * (count > 1)}, {format_size(receipt.bytes_written)} on disk."
         )
+        if next_source:
+            words += f"\nNext: {Path(next_source).name}"
         buttons = [
             ("Open folder", lambda: _open_folder(receipt.output.parent)),
             ("Neuroglancer", lambda: show_in_neuroglancer([receipt.output])),
-            (another, self.another_pressed.emit),
+            ("Convert another", self.another_pressed.emit),
         ]
         self.result.show_words("success", words, buttons)
 

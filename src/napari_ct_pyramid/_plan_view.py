@@ -118,9 +118,9 @@ class PlanView(QWidget):
 
 
 def _enough(size: int) -> int:
-    """A round size that is a little more: what the process holds by itself varies."""
+    """A round size that is somewhat more: what the process holds by itself varies."""
     step = 10 ** max(7, math.floor(math.log10(size)) - 1)
-    return math.ceil(size * 1.02 / step) * step
+    return math.ceil(size * 1.1 / step) * step
 
 
 def _table(plan: Plan) -> str:

@@ -152,6 +152,9 @@ class ConvertWidget(QWidget):
         answer = self._answer
         preview = LivePreview(self._viewer) if self.form.live.value else None
         conversion = Conversion(answer.request.source, answer.output, answer.options, self._viewer, preview)
+        if answer.options["overwrite"]:
+            for layer in [layer for layer in self._viewer.layers if layer.source.path == answer.output]:
+                self._viewer.layers.remove(layer)  # what it shows is about to be deleted
         self._begun.add(answer.output)
         self._follow(conversion)
         conversion.start()
@@ -184,8 +187,7 @@ class ConvertWidget(QWidget):
         if isinstance(outcome, Receipt):
             self._begun.discard(conversion.output)
             self._enter(Stage.DONE)
-            another = Path(self._next_source).name if self._next_source else "another"
-            self.foot.show_done(outcome, f"Convert {another}")
+            self.foot.show_done(outcome, self._next_source)
             return
         self.stage = Stage.PLANNING
         self._replan()

@@ -256,8 +256,8 @@ def test_what_cannot_be_overwritten_is_not_offered_to_be(viewer: napari.Viewer, 
     [
         (LevelsError("", most=1), "Use 1 level", "num_levels", 1),
         (LevelsError("", most=6), "Use 6 levels", "num_levels", 6),
-        (BudgetError("", smallest=1_234_567_890), "Use 1.30 GB", "max_memory", "1300M"),
-        (BudgetError("", smallest=412_000_000), "Use 430 MB", "max_memory", "430M"),
+        (BudgetError("", smallest=1_234_567_890), "Use 1.40 GB", "max_memory", "1400M"),
+        (BudgetError("", smallest=412_000_000), "Use 460 MB", "max_memory", "460M"),
     ],
 )
 def test_remedies(error: Exception, words: str, option: str, value: Any) -> None:
@@ -356,10 +356,16 @@ def test_a_long_path_is_shown_with_its_middle_left_out(make_napari_viewer: MakeV
     assert line.text() == str(source)
     assert line.toolTip() == str(source)
     assert widget.width() < 420
-    line.setText(str(source))
-    unfocused = line.grab().toImage()
-    line.setText(str(source).replace("/scan.tif", "/_can.tif"))  # its end is in sight
-    assert line.grab().toImage() != unfocused
+
+    def seen(path: str) -> object:
+        line.setText(path)
+        return line.grab().toImage()
+
+    path = str(source)
+    middle = len(path) // 2
+    assert seen(path[:middle] + "XXX" + path[middle + 3 :]) == seen(path)
+    assert seen("/XX" + path[3:]) != seen(path)
+    assert seen(path[:-8] + "XXXX.tif") != seen(path)
 
 
 def test_a_low_window_scrolls_and_keeps_convert_in_sight(make_napari_viewer: MakeViewer, source: Path) -> None:
@@ -488,6 +494,25 @@ def test_two_conversions_one_after_the_other(viewer: napari.Viewer, source: Path
         assert np.array_equal(np.asarray(made.levels[0].array), volume(seed))
 
 
+def test_a_layer_of_what_is_overwritten_goes(viewer: napari.Viewer, source: Path) -> None:
+    widget = add_widget(viewer, source)
+    press(widget, "Convert")
+    wait_for(widget, Stage.DONE)
+    wait_until(lambda: len(viewer.layers) == 1)
+    (old,) = viewer.layers
+    other = viewer.add_image(np.zeros((4, 4, 4)))
+    widget.form.options.set("num_levels", 2)
+    wait_for(widget, Stage.WRONG)
+    press(widget, "Overwrite it")
+    wait_for(widget, Stage.READY)
+    press(widget, "Convert")
+    assert list(viewer.layers) == [other]
+    wait_for(widget, Stage.DONE)
+    wait_until(lambda: len(viewer.layers) == 2)
+    assert viewer.layers[1] is not old
+    assert len(viewer.layers[1].data) == 2
+
+
 def test_a_source_that_comes_while_another_is_converted_waits(
     viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,7 +524,8 @@ def test_a_source_that_comes_while_another_is_converted_waits(
         assert widget.form.request().source == str(source)
         gate.open()
         wait_for(widget, Stage.DONE)
-    press(widget, "Convert other.tif")
+    assert "Next: other.tif" in widget.foot.result.words.text()
+    press(widget, "Convert another")
     wait_for(widget, Stage.READY)
     assert widget.form.request().source == str(other)
 
