@@ -44,8 +44,9 @@ class Stage:
     ahead: bool
 
     def blocks(self) -> Iterator[Region]:
-        """The blocks, as regions of level `base`."""
-        return _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
+        """The blocks, as regions of level `base`; those in the middle of z first, where people look first."""
+        blocks = _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
+        return iter(sorted(blocks, key=lambda block: abs(block[0] + block[1] - self.shape[0])))
 
     def cells(self, region: Region) -> Iterator[Region]:
         """The cells of a region of whole cells on any level, z outermost."""
