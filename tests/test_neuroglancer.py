@@ -26,7 +26,7 @@ from napari_ct_pyramid.neuroglancer import Neuroglancer, open_browser, public_li
 from tests.command import command_after, write_scan
 from tests.omezarr import coordinates, pyramid_of, write_image, write_unfinished
 
-WINDOW = {"channels": [{"window": {"min": -1, "max": 300, "start": 10, "end": 200}}]}
+WINDOW = {"channels": [{"color": "FFFFFF", "window": {"min": -1, "max": 300, "start": 10, "end": 200}}]}
 
 
 @pytest.fixture
@@ -143,10 +143,10 @@ def test_a_volume_may_begin_anywhere(client: Path, tmp_path: Path) -> None:
         ("f4", WINDOW, "(range=[10.0, 200.0], window=[-1.0, 300.0])"),
         (
             "f4",
-            {"channels": [{"window": {"min": 0, "max": 1, "start": 1e-7, "end": 2}}]},
+            {"channels": [{"color": "FFFFFF", "window": {"min": 0, "max": 1, "start": 1e-7, "end": 2}}]},
             "(range=[1e-07, 2.0], window=[0.0, 2.0])",
         ),
-        ("u2", {"channels": [{"window": {"min": 3, "max": 3, "start": 3, "end": 3}}]}, ""),
+        ("u2", {"channels": [{"color": "FFFFFF", "window": {"min": 3, "max": 3, "start": 3, "end": 3}}]}, ""),
     ],
 )
 def test_the_window_is_the_range_of_the_slider(
@@ -177,7 +177,7 @@ def test_shards_and_flat_images(client: Path, tmp_path: Path) -> None:
 
 
 def test_channels_and_times(client: Path, tmp_path: Path) -> None:
-    colours = [{"color": "FF0000", "label": "bone", **WINDOW["channels"][0]}, {"color": "FFFFFF", "active": False}]
+    colours = [WINDOW["channels"][0] | {"color": "FF0000", "label": "bone"}, {"color": "FFFFFF", "active": False}]
     path = write_image(
         tmp_path / "a.zarr", [coordinates((5, 2, 4, 8, 8))], axes="tczyx", omero={"channels": colours}, unit="nanometer"
     )
@@ -244,6 +244,9 @@ def test_what_is_no_volume_for_it(client: Path, tmp_path: Path) -> None:
     odd = write_image(tmp_path / "odd.zarr", [coordinates((4, 4, 4))], unit="furlong")
     with pytest.raises(SourceError, match="'furlong', a unit that Neuroglancer does not know"):
         Neuroglancer([odd])
+    plain = write_image(tmp_path / "plain.zarr", [coordinates((4, 4, 4))], omero={"channels": [{"label": "a"}]})
+    with pytest.raises(SourceError, match="a channel without its colour"):
+        Neuroglancer([plain])
     old = write_image(tmp_path / "old.zarr", [coordinates((4, 4, 4))], multiscales={"version": "0.3"})
     attributes = json.loads((old / ".zattrs").read_text())
     attributes["multiscales"][0]["version"] = "0.3"

@@ -71,23 +71,24 @@ def check(pyramid: Pyramid) -> None:
     SourceError
         If it cannot.
     """
+    problem = _problem(pyramid)
+    if problem:
+        raise SourceError(f"{pyramid.path} {problem}. To look at it in napari: ct-pyramid view {pyramid.path}")
+
+
+def _problem(pyramid: Pyramid) -> str | None:
     dtype = pyramid.levels[0].dtype.name
-    instead = f"To look at it in napari: ct-pyramid view {pyramid.path}"
     if dtype not in _TYPES:
-        raise SourceError(
-            f"{pyramid.path} holds {dtype} voxels, which Neuroglancer cannot show: it takes {', '.join(_TYPES[:-1])} "
-            f"and {_TYPES[-1]}. {instead}"
-        )
+        most, last = ", ".join(_TYPES[:-1]), _TYPES[-1]
+        return f"holds {dtype} voxels, which Neuroglancer cannot show: it takes {most} and {last}"
     if pyramid.ome_zarr_version not in _VERSIONS:
-        raise SourceError(
-            f"{pyramid.path} is OME-Zarr {pyramid.ome_zarr_version}, and Neuroglancer reads {' and '.join(_VERSIONS)}. "
-            f"{instead}"
-        )
-    unknown = [unit for unit in pyramid.units if unit not in _UNITS]
-    if unknown:
-        raise SourceError(
-            f"{pyramid.path} is measured in {unknown[0]!r}, a unit that Neuroglancer does not know. {instead}"
-        )
+        return f"is OME-Zarr {pyramid.ome_zarr_version}, and Neuroglancer reads {' and '.join(_VERSIONS)}"
+    for unit in pyramid.units:
+        if unit not in _UNITS:
+            return f"is measured in {unit!r}, a unit that Neuroglancer does not know"
+    if pyramid.ome_zarr_version == "0.4" and any(channel.color is None for channel in pyramid.channels):
+        return "describes a channel without its colour, and such an image Neuroglancer does not open"
+    return None
 
 
 def data_format(pyramid: Pyramid) -> str:
