@@ -23,12 +23,10 @@ endif
 .PHONY: test
 test: ## check everything: lint, types, import contract, tests on every Python found
 	@scripts/setup.sh browser
-	@$(MAKE) --no-print-directory check
-	scripts/on_screen.sh $(BIN)/python -m pytest
-	scripts/test_other_pythons.sh
+	@scripts/test.sh
 
 .PHONY: check
-check: # what needs no running: for `make test` and `make lint`
+check: # what can be said without running the code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

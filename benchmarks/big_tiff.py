@@ -54,7 +54,8 @@ def write(
         for page in range(depth):
             tags = [
                 (256, 4, columns), (257, 4, rows), (258, 3, 32), (259, 3, 1), (262, 3, 1),
-                (273, 16, offsets[page % stored]), (277, 3, 1), (278, 4, rows), (279, 16, rows * columns * 4), (339, 3, 3),
+                (273, 16, offsets[page % stored]), (277, 3, 1), (278, 4, rows),
+                (279, 16, rows * columns * 4), (339, 3, 3),
             ]  # fmt: skip
             at += 16 + 20 * len(tags)
             file.write(struct.pack("<Q", len(tags)))

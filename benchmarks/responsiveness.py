@@ -73,15 +73,18 @@ def main() -> int:
         source = Path(folder) / "volume.tif"
         write_volume(source, asked.gigabytes)
         ticker = Ticker()
+        said: list[str] = []
         widget.form.live.value = not asked.no_preview
         widget.form.options.set("chunks", "visualization")
         widget.form.options.set("num_levels", 3)
 
         def watch() -> None:
-            ticker.what = widget.stage.value
+            begun = widget.foot.bar.value() > 0
+            ticker.what = widget.stage.value if widget.stage is not Stage.RUNNING or begun else "its layer appears"
             if widget.stage is Stage.READY:
                 widget.foot.convert.click()
             elif widget.stage in (Stage.WRONG, Stage.DONE):
+                said.append(widget.foot.result.words.text() or widget.plan.box.words.text())
                 QTimer.singleShot(2000, viewer.close)
                 watching.stop()
 
@@ -89,11 +92,8 @@ def main() -> int:
         watching.timeout.connect(watch)
         QTimer.singleShot(1000, lambda: (widget.set_source(source), watching.start(TICK_MS)))
         napari.run()
-    if widget.stage is not Stage.DONE:
-        print(widget.plan.box.words.text() or widget.stage.value, file=sys.stderr)
-        return 1
-    print(ticker.table())
-    return 0
+    print(*said, ticker.table(), sep="\n")
+    return 0 if widget.stage is Stage.DONE else 1
 
 
 if __name__ == "__main__":

@@ -197,12 +197,15 @@ BAD: dict[str, tuple[Make, str]] = {
     "counts too small": (
         with_page(3, Page(VOLUME[2], tags={279: (LONG, [100])})), "page 3 of 8 has 100 of its 1,920 bytes",
     ),
+    "a count too small among strips": (
+        with_tags({279: (LONG, [480, 100, 480, 480])}), "page 1 of 8 has 1,540 of its 1,920 bytes",
+    ),
     "ome, a file is missing": (ome_with_missing_file, "is not complete: page 2 of 3 of its volume is in no file here"),
     "ome, a plane is missing": (ome_with_missing_planes, "is not complete: page 9 of 9 of its volume"),
     # --- pages that differ
     "another shape": (
         with_page(5, Page(VOLUME[4][:12, :11].copy())),
-        r"Page 5 of 8 of .* has 12 x 11 pixels, but page 1 has 24 x 20 pixels\. The pages of a volume must all be",
+        r"Page 5 of 8 of .* has 12 × 11 pixels, but page 1 has 24 × 20 pixels\. The pages of a volume must all be",
     ),
     "another type": (
         with_page(8, Page(INTEGERS[7])), r"Page 8 of 8 of .* is uint16, but page 1 is float32",
@@ -222,7 +225,7 @@ BAD: dict[str, tuple[Make, str]] = {
         with_page(4, Page(VOLUME[3], 5)), r"Page 4 of 8 of .* has 5 for its rows per strip, but page 1 has 24",
     ),
     "a smaller page that does not say it is a copy": (
-        with_page(8, Page(VOLUME[7][::2, ::2].copy())), r"Page 8 of 8 of .* has 12 x 10 pixels",
+        with_page(8, Page(VOLUME[7][::2, ::2].copy())), r"Page 8 of 8 of .* has 12 × 10 pixels",
     ),
     # --- not z, y, x
     "colour": (
@@ -234,13 +237,13 @@ BAD: dict[str, tuple[Make, str]] = {
     "colour, cut": (
         cut(written(np.zeros((8, 24, 20, 3), "uint8"), photometric="rgb"), lambda size: size // 2), "holds colour",
     ),
-    "one page": (written(VOLUME[0]), r"holds a single image of 24 x 20 pixels \(y, x\), where a volume needs two"),
-    "one slice": (written(VOLUME[:1], imagej=True, metadata={"axes": "ZYX"}), "holds a single image of 24 x 20"),
+    "one page": (written(VOLUME[0]), r"holds a single image of 24 × 20 pixels \(y, x\), where a volume needs two"),
+    "one slice": (written(VOLUME[:1], imagej=True, metadata={"axes": "ZYX"}), "holds a single image of 24 × 20"),
     "one page and its copies": (
         lambda path: write_pages(
             path, [Page(VOLUME[0]), *(Page(VOLUME[0][::k, ::k].copy(), tags={254: (LONG, [1])}) for k in (2, 4))]
         ),
-        "holds a single image of 24 x 20 pixels",
+        "holds a single image of 24 × 20 pixels",
     ),
     "time and z": (
         written(INTEGERS.reshape(2, 4, 24, 20), imagej=True, metadata={"axes": "TZYX"}),
@@ -261,8 +264,8 @@ BAD: dict[str, tuple[Make, str]] = {
                                                           279: (LONG8, [1920, 1920])}) for image in VOLUME]),
         "its axes are page 8, z 2, y 24, x 20",
     ),
-    "two images": (two_images, "holds 2 images: 5 x 24 x 20 uint16, 3 x 24 x 20 uint16. Try saving the volume that"),
-    "two images, ome": (lambda path: two_images(path, ome=True), "holds 2 images: 5 x 24 x 20 uint16, 3 x 24 x 20"),
+    "two images": (two_images, "holds 2 images: 5 × 24 × 20 uint16, 3 × 24 × 20 uint16. Try saving the volume that"),
+    "two images, ome": (lambda path: two_images(path, ome=True), "holds 2 images: 5 × 24 × 20 uint16, 3 × 24 × 20"),
     # --- types
     "complex": (written(VOLUME.astype("complex64")), "type that cannot be converted: complex, 64 bits. Try converting"),
     "one bit": (written(VOLUME > 3, photometric="minisblack"), "type that cannot be converted: uint, 1 bits"),
@@ -270,8 +273,8 @@ BAD: dict[str, tuple[Make, str]] = {
     "24 bits": (with_tags({258: (SHORT, [24])}), "cannot be converted: float, 24 bits"),
     "64-bit integers": (written(VOLUME.astype("int64")), "cannot be converted: int, 64 bits. Try .* 8, 16 or 32"),
     # --- damaged
-    "no width": (with_tags({256: (LONG, [0])}), "holds no voxels: its pages have 24 x 0 pixels"),
-    "no length": (with_tags({257: None}), "holds no voxels: its pages have 0 x 20 pixels"),
+    "no width": (with_tags({256: (LONG, [0])}), "holds no voxels: its pages have 24 × 0 pixels"),
+    "no length": (with_tags({257: None}), "holds no voxels: its pages have 0 × 20 pixels"),
     "no rows in a strip": (with_tags({278: (LONG, [0])}), "strips or tiles of no size"),
     "no tile length": (with_tags({322: (LONG, [16]), 323: (LONG, [0])}), "strips or tiles of no size"),
     "too few strips": (

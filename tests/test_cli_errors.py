@@ -93,7 +93,7 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "too many levels": (["INPUT", *CHUNKS, "-l", "5"], "Ask for 4 levels"),
     "no threads": (["INPUT", *CHUNKS, "--threads", "0"], "is not a number of threads"),
     "an output inside the input": (["INPUT", "INPUT/out.zarr", *CHUNKS], "lies inside the input"),
-    "an output that is the input": (["INPUT", "INPUT", *CHUNKS], "lies inside the input"),
+    "an output that is the input": (["INPUT", "INPUT", *CHUNKS], "is the input itself"),
     "an output that holds the input": (["INPUT", "INPUT/..", *CHUNKS], "holds the input"),
     "an output in a folder that is not there": (["INPUT", "PARENT/no/out.zarr", *CHUNKS], "no folder"),
     "an output in a file": (["INPUT", "PARENT/notes.txt/out.zarr", *CHUNKS], "no folder"),

@@ -56,8 +56,8 @@ def test_looks_like_a_scan() -> None:
     assert 0.001 < (core < 0.2).mean() < 0.2
     assert 0.001 < (core > 1.0).mean() < 0.2
     assert 0.05 < ((core > 0.6) & (core < 1.0)).mean() < 0.6
-    assert (volume.std(axis=(1, 2)) > 0).all()
-    assert not np.array_equal(volume[0], volume[1])
+    alike = np.corrcoef(air[0], air[1])[0, 1]  # rings are the same in all slices, noise is not
+    assert 0.05 < alike < 0.6
 
 
 def test_slices_are_made_one_at_a_time() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from napari_ct_pyramid._tiff import rows as tiff_rows
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.source import Source, open_source
-from tests.tiffs import ASCII, LONG, Array, Page, coordinates, pages_of, write_pages
+from tests.tiffs import ASCII, BYTE, LONG, SHORT, UNDEFINED, Array, Page, coordinates, pages_of, write_pages
 
 SHAPE = (6, 45, 37)
 VOLUME = coordinates(SHAPE)
@@ -101,6 +102,61 @@ def ome_in_files(path: Path) -> Array:
     return VOLUME
 
 
+def lsm_beyond_4_gb(path: Path) -> Array:
+    """Zeiss LSM: a thumbnail after each slice, and places that are told modulo 4 GB."""
+    info = np.zeros((), tifffile.TIFF.CZ_LSMINFO)
+    info["MagicNumber"], info["StructureSize"] = 67127628, info.dtype.itemsize
+    info["DimensionX"], info["DimensionY"], info["DimensionZ"] = SHAPE[::-1]
+    info["DimensionChannels"] = info["DimensionTime"] = 1
+    pages, places = [], []
+    for z, image in enumerate(INTEGERS):
+        at = 100_000 + z * 1_500_000_000
+        places.append((at, image))
+        places.append((at + 1_000_000, thumbnail := image[::4, ::4].copy()))
+        pages.append(Page(image, tags={273: (LONG, [at % 2**32])}))
+        pages.append(Page(thumbnail, tags={254: (LONG, [1]), 273: (LONG, [(at + 1_000_000) % 2**32])}))
+    pages[0].tags[34412] = (BYTE, info.tobytes())
+    write_pages(path, pages, big=False, directory_first=True)
+    with path.open("r+b") as file:  # sparse: takes next to no disk
+        for at, image in places:
+            file.seek(at)
+            file.write(image.tobytes())
+    return INTEGERS
+
+
+def with_jpeg_tables(path: Path) -> Array:
+    """JPEG strips without the tables that they need: each page has its own, in a tag."""
+    pages = []
+    for z, image in enumerate(BYTES):
+        strips, tables = [], b""
+        for top in range(0, SHAPE[1], 16):
+            strip, tables = without_tables(imagecodecs.jpeg_encode(image[top : top + 16].copy(), level=50 + 8 * z))
+            strips.append(strip)
+        data = np.frombuffer(b"".join(strips), "uint8")
+        ends = np.cumsum([len(strip) for strip in strips])
+        at = [16 + sum(len(other.image[0]) for other in pages) + int(end) for end in (0, *ends[:-1])]
+        tags = {
+            256: (LONG, [SHAPE[2]]), 257: (LONG, [SHAPE[1]]), 259: (SHORT, [7]), 278: (LONG, [16]),
+            273: (LONG, at), 279: (LONG, [len(strip) for strip in strips]), 347: (UNDEFINED, tables),
+        }  # fmt: skip
+        pages.append(Page(data[None], tags=tags))
+    write_pages(path, pages)
+    return BYTES
+
+
+def without_tables(stream: bytes) -> tuple[bytes, bytes]:
+    """A JPEG stream without its tables of quantization and codes, and a stream of these alone."""
+    at, kept, tables = 2, b"", b""
+    while stream[at + 1] != 0xDA:  # the data follows
+        segment = stream[at : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")]
+        if segment[1] in (0xDB, 0xC4):
+            tables += segment
+        else:
+            kept += segment
+        at += len(segment)
+    return stream[:2] + kept + stream[at:], stream[:2] + tables + b"\xff\xd9"
+
+
 KINDS: dict[str, tuple[Writer, str, str, int]] = {
     # name: how it is written, its format, its compression, the fewest rows that can be read on their own
     "plain": (by_hand(VOLUME), "BigTIFF, one page a slice", "none", 1),
@@ -143,6 +199,8 @@ KINDS: dict[str, tuple[Writer, str, str, int]] = {
     "jpeg tiles": (
         by_tifffile(BYTES, tile=(16, 16), compression="jpeg"), "TIFF, one page a slice", "JPEG", 16,
     ),
+    "jpeg with tables": (with_jpeg_tables, "BigTIFF, one page a slice", "JPEG", 16),
+    "lsm beyond 4 GB": (lsm_beyond_4_gb, "Zeiss LSM", "none", 1),
     "deep page": (by_tifffile(VOLUME, volumetric=True), "TIFF, all slices in one page", "none", 1),
     "deep page, no metadata": (
         by_tifffile(VOLUME, volumetric=True, metadata=None), "TIFF, all slices in one page", "none", 1,
@@ -177,20 +235,20 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     written = KINDS[request.param][0](path)
     with open_source(path) as source:
         expected = tifffile.imread(path)
-        if request.param != "jpeg tiles":  # the only one that loses something
+        if KINDS[request.param][2] != "JPEG":  # the only one that loses something
             np.testing.assert_array_equal(expected.squeeze(), written.squeeze())
         yield request.param, source, expected.squeeze()
 
 
-def block(source: Source, z0: int, z1: int, y0: int, y1: int) -> Array:
+def block(source: Source, z0: int, z1: int, y0: int, y1: int, wider: int = 0) -> Array:
     """A block of rows, read into a part of a larger buffer whose rest must stay as it was."""
     x = source.volume.shape[2]
-    buffer = np.full((z1 - z0 + 2, y1 - y0 + 3, x), 77, source.volume.dtype)
-    out = buffer[1:-1, 1:-2]
+    buffer = np.full((z1 - z0 + 2, y1 - y0 + 3, x + wider), 77, source.volume.dtype)
+    out = buffer[1:-1, 1:-2, :x]
     source.read(z0, z1, y0, y1, out)
-    assert (buffer[[0, -1]] == 77).all()
-    assert (buffer[:, 0] == 77).all()
-    assert (buffer[:, -2:] == 77).all()
+    rest = np.ones(buffer.shape, bool)
+    rest[1:-1, 1:-2, :x] = False
+    assert (buffer[rest] == 77).all()
     return out
 
 
@@ -208,7 +266,8 @@ def test_whole_and_in_blocks(kind: Kind) -> None:
     source.read(0, SHAPE[0], 0, SHAPE[1], whole)
     np.testing.assert_array_equal(whole, expected)
     for z0, z1, y0, y1 in blocks(1, SHAPE, 15):
-        np.testing.assert_array_equal(block(source, z0, z1, y0, y1), expected[z0:z1, y0:y1])
+        for wider in (0, 5):  # rows that follow one another in memory, and rows apart
+            np.testing.assert_array_equal(block(source, z0, z1, y0, y1, wider), expected[z0:z1, y0:y1])
 
 
 def test_rows_in_steps_of_any_height(kind: Kind) -> None:

@@ -125,7 +125,7 @@ def test_a_summary_has_the_facts_and_a_command_that_can_be_copied() -> None:
     )
     said = summary(receipt, 10**9)
     assert said.startswith(f"Made {receipt.output}\n")
-    assert "50.0 GB became 40.0 GB in 1 min 40 s (0.50 GB/s)" in said
+    assert "50.0 GB became 40.0 GB in 1 min 40 s (500 MB/s)" in said
     assert "Peak memory 900 MB, of a budget of 1.00 GB" in said
     assert said.endswith(f"ct-pyramid view '{receipt.output}'")
 

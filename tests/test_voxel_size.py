@@ -102,6 +102,14 @@ def test_voxel_size_as_imagej_writes_it(tmp_path: Path, text: str, size: Size) -
         assert source.volume.unit == ("micrometer" if "unit" in text else None)
 
 
+def test_a_resolution_of_seven_digits_means_a_round_pixel_size(tmp_path: Path) -> None:
+    pages = pages_of(VOLUME)
+    text = b"ImageJ=1.54f\nimages=6\nslices=6\nunit=micron\nspacing=0.65\n\0"
+    pages[0].tags |= {270: (ASCII, text)} | dict.fromkeys((282, 283), (RATIONAL, [1538461, 1000000]))
+    with open_source(write_pages(tmp_path / "v.tif", pages)) as source:
+        assert source.volume.voxel_size == (0.65, 0.65, 0.65)
+
+
 @pytest.mark.parametrize(
     ("text", "unit"),
     [

@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec, BytesCodec, ZstdCodec
 
 from napari_ct_pyramid import blosc, zarrarray
 from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.slabs import Slabs
 from napari_ct_pyramid.zarrarray import ZarrArray
 from tests.omezarr import coordinates
 
@@ -121,16 +122,62 @@ def test_any_box_of_five_axes(five_axes: tuple[ZarrArray, np.ndarray], box: tupl
     assert np.array_equal(array.read(box), voxels[box])
 
 
-def test_a_slice_reads_each_chunk_it_crosses_once(tmp_path: Path, files_read: Callable[[], int]) -> None:
+def plane(axis: int, index: int) -> tuple[slice, ...]:
+    return tuple(slice(index, index + 1, 1) if a == axis else slice(0, n, 1) for a, n in enumerate(SHAPE))
+
+
+@pytest.mark.parametrize(("axis", "chunks"), [(0, 2 * 3), (1, 2 * 3), (2, 2 * 2)])
+def test_a_plane_reads_each_chunk_it_crosses_once(
+    tmp_path: Path, files_read: Callable[[], int], axis: int, chunks: int
+) -> None:
     voxels = coordinates(SHAPE)
     make(tmp_path / "a", voxels)
     array = ZarrArray(tmp_path / "a")
     files_read()
-    # Those along x that were decoded for the slice along y are not read again.
-    for axis, chunks in ((0, 2 * 3), (1, 2 * 3), (2, 2 * 2 - 2)):
-        box = tuple(slice(5, 6, 1) if a == axis else slice(0, n, 1) for a, n in enumerate(SHAPE))
-        assert np.array_equal(array.read(box), voxels[box])
-        assert files_read() == chunks
+    assert np.array_equal(array.read(plane(axis, 5)), voxels[plane(axis, 5)])
+    assert files_read() == chunks
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_planes_beside_the_last_one_read_nothing(tmp_path: Path, files_read: Callable[[], int], axis: int) -> None:
+    voxels = coordinates(SHAPE)
+    make(tmp_path / "a", voxels)
+    array = ZarrArray(tmp_path / "a")
+    array.read(plane(axis, 5))
+    files_read()
+    for index in (6, 0, 15):
+        got = array.read(plane(axis, index))
+        assert np.array_equal(got, voxels[plane(axis, index)])
+        got[...] = 0  # is the caller's own
+    assert np.array_equal(array.read(plane(axis, 6)), voxels[plane(axis, 6)])
+    assert files_read() == 0
+    array.read(plane(axis, 16))
+    assert files_read() > 0
+
+
+@pytest.mark.parametrize("kind", ["blosc", "v3 shards"])
+def test_planes_that_are_kept_are_read_again_when_their_files_change(tmp_path: Path, kind: str) -> None:
+    writer = make(tmp_path / "a", np.ones(SHAPE, "f4"), **KINDS[kind])
+    array = ZarrArray(tmp_path / "a")
+    assert (array.read(plane(1, 5)) == 1).all()
+    writer[...] = 2
+    assert (array.read(plane(1, 6)) == 2).all()
+    writer[:, :16] = 0  # which takes their files away
+    assert (array.read(plane(1, 7)) == 0).all()
+
+
+def test_what_is_kept_is_bounded() -> None:
+    slabs, reads = Slabs(250), []
+
+    def get(key: str, state: int = 0) -> np.ndarray:
+        return slabs.get(key, state, lambda: reads.append(key) or np.zeros(100, "u1"))
+
+    for key in ("a", "b", "a", "c", "a"):  # b is the one that was not wanted for longest
+        get(key)
+    assert reads == ["a", "b", "c"]
+    get("b")
+    get("a", state=1)
+    assert reads == ["a", "b", "c", "b", "a"]
 
 
 def test_a_thin_slice_reads_a_small_part_of_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

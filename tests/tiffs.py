@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-ASCII, SHORT, LONG, RATIONAL, LONG8 = 2, 3, 4, 5, 16
-_FORMATS = {ASCII: "B", SHORT: "H", LONG: "I", RATIONAL: "I", LONG8: "Q"}
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 2, 3, 4, 5, 7, 16
+_FORMATS = {BYTE: "B", UNDEFINED: "B", ASCII: "B", SHORT: "H", LONG: "I", RATIONAL: "I", LONG8: "Q"}
 
 
 def coordinates(shape: tuple[int, int, int], dtype: Any = "float32") -> Array:

@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from ._parts import NoWheel
-from .text import numbers, times
 from .options import COMPRESSORS, NAMED_CHUNKS, UNITS, ConversionOptions, available_cores
+from .text import numbers, times
 from .volume import VoxelSize
 
 _LABELS = {"num_levels": "Levels", "max_memory": "Memory"}  # the others read as they are called
@@ -23,7 +23,6 @@ _COMMON_UNITS = ("nanometer", "micrometer", "millimeter", "centimeter", "meter")
 _FROM_FILE = "as in the file"
 _LABEL_LETTERS = 15
 _AUTO = "auto"
-_MOST_THREADS = max(16, available_cores())
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class OptionFields(QObject):
             field = OptionField(option.name, label(option.name), option.metadata["rare"], widget, read, write)
             self.fields[option.name] = field
             widget.changed.connect(lambda _value: self.changed.emit())
-            for part in widget.native.findChildren(QWidget) or [widget.native]:
+            for part in (widget.native, *widget.native.findChildren(QWidget)):
                 if isinstance(part, QComboBox):
                     NoWheel(part)
 
@@ -189,14 +188,18 @@ def _spaced(text: str | None) -> str | None:
     return re.sub(r"\s*[×x,;*]\s*|\s+", " ", text).strip() if text else None
 
 
+def _numbers_to(most: int) -> list[tuple[str, Any]]:
+    return [(str(number), number) for number in range(1, most + 1)]
+
+
 _units = [(_FROM_FILE, None), *((u, u) for u in (*_COMMON_UNITS, *(u for u in UNITS if u not in _COMMON_UNITS)))]
 
 _MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
     "chunks": _chunks,
-    "num_levels": _choice([(_AUTO, None), *((str(n), n) for n in range(1, 17))]),
+    "num_levels": _choice([(_AUTO, None), *_numbers_to(16)]),
     "voxel_size": _numbers,
     "compressor": _choice([(name, name) for name in COMPRESSORS]),
     "unit": _choice(_units),
-    "threads": _choice([(f"all cores ({available_cores()})", None), *((str(n), n) for n in range(1, _MOST_THREADS + 1))]),
+    "threads": _choice([(f"all cores ({available_cores()})", None), *_numbers_to(max(16, available_cores()))]),
     "overwrite": _switch,
 }

@@ -9,11 +9,12 @@ from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from ._neuroglancer_menu import show_in_neuroglancer
 from ._parts import BAR_STYLE, Box, text_label
-from .text import duration
 from ._worker import progress_words
 from .report import Progress, Receipt
 from .sizes import format_size
+from .text import duration
 
 _STEPS = 1000
 
@@ -80,18 +81,22 @@ class Foot(QWidget):
         """It failed."""
         self.result.show_words("error", words)
 
-    def show_done(self, receipt: Receipt, another: str) -> None:
-        """It is finished."""
+    def show_done(self, receipt: Receipt, next_source: str | None) -> None:
+        """It is finished, and perhaps another source waits."""
         self._show()
         count = len(receipt.levels)
         words = (
-            f"Made {receipt.output.name} in {duration(receipt.seconds)}, {receipt.gb_per_s:.2f} GB/s.\n"
+            f"Made {receipt.output.name} in {duration(receipt.seconds)}, {format_size(receipt.bytes_per_second)}/s.\n"
             f"{count} level{'s' * (count > 1)}, {format_size(receipt.bytes_written)} on disk."
         )
-        folder = receipt.output.parent
-        self.result.show_words(
-            "success", words, [("Open folder", lambda: _open_folder(folder)), (another, self.another_pressed.emit)]
-        )
+        if next_source:
+            words += f"\nNext: {Path(next_source).name}"
+        buttons = [
+            ("Open folder", lambda: _open_folder(receipt.output.parent)),
+            ("Neuroglancer", lambda: show_in_neuroglancer([receipt.output])),
+            ("Convert another", self.another_pressed.emit),
+        ]
+        self.result.show_words("success", words, buttons)
 
     def _show(self, *parts: QWidget) -> None:
         for part in (self.bar, self.status, self.convert, self.cancel):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
@@ -148,12 +150,13 @@ class Form(QWidget):
 
 def layer_file(layer: object) -> str | None:
     """The TIFF that a layer was opened from, if it was."""
-    path = getattr(getattr(layer, "source", None), "path", None)
+    # A layer of sample data has no path of its own: its reader left one in its metadata.
+    path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
     return str(path) if path and Path(path).suffix.lower() in TIFF_ENDINGS else None
 
 
-def _file_edit(mode: str, tip: str) -> FileEdit:
-    edit = FileEdit(mode=mode)
+def _file_edit(mode: Literal["r", "w"], tip: str) -> FileEdit:
+    edit = FileEdit(mode=FileDialogMode(mode))
     edit.choose_btn.text = "Browse…"
     edit.tooltip = tip
     edit.choose_btn.native.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)

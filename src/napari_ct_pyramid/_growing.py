@@ -9,15 +9,17 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import numpy as np
 
+from .downsample import halve
 from .errors import SourceError
 from .lazy import Box
 
 _KEPT = 2  # boxes of a level: napari asks for what is on the screen, and for the thumbnail
 _KEPT_BYTES = 300_000_000
+_FINER_BYTES = 256_000_000  # of a finer level, to stand in for what is not there yet
+_THIN = 0.25  # boxes up to this part of a chunk's depth are decoded in part
 _SAMPLES = 65_536
 
 
@@ -30,22 +32,35 @@ class GrowingLevel:
     Parameters
     ----------
     read : callable
-        Reads a box as it is on disk.
+        Reads a box as it is on disk; it fails with a `SourceError` where a chunk is just being written.
+    is_there : callable
+        Whether the chunk with an index (z, y, x) has been begun.
     chunks : tuple of int
-        Of the level: one that is just being written cannot be read, and counts as not there yet.
+        Along z, y, x.
     dtype : numpy.dtype
         Of the voxels.
+    finer : GrowingLevel, optional
+        The level twice as fine, which grows first: its mean stands in for chunks that are not there yet.
     """
 
-    def __init__(self, read: Callable[[Box], np.ndarray], chunks: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(
+        self,
+        read: Callable[[Box], np.ndarray],
+        is_there: Callable[[tuple[int, ...]], bool],
+        chunks: tuple[int, ...],
+        dtype: np.dtype,
+        finer: GrowingLevel | None = None,
+    ) -> None:
         self._read_disk = read
+        self._is_there = is_there
         self._chunks = chunks
         self._dtype = dtype
+        self._finer = finer
         self._kept: OrderedDict[tuple[tuple[int, int, int], ...], np.ndarray] = OrderedDict()
         self._growing = True
 
     def read(self, box: Box) -> np.ndarray:
-        """The voxels in a box, as of the last `renew` if they are kept."""
+        """The voxels in a box: as of the last `renew` if they are kept, else what is on disk of this level."""
         key = tuple((s.start, s.stop, s.step) for s in box)
         kept = self._kept.get(key)
         if kept is not None:
@@ -58,24 +73,14 @@ class GrowingLevel:
         return voxels
 
     def read_now(self, box: Box) -> np.ndarray:
-        """The voxels in a box, as they are on disk; zeros where there are none yet."""
-        try:
-            return self._read_disk(box)
-        except SourceError:
-            if not self._growing:
-                raise
-        whole = tuple(slice(s.start, s.stop, 1) for s in box)
-        voxels = np.zeros([s.stop - s.start for s in whole], self._dtype)
-        for part in _parts(whole, self._chunks):
-            with suppress(SourceError):
-                there = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, whole, strict=True))
-                voxels[there] = self._read_disk(part)
-        return voxels[tuple(slice(None, None, s.step) for s in box)]
+        """The voxels in a box as they are on disk, zeros where there are none yet."""
+        return self._read_there(box)[0] if self._growing else self._read_disk(box)
 
     def renew(self) -> None:
-        """Read again what is kept."""
+        """Read again what is kept, with the help of the finer levels."""
         for key in list(self._kept):
-            voxels = self.read_now(tuple(slice(*part) for part in key))
+            box = tuple(slice(start, stop, 1) for start, stop, _ in key)
+            voxels = self._look(box)[tuple(slice(None, None, step) for _, _, step in key)]
             if key in self._kept:
                 self._kept[key] = voxels
 
@@ -89,14 +94,50 @@ class GrowingLevel:
         self._growing = False
         self._kept.clear()
 
+    def _look(self, box: Box) -> np.ndarray:
+        """The voxels in a box, from this level or from finer ones."""
+        voxels, missing = self._read_there(box)
+        if self._finer is None or not missing:
+            return voxels
+        hull = tuple(
+            slice(min(part[axis].start for part in missing), max(part[axis].stop for part in missing), 1)
+            for axis in range(len(box))
+        )
+        fine = tuple(slice(2 * s.start, 2 * s.stop, 1) for s in hull)
+        if self._finer._decoded_bytes(fine) <= _FINER_BYTES:
+            means = np.empty(_shape(hull), self._dtype)
+            halve(self._finer._look(fine), means)
+            for part in missing:
+                voxels[_within(part, box)] = means[_within(part, hull)]
+        return voxels
 
-def _parts(box: Box, chunks: tuple[int, ...]) -> Iterator[Box]:
-    """A box, cut where chunks meet."""
-    cuts = [
-        [slice(max(s.start, at), min(s.stop, at + c), 1) for at in range(s.start // c * c, s.stop, c)]
-        for s, c in zip(box, chunks, strict=True)
-    ]
-    return itertools.product(*cuts)
+    def _read_there(self, box: Box) -> tuple[np.ndarray, list[Box]]:
+        """What is on disk of a box, zeros elsewhere; and the parts that are not there."""
+        whole = tuple(slice(s.start, s.stop, 1) for s in box)
+        there: list[Box] = []
+        missing: list[Box] = []
+        for index, part in _parts(whole, self._chunks):
+            (there if self._is_there(index) else missing).append(part)
+        if not there:
+            return np.zeros([len(range(s.start, s.stop, s.step)) for s in box], self._dtype), missing
+        try:
+            return self._read_disk(box), missing
+        except SourceError:  # some chunk is just being written
+            voxels = np.zeros(_shape(whole), self._dtype)
+            for part in there:
+                try:
+                    voxels[_within(part, whole)] = self._read_disk(part)
+                except SourceError:
+                    missing.append(part)
+            return voxels[tuple(slice(None, None, s.step) for s in box)], missing
+
+    def _decoded_bytes(self, box: Box) -> int:
+        """Bytes of chunks that are decoded for a box; of a slice along z, hardly more than itself."""
+        sizes = [c * (math.ceil(s.stop / c) - s.start // c) for s, c in zip(box, self._chunks, strict=True)]
+        depth = box[0].stop - box[0].start
+        if depth <= self._chunks[0] * _THIN:
+            sizes[0] = depth
+        return int(math.prod(sizes) * self._dtype.itemsize)
 
 
 def written(plane: np.ndarray, chunks: tuple[int, ...]) -> np.ndarray:
@@ -108,3 +149,25 @@ def written(plane: np.ndarray, chunks: tuple[int, ...]) -> np.ndarray:
         for x in range(0, plane.shape[1], columns)
     ]
     return np.concatenate([np.zeros(0, plane.dtype), *(tile[::4] for tile in tiles if tile.any())])
+
+
+def _parts(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box]]:
+    """The chunks that a box lies in, by index, and the part of the box in each."""
+    ranges = [range(s.start // c, (s.stop - 1) // c + 1) for s, c in zip(box, chunks, strict=True)]
+    for index in itertools.product(*ranges):
+        yield (
+            index,
+            tuple(
+                slice(max(s.start, i * c), min(s.stop, (i + 1) * c), 1)
+                for i, s, c in zip(index, box, chunks, strict=True)
+            ),
+        )
+
+
+def _shape(box: Box) -> tuple[int, ...]:
+    return tuple(s.stop - s.start for s in box)
+
+
+def _within(part: Box, box: Box) -> Box:
+    """Where a part of a box is, counted from the box's beginning."""
+    return tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, box, strict=True))

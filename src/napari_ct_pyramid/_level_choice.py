@@ -37,22 +37,38 @@ def choose_levels(viewer: Viewer) -> None:
     """From now on, choose the levels of all volumes in this viewer that this package reads lazily."""
     if viewer not in _followed:
         _followed.add(viewer)
-        reference = weakref.ref(viewer)  # the viewer's events hold on to what is connected to them
-
-        def update() -> None:
-            if (followed := reference()) is not None:
-                for layer in followed.layers:
-                    _choose_level(followed, layer)
-
-        def begin(event: Any) -> None:
-            if (followed := reference()) is not None:
-                _choose_level(followed, event.value)
-
-        viewer.dims.events.ndisplay.connect(update)
-        viewer.dims.events.order.connect(update)
-        viewer.layers.events.inserted.connect(begin)
+        _follow(viewer)
     for layer in viewer.layers:
         _choose_level(viewer, layer)
+
+
+def _follow(viewer: Viewer) -> None:
+    reference = weakref.ref(viewer)  # the viewer's events hold on to what is connected to them
+
+    def choose() -> None:
+        if (followed := reference()) is not None:
+            for layer in followed.layers:
+                _choose_level(followed, layer)
+
+    # napari reads for the new view in a callback of its own, and calls those of its own modules first. Were a level
+    # chosen only then, all of a TIFF would have been read to cut it along x. So this passes for one of napari's.
+    choose.__module__ = "napari.plugins"
+
+    def lock_again() -> None:
+        # A lock comprises the part of a level that is shown, which napari takes from the axes shown before.
+        if (followed := reference()) is not None:
+            for layer in followed.layers:
+                if (level := _locks.get(layer)) is not None and layer.locked_data_level == level:
+                    layer.locked_data_level = level
+
+    def choose_for_new(event: Any) -> None:
+        if (followed := reference()) is not None:
+            _choose_level(followed, event.value)
+
+    viewer.dims.events.ndisplay.connect(choose, position="first")
+    viewer.dims.events.order.connect(choose, position="first")
+    viewer.dims.events.order.connect(lock_again)
+    viewer.layers.events.inserted.connect(choose_for_new)
 
 
 def with_one_for_3d(levels: list[LazyArray]) -> list[LazyArray]:

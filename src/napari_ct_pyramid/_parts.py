@@ -23,8 +23,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .text import shorten
+
 # Of a colour that reads on napari's dark theme and on its light one.
 _RED, _AMBER, _GREEN, _BLUE, _GREY = "224, 67, 59", "217, 130, 43", "67, 160, 84", "84, 125, 214", "128, 128, 128"
+
+_LONGEST_WORD = 40
 
 BAR_STYLE = (
     f"QProgressBar {{ background-color: rgba({_GREY}, 60); border: 0px; border-radius: 2px; padding: 0px; }}"
@@ -41,9 +45,9 @@ def text_label(words: str = "") -> QLabel:
     return label
 
 
-def breakable(words: str) -> str:
-    """The same words, where a path may be broken into lines as well."""
-    return re.sub(r"\S{25,}", lambda long: re.sub(r"([/\\\\_.-])", "\\1\u200b", long[0]), words)
+def fitting(words: str) -> str:
+    """The same words, with the middle left out of those that are too long for a line: paths."""
+    return re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda long: shorten(long[0], _LONGEST_WORD), words)
 
 
 class Box(QFrame):
@@ -74,7 +78,8 @@ class Box(QFrame):
             f"#box {{ background-color: rgba({colour}, 38); border: 0px; border-left: 3px solid rgb({colour}); }}"
             "#box > QLabel { background: transparent; }"
         )
-        self.words.setText(breakable(words))
+        self.words.setText(fitting(words))
+        self.words.setToolTip(words)
         while item := self._row.takeAt(0):
             if widget := item.widget():
                 widget.hide()

@@ -14,16 +14,16 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from ._fields import without_flags
 from ._parts import Box, Meter, text_label
 from ._planner import free_name
-from .text import numbers, times
 from .errors import BudgetError, CtPyramidError, LevelsError, OutputExistsError
 from .sizes import format_size
+from .text import numbers, times
 
 if TYPE_CHECKING:
     from .levels import Level
     from .plan import Plan
     from .volume import Volume, VoxelSize
 
-_SYMBOLS = {"angstrom": "Å", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m"}
+_SYMBOLS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m"}
 HINT = "Choose a TIFF, or drop one here."
 
 
@@ -47,8 +47,8 @@ def remedies(error: Exception, output: str) -> list[Remedy]:
         size = _enough(error.smallest)
         return [Remedy(f"Use {format_size(size)}", "max_memory", f"{size // 1_000_000}M")]
     if isinstance(error, OutputExistsError):
-        name = free_name(output)
-        return [Remedy("Overwrite it", "overwrite", True), Remedy("Use another name", "output", name)]
+        overwrite = [Remedy("Overwrite it", "overwrite", True)] if error.replaceable else []
+        return [*overwrite, Remedy("Use another name", "output", free_name(output))]
     return []
 
 
@@ -57,6 +57,11 @@ def facts(volume: Volume, voxel_size: VoxelSize | None = None, unit: str | None 
     size = voxel_size or volume.voxel_size
     known = _length(size, unit or volume.unit) if size else "voxel size unknown"
     return " · ".join([times(volume.shape), str(volume.dtype), format_size(volume.nbytes), known])
+
+
+def error_words(error: Exception) -> str:
+    """What went wrong, in the words of whoever found it."""
+    return without_flags(str(error)) if isinstance(error, CtPyramidError) else f"{type(error).__name__}: {error}"
 
 
 class PlanView(QWidget):
@@ -93,21 +98,16 @@ class PlanView(QWidget):
             f"at most {format_size(plan.peak_memory_bytes)} of {format_size(budget)}",
             "\n".join(f"{format_size(size)}  {item}" for item, size in plan.memory),
         )
-        free = plan.bytes_free
-        self.disk.show_part(
-            plan.bytes_out_estimate,
-            free,
-            f"about {format_size(plan.bytes_out_estimate)}" + (f" of {format_size(free)} free" if free is not None else ""),
-            f"{plan.files:,} files",
-        )
+        needed, free = plan.bytes_out_estimate, plan.bytes_free
+        room = "" if free is None else f" of {format_size(free)} free"
+        self.disk.show_part(needed, free, f"about {format_size(needed)}{room}", f"{plan.files:,} files")
         if plan.warnings:
             self.box.show_words("warning", "\n".join(without_flags(warning) for warning in plan.warnings))
 
     def show_problem(self, error: Exception, output: str) -> None:
         """Why there is no plan, with a button for each remedy."""
         self._show()
-        words = without_flags(str(error)) if isinstance(error, CtPyramidError) else f"{type(error).__name__}: {error}"
-        self.box.show_words("error", words, [(r.words, self._choose(r)) for r in remedies(error, output)])
+        self.box.show_words("error", error_words(error), [(r.words, self._choose(r)) for r in remedies(error, output)])
 
     def _choose(self, remedy: Remedy) -> Callable[[], None]:
         return lambda: self.chosen.emit(remedy)
@@ -118,9 +118,9 @@ class PlanView(QWidget):
 
 
 def _enough(size: int) -> int:
-    """A round size that is a little more: what the process holds by itself varies."""
+    """A round size that is somewhat more: what the process holds by itself varies."""
     step = 10 ** max(7, math.floor(math.log10(size)) - 1)
-    return math.ceil(size * 1.02 / step) * step
+    return math.ceil(size * 1.1 / step) * step
 
 
 def _table(plan: Plan) -> str:

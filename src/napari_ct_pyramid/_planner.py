@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from .errors import SourceError
+
 if TYPE_CHECKING:
     from .plan import Plan
     from .volume import Volume
@@ -88,19 +90,28 @@ class Planner(QObject):
 
 def answer(request: Request) -> Answer:
     """Work a request out. Takes as long as it takes to read a file's header and a few of its rows."""
-    options, output, volume = dict(request.options), request.output, None
+    options, output = dict(request.options), request.output
     try:
         # Loading these takes a moment, which the window does not wait for.
         from .convert import plan
         from .output import default_output
-        from .source import open_source
 
         output = output or str(default_output(request.source))
-        with open_source(request.source) as source:
-            volume = source.volume
-        return Answer(request, options, output, volume, plan(request.source, output, **options))
+        planned = plan(request.source, output, **options)
+        return Answer(request, options, output, planned.volume, planned)
     except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
-        return Answer(request, options, output, volume, error=error)
+        return Answer(request, options, output, _volume(request.source), error=error)
+
+
+def _volume(path: str) -> Volume | None:
+    """What a source holds, if it can be read."""
+    from .source import open_source
+
+    try:
+        with open_source(path) as source:
+            return source.volume
+    except SourceError:
+        return None
 
 
 def free_name(output: str) -> str:

@@ -7,28 +7,33 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from napari.layers import Image
 from napari.layers._source import layer_source  # as napari does for what a reader reads
-from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ._growing import GrowingLevel, written
+from .lazy import LazyArray
+from .pyramid import Channel, Pyramid, PyramidLevel
 from .report import Progress, Receipt
+from .zarrmeta import ChunkFiles
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from .plan import Plan
-    from .pyramid import Pyramid
+    from .zarrarray import ZarrArray
 
 Limits = tuple[float, float]
 
 _PAUSE = 0.4  # seconds between two refreshes, at least
 _SHARE = 0.1  # of the window's time that refreshes may take
+_FIRST_DRAWING_MS = 50  # afterwards the layer has been drawn: the first time takes napari longest
 _PLANES = 16  # of the coarsest level that tell the contrast
 _PLANES_BYTES = 32_000_000
 
@@ -57,7 +62,7 @@ class LivePreview(QObject):
     _renewed = Signal(object)
     _finished = Signal(object)
 
-    _living: set[LivePreview] = set()  # until they have ended: whoever made one need not keep it
+    _living: ClassVar[set[LivePreview]] = set()  # until they have ended: whoever made one need not keep it
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -70,7 +75,7 @@ class LivePreview(QObject):
         self._output = Path()
         self._busy = False
         self._discarded = False
-        self._next_time = 0.0
+        self._next_time = self._renewed_at = 0.0
         self._thread = ThreadPoolExecutor(1, "ct-pyramid-preview")
         self._opened.connect(self._add_layer)
         self._failed.connect(self.ready)
@@ -85,6 +90,7 @@ class LivePreview(QObject):
             self._plan, self._output = progress.plan, progress.output
             self._run(self._open)
         elif self._alive() and time.perf_counter() >= self._next_time:
+            self._renewed_at = time.perf_counter()
             self._run(self._renew)
 
     def end(self, outcome: Receipt | Exception | None) -> None:
@@ -147,12 +153,11 @@ class LivePreview(QObject):
         level = self._plan.levels[-1]
         depth, rows, columns = level.shape
         count = min(_PLANES, max(1, _PLANES_BYTES * depth // level.nbytes))
-        samples = np.concatenate(
-            [
-                written(self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0], level.chunks)
-                for z in sorted({(2 * i + 1) * depth // (2 * count) for i in range(count)})
-            ]
-        )
+        planes = [
+            self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0]
+            for z in sorted({(2 * i + 1) * depth // (2 * count) for i in range(count)})
+        ]
+        samples = np.concatenate([written(plane, level.chunks) for plane in planes])
         if not samples.size:  # coarse levels come last
             samples = np.concatenate([level.samples() for level in self._levels])
             samples = samples[samples != 0]
@@ -165,20 +170,20 @@ class LivePreview(QObject):
     # In the window
 
     def _add_layer(self, layer: Image) -> None:
-        from ._level_choice import choose_levels
+        from ._reader import after_adding
 
         self._busy = False
         if self._discarded:
             return
         self.layer = layer
         self._viewer.add_layer(layer)
-        choose_levels(self._viewer)
+        after_adding()
         self._set_here = {"contrast_limits": list(layer.contrast_limits), "name": layer.name}
         if len(self._viewer.layers) == 1:
             # napari fits the first layer to the canvas, which then gives way to the layer's controls.
             QTimer.singleShot(0, self._viewer.reset_view)
         self._next_time = time.perf_counter()
-        self.ready.emit()
+        QTimer.singleShot(_FIRST_DRAWING_MS, self.ready.emit)
 
     def _refresh(self, limits: Limits | None) -> None:
         self._busy = False
@@ -188,13 +193,21 @@ class LivePreview(QObject):
         if limits:
             self._set(contrast_limits=limits)
         self.layer.refresh(extent=False)
-        took = time.perf_counter() - began
-        self._next_time = began + max(_PAUSE, took / _SHARE)
+        ended = time.perf_counter()
+        # Reading in the thread takes its time from the conversion.
+        self._next_time = ended + max(_PAUSE, (ended - began) / _SHARE, began - self._renewed_at)
 
     def _complete(self, settings: dict[str, Any]) -> None:
+        from ._reader import EXTREMES, after_adding
+
         if self.layer is not None and self._alive():
-            self.layer.metadata = settings["metadata"]
             self._set(contrast_limits=settings["contrast_limits"])
+            metadata, limits = settings["metadata"], self.layer.contrast_limits
+            if EXTREMES in metadata:  # napari would cut off limits beyond these, which may be the user's
+                low, high = metadata[EXTREMES]
+                metadata[EXTREMES] = (min(low, limits[0]), max(high, limits[1]))
+            self.layer.metadata = metadata
+            after_adding()
             self.layer.refresh(extent=False)
         self.finished.emit()
         self._release()
@@ -213,22 +226,19 @@ class LivePreview(QObject):
 
 def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLevel]]:
     """A conversion's output as the finished volume it will be, and the levels that show what there is of it."""
-    from .lazy import LazyArray
-    from .pyramid import Channel, Pyramid, PyramidLevel
     from .zarrarray import ZarrArray
 
-    levels, growing = [], []
+    levels: list[PyramidLevel] = []
+    growing: list[GrowingLevel] = []
     for number, level in enumerate(plan.levels):
         array = ZarrArray(output / level.path)
-        grows = GrowingLevel(array.read, array.chunks, array.dtype)
+        finer = growing[-1] if growing else None
+        grows = GrowingLevel(array.read, _chunk_finder(array), array.chunks, array.dtype, finer)
         lazy = LazyArray(grows.read, array.shape, array.dtype, array.chunks)
         shape = tuple(-(-n // 2**number) for n in plan.volume.shape)  # without the padding
         growing.append(grows)
-        levels.append(
-            PyramidLevel(
-                level.path, array.shape, array.dtype, array.chunks, level.voxel_size, level.translation, lazy.crop(shape)
-            )
-        )
+        place = level.voxel_size, level.translation
+        levels.append(PyramidLevel(level.path, array.shape, array.dtype, array.chunks, *place, lazy.crop(shape)))
     pyramid = Pyramid(
         path=output,
         name=output.name.removesuffix(".zarr").removesuffix(".ome"),
@@ -245,9 +255,15 @@ def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLeve
     return pyramid, growing
 
 
+def _chunk_finder(array: ZarrArray) -> Callable[[tuple[int, ...]], bool]:
+    files = ChunkFiles(array.path, array.metadata)
+    return lambda index: files.path(index).exists()
+
+
+@cache
 def warm_up() -> None:
-    """Load, in a thread, what the first conversion and the first layer take seconds to load."""
-    FunctionWorker(_load).start()
+    """Load, once and in a thread, what the first conversion and the first layer take seconds to load."""
+    Thread(target=_load, daemon=True, name="ct-pyramid-warm-up").start()
 
 
 def _load() -> None:

@@ -20,7 +20,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 _SAMPLED_SLICES = 5
-_EXTREMES = "extremes"  # in a layer's metadata until the layer is there: what its contrast slider is to span
+EXTREMES = "extremes"  # in a layer's metadata until the layer is there: what its contrast slider is to span
 _COLORMAPS = {
     "FFFFFF": "gray",
     "FF0000": "red",
@@ -123,9 +123,9 @@ def _pyramid_layer(
     if channel and channel.window:
         low, high, start, end = channel.window
         settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
-        settings["metadata"][_EXTREMES] = (min(low, start), max(high, end))
+        settings["metadata"][EXTREMES] = (min(low, start), max(high, end))
     else:
-        settings["contrast_limits"] = _estimated_limits([_middle_chunk(levels[len(pyramid.levels) - 1])])
+        settings["contrast_limits"] = estimated_limits([middle_chunk(levels[len(pyramid.levels) - 1])])
     if channel and channel.color and channel.color[:6].upper() != "FFFFFF":
         settings["colormap"] = _COLORMAPS.get(channel.color[:6].upper(), "#" + channel.color[:6].lower())
     if channel and not channel.active:
@@ -147,7 +147,7 @@ def tiff_layer(path: Path) -> LayerData:
         "name": volume.name,
         "multiscale": True,
         "axis_labels": ("z", "y", "x"),
-        "contrast_limits": _estimated_limits([levels[-1][z] for z in slices]),
+        "contrast_limits": estimated_limits([levels[-1][z] for z in slices]),
         "metadata": {"path": str(path)},
     }
     if volume.voxel_size:
@@ -156,7 +156,7 @@ def tiff_layer(path: Path) -> LayerData:
     return levels, settings, "image"
 
 
-def _middle_chunk(level: LazyArray) -> np.ndarray:
+def middle_chunk(level: LazyArray) -> np.ndarray:
     """The chunk in the middle of a level: one read, and the likeliest to hold something."""
     import numpy as np
 
@@ -164,7 +164,7 @@ def _middle_chunk(level: LazyArray) -> np.ndarray:
     return np.asarray(level[tuple(slice(start, start + c) for start, c in zip(starts, level.chunks, strict=True))])
 
 
-def _estimated_limits(samples: list[Any]) -> tuple[float, float]:
+def estimated_limits(samples: list[Any]) -> tuple[float, float]:
     """A display window, found much as a conversion finds it."""
     import numpy as np
 
@@ -203,12 +203,15 @@ def after_adding(convert: Path | None = None) -> None:
         for viewer in {*getattr(napari.Viewer, "_instances", ()), active} - {None}:
             choose_levels(viewer)
             for layer in viewer.layers:
-                if extremes := layer.metadata.pop(_EXTREMES, None):
+                if extremes := layer.metadata.pop(EXTREMES, None):
                     layer.contrast_limits_range = extremes
         if active is not None and convert:
             from ._widget import open_widget
 
+            docks = len(active.window.dock_widgets)
             open_widget(active).set_source(convert)
+            if len(active.window.dock_widgets) > docks and len(active.layers) == 1:
+                QTimer.singleShot(0, active.reset_view)  # the dock has taken room from the picture
 
     if QApplication.instance() is not None:
         QTimer.singleShot(0, prepare)

@@ -35,7 +35,7 @@ def summary(receipt: Receipt, max_memory: int) -> str:
     return "\n".join(
         [
             f"Made {receipt.output}",
-            f"  {read} became {written} in {duration(receipt.seconds)} ({receipt.gb_per_s:.2f} GB/s)",
+            f"  {read} became {written} in {duration(receipt.seconds)} ({format_size(receipt.bytes_per_second)}/s)",
             f"  Peak memory {format_size(receipt.peak_memory_bytes)}, of a budget of {format_size(max_memory)}",
             "",
             *(f"  {line}" for line in table(head, rows)),

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
 
 from .sizes import format_size
 from .text import duration
@@ -53,14 +53,14 @@ def width() -> int:
 
 def say(text: str) -> None:
     """Print to standard error, and carry on if nobody reads it any more."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), _dropped_if_unread(sys.stderr):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 def write(text: str) -> None:
     """Print to standard output, and carry on if nobody reads it any more."""
-    with _drop_output_if_unread():
+    with _dropped_if_unread(sys.stdout):
         # A file name may hold bytes that are no text in the terminal's encoding.
         encoding = sys.stdout.encoding or "utf-8"
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
@@ -74,17 +74,17 @@ def write_json(value: dict[str, Any]) -> None:
 
 def flush() -> None:
     """Hand over what was printed to standard output, and carry on if nobody reads it any more."""
-    with _drop_output_if_unread():
+    with _dropped_if_unread(sys.stdout):
         sys.stdout.flush()
 
 
 @contextlib.contextmanager
-def _drop_output_if_unread() -> Iterator[None]:
+def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         # What could not be written must not be tried again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not isinstance(error, BrokenPipeError):
             raise
 

@@ -49,6 +49,8 @@ def view(path: str | os.PathLike[str], screenshot: str | os.PathLike[str] | None
         return
     viewer.window.resize(*_WINDOW)
     _wait_until_drawn(viewer)
+    viewer.reset_view()  # the room for the picture is known only now
+    _wait_until_drawn(viewer)
     try:
         viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
     except (OSError, ValueError) as error:

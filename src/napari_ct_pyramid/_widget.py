@@ -9,16 +9,16 @@ import napari
 from napari.utils.notifications import notification_manager, show_error, show_info
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ._fields import without_flags
 from ._foot import Foot
 from ._form import Form, layer_file
 from ._parts import FileDrops, ScrollColumn
-from ._plan_view import HINT, PlanView, Remedy
+from ._plan_view import HINT, PlanView, Remedy, error_words
 from ._planner import Answer, Planner, Request
 from ._preview import LivePreview, warm_up
 from ._worker import Conversion
 from .errors import CtPyramidError, RequestError
 from .options import ConversionOptions
+from .plan import Plan
 from .report import Progress, Receipt
 
 PLUGIN, TITLE = "napari-ct-pyramid", "Convert to OME-Zarr"
@@ -51,6 +51,7 @@ class ConvertWidget(QWidget):
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._conversion: Conversion | None = None
         self._answer: Answer | None = None
+        self._shown_plan: Plan | None = None
         self._next_source: str | None = None
         self._begun: set[str] = set()  # outputs that were begun here, and may be begun anew
         self.stage = Stage.EMPTY
@@ -151,6 +152,9 @@ class ConvertWidget(QWidget):
         answer = self._answer
         preview = LivePreview(self._viewer) if self.form.live.value else None
         conversion = Conversion(answer.request.source, answer.output, answer.options, self._viewer, preview)
+        if answer.options["overwrite"]:
+            for layer in [layer for layer in self._viewer.layers if layer.source.path == answer.output]:
+                self._viewer.layers.remove(layer)  # what it shows is about to be deleted
         self._begun.add(answer.output)
         self._follow(conversion)
         conversion.start()
@@ -172,7 +176,9 @@ class ConvertWidget(QWidget):
             self._conversion.cancel()
 
     def _show_progress(self, progress: Progress) -> None:
-        self.plan.show_plan(progress.plan)
+        if progress.plan is not self._shown_plan:
+            self._shown_plan = progress.plan
+            self.plan.show_plan(progress.plan)
         self.foot.show_progress(progress)
 
     def _show_end(self, conversion: Conversion) -> None:
@@ -181,14 +187,14 @@ class ConvertWidget(QWidget):
         if isinstance(outcome, Receipt):
             self._begun.discard(conversion.output)
             self._enter(Stage.DONE)
-            self.foot.show_done(outcome, f"Convert {Path(self._next_source).name}" if self._next_source else "Convert another")
+            self.foot.show_done(outcome, self._next_source)
             return
         self.stage = Stage.PLANNING
         self._replan()
         if outcome is None:
             self.foot.show_cancelled(conversion.output)
         else:
-            words = without_flags(str(outcome)) if isinstance(outcome, CtPyramidError) else f"{type(outcome).__name__}: {outcome}"
+            words = error_words(outcome)
             self.foot.show_failed(words)
             if isinstance(outcome, CtPyramidError):
                 show_error(words)

@@ -10,14 +10,14 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
-from .text import duration, shorten
 from .report import Progress, Receipt
+from .text import duration, shorten
 
 
 class ConversionWorker(GeneratorWorker):
@@ -63,6 +63,7 @@ class ActivityBar(cancelable_progress):
 
     def __init__(self, title: str, cancel: Callable[[], None]) -> None:
         self._words = ""
+        self._megabytes = 0
         self._quit = cancel
         super().__init__(desc=title, total=0)
 
@@ -72,10 +73,12 @@ class ActivityBar(cancelable_progress):
 
     def show(self, progress: Progress) -> None:
         self._words = progress_words(progress)
-        if not self.total:
-            self.total = max(1, progress.bytes_total // 1_000_000)
-        self.n = int(progress.fraction * self.total)
-        self.events.value(value=self.n)
+        megabytes = max(1, progress.bytes_total // 1_000_000)
+        if megabytes != self._megabytes:
+            self.total = self._megabytes = megabytes
+        done = int(progress.fraction * megabytes)
+        self.n = done
+        self.events.value(value=done)
         self.events.eta(value=self._words)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002
@@ -132,7 +135,7 @@ class Conversion(QObject):
     progressed = Signal(object)  # Progress
     ended = Signal(object)  # the conversion itself; its generator is closed by now
 
-    _running: set[Conversion] = set()
+    _running: ClassVar[set[Conversion]] = set()
 
     def __init__(
         self, source: str, output: str, options: dict[str, Any], owner: object, preview: Preview | None = None

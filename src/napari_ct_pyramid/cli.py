@@ -1,4 +1,4 @@
-"""The command line: `ct-pyramid convert`, `info`, `verify`, `demo` and `view`.
+"""The command line: `ct-pyramid convert`, `info`, `verify`, `demo`, `view` and `neuroglancer`.
 
 Exit status: 0 done; 2 the request or the input is wrong, and nothing was written; 1 it failed on
 the way; 130 interrupted. Standard output carries what was asked for (a plan, a receipt, facts),
@@ -158,6 +158,13 @@ def _add_commands(commands: Any) -> None:
     view.add_argument("path", metavar="PATH", type=_path)
     view.add_argument("--screenshot", metavar="FILE", type=_path, help="save a picture of the window, and close it")
 
+    glance = _add(commands, "neuroglancer", _neuroglancer, "look at OME-Zarrs in Neuroglancer, in the browser")
+    glance.add_argument("paths", metavar="PATH", type=_path, nargs="*", help="an OME-Zarr; several are shown together")
+    glance.add_argument("--no-browser", action="store_true", help="only print the address, and open no browser")
+    glance.add_argument("--link", metavar="URL",
+                        help="print a link to the public Neuroglancer instead, for an OME-Zarr at URL; PATH may name "
+                             "the same OME-Zarr on this machine, for the link to say what to look at")  # fmt: skip
+
 
 def _path(text: str) -> Path:
     if not text:  # an unset shell variable; Path would take it for the current folder
@@ -315,3 +322,13 @@ def _view(args: argparse.Namespace) -> None:
     from ._view import view
 
     view(args.path, screenshot=args.screenshot)
+
+
+@interruptible()
+def _neuroglancer(args: argparse.Namespace) -> None:
+    from ._neuroglancer_command import print_link, show
+
+    if args.link is not None:
+        print_link(args.link, args.paths)
+    else:
+        show(args.paths, browser=not args.no_browser)

@@ -74,7 +74,17 @@ class OutputBusyError(RequestError):
 
 
 class OutputExistsError(RequestError, FileExistsError):
-    """The output is already there, or of another conversion, and nobody said to overwrite it."""
+    """The output is already there, or of another conversion, and nobody said to overwrite it.
+
+    Attributes
+    ----------
+    replaceable : bool
+        Whether it would be overwritten if somebody said so: an OME-Zarr would, anything else is left alone.
+    """
+
+    def __init__(self, message: str, *, replaceable: bool = True) -> None:
+        super().__init__(message)
+        self.replaceable = replaceable
 
     # FileExistsError is an OSError, whose __str__ knows errno and file names, not our sentence.
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import LevelsError
 from .options import ConversionOptions
+from .text import count
 from .volume import Triple, Volume, VoxelSize
 
 COARSEST = 512
@@ -55,21 +56,21 @@ class Level:
 
 
 def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSize | None) -> tuple[Level, ...]:
-    count = options.num_levels or _auto_levels(volume.shape)
-    step = 2 ** (count - 1)
+    number = options.num_levels or _auto_levels(volume.shape)
+    step = 2 ** (number - 1)
     depth, rows, columns = volume.shape
     if rows % step or columns % step:
         most = _most_levels(rows, columns)
-        asked = f"{count} levels" if options.num_levels else f"the automatic {count} levels"
+        asked = f"{number} levels" if options.num_levels else f"the automatic {number} levels"
         raise LevelsError(
             f"For {asked}, y and x must be divisible by {step}, and this volume has y = {rows:,} and x = {columns:,}. "
-            f"Ask for {most} level{'s' * (most > 1)} or fewer (-l {most}), or crop the volume.",
+            f"Ask for {count(most, 'level')}{' or fewer' * (most > 1)} (-l {most}), or crop the volume.",
             most=most,
         )
     padded = (math.ceil(depth / step) * step, rows, columns)
     size = voxel_size or (1.0, 1.0, 1.0)
     levels = []
-    for k in range(count):
+    for k in range(number):
         shape = (padded[0] >> k, padded[1] >> k, padded[2] >> k)
         levels.append(
             Level(

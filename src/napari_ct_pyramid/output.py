@@ -30,6 +30,8 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
         If it cannot: it exists (`OutputExistsError`), or its place is no good.
     """
     source, target = Path(src).resolve(), output.resolve()
+    if target == source:
+        raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
     if target.is_relative_to(source):
         raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
     if source.is_relative_to(target):
@@ -43,7 +45,8 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
         return
     if not target.is_dir() or not any((target / name).exists() for name in (".zgroup", ".zattrs", "zarr.json")):
         raise OutputExistsError(
-            f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name."
+            f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name.",
+            replaceable=False,
         )
     if not overwrite:
         raise OutputExistsError(

@@ -12,7 +12,7 @@ from .levels import Level, make_levels
 from .options import ConversionOptions
 from .sizes import format_size
 from .stages import Stage, decodings, fit_budget
-from .text import numbers, table, times
+from .text import count, numbers, table, times
 from .volume import Volume, VoxelSize
 
 PROCESS_BYTES = 170_000_000
@@ -125,9 +125,9 @@ class Plan:
                     format_size(self.peak_memory_bytes))],
             ),
             "",
-            f"Work         {self.blocks:,} blocks with {self.threads} thread{'s' * (self.threads > 1)}"
+            f"Work         {count(self.blocks, 'block')} with {count(self.threads, 'thread')}"
             + (f"; {self.resumes_text()}" if self.blocks_done else ""),
-            f"Output       {self.files:,} files, about {format_size(self.bytes_out_estimate)}"
+            f"Output       {count(self.files, 'file')}, about {format_size(self.bytes_out_estimate)}"
             + (f" of {format_size(self.bytes_free)} free" if self.bytes_free is not None else ""),
         ]  # fmt: skip
         return "\n".join(lines + [f"Warning      {warning}" for warning in self.warnings])

@@ -86,9 +86,14 @@ class Receipt:
     window: tuple[float, float]
 
     @property
+    def bytes_per_second(self) -> float:
+        """Voxels of the source a second, in bytes, everything included."""
+        return self.bytes_read / self.seconds
+
+    @property
     def gb_per_s(self) -> float:
-        """Gigabytes (10**9 bytes) of the source a second, everything included."""
-        return self.bytes_read / self.seconds / 1e9
+        """The same in gigabytes (10**9 bytes)."""
+        return self.bytes_per_second / 1e9
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""

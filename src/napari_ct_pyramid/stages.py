@@ -17,7 +17,7 @@ from .errors import BudgetError
 from .levels import Level
 from .options import ConversionOptions
 from .sizes import format_size
-from .text import times
+from .text import count, times
 from .volume import Triple, Volume
 
 _BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
@@ -51,8 +51,9 @@ class Stage:
         return self.base if self.from_source else self.base + 1
 
     def blocks(self) -> Iterator[Region]:
-        """The blocks, as regions of level `base`."""
-        return _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
+        """The blocks, as regions of level `base`; those in the middle of z first, where people look first."""
+        blocks = _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
+        return iter(sorted(blocks, key=lambda block: abs(block[0] + block[1] - self.shape[0])))
 
     def cells(self, region: Region) -> Iterator[Region]:
         """The cells of a region of whole cells on any level, z outermost."""
@@ -107,7 +108,7 @@ def fit_budget(
             ledger = (
                 ("the program itself", process_memory),
                 ("cells of the levels", cells),
-                (f"{threads} thread{'s' * (threads > 1)} at work", threads * a_thread),
+                (f"{count(threads, 'thread')} at work", threads * a_thread),
             )
             best = (stages, threads, ledger)
     assert best is not None  # the first choice is the best so far, or an error

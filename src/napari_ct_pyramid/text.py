@@ -15,6 +15,11 @@ def numbers(values: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 
+def count(number: int, what: str) -> str:
+    """How many there are of what: ``"1 block"``, ``"7,858 files"``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """A time to the precision that people care about: ``"35 s"``, ``"4 min 10 s"``, ``"1 h 05 min"``."""
     whole = round(seconds)

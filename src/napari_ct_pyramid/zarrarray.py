@@ -1,17 +1,21 @@
 """One zarr array on disk, v2 or v3, read a box at a time. It knows nothing of images, axes or levels.
 
-tensorstore reads it, several chunks at a time, and remembers what it decoded. Only thin boxes
-of Blosc chunks are read by ourselves: see `blosc.py`.
+Looking at a volume means reading planes of it, and a plane crosses chunks that are a hundred planes thick:
+
+- Along the slowest axis of Blosc chunks, only the part of a chunk is decoded that holds the plane (`blosc.py`).
+- Along the others all of the chunk has to be decoded, so some planes beside are kept as well (`slabs.py`).
+
+For the rest tensorstore reads the array, or zarr-python what tensorstore has no codec for.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +24,27 @@ import numpy as np
 from .blosc import read_range
 from .errors import SourceError
 from .lazy import Box
+from .options import available_cores
+from .slabs import Slabs
+from .zarrmeta import (
+    ChunkFiles,
+    codecs_of,
+    describe_codecs,
+    dtype_in_frames,
+    first_line,
+    read_array_metadata,
+    touched,
+)
 
-# Decoded chunks that are kept, over all arrays. What a screen shows of a volume cut along y or x is
-# about 90 chunks of 128 x 128 x 128 float32, 0.75 GB: with less, scrolling would decode all of them at every step.
-CACHE_BYTES = 1_000_000_000
+KEPT_BYTES = 256_000_000
+"""Planes that are kept, of all arrays together."""
 
-# Files read at a time. tensorstore reads ahead of the decoding; this bounds what waits (32 by default, and
-# twice the memory), and is enough to hide the latency of a disk.
-_FILES_AT_ONCE = 4
+_SLAB_PLANES, _SLAB_BYTES = 16, KEPT_BYTES // 2  # read for one plane, at most
+_THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
+_PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
+_FILES_AT_ONCE = 4  # hides the time that a disk takes to find a file
 
-# Boxes at most this thick, as a part of a chunk, are decoded in part.
-_THIN = 0.25
+_slabs = Slabs(KEPT_BYTES)
 
 
 class ZarrArray:
@@ -53,21 +67,23 @@ class ZarrArray:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.metadata = _array_metadata(path)
-        self._store, self._read_store = _open(path, self.metadata)
+        self.metadata = read_array_metadata(path)
+        self._store, self._begin = _open(path, self.metadata)
         self.shape = tuple(int(n) for n in self._store.shape)
         dtype = self._store.dtype
         self.dtype = np.dtype(getattr(dtype, "numpy_dtype", dtype))
         layout = getattr(self._store, "chunk_layout", None)
         self.chunks = tuple(int(n) for n in (layout.read_chunk.shape if layout else self._store.chunks))
+        self._files = ChunkFiles(path, self.metadata)
+        self._frames_dtype = dtype_in_frames(self.metadata, self.dtype)
 
     @property
     def compression(self) -> str:
         """For people: ``"blosc lz4, level 1, bitshuffle"``, or ``"none"``."""
-        return _describe_codecs(_codecs(self.metadata)) or "none"
+        return describe_codecs(codecs_of(self.metadata)) or "none"
 
     def read(self, box: Box) -> np.ndarray:
-        """The voxels in `box`: each chunk is read once, chunks that are not there are the fill value.
+        """The voxels in `box`, as they are on disk now; chunks that are not there are the fill value.
 
         Parameters
         ----------
@@ -80,61 +96,37 @@ class ZarrArray:
             If a chunk cannot be read or decoded.
         """
         try:
-            if self._thin_chunks and self._is_thin(box):
-                voxels = self._read_thin(tuple(slice(s.start, s.stop, 1) for s in box))
+            if self._frames_dtype is not None and self._is_thin(box):
+                voxels = self._read_thin(tuple(slice(s.start, s.stop, 1) for s in box), self._frames_dtype)
                 return voxels[tuple(slice(None, None, s.step) for s in box)]
-            return self._read_store(box)
+            if (axis := self._axis_of_plane(box)) is not None:
+                return self._read_plane(box, axis)
+            return self._read_pieces(box)
         except (ValueError, RuntimeError, OSError) as error:
-            raise SourceError(f"{self.path} cannot be read: {_first_line(error)}") from error
+            raise SourceError(f"{self.path} cannot be read: {first_line(error)}") from error
 
     def _is_thin(self, box: Box) -> bool:
         axis = _slowest_axis(self.chunks)
         return bool(box[axis].stop - box[axis].start <= self.chunks[axis] * _THIN)
 
-    @cached_property
-    def _thin_chunks(self) -> _BloscChunks | None:
-        """How chunks lie on disk, where they are plain Blosc."""
-        meta = self.metadata
-        if meta["zarr_format"] == 2:
-            if [codec.get("id") for codec in _codecs(meta)] != ["blosc"] or meta.get("order", "C") != "C":
-                return None
-            return _BloscChunks(np.dtype(meta["dtype"]), "", meta.get("dimension_separator", "."))
-        codecs, key = _codecs(meta), meta["chunk_key_encoding"]
-        if [codec["name"] for codec in codecs] != ["bytes", "blosc"]:
-            return None
-        endian = codecs[0].get("configuration", {}).get("endian", "little")
-        separator = key.get("configuration", {}).get("separator", "/" if key["name"] == "default" else ".")
-        prefix = "c" + separator if key["name"] == "default" else ""
-        return _BloscChunks(self.dtype.newbyteorder("<" if endian == "little" else ">"), prefix, separator)
-
-    def _read_thin(self, box: Box) -> np.ndarray:
-        chunks = self._thin_chunks
-        assert chunks is not None
+    def _read_thin(self, box: Box, dtype: np.dtype) -> np.ndarray:
         fill = getattr(self._store, "fill_value", None)
         out = np.empty([s.stop - s.start for s in box], self.dtype)
         axis = _slowest_axis(self.chunks)
-        plane = math.prod(self.chunks[axis + 1 :])
+        plane = self.chunks[axis + 1 :]
+        plane_bytes = math.prod(plane) * dtype.itemsize
 
         def read(index: tuple[int, ...]) -> None:
-            origin = [i * c for i, c in zip(index, self.chunks, strict=True)]
-            # This chunk's part of the box, counted from the array's, the chunk's and the box's beginning.
-            part = [
-                slice(max(s.start, o), min(s.stop, o + c)) for s, o, c in zip(box, origin, self.chunks, strict=True)
-            ]
-            inside = [slice(p.start - o, p.stop - o) for p, o in zip(part, origin, strict=True)]
-            target = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, box, strict=True))
+            inside, target = _overlap(box, index, self.chunks)
             first, last = inside[axis].start, inside[axis].stop
-            itemsize = chunks.dtype.itemsize * plane
-            data = read_range(self.path / chunks.key(index), first * itemsize, last * itemsize)
+            data = read_range(self._files.path(index), first * plane_bytes, last * plane_bytes)
             if data is None:
                 out[target] = 0 if fill is None else fill
                 return
-            planes = np.frombuffer(data, chunks.dtype).reshape((1,) * axis + (last - first, *self.chunks[axis + 1 :]))
-            inside[axis] = slice(None)
-            out[target] = planes[tuple(inside)]
+            planes = np.frombuffer(data, dtype).reshape((1,) * axis + (last - first, *plane))
+            out[target] = planes[(*inside[:axis], slice(None), *inside[axis + 1 :])]
 
-        touched = [range(s.start // c, (s.stop - 1) // c + 1) for s, c in zip(box, self.chunks, strict=True)]
-        indices = list(itertools.product(*touched))
+        indices = list(touched(box, self.chunks))
 
         def read_some(first: int) -> None:
             for index in indices[first::_FILES_AT_ONCE]:
@@ -144,16 +136,36 @@ class ZarrArray:
             pass  # raises what was raised
         return out
 
+    def _axis_of_plane(self, box: Box) -> int | None:
+        """The axis along which `box` is one voxel thick and chunks are not, if there is one."""
+        axes = [axis for axis, s in enumerate(box) if s.stop - s.start == 1 and self.chunks[axis] > 1]
+        return axes[-1] if axes else None
 
-class _BloscChunks:
-    """How the chunks of an array lie on disk when each is a file with one Blosc frame."""
+    def _read_plane(self, box: Box, axis: int) -> np.ndarray:
+        """Reads some planes of the same chunks, for when the next ones are asked for."""
+        plane_bytes = math.prod(len(range(s.start, s.stop, s.step)) for s in box) * self.dtype.itemsize
+        count = max(1, min(_SLAB_PLANES, _SLAB_BYTES // plane_bytes))
+        at, size = box[axis].start, self.chunks[axis]
+        corner = at // size * size
+        begin = corner + (at - corner) // count * count
+        slab = slice(begin, min(begin + count, corner + size, self.shape[axis]), 1)
+        thick = (*box[:axis], slab, *box[axis + 1 :])
+        key = (self.path, tuple((s.start, s.stop, s.step) for s in thick))
+        voxels = _slabs.get(key, self._files.state(thick), lambda: self._read_pieces(thick))
+        return voxels[(slice(None),) * axis + (slice(at - begin, at - begin + 1),)].copy()
 
-    def __init__(self, dtype: np.dtype, prefix: str, separator: str) -> None:
-        self.dtype = dtype
-        self._prefix, self._separator = prefix, separator
-
-    def key(self, index: tuple[int, ...]) -> str:
-        return self._prefix + self._separator.join(map(str, index))
+    def _read_pieces(self, box: Box) -> np.ndarray:
+        """All of `box`, a few chunks at a time: asked for all at once, they would all wait in memory."""
+        out = np.empty([len(range(s.start, s.stop, s.step)) for s in box], self.dtype)
+        waiting: deque[tuple[Box, Callable[[], np.ndarray]]] = deque()
+        for piece, target in _pieces(box, self.chunks, _PIECE_BYTES // self.dtype.itemsize):
+            if len(waiting) > available_cores():
+                done, result = waiting.popleft()
+                out[done] = result()
+            waiting.append((target, self._begin(piece)))
+        for done, result in waiting:
+            out[done] = result()
+        return out
 
 
 def _slowest_axis(chunks: tuple[int, ...]) -> int:
@@ -161,49 +173,36 @@ def _slowest_axis(chunks: tuple[int, ...]) -> int:
     return next((axis for axis, size in enumerate(chunks) if size > 1), len(chunks) - 1)
 
 
-def _array_metadata(path: Path) -> dict[str, Any]:
-    for name in (".zarray", "zarr.json"):
-        try:
-            metadata = json.loads((path / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{path / name} cannot be read: {_first_line(error)}") from error
-        if isinstance(metadata, dict) and (name == ".zarray" or metadata.get("node_type") == "array"):
-            return metadata
-    raise SourceError(f"{path} is no zarr array: it holds neither .zarray nor a zarr.json of an array.")
+def _overlap(box: Box, index: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[Box, Box]:
+    """The part of a box (steps 1) in a chunk, counted from the corner of the chunk and from that of the box."""
+    inside, target = [], []
+    for s, i, c in zip(box, index, chunks, strict=True):
+        first, last = max(s.start, i * c), min(s.stop, (i + 1) * c)
+        inside.append(slice(first - i * c, last - i * c))
+        target.append(slice(first - s.start, last - s.start))
+    return tuple(inside), tuple(target)
 
 
-def _codecs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    if metadata["zarr_format"] == 2:
-        return [codec for codec in (*(metadata.get("filters") or ()), metadata.get("compressor")) if codec]
-    return list(metadata["codecs"])
+def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Box, Box]]:
+    """Cuts a box along the edges of chunks: pieces of about so many voxels, and where they lie in the box."""
+    sizes = list(chunks)
+    for axis in reversed(range(len(sizes))):
+        sizes[axis] *= max(1, voxels // math.prod(sizes))
+    cuts = []
+    for s, size in zip(box, sizes, strict=True):
+        places = range(s.start, s.stop, s.step)
+        edges = [math.ceil((edge - s.start) / s.step) for edge in range(s.start // size * size + size, s.stop, size)]
+        bounds = itertools.pairwise([0, *edges, len(places)])
+        cuts.append([(slice(places[a], places[b - 1] + 1, s.step), slice(a, b)) for a, b in bounds if a < b])
+    for parts in itertools.product(*cuts):
+        yield tuple(piece for piece, _ in parts), tuple(target for _, target in parts)
 
 
-def _describe_codecs(codecs: list[dict[str, Any]]) -> str:
-    # "bytes" only says in which order the bytes of a number are.
-    return "; ".join(_describe_codec(codec) for codec in codecs if codec.get("name") != "bytes")
-
-
-def _describe_codec(codec: dict[str, Any]) -> str:
-    name = codec.get("id") or codec["name"]
-    settings = codec if "id" in codec else codec.get("configuration", {})
-    if name == "blosc":
-        shuffle = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}.get(settings["shuffle"], settings["shuffle"])
-        return f"blosc {settings['cname']}, level {settings['clevel']}, {shuffle}"
-    if name == "sharding_indexed":
-        return "shards" + (f", {inner}" if (inner := _describe_codecs(settings["codecs"])) else "")
-    level = settings.get("level")
-    return name if level is None else f"{name}, level {level}"
-
-
-def _open(path: Path, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], np.ndarray]]:
-    """The opened array and how to read a box of it: with tensorstore, or zarr-python for what only that knows."""
+def _open(path: Path, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
+    """The opened array, and how to begin reading a box of it; what that gives waits for the voxels."""
     import tensorstore as ts
 
     try:
-        # By default tensorstore asks the file whether a chunk it remembers is still the same, so that an array being
-        # written, or written anew, shows as it is. It costs microseconds a chunk.
         store = ts.open(
             {
                 "driver": "zarr" if metadata["zarr_format"] == 2 else "zarr3",
@@ -211,33 +210,21 @@ def _open(path: Path, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], np
             },
             read=True,
             open=True,
-            context=_context(),
+            # No cache: what is worth keeping is kept here, and is not always whole chunks.
+            context=ts.Context({"cache_pool": {"total_bytes_limit": 0}}),
         ).result()
-        return store, lambda box: store[box].read().result()
+        return store, lambda box: store[box].read().result
     except (ValueError, NotImplementedError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
     import zarr
 
     try:
         array: Any = zarr.open_array(path, mode="r")
     except Exception as error:  # zarr-python raises what its many codecs raise
-        raise SourceError(f"{path} cannot be read: {reason}; {_first_line(error)}") from error
-    return array, lambda box: np.asarray(array[box])
-
-
-@cache
-def _context() -> Any:
-    import tensorstore as ts
-
-    return ts.Context(
-        {"cache_pool": {"total_bytes_limit": CACHE_BYTES}, "file_io_concurrency": {"limit": _FILES_AT_ONCE}}
-    )
+        raise SourceError(f"{path} cannot be read: {reason}; {first_line(error)}") from error
+    return array, lambda box: lambda: np.asarray(array[box])
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_FILES_AT_ONCE, "ct-pyramid-read")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 PLUGIN = "napari-ct-pyramid"
 
 
-def settle(viewer: napari.Viewer, quiet: float = 0.15) -> None:
+def settle(viewer: napari.Viewer, quiet: float = 0.1) -> None:
     """Let napari draw until there is nothing left to draw."""
     drawn = begun = time.monotonic()
 
@@ -33,15 +33,24 @@ def settle(viewer: napari.Viewer, quiet: float = 0.15) -> None:
 
 def gray_at(viewer: napari.Viewer, *worlds: tuple[float, float]) -> list[int]:
     """How bright the canvas is at some points (y, x), given in world coordinates of a 2D view."""
-    settle(viewer)
-    canvas = viewer.screenshot(canvas_only=True, flash=False)
-    assert isinstance(canvas, np.ndarray)
-    middle = np.array(canvas.shape[:2]) / 2
+    canvas, camera = still_picture(viewer), viewer.scene.camera
     found = []
     for world in worlds:
-        row, column = np.round(middle + (np.array(world) - viewer.scene.camera.center[-2:]) * viewer.scene.camera.zoom).astype(int)
+        away = (np.array(world) - camera.center[-2:]) * camera.zoom
+        row, column = np.round(np.array(canvas.shape[:2]) / 2 + away).astype(int)
         found.append(int(canvas[row, column, 0]))
     return found
+
+
+def still_picture(viewer: napari.Viewer) -> np.ndarray:
+    """The canvas, once it stays the same: a window that has just changed may go on changing for a while."""
+    last = np.zeros(0)
+    while True:
+        settle(viewer)
+        canvas = np.asarray(viewer.screenshot(canvas_only=True, flash=False))
+        if np.array_equal(canvas, last):
+            return canvas
+        last = canvas
 
 
 def drop(viewer: napari.Viewer, *paths: Path) -> None:

@@ -12,15 +12,40 @@ import pytest
 import tensorstore as ts
 import tifffile
 import zarr
+from qtpy.QtWidgets import QApplication
 
-from napari_ct_pyramid import _level_choice, _lazytiff, zarrarray
+from napari_ct_pyramid import _lazytiff, _level_choice, zarrarray
 from napari_ct_pyramid._reader import get_ome_zarr_reader, get_tiff_reader
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.lazy import LazyArray
+from napari_ct_pyramid.source import Source
 from tests.napari.screen import PLUGIN, drop, gray_at, settle
-from tests.omezarr import coordinates, halve, pyramid_of, write_image, write_unfinished
+from tests.omezarr import coordinates, pyramid_of, write_image, write_unfinished
 
-MakeViewer = Callable[..., napari.Viewer]
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[..., napari.Viewer]) -> Callable[[], napari.Viewer]:
+    """Opens a window, small: it is drawn without a graphics card."""
+
+    def make() -> napari.Viewer:
+        viewer = make_napari_viewer(show=True)
+        viewer.window.resize(800, 560)
+        settle(viewer)
+        return viewer
+
+    return make
+
+
+@pytest.fixture
+def viewer(window: Callable[[], napari.Viewer]) -> napari.Viewer:
+    return window()
+
+
+def layer_data(path: Path) -> list[Any]:
+    """What napari is given for an image."""
+    reader = get_ome_zarr_reader(str(path))
+    assert reader is not None
+    return reader(str(path))
 
 
 def quarters(shape: tuple[int, int, int]) -> np.ndarray:
@@ -81,7 +106,7 @@ def test_what_is_not_there_or_several_is_declined(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_an_image_is_a_lazy_layer_with_all_that_its_metadata_says(
-    make_napari_viewer: MakeViewer, tmp_path: Path, version: str
+    viewer: napari.Viewer, tmp_path: Path, version: str
 ) -> None:
     levels = pyramid_of(coordinates((16, 24, 32)), 2)
     path = write_image(
@@ -97,7 +122,6 @@ def test_an_image_is_a_lazy_layer_with_all_that_its_metadata_says(
         },
         multiscales={"name": "scan", "coordinateTransformations": [{"type": "translation", "translation": [1, 2, 3]}]},
     )
-    viewer = make_napari_viewer(show=True)
     (layer,) = viewer.open(path, plugin=PLUGIN)
     assert layer.name == "scan"
     assert tuple(layer.scale) == (0.65, 0.65, 0.65)
@@ -114,13 +138,14 @@ def test_an_image_is_a_lazy_layer_with_all_that_its_metadata_says(
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_the_canvas_shows_the_voxels(make_napari_viewer: MakeViewer, tmp_path: Path, version: str) -> None:
+def test_the_canvas_shows_the_voxels(viewer: napari.Viewer, tmp_path: Path, version: str) -> None:
     shape = (16, 60, 80)
     path = write_image(
         tmp_path / "a.zarr", pyramid_of(quarters(shape), 3), version=version, voxel_size=2, omero=FULL_RANGE
     )
-    viewer = make_napari_viewer(show=True)
     viewer.open(path, plugin=PLUGIN)
+    settle(viewer)
+    viewer.reset_view()
     for z in (0, 7, 15):
         viewer.dims.set_current_step(0, z)
         # World coordinates of two voxels beside the border between the quarters, and of the corners.
@@ -128,23 +153,23 @@ def test_the_canvas_shows_the_voxels(make_napari_viewer: MakeViewer, tmp_path: P
         expected = [int(quarters(shape)[z, y // 2, x // 2]) for y, x in points]
         assert np.allclose(gray_at(viewer, *points), expected, atol=1)
     viewer.dims.order = (1, 0, 2)
+    settle(viewer)
     viewer.reset_view()
     viewer.dims.set_current_step(1, 50)
     assert np.allclose(gray_at(viewer, (2 * 3, 2 * 10), (2 * 12, 2 * 70)), [80 + 12, 80 + 48 + 40], atol=1)
 
 
-def test_padding_is_not_shown(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+def test_padding_is_not_shown(viewer: napari.Viewer, tmp_path: Path) -> None:
     padded = np.pad(quarters((13, 32, 32)), ((0, 3), (0, 0), (0, 0)))
     path = write_image(
         tmp_path / "a.zarr", pyramid_of(padded, 3), multiscales={"metadata": {"original_shape": [13, 32, 32]}}
     )
-    viewer = make_napari_viewer()
     (layer,) = viewer.open(path, plugin=PLUGIN)
     assert [level.shape[0] for level in layer.data] == [13, 7, 4]
     assert viewer.dims.nsteps[0] == 13
 
 
-def test_channels_are_layers_of_their_own_colour(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+def test_channels_are_layers_of_their_own_colour(viewer: napari.Viewer, tmp_path: Path) -> None:
     voxels = np.stack([np.full((4, 30, 30), value, "u2") for value in (100, 200, 300, 400)])
     omero = {
         "channels": [
@@ -154,7 +179,6 @@ def test_channels_are_layers_of_their_own_colour(make_napari_viewer: MakeViewer,
         ]
     }
     path = write_image(tmp_path / "a.zarr", pyramid_of(voxels, 2, (2, 3)), axes="czyx", omero=omero)
-    viewer = make_napari_viewer(show=True)
     layers = viewer.open(path, plugin=PLUGIN)
     assert [layer.name for layer in layers] == ["one", "two", "volume 2", "volume 3"]
     assert [layer.visible for layer in layers] == [True, False, True, True]
@@ -167,30 +191,25 @@ def test_channels_are_layers_of_their_own_colour(make_napari_viewer: MakeViewer,
     assert np.allclose(gray_at(viewer, (15, 15)), [127], atol=2)
 
 
-def test_time_is_a_slider(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+def test_time_is_an_axis(tmp_path: Path) -> None:
     voxels = coordinates((3, 4, 20, 20))
     path = write_image(tmp_path / "a.zarr", pyramid_of(voxels, 2, (2, 3)), axes="tzyx")
-    viewer = make_napari_viewer()
-    (layer,) = viewer.open(path, plugin=PLUGIN)
-    assert tuple(viewer.dims.nsteps) == (3, 4, 20, 20)
-    assert [str(unit) for unit in layer.units] == ["pixel", *["micrometer"] * 3]
+    ((levels, settings, _),) = layer_data(path)
+    assert [level.shape for level in levels] == [(3, 4, 20, 20), (3, 4, 10, 10)]
+    assert settings["units"] == ("pixel", *["micrometer"] * 3)
+    assert settings["axis_labels"] == ("t", "z", "y", "x")
 
 
 @pytest.mark.parametrize(
     ("unit", "shown"), [("parsec", "parsec"), ("bananas", "pixel"), (None, "pixel"), ("µm", "micrometer")]
 )
-def test_units_that_napari_does_not_know_are_pixels(
-    make_napari_viewer: MakeViewer, tmp_path: Path, unit: str | None, shown: str
-) -> None:
+def test_units_that_napari_does_not_know_are_pixels(tmp_path: Path, unit: str | None, shown: str) -> None:
     path = write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))], unit=unit)
-    (layer,) = make_napari_viewer().open(path, plugin=PLUGIN)
-    assert [str(u) for u in layer.units] == [shown] * 3
+    ((_, settings, _),) = layer_data(path)
+    assert settings["units"] == (shown,) * 3
 
 
-def test_volumes_with_a_unit_and_without_one_can_be_looked_at_together(
-    make_napari_viewer: MakeViewer, tmp_path: Path
-) -> None:
-    viewer = make_napari_viewer(show=True)
+def test_volumes_with_a_unit_and_without_one_can_be_looked_at_together(viewer: napari.Viewer, tmp_path: Path) -> None:
     for name, unit in (("a.zarr", "micrometer"), ("b.zarr", None), ("c.zarr", "millimeter")):
         viewer.open(write_image(tmp_path / name, [coordinates((4, 8, 8))], unit=unit), plugin=PLUGIN)
         settle(viewer)
@@ -221,22 +240,17 @@ def bytes_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return count
 
 
-@pytest.mark.parametrize("window", [True, False])
+@pytest.mark.parametrize("omero", [FULL_RANGE, None])
 def test_opening_reads_no_more_than_a_chunk_or_two(
-    make_napari_viewer: MakeViewer, tmp_path: Path, bytes_read: Callable[[], int], window: bool
+    viewer: napari.Viewer, tmp_path: Path, bytes_read: Callable[[], int], omero: dict[str, Any] | None
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 60_000, (128, 128, 128)).astype("u2")
-    path = write_image(
-        tmp_path / "a.zarr", pyramid_of(noise, 3), chunks=(32, 32, 32), omero=FULL_RANGE if window else None
-    )
+    path = write_image(tmp_path / "a.zarr", pyramid_of(noise, 3), chunks=(32, 32, 32), omero=omero)
     chunk = 32**3 * 2
-    viewer = make_napari_viewer(show=True)
     settle(viewer)
     bytes_read()
-    reader = get_ome_zarr_reader(str(path))
-    assert reader is not None
-    reader(str(path))
-    assert bytes_read() < (0.1 if window else 1.1) * chunk  # with nothing else to go by, contrast is estimated
+    layer_data(path)
+    assert bytes_read() < (0.1 if omero else 1.1) * chunk  # with nothing else to go by, contrast is estimated
     viewer.open(path, plugin=PLUGIN)
     settle(viewer)
     assert bytes_read() < 2.5 * chunk
@@ -246,9 +260,8 @@ def test_opening_reads_no_more_than_a_chunk_or_two(
     assert bytes_read() < 3 * 16 * chunk / 32 + chunk
 
 
-def test_an_unfinished_conversion_is_named_and_what_to_do(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+def test_an_unfinished_conversion_is_named_and_what_to_do(viewer: napari.Viewer, tmp_path: Path) -> None:
     path = write_unfinished(tmp_path / "scan.ome.zarr")
-    viewer = make_napari_viewer()
     with pytest.raises(UnfinishedError, match=r"scan\.ome\.zarr is an unfinished conversion.*run the same"):
         viewer.open(path, plugin=PLUGIN)
     assert not viewer.layers
@@ -263,16 +276,35 @@ def level_shown(viewer: napari.Viewer, layer: Any) -> int:
 
 
 @pytest.fixture
+def unseen(make_napari_viewer: Callable[[], napari.Viewer]) -> napari.Viewer:
+    """A window that is not shown: volumes take long to draw without a graphics card."""
+    return make_napari_viewer()
+
+
+def process() -> None:
+    """Let what waits for the window's attention have it."""
+    for _ in range(3):
+        QApplication.processEvents()
+
+
+def level_of(layer: Any) -> int:
+    """The level that was read for a window that is not shown."""
+    process()
+    level = int(layer.data_level)
+    assert layer._slice.image.raw.shape == tuple(layer.level_shapes[level][-layer._slice_input.ndisplay :])
+    return level
+
+
+@pytest.fixture
 def pyramid(tmp_path: Path) -> Path:
     """Levels of 32, 4 and 0.5 MB / 1000."""
     return write_image(tmp_path / "a.zarr", pyramid_of(quarters((32, 32, 32)), 4), omero=FULL_RANGE)
 
 
 def test_3d_shows_the_finest_level_that_fits(
-    make_napari_viewer: MakeViewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
+    viewer: napari.Viewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 16**3)
-    viewer = make_napari_viewer(show=True)
     (layer,) = viewer.open(pyramid, plugin=PLUGIN)
     assert level_shown(viewer, layer) == 0
     viewer.dims.ndisplay = 3
@@ -285,57 +317,52 @@ def test_3d_shows_the_finest_level_that_fits(
 
 
 def test_3d_shows_no_level_that_the_graphics_card_cannot_hold(
-    make_napari_viewer: MakeViewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
+    unseen: napari.Viewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "_texture_limit", lambda: 15)
-    viewer = make_napari_viewer(show=True)
-    (layer,) = viewer.open(pyramid, plugin=PLUGIN)
-    settle(viewer)
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 2
+    (layer,) = unseen.open(pyramid, plugin=PLUGIN)
+    process()
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 2
 
 
 def test_every_volume_in_every_window_has_its_own_level(
-    make_napari_viewer: MakeViewer, tmp_path: Path, pyramid: Path, monkeypatch: pytest.MonkeyPatch
+    make_napari_viewer: Callable[[], napari.Viewer], tmp_path: Path, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 16**3)
     smaller = write_image(tmp_path / "b.zarr", pyramid_of(quarters((16, 16, 16)), 2))
-    viewers = [make_napari_viewer(show=True) for _ in range(2)]
-    for viewer in viewers:
-        viewer.open(pyramid, plugin=PLUGIN)
-        viewer.open(smaller, plugin=PLUGIN)
-        settle(viewer)
-        viewer.dims.ndisplay = 3
-        viewer.open(pyramid, plugin=PLUGIN)  # that comes while 3D is shown
-        settle(viewer)
-    for viewer in viewers:
-        assert [level_shown(viewer, layer) for layer in viewer.layers] == [1, 0, 1]
+    one, other = make_napari_viewer(), make_napari_viewer()
+    one.open(pyramid, plugin=PLUGIN)  # in a window that is not the active one
+    other.open(smaller, plugin=PLUGIN)
+    process()
+    one.dims.ndisplay = other.dims.ndisplay = 3
+    other.open(pyramid, plugin=PLUGIN)  # that comes while 3D is shown
+    assert [level_of(layer) for layer in one.layers] == [1]
+    assert [level_of(layer) for layer in other.layers] == [0, 1]
 
 
-def test_a_resolution_that_the_user_chose_stays(make_napari_viewer: MakeViewer, pyramid: Path) -> None:
-    viewer = make_napari_viewer(show=True)
-    (layer,) = viewer.open(pyramid, plugin=PLUGIN)
-    settle(viewer)
+def test_a_resolution_that_the_user_chose_stays(unseen: napari.Viewer, pyramid: Path) -> None:
+    (layer,) = unseen.open(pyramid, plugin=PLUGIN)
+    process()
     layer.locked_data_level = 3
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 3
-    viewer.dims.ndisplay = 2
-    assert level_shown(viewer, layer) == 3
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 3
+    unseen.dims.ndisplay = 2
+    assert level_of(layer) == 3
     layer.locked_data_level = None
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 0
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 0
 
 
 def test_an_image_without_a_level_for_3d_is_thinned_out(
-    make_napari_viewer: MakeViewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unseen: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 6**3)
     path = write_image(tmp_path / "a.zarr", [quarters((16, 16, 16))])
-    viewer = make_napari_viewer(show=True)
-    (layer,) = viewer.open(path, plugin=PLUGIN)
-    settle(viewer)
-    viewer.dims.ndisplay = 3
-    assert level_shown(viewer, layer) == 1
+    (layer,) = unseen.open(path, plugin=PLUGIN)
+    process()
+    unseen.dims.ndisplay = 3
+    assert level_of(layer) == 1
     assert np.array_equal(layer._slice.image.raw, quarters((16, 16, 16))[::3, ::3, ::3])
 
 
@@ -363,12 +390,13 @@ def docks(viewer: napari.Viewer) -> list[Any]:
 @pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "rowsperstrip": 8}])
 def test_a_tiff_is_whole_in_2d_and_sampled_in_3d(
-    make_napari_viewer: MakeViewer, tmp_path: Path, options: dict[str, Any]
+    viewer: napari.Viewer, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     voxels = quarters((20, 60, 80))
-    viewer = make_napari_viewer(show=True)
     (layer,) = viewer.open(write_tiff(tmp_path / "scan.tif", voxels, **options), plugin=PLUGIN)
-    settle(viewer)
+    while not docks(viewer):
+        process()
+    settle(viewer, quiet=0.4)
     layer.contrast_limits = (0, 255)
     viewer.dims.set_current_step(0, 9)
     sy, sx = layer.scale[1:]
@@ -385,8 +413,8 @@ def test_a_tiff_is_whole_in_2d_and_sampled_in_3d(
     assert layer._slice.image.raw.nbytes <= 4_000
 
 
-def test_a_tiff_says_its_voxel_size(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
-    (layer,) = make_napari_viewer().open(write_tiff(tmp_path / "scan.tif", quarters((8, 16, 16))), plugin=PLUGIN)
+def test_a_tiff_says_its_voxel_size(viewer: napari.Viewer, tmp_path: Path) -> None:
+    (layer,) = viewer.open(write_tiff(tmp_path / "scan.tif", quarters((8, 16, 16))), plugin=PLUGIN)
     assert layer.name == "scan"
     assert tuple(layer.scale) == (3, 2, 2)
     assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
@@ -397,27 +425,35 @@ def test_a_tiff_says_its_voxel_size(make_napari_viewer: MakeViewer, tmp_path: Pa
 
 @pytest.mark.usefixtures("sampled")
 def test_a_cut_that_would_read_all_of_a_tiff_shows_the_sample(
-    make_napari_viewer: MakeViewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "CUT_BYTES", 20_000)
-    viewer = make_napari_viewer(show=True)
     (layer,) = viewer.open(write_tiff(tmp_path / "scan.tif", quarters((20, 60, 80))), plugin=PLUGIN)
     assert level_shown(viewer, layer) == 0
     viewer.dims.order = (1, 0, 2)  # along rows: 20 * 80 bytes
     assert level_shown(viewer, layer) == 0
+    rows: list[int] = []
+    read = Source.read
+
+    def note(self: Source, z0: int, z1: int, y0: int, y1: int, out: np.ndarray) -> None:
+        rows.append((z1 - z0) * (y1 - y0))
+        read(self, z0, z1, y0, y1, out)
+
+    monkeypatch.setattr(Source, "read", note)
     viewer.dims.order = (2, 0, 1)  # along columns: all 96 kB
     assert level_shown(viewer, layer) == 1
+    assert layer._slice.image.raw.shape == tuple(layer.level_shapes[1][:2])
+    assert sum(rows) * 80 < 20_000
     viewer.dims.order = (0, 1, 2)
     assert level_shown(viewer, layer) == 0
 
 
 def test_a_dropped_tiff_brings_one_widget_however_many_are_dropped(
-    make_napari_viewer: MakeViewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari._qt.dialogs import qt_reader_dialog
 
     monkeypatch.setattr(qt_reader_dialog.QtReaderDialog, "get_user_choices", lambda self: ("CT Pyramid", False))
-    viewer = make_napari_viewer(show=True)
     for number in range(3):
         path = write_tiff(tmp_path / f"scan{number}.tif", quarters((8, 16, 16)))
         drop(viewer, path)
@@ -443,7 +479,7 @@ def test_without_a_viewer_a_tiff_is_layers_only(tmp_path: Path, qapp: Any) -> No
     qapp.processEvents()
 
 
-def test_a_tiff_that_is_no_volume_is_one_clear_error(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+def test_a_tiff_that_is_no_volume_is_one_clear_error(viewer: napari.Viewer, tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("not a TIFF")
     with pytest.raises(SourceError, match="not a TIFF"):
-        make_napari_viewer().open(tmp_path / "a.tif", plugin=PLUGIN)
+        viewer.open(tmp_path / "a.tif", plugin=PLUGIN)

@@ -11,6 +11,7 @@ from tifffile import COMPRESSION, TiffPage
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.sizes import format_size
+from napari_ct_pyramid.text import times
 
 from .pages import IntArray, Page, Storage
 
@@ -46,16 +47,11 @@ def compression_name(number: int) -> str:
         return f"unknown codec {number}"
 
 
-def times(shape: Sequence[int]) -> str:
-    """A shape in words: ``2 x 3 x 4``."""
-    return " x ".join(str(n) for n in shape)
-
-
 def check_page(path: Path, page: TiffPage) -> np.dtype[Any]:
     """The first page must hold grey values of a type that can be converted; returns the type."""
     if not page.imagelength or not page.imagewidth or not page.imagedepth:
         raise SourceError(
-            f"{path} holds no voxels: its pages have {page.imagelength} x {page.imagewidth} pixels. {_AGAIN}"
+            f"{path} holds no voxels: its pages have {times((page.imagelength, page.imagewidth))} pixels. {_AGAIN}"
         )
     if page.samplesperpixel > 1:
         raise SourceError(

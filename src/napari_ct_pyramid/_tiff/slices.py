@@ -11,6 +11,7 @@ import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.text import times
 
 from . import check
 from .pages import Chain, Page, walk
@@ -90,7 +91,7 @@ def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
     if not images or images[0].kind not in _SPECIAL:
         return None
     if len(images) > 1:
-        some = ", ".join(f"{check.times(image.shape)} {image.dtype}" for image in images[:4])
+        some = ", ".join(f"{times(image.shape)} {image.dtype}" for image in images[:4])
         raise SourceError(
             f"{path} holds {len(images)} images: {some}{', ...' if len(images) > 4 else ''}. "
             "Try saving the volume that you want as its own file."
@@ -125,7 +126,8 @@ def _special(
     path: Path, tif: TiffFile, key: TiffPage, series: TiffPageSeries, pages: list[Page], chain: Chain
 ) -> Slices:
     """Slices that tifffile knows by the file's metadata."""
-    axes, shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
+    sizes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1 or axis in "YX"]
+    axes, shape = "".join(axis for axis, _ in sizes), tuple(size for _, size in sizes)
     if series.dataoffset is not None:
         slices = math.prod(shape) // (key.imagelength * key.imagewidth)
         check.check_run(path, slices, _slice_bytes(key), series.dataoffset, chain.file_size)
@@ -137,7 +139,7 @@ def _special(
     if promised != len(pages):
         raise SourceError(
             f"{path} is cut short or damaged: it has {len(pages)} pages, and its metadata tell of {promised} "
-            f"({check.times(shape)} voxels). Try copying or writing the file again."
+            f"({times(shape)} voxels). Try copying or writing the file again."
         )
     kind = _format(tif, series.kind, len(pages)) + (f", {len(files)} files" if len(files) > 1 else "")
     return Slices(axes, shape, kind, pages, len(pages), files, file_of_page)

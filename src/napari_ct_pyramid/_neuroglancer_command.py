@@ -1,0 +1,39 @@
+"""What `ct-pyramid neuroglancer` does, and prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ._terminal import say, write
+from .errors import RequestError
+from .neuroglancer import Neuroglancer, open_browser, public_link
+
+
+def show(paths: Sequence[Path], *, browser: bool) -> None:
+    """Show volumes in the browser, or only print where they are to be seen, until Ctrl-C."""
+    if not paths:
+        raise RequestError("There is nothing to look at: name an OME-Zarr, or use --link URL for one on a web server.")
+    with Neuroglancer(paths) as shown:
+        write(shown.url)
+        if not browser:
+            write(shown.state_url)
+        elif not open_browser(shown.url):
+            say("No browser could be opened: open this address in one on this machine.")
+        say("Served to this machine only, until Ctrl-C.")
+        with suppress(KeyboardInterrupt):  # the way to end it
+            while True:
+                time.sleep(60)
+
+
+def print_link(address: str, paths: Sequence[Path]) -> None:
+    """Print a link to the public viewer, for the volume at an address; `paths` may name the same volume here."""
+    if len(paths) > 1:
+        raise RequestError("--link is for one OME-Zarr: name one PATH at most, the same OME-Zarr on this machine.")
+    write(public_link(address, *paths))
+    if not paths:
+        say("Name the same OME-Zarr on this machine, too, and the link says where to look and how far to zoom.")
+    if address.startswith("http://"):
+        say("Warning: the public viewer is an https page, and browsers let those read nothing from an http:// server.")

@@ -1,0 +1,106 @@
+"""What the metadata of a zarr array says, v2 or v3: its codecs, and which files its chunks are in."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import SourceError
+from .lazy import Box
+
+
+def read_array_metadata(path: Path) -> dict[str, Any]:
+    """What ``.zarray`` or ``zarr.json`` says."""
+    for name in (".zarray", "zarr.json"):
+        try:
+            metadata = json.loads((path / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{path / name} cannot be read: {first_line(error)}") from error
+        if isinstance(metadata, dict) and (name == ".zarray" or metadata.get("node_type") == "array"):
+            return metadata
+    raise SourceError(f"{path} is no zarr array: it holds neither .zarray nor a zarr.json of an array.")
+
+
+def dtype_in_frames(metadata: dict[str, Any], dtype: np.dtype) -> np.dtype | None:
+    """The dtype of voxels in chunks that are each a Blosc frame of voxels in order; None where they are not."""
+    codecs = codecs_of(metadata)
+    if metadata["zarr_format"] == 2:
+        plain = [codec.get("id") for codec in codecs] == ["blosc"] and metadata.get("order", "C") == "C"
+        return np.dtype(metadata["dtype"]) if plain else None
+    if [codec["name"] for codec in codecs] != ["bytes", "blosc"]:
+        return None
+    endian = codecs[0].get("configuration", {}).get("endian", "little")
+    return dtype.newbyteorder("<" if endian == "little" else ">")
+
+
+def codecs_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """The codecs of its chunks, in the order of writing."""
+    if metadata["zarr_format"] == 2:
+        return [codec for codec in (*(metadata.get("filters") or ()), metadata.get("compressor")) if codec]
+    return list(metadata["codecs"])
+
+
+def describe_codecs(codecs: list[dict[str, Any]]) -> str:
+    """For people."""
+    # "bytes" only says in which order the bytes of a number are.
+    return "; ".join(_describe_codec(codec) for codec in codecs if codec.get("name") != "bytes")
+
+
+def _describe_codec(codec: dict[str, Any]) -> str:
+    name = codec.get("id") or codec["name"]
+    settings = codec if "id" in codec else codec.get("configuration", {})
+    if name == "blosc":
+        shuffle = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}.get(settings["shuffle"], settings["shuffle"])
+        return f"blosc {settings['cname']}, level {settings['clevel']}, {shuffle}"
+    if name == "sharding_indexed":
+        return "shards" + (f", {inner}" if (inner := describe_codecs(settings["codecs"])) else "")
+    level = settings.get("level")
+    return name if level is None else f"{name}, level {level}"
+
+
+class ChunkFiles:
+    """The files that an array's chunks, or its shards, are in."""
+
+    def __init__(self, path: Path, metadata: dict[str, Any]) -> None:
+        self._path = path
+        self._separator: str
+        if metadata["zarr_format"] == 2:
+            self._shape, self._prefix = tuple(metadata["chunks"]), ""
+            self._separator = metadata.get("dimension_separator", ".")
+            return
+        self._shape = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        encoding = metadata["chunk_key_encoding"]
+        is_default = encoding["name"] == "default"
+        self._separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
+        self._prefix = "c" + self._separator if is_default else ""
+
+    def path(self, index: tuple[int, ...]) -> Path:
+        return self._path / (self._prefix + self._separator.join(map(str, index)))
+
+    def state(self, box: Box) -> Hashable:
+        """Changes whenever one of the files does that hold a box."""
+        found = []
+        for index in touched(box, self._shape):
+            try:
+                status = self.path(index).stat()
+                found.append((status.st_mtime_ns, status.st_size))
+            except FileNotFoundError:
+                found.append((0, 0))
+        return tuple(found)
+
+
+def touched(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Indices of the chunks that a box lies in."""
+    return itertools.product(*(range(s.start // c, (s.stop - 1) // c + 1) for s, c in zip(box, chunks, strict=True)))
+
+
+def first_line(error: BaseException) -> str:
+    """Of what an error says: libraries add where in their code it happened."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
