@@ -104,6 +104,15 @@ class TestGoingOn:
         ct.convert(scan, **{**OPTIONS, **change})
         assert ct.verify(output, scan).problems == ()
 
+    def test_an_overwriting_that_was_interrupted_goes_on_too(self, scan: Path) -> None:
+        """The same command does, and that is what the error says."""
+        ct.convert(scan, chunks=(4, 4, 4))
+        interrupt(scan, 3, overwrite=True)
+        assert ct.plan(scan, **OPTIONS, overwrite=True).blocks_done >= 3
+        output = ct.convert(scan, **OPTIONS, overwrite=True).output
+        assert ct.verify(output, scan).sound
+        assert ct.plan(scan, **OPTIONS, overwrite=True).blocks_done == 0  # what is finished is made anew
+
     def test_another_source_is_refused_with_what_differs(self, scan: Path) -> None:
         interrupt(scan, 2)
         times = scan.stat().st_atime_ns, scan.stat().st_mtime_ns

@@ -43,9 +43,10 @@ class Foot(QWidget):
         self.cancel.clicked.connect(lambda: self.cancel_pressed.emit())
         self.show_idle(ready=False)
 
-    def show_idle(self, *, ready: bool) -> None:
-        """Nothing goes on; Convert can be pressed if the plan is right. What happened before stays in sight."""
+    def show_idle(self, *, ready: bool, resumes: bool = False) -> None:
+        """Nothing goes on; Convert, or Resume, can be pressed if the plan is right. What happened stays in sight."""
         self._show(self.convert)
+        self.convert.setText("Resume" if resumes else "Convert")
         self.convert.setEnabled(ready)
 
     def forget_result(self) -> None:
@@ -75,7 +76,7 @@ class Foot(QWidget):
 
     def show_cancelled(self, output: str) -> None:
         """It was stopped."""
-        self.result.show_words("warning", f"Cancelled. {Path(output).name} is unfinished; Convert goes on with it.")
+        self.result.show_words("warning", f"Cancelled. {Path(output).name} is unfinished; converting again goes on with it.")
 
     def show_failed(self, words: str) -> None:
         """It failed."""

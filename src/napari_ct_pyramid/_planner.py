@@ -20,15 +20,11 @@ _PAUSE_MS = 50  # of no change, before the work begins: as short as keys follow 
 
 @dataclass(frozen=True)
 class Request:
-    """What the fields say. No `output` means the default.
-
-    `anew` allows to replace an output if it is unfinished.
-    """
+    """What the fields say. No `output` means the default."""
 
     source: str
     output: str
     options: dict[str, Any] = field(default_factory=dict)
-    anew: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,6 @@ class ConvertWidget(QWidget):
         self._answer: Answer | None = None
         self._shown_plan: Plan | None = None
         self._next_source: str | None = None
-        self._begun: set[str] = set()  # outputs that were begun here, and may be begun anew
         self.stage = Stage.EMPTY
 
         self.form = Form()
@@ -126,7 +125,7 @@ class ConvertWidget(QWidget):
             self._enter(Stage.WRONG)
             return
         self._enter(Stage.PLANNING)
-        self._planner.ask(Request(request.source, request.output, request.options, request.output in self._begun))
+        self._planner.ask(Request(request.source, request.output, request.options))
 
     def _show_answer(self, answer: Answer) -> None:
         self.form.show_answer(answer)
@@ -155,7 +154,6 @@ class ConvertWidget(QWidget):
         if answer.options["overwrite"]:
             for layer in [layer for layer in self._viewer.layers if layer.source.path == answer.output]:
                 self._viewer.layers.remove(layer)  # what it shows is about to be deleted
-        self._begun.add(answer.output)
         self._follow(conversion)
         conversion.start()
 
@@ -185,7 +183,6 @@ class ConvertWidget(QWidget):
         self._conversion = None
         outcome = conversion.outcome
         if isinstance(outcome, Receipt):
-            self._begun.discard(conversion.output)
             self._enter(Stage.DONE)
             self.foot.show_done(outcome, self._next_source)
             return
@@ -216,7 +213,8 @@ class ConvertWidget(QWidget):
         if stage is Stage.CANCELLING:
             self.foot.show_cancelling()
         elif not busy and stage is not Stage.DONE:
-            self.foot.show_idle(ready=stage is Stage.READY)
+            plan = self._answer.plan if self._answer and stage is Stage.READY else None
+            self.foot.show_idle(ready=stage is Stage.READY, resumes=bool(plan and plan.blocks_done))
 
 
 def open_widget(viewer: napari.viewer.Viewer) -> ConvertWidget:

@@ -30,7 +30,7 @@ from .lock import hold
 from .memory import peak_resident_memory, resident_memory
 from .metadata import OME_ZARR_VERSION, make_attributes
 from .options import ConversionOptions
-from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output
+from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output, is_unfinished
 from .plan import PROCESS_BYTES, Plan, make_plan
 from .receipt import write_receipt
 from .report import Progress, Receipt
@@ -238,10 +238,12 @@ def plan_source(source: Source, output: Path, options: ConversionOptions) -> tup
 
 def _go_on(planned: Plan, identity: dict[str, Any], output: Path) -> tuple[Plan, Record | None]:
     """The plan with what an unfinished conversion has done of it, and the journal of that; None to begin anew."""
-    record = read_journal(output)
-    if record is None or planned.options.overwrite:
+    record = read_journal(output) if is_unfinished(output) else None
+    if record is None:
         return planned, None
     different = differences(record.identity, identity)
+    if different and planned.options.overwrite:
+        return planned, None
     if different:
         raise OutputExistsError(
             f"The output {output} exists already: an unfinished conversion that this one cannot go on with, for it "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # not at run time: the journal is read where no voxel is
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Tally:
 
 def tally(array: np.ndarray) -> Tally:
     """Count the voxels of an array that is not empty."""
+    import numpy as np
+
     low, high = array.min(), array.max()
     if array.dtype.kind != "f" or (np.isfinite(low) and np.isfinite(high)):
         return Tally(float(low), float(high))

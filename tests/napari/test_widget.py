@@ -433,7 +433,7 @@ def test_a_conversion_from_stage_to_stage(viewer: napari.Viewer, source: Path, m
     assert enabled(widget) == {"form"}
 
 
-def test_cancelled_and_begun_anew(viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelled_and_resumed(viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     widget = add_widget(viewer, source)
     output = source.with_name("scan.ome.zarr")
     with gated(monkeypatch, slices=16) as gate:
@@ -446,11 +446,11 @@ def test_cancelled_and_begun_anew(viewer: napari.Viewer, source: Path, monkeypat
         gate.open()
         wait_for(widget, Stage.READY)
     assert "Cancelled" in widget.foot.result.words.text()
-    assert enabled(widget) == {"form", "Convert"}
+    assert enabled(widget) == {"form", "Resume"}
     assert not viewer.layers
     assert output.exists()
     assert not (output / ".zattrs").exists()
-    press(widget, "Convert")
+    press(widget, "Resume")
     wait_for(widget, Stage.DONE)
     assert np.array_equal(np.asarray(open_pyramid(output).levels[0].array), volume())
 
