@@ -93,9 +93,11 @@ def test_blocks_hold_whole_chunks_of_every_level_and_share_none(
     assert plan.peak_memory_bytes <= plan.options.max_memory
     made = set()
     for stage in plan.stages:
-        for block in stage.blocks():
+        for number, block in enumerate(stage.blocks()):
             for level in range(stage.base, stage.top + 1):
                 z0, z1, y0, y1 = (n / 2 ** (level - stage.base) for n in block)
+                assert stage.block_of(level, int(z0), int(y0)) == number
+                assert stage.block_of(level, int(z1) - 1, int(y1) - 1) == number
                 depth, rows, _ = plan.levels[level].shape
                 assert z0 % chunks[0] == 0
                 assert y0 % chunks[1] == 0

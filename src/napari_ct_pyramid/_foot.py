@@ -76,7 +76,9 @@ class Foot(QWidget):
 
     def show_cancelled(self, output: str) -> None:
         """It was stopped."""
-        self.result.show_words("warning", f"Cancelled. {Path(output).name} is unfinished; converting again goes on with it.")
+        self.result.show_words(
+            "warning", f"Cancelled. {Path(output).name} is unfinished; converting again goes on with it."
+        )
 
     def show_failed(self, words: str) -> None:
         """It failed."""

@@ -71,9 +71,9 @@ class Stage:
         return 1 + self.ahead if self.from_source else 0
 
     def block_of(self, level: int, z: int, y: int) -> int:
-        """The number of the block in which a voxel of a level lies."""
-        steps = level - self.base
-        return (z << steps) // self.block[0] * math.ceil(self.shape[1] / self.block[1]) + (y << steps) // self.block[1]
+        """The number, in the order of `blocks`, of that in which a voxel of a level lies."""
+        z, y = z << (level - self.base), y << (level - self.base)
+        return next(n for n, (z0, z1, y0, y1) in enumerate(self.blocks()) if z0 <= z < z1 and y0 <= y < y1)
 
 
 def fit_budget(

@@ -22,7 +22,7 @@ from .checksums import Checksums, checksums_are_there, crc32
 from .chunkfiles import ChunkFiles
 from .convert import process_memory, run, sample_rows
 from .engine import Engine
-from .errors import RequestError, SourceError
+from .errors import ConversionError, RequestError, SourceError
 from .files import sync_folder
 from .identity import asked_options, differences, identify, source_mark
 from .journal import JOURNAL, BlockId, Record, read_journal, write_journal
@@ -234,6 +234,14 @@ def _repair(
     (path / METADATA).unlink(missing_ok=True)  # from here on it is unfinished
     sync_folder(path)
     yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
+    with closing(Checksums(path, plan.levels)) as checksums:
+        store = CheckingStore(ChunkFiles(path, plan), plan, checksums)
+        for problem in found.problems:
+            if problem.level is not None and problem.chunk is not None:
+                store.read_chunk(problem.level, problem.chunk)
+    still = store.problems()
+    if still:
+        raise ConversionError(f"{path} was repaired, and {still[0]} again. Its disk may be failing.")
 
 
 def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
