@@ -12,7 +12,6 @@ from urllib.parse import unquote
 import napari
 import numpy as np
 import pytest
-from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QPushButton
 
 from napari_ct_pyramid import _neuroglancer_menu, neuroglancer
@@ -134,7 +133,9 @@ def test_without_a_browser_the_address_is_said(
     assert layers_in(said[0].rpartition(" ")[2]) == ["a"]
 
 
-def test_a_finished_conversion_can_be_looked_at(viewer: napari.Viewer, tmp_path: Path, opened: list[str]) -> None:
+def test_a_finished_conversion_can_be_looked_at(
+    viewer: napari.Viewer, tmp_path: Path, opened: list[str], said: list[str]
+) -> None:
     widget = add_widget(viewer, write_tiff(tmp_path / "scan.tif"))
     widget.form.live.value = False
     widget.foot.convert.click()
@@ -144,4 +145,4 @@ def test_a_finished_conversion_can_be_looked_at(viewer: napari.Viewer, tmp_path:
     button.click()
     (url,) = opened
     assert layers_in(url) == ["scan"]
-    assert not notification_manager.records
+    assert not said
