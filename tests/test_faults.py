@@ -57,6 +57,7 @@ def error_of(scan: Path) -> ct.CtPyramidError:
         except BaseException as error:  # noqa: BLE001
             errors.append(error)
 
+    before = set(threading.enumerate())
     thread = threading.Thread(target=convert, daemon=True)
     thread.start()
     thread.join(PATIENCE)
@@ -64,7 +65,7 @@ def error_of(scan: Path) -> ct.CtPyramidError:
     assert errors, "it did not fail"
     (error,) = errors
     assert isinstance(error, ct.ConversionError), error
-    assert not [t for t in threading.enumerate() if t.name.startswith("ct-pyramid")]
+    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("ct-pyramid")]
     return error
 
 

@@ -98,7 +98,7 @@ class TestGoingOn:
         assert ct.convert(scan, **{**OPTIONS, **change}, overwrite=True).output == output
         assert ct.verify(output, scan).sound
 
-    @pytest.mark.parametrize("change", [{"threads": 1}, {"max_memory": "500M"}, {"max_memory": "8G"}])
+    @pytest.mark.parametrize("change", [{"threads": 1}, {"max_memory": "2G"}, {"max_memory": "8G"}])
     def test_threads_and_budget_may_change(self, scan: Path, change: dict[str, Any]) -> None:
         output = interrupt(scan, 2)
         ct.convert(scan, **{**OPTIONS, **change})
