@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from napari.layers import Image
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid._widget import ConvertWidget, Stage, convert_layer
+from napari_ct_pyramid._worker import Conversion
 from tests.napari.dock import (
     CHUNKS,
     LEVELS,
@@ -122,20 +121,16 @@ def test_napari_closed_half_way(make_napari_viewer: MakeViewer, source: Path, mo
         widget.foot.convert.click()
         wait_for_progress(widget)
         wait_until(lambda: len(viewer.layers) == 1)
-        held = {file.path for file in psutil.Process().open_files()}
-        assert str(source) in held
-        del widget
+        assert str(source) in held_below(source.parent)
         viewer.close()
         gate.open()
-        wait_until(lambda: not working())
-    gc.collect()
-    held = {file.path for file in psutil.Process().open_files()}
-    assert not [path for path in held if path.startswith(str(source.parent))]
+        wait_until(lambda: not Conversion.running(viewer))
+    assert not held_below(source.parent)
     output = source.with_name("scan.ome.zarr")
     assert (output / ".zgroup").exists()
     assert not (output / ".zattrs").exists()
 
 
-def working() -> list[str]:
-    """Threads of a conversion that has not ended."""
-    return [t.name for t in threading.enumerate() if t.name == "ct-pyramid" or t.name.startswith("ct-pyramid_")]
+def held_below(folder: Path) -> list[str]:
+    """Files in a folder that this process has open."""
+    return [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(folder)]
