@@ -233,10 +233,10 @@ def test_a_closed_generator_leaves_nothing_that_looks_finished(tmp_path: Path) -
 
 
 def fail_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    def create(self: Store, level: int, index: Any) -> Any:
+    def write_file(self: Store, *args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "_create", create)
+    monkeypatch.setattr(Store, "_write_file", write_file)
 
 
 def fail_to_sync(monkeypatch: pytest.MonkeyPatch) -> None:

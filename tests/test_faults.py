@@ -109,8 +109,7 @@ def lose_page(source: Source, z0: int, *_: object) -> None:
 
 
 CHUNKS = 6 * 4 * 2 + 3 * 2 + 2
-WRITE = Fault(Store, "_create", raise_error(28))
-SYNC = Fault(Store, "_make_safe", raise_error(5))
+WRITE = Fault(Store, "_write_file", raise_error(28))
 READ = Fault(Source, "read", lose_page)
 NOTE = Fault(Journal, "append", raise_error(28))
 
@@ -142,7 +141,7 @@ def test_a_fault_at_any_moment_is_an_error_and_the_next_run_goes_on(
 @pytest.mark.parametrize("n", [1, 17, CHUNKS])
 def test_permission_that_is_lost(scan: Path, output: Path, n: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        Fault(Store, "_create", raise_error(13)).at(patch, n)
+        Fault(Store, "_write_file", raise_error(13)).at(patch, n)
         assert "could not be written: Permission denied" in str(error_of(scan))
     ct.convert(scan, **OPTIONS)
     assert ct.verify(output, scan).sound
@@ -153,7 +152,7 @@ class TestRemoved:
     @pytest.mark.parametrize("n", [1, 2, 10, 30, CHUNKS - 1, CHUNKS])
     def test_the_output(self, scan: Path, output: Path, whole: dict[str, bytes], n: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            Fault(Store, "_create", lambda *_: shutil.rmtree(output, ignore_errors=True)).at(patch, n)
+            Fault(Store, "_write_file", lambda *_: shutil.rmtree(output, ignore_errors=True)).at(patch, n)
             error = error_of(scan)
         assert "No such file or directory" in str(error) or "removed" in str(error)
         assert not (output / METADATA).exists()
@@ -169,7 +168,7 @@ class TestRemoved:
                     path.unlink()
 
         with pytest.MonkeyPatch.context() as patch:
-            Fault(Store, "_create", remove).at(patch, n)
+            Fault(Store, "_write_file", remove).at(patch, n)
             assert "chunks were removed while others were being written" in str(error_of(scan))
         assert is_unfinished(output)
 

@@ -1,11 +1,12 @@
 """The chunks of an OME-Zarr as files: where each lies, and what is in it.
 
-Each thread compresses and decodes in two buffers of its own, made once.
+Each thread decodes in two buffers of its own, made once.
 """
 
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 
@@ -66,15 +67,14 @@ class ChunkFiles:
 
 
 class Codec:
-    """Compresses chunks of one size in buffers made once."""
+    """Compresses and decodes chunks of one size, in buffers made once."""
 
     def __init__(self, chunks: tuple[int, ...], dtype: np.dtype, compressor: str) -> None:
         self._voxels = np.empty(chunks, dtype)
-        self._encoded = bytearray(0 if compressor == "none" else self._voxels.nbytes + _BLOSC_OVERHEAD)
         self._compressor = compressor
 
-    def encode(self, voxels: np.ndarray) -> tuple[memoryview, Checksum]:
-        """A chunk's file, in this codec's buffer or that of the voxels."""
+    def encode(self, voxels: np.ndarray, out: memoryview) -> tuple[int, Checksum]:
+        """Make a chunk's file in `out`, which holds `encoded_bytes` at least; its size."""
         if voxels.shape != self._voxels.shape or not voxels.flags.c_contiguous:
             if voxels.shape != self._voxels.shape:
                 self._voxels[...] = 0
@@ -82,7 +82,8 @@ class Codec:
             voxels = self._voxels
         checksum = crc32(voxels)
         if self._compressor == "none":
-            return memoryview(voxels).cast("B"), Checksum(checksum, checksum)
+            out[: voxels.nbytes] = memoryview(voxels).cast("B")
+            return voxels.nbytes, Checksum(checksum, checksum)
         encoded = imagecodecs.blosc_encode(
             voxels,
             level=1,
@@ -90,17 +91,17 @@ class Codec:
             shuffle="bitshuffle",
             typesize=voxels.itemsize,
             numthreads=1,
-            out=self._encoded,
+            out=out[: encoded_bytes(voxels.nbytes)],  # it would take more
         )
-        return memoryview(encoded), Checksum(crc32(encoded), checksum)
+        return len(encoded), Checksum(crc32(encoded), checksum)
 
     def decode(self, file: FileIO) -> tuple[np.ndarray, Checksum]:
         """A chunk's voxels, in this codec's buffer."""
         voxels = memoryview(self._voxels).cast("B")
-        size = file.readinto(self._encoded or voxels)
+        size = file.readinto(voxels if self._compressor == "none" else self._encoded)
         if file.read(1):
             raise ValueError("it has more bytes than any chunk")
-        if not self._encoded:
+        if self._compressor == "none":
             if size != len(voxels):
                 raise ValueError(f"it has {size:,} bytes and not {len(voxels):,}")
             checksum = crc32(voxels)
@@ -111,10 +112,20 @@ class Codec:
             raise ValueError(f"it unpacks to {len(found):,} bytes and not {len(voxels):,}")
         return self._voxels, Checksum(crc32(data), crc32(self._voxels))
 
+    @cached_property
+    def _encoded(self) -> bytearray:
+        return bytearray(encoded_bytes(self._voxels.nbytes))
+
+
+def encoded_bytes(nbytes: int) -> int:
+    """The most that a chunk of so many bytes can take as a file."""
+    return nbytes + _BLOSC_OVERHEAD
+
 
 def compressed_size(array: np.ndarray, compressor: str) -> int:
     """Bytes that `array` takes as one chunk."""
-    return len(Codec(array.shape, array.dtype, compressor).encode(array)[0])
+    codec = Codec(array.shape, array.dtype, compressor)
+    return codec.encode(array, memoryview(bytearray(encoded_bytes(array.nbytes))))[0]
 
 
 def key_of(level: int, index: tuple[int, ...]) -> str:

@@ -132,6 +132,11 @@ class Engine:
             self._error = self._error or error
         self._stop.set()
 
+    def _fail_if_failed(self, write: Future[Checksum]) -> None:
+        error = write.exception()
+        if error:
+            self._fail(error)
+
     def _run_stage(self, number: int, stage: Stage) -> None:
         todo = [(n, region) for n, region in enumerate(stage.blocks()) if (number, n) not in self._done]
         if not todo:
@@ -243,7 +248,9 @@ class Engine:
         """Begin to write a cell chunk by chunk; `voxels` gives those of a box within the cell."""
 
         def write(index: Triple) -> Future[Checksum]:
-            return self._store.write_chunk(level, index, voxels(self._box(level, region, index)))
+            safe = self._store.write_chunk(level, index, voxels(self._box(level, region, index)))
+            safe.add_done_callback(self._fail_if_failed)
+            return safe
 
         indices = list(self._chunks(level, region))
         writes = self._begin(write, indices)

@@ -35,6 +35,8 @@ class Plan:
     stages : tuple of Stage
     threads : int
         As many of those asked for as the budget allows.
+    chunk_buffers : int
+        Chunks that may be compressed and not yet on disk.
     memory : tuple of (str, int)
         The ledger: what takes memory, and how many bytes of it, at the peak.
     bytes_out_estimate : int
@@ -54,6 +56,7 @@ class Plan:
     levels: tuple[Level, ...]
     stages: tuple[Stage, ...]
     threads: int
+    chunk_buffers: int
     memory: tuple[tuple[str, int], ...]
     bytes_out_estimate: int
     bytes_free: int | None
@@ -178,7 +181,7 @@ def make_plan(
     voxel_size = options.voxel_size or volume.voxel_size
     unit = options.unit or volume.unit
     levels = make_levels(volume, options, voxel_size)
-    stages, threads, memory = fit_budget(volume, options, levels, process_memory)
+    fit = fit_budget(volume, options, levels, process_memory)
     plan = Plan(
         volume=volume,
         options=options,
@@ -186,12 +189,13 @@ def make_plan(
         unit=unit if voxel_size else None,
         voxel_size_from="--voxel-size" if options.voxel_size else volume.voxel_size_from,
         levels=levels,
-        stages=stages,
-        threads=threads,
-        memory=memory,
+        stages=fit.stages,
+        threads=fit.threads,
+        chunk_buffers=fit.chunk_buffers,
+        memory=fit.ledger,
         bytes_out_estimate=round(sum(level.nbytes for level in levels) / compression_ratio),
         bytes_free=bytes_free,
-        warnings=tuple(_warnings(volume, options, levels, stages, threads)),
+        warnings=tuple(_warnings(volume, options, levels, fit.stages, fit.threads)),
     )
     if bytes_free is not None and plan.bytes_out_estimate > bytes_free:
         raise DiskSpaceError(

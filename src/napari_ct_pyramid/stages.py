@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from . import downsample
 from .errors import BudgetError
@@ -23,6 +24,7 @@ from .volume import Triple, Volume
 _BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
 _CELL_BYTES = 256_000_000  # a larger cell gains no speed
 _CACHE_BYTES = 1_000_000  # a core's second-level cache
+_CHUNKS_AHEAD = 6  # compressed and on their way to the disk, besides one in each thread's hands; more gain no speed
 
 Region = tuple[int, int, int, int]
 """z0, z1, y0, y1 in voxels of some level; all of x."""
@@ -76,10 +78,17 @@ class Stage:
         return next(n for n, (z0, z1, y0, y1) in enumerate(self.blocks()) if z0 <= z < z1 and y0 <= y < y1)
 
 
-def fit_budget(
-    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], process_memory: int
-) -> tuple[tuple[Stage, ...], int, tuple[tuple[str, int], ...]]:
-    """The stages with the largest cells that gain speed, the threads, and the ledger of the memory they take.
+class Fit(NamedTuple):
+    """What the budget allows, and the ledger of the memory it takes."""
+
+    stages: tuple[Stage, ...]
+    threads: int
+    chunk_buffers: int
+    ledger: tuple[tuple[str, int], ...]
+
+
+def fit_budget(volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], process_memory: int) -> Fit:
+    """The largest cells and the most threads that gain speed.
 
     Raises
     ------
@@ -92,10 +101,12 @@ def fit_budget(
         stages = _make_stages(volume, options, levels, rows, ahead)
         cells = _cells_bytes(volume, options, stages)
         a_thread = _thread_bytes(volume, options, rows)
-        left = options.max_memory - process_memory - cells
+        chunk = math.prod(options.chunks) * volume.dtype.itemsize
+        chunks_ahead = _CHUNKS_AHEAD if ahead else 1
+        left = options.max_memory - process_memory - cells - chunks_ahead * chunk
         threads = min(asked, left // a_thread)
         if best is None and threads < 1:
-            smallest = _ceil_mb(process_memory + cells + a_thread)
+            smallest = _ceil_mb(process_memory + cells + a_thread + chunks_ahead * chunk)
             text = f"{smallest // 1_000_000} MB"
             raise BudgetError(
                 f"A budget of {format_size(options.max_memory)} is too small for this volume with chunks of "
@@ -108,9 +119,10 @@ def fit_budget(
             ledger = (
                 ("the program itself", process_memory),
                 ("cells of the levels", cells),
-                (f"{count(threads, 'thread')} at work", threads * a_thread),
+                ("compressed chunks on their way to disk", (threads + chunks_ahead) * chunk),
+                (f"{count(threads, 'thread')} at work", threads * (a_thread - chunk)),
             )
-            best = (stages, threads, ledger)
+            best = Fit(stages, threads, threads + chunks_ahead, ledger)
     assert best is not None  # the first choice is the best so far, or an error
     return best
 
@@ -171,13 +183,14 @@ def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage
 
 
 def _thread_bytes(volume: Volume, options: ConversionOptions, cell_rows: int) -> int:
-    """What each thread needs for itself: to read, to average, to compress (a chunk before and after), to decode."""
+    """What each thread needs for itself: to read, to average, to decode, and a chunk before and after compression."""
     itemsize = volume.dtype.itemsize
     # A strip or row of tiles as decoded, and what it is decoded from.
     decoding = 0 if volume.row_step == 1 else 2 * volume.row_step * volume.shape[2] * itemsize
     rows = 2 * read_rows(volume, cell_rows) * volume.shape[2] * itemsize
     averaging = downsample.scratch_bytes(volume.shape[2], volume.dtype)
-    return rows + averaging + 2 * math.prod(options.chunks) * itemsize + decoding
+    # A chunk with its padding, one as it was read back, one compressed.
+    return rows + averaging + 3 * math.prod(options.chunks) * itemsize + decoding
 
 
 def read_rows(volume: Volume, cell_rows: int) -> int:

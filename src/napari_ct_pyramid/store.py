@@ -10,22 +10,22 @@ allocate and free for every chunk stays with the process in amounts that nobody 
 from __future__ import annotations
 
 import json
+import math
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import imagecodecs
 import numpy as np
 
 from .checksums import Checksum
-from .chunkfiles import ChunkFiles, key_of
+from .chunkfiles import ChunkFiles, encoded_bytes, key_of
 from .errors import ConversionError
-from .files import replace_file, sync_folder, write_all
+from .files import page_buffer, replace_file, sync_folder, write_file
 from .levels import Level
 from .plan import Plan
 from .volume import Triple
@@ -33,9 +33,7 @@ from .volume import Triple
 METADATA = ".zattrs"
 """What makes a group a finished volume: its attributes."""
 
-# Files that are written and not yet safely on disk. Enough for the disk to be always busy.
-_UNSAFE_FILES = 64
-_SYNC_THREADS = 4
+_WRITERS = 4  # that write to the disk at once: enough to keep it busy
 
 
 class Store:
@@ -58,8 +56,11 @@ class Store:
         self.path = path
         self._levels = plan.levels
         self.chunks = ChunkFiles(path, plan)
-        self._sync_pool = ThreadPoolExecutor(_SYNC_THREADS, "ct-pyramid-sync")
-        self._may_write = threading.Semaphore(_UNSAFE_FILES)
+        self._writers = ThreadPoolExecutor(_WRITERS, "ct-pyramid-write")
+        # Whoever wants to compress a chunk waits here for the disk.
+        self._buffers: SimpleQueue[memoryview] = SimpleQueue()
+        for _ in range(plan.chunk_buffers):
+            self._buffers.put(page_buffer(encoded_bytes(math.prod(plan.levels[0].chunks) * plan.volume.dtype.itemsize)))
         self._abandoned = False
         with self._explained("its metadata could not be written"):
             for key, metadata in array_metadata(plan).items():
@@ -77,19 +78,13 @@ class Store:
         voxels : numpy.ndarray
             Shape (z, y, x): the chunk's, or less at the level's far edges.
         """
-        encoded, checksum = self.chunks.own_codec().encode(voxels)
-        self._may_write.acquire()
+        buffer = self._buffers.get()
         try:
-            with self._explained(f"chunk {key_of(level, index)} could not be written"):
-                file = self._create(level, index)
-                try:
-                    write_all(file, encoded)
-                except BaseException:
-                    file.close()
-                    raise
-            return self._sync_pool.submit(self._make_safe, file, level, index, checksum)
+            with self._explained(f"chunk {key_of(level, index)} could not be compressed"):
+                size, checksum = self.chunks.own_codec().encode(voxels, buffer)
+            return self._writers.submit(self._write, level, index, buffer, size, checksum)
         except BaseException:
-            self._may_write.release()
+            self._buffers.put(buffer)
             raise
 
     def read_chunk(self, level: int, index: Triple) -> np.ndarray:
@@ -127,27 +122,26 @@ class Store:
 
     def close(self) -> None:
         """Let go of every file."""
-        self._sync_pool.shutdown()
+        self._writers.shutdown()
 
-    def _create(self, level: int, index: Triple) -> FileIO:
-        path = self.chunks.path(level, index)
+    def _write(self, level: int, index: Triple, buffer: memoryview, size: int, checksum: Checksum) -> Checksum:
         try:
-            return FileIO(path, "w")
+            with self._explained(f"chunk {key_of(level, index)} could not be written"):
+                if self._abandoned:
+                    raise ValueError("it was abandoned")
+                self._write_file(self.chunks.path(level, index), buffer, size)
+        finally:
+            self._buffers.put(buffer)
+        return checksum
+
+    def _write_file(self, path: Path, buffer: memoryview, size: int) -> None:
+        try:
+            write_file(path, buffer, size)
         except FileNotFoundError:
             # Not with parents: where the level's own folder is gone, something is badly wrong.
             path.parent.parent.mkdir(exist_ok=True)
             path.parent.mkdir(exist_ok=True)
-            return FileIO(path, "w")
-
-    def _make_safe(self, file: FileIO, level: int, index: Triple, checksum: Checksum) -> Checksum:
-        try:
-            with self._explained(f"chunk {key_of(level, index)} could not be written"), file:
-                if self._abandoned:
-                    raise ValueError("it was abandoned")
-                os.fsync(file.fileno())
-        finally:
-            self._may_write.release()
-        return checksum
+            write_file(path, buffer, size)
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
