@@ -16,8 +16,7 @@ from ._fields import OptionFields, form
 from ._parts import ElideMiddle, text_label
 from ._plan_view import Remedy, facts
 from ._planner import Answer, Request
-
-TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8")
+from .source import TIFF_ENDINGS
 
 
 class Form(QWidget):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from ._tiff.layout import TiffVolume
 
+TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
+"""By which TIFFs are offered: in the widget's file dialog and, written out once more, in napari's manifest."""
+
 
 def open_source(path: str | os.PathLike[str]) -> Source:
     """Open a volume for reading.
@@ -186,5 +189,5 @@ def _folder(path: Path) -> str:
     names = {file.name for file in path.iterdir()}
     if not names.isdisjoint({".zattrs", ".zgroup", ".zarray", "zarr.json"}):
         return "a Zarr folder"
-    tiffs = sum(name.lower().endswith((".tif", ".tiff")) for name in names)
+    tiffs = sum(name.lower().endswith(TIFF_ENDINGS) for name in names)
     return f"a folder of {tiffs} TIFF files" if tiffs else "a folder"

@@ -13,6 +13,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 import napari_ct_pyramid
+from napari_ct_pyramid.source import TIFF_ENDINGS
 
 PLUGIN = "napari-ct-pyramid"
 FILE = Path(napari_ct_pyramid.__file__).with_name("napari.yaml")
@@ -36,6 +37,12 @@ def test_the_manifest_at_the_top_of_the_repository_is_the_same() -> None:
     assert top.resolve() == FILE
 
 
+def test_the_endings_are_those_of_the_file_dialog(manifest: PluginManifest) -> None:
+    assert manifest.contributions.readers
+    (patterns,) = [r.filename_patterns for r in manifest.contributions.readers if r.filename_patterns]
+    assert patterns == [f"*{ending}" for ending in TIFF_ENDINGS]
+
+
 @pytest.mark.parametrize(
     ("name", "offered"),
     [
@@ -44,6 +51,7 @@ def test_the_manifest_at_the_top_of_the_repository_is_the_same() -> None:
         ("scan_0.65um.ome.tif", True),
         ("scan.btf", True),
         ("scan.tf8", True),
+        ("scan.tf2", True),
         ("scan.zarr", False),
         ("scan.png", False),
     ],
