@@ -150,9 +150,9 @@ BAD: dict[str, tuple[Make, str]] = {
     "jpeg": (content(b"\xff\xd8\xff\xe0" + bytes(100)), "looks like a JPEG image"),
     "zip": (content(b"PK\x03\x04" + bytes(100)), "looks like a ZIP archive"),
     "dicom": (content(bytes(128) + b"DICM" + bytes(100)), "looks like a DICOM file"),
-    "folder": (Path.mkdir, "is a folder, where one TIFF file with all slices is needed"),
-    "folder of slices": (
-        lambda path: (path.mkdir(), [(path / f"s{z}.tif").touch() for z in range(3)]), "is a folder of 3 TIFF files",
+    "folder": (Path.mkdir, "holds no TIFF file"),
+    "folder of empty slices": (
+        lambda path: (path.mkdir(), [(path / f"s{z}.tif").touch() for z in range(3)]), r"s0\.tif is empty",
     ),
     "ome-zarr": (lambda path: (path.mkdir(), (path / ".zgroup").touch()), "is a Zarr folder, where one TIFF"),
     # --- cut short
@@ -367,7 +367,7 @@ def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(5, "Input/output error", str(path))
 
     monkeypatch.setattr(Path, "open", fail)
-    with pytest.raises(SourceError, match=r"scan\.tif could not be read as a TIFF \(Input/output error\)"):
+    with pytest.raises(SourceError, match=r"scan\.tif could not be read as a volume \(Input/output error\)"):
         open_source(path)
     with pytest.raises(SourceError, match=r"scan\.tif could not be read \(Input/output error\)\. Try again"):
         source.read(0, 1, 0, 24, np.empty((1, 24, 20), "float32"))

@@ -89,7 +89,7 @@ VOLUMES = st.builds(
 def test_blocks_hold_whole_chunks_of_every_level_and_share_none(
     volume: Volume, chunks: tuple[int, int, int], levels: int, budget: str, row_step: int
 ) -> None:
-    plan = plan_of(replace(volume, row_step=row_step), chunks=chunks, num_levels=levels, max_memory=budget)
+    plan = plan_of(replace(volume, grain=(1, row_step, 1)), chunks=chunks, num_levels=levels, max_memory=budget)
     assert plan.peak_memory_bytes <= plan.options.max_memory
     made = set()
     for stage in plan.stages:
@@ -163,7 +163,7 @@ def test_fewer_threads_are_used_where_the_budget_has_no_room_for_more() -> None:
 
 
 def test_compressed_pages_are_decoded_once_if_the_budget_allows() -> None:
-    compressed = replace(BEAMLINE, compression="LZW", row_step=2560)
+    compressed = replace(BEAMLINE, compression="LZW", grain=(1, 2560, 2560))
     roomy = plan_of(compressed, max_memory="16G")
     assert roomy.stages[0].cell[1] >= 2560
     assert not roomy.warnings

@@ -16,7 +16,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_ct_pyramid._tiff import rows as tiff_rows
+from napari_ct_pyramid import rows as file_rows
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.source import Source, open_source
 from tests.tiffs import ASCII, BYTE, LONG, SHORT, UNDEFINED, Array, Page, coordinates, pages_of, write_pages
@@ -413,13 +413,13 @@ def test_tiles_that_were_left_out_are_blank(tmp_path: Path) -> None:
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The size of each read from the file."""
     sizes: list[int] = []
-    original = tiff_rows.Files.readinto
+    original = file_rows.Files.readinto
 
-    def spy(self: tiff_rows.Files, file: int, at: int, buffer: memoryview) -> int:
+    def spy(self: file_rows.Files, file: int, at: int, buffer: memoryview) -> int:
         sizes.append(len(buffer))
         return original(self, file, at, buffer)
 
-    monkeypatch.setattr(tiff_rows.Files, "readinto", spy)
+    monkeypatch.setattr(file_rows.Files, "readinto", spy)
     return sizes
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .inputs import is_zarr
 from .journal import JOURNAL
 from .sizes import format_size
 from .text import duration, numbers, table, times
 
 if TYPE_CHECKING:
     from .pyramid import Pyramid
-    from .volume import Volume
-
-_ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json", JOURNAL)
+    from .source import Source
 
 
 def read_info(path: Path) -> dict[str, Any]:
@@ -26,19 +24,14 @@ def read_info(path: Path) -> dict[str, Any]:
     SourceError
         If it is no volume that can be read.
     """
-    if is_zarr(path):
+    if is_zarr(path) or (path / JOURNAL).is_file():
         from .pyramid import open_pyramid
 
         return _pyramid_info(open_pyramid(path))
     from .source import open_source
 
     with open_source(path) as source:
-        return _volume_info(path, source.volume)
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether the folder says that it is a Zarr of any kind."""
-    return any(os.path.isfile(path / name) for name in _ZARR_FILES)  # noqa: PTH113  # Path.is_file can raise
+        return _volume_info(path, source)
 
 
 def describe_info(info: dict[str, Any]) -> str:
@@ -100,7 +93,8 @@ def _voxel_size_text(info: dict[str, Any]) -> str:
     return f"{numbers(info['voxel_size'])} {unit}, from {info['voxel_size_from']}"
 
 
-def _volume_info(path: Path, volume: Volume) -> dict[str, Any]:
+def _volume_info(path: Path, source: Source) -> dict[str, Any]:
+    volume = source.volume
     return {
         "path": str(path),
         "format": volume.format,
@@ -108,7 +102,7 @@ def _volume_info(path: Path, volume: Volume) -> dict[str, Any]:
         "shape": list(volume.shape),
         "dtype": str(volume.dtype),
         "bytes": volume.nbytes,
-        "file_bytes": path.stat().st_size if path.is_file() else None,
+        "file_bytes": sum(file.stat().st_size for file in source.files),
         "voxel_size": list(volume.voxel_size) if volume.voxel_size else None,
         "unit": volume.unit,
         "voxel_size_from": volume.voxel_size_from,

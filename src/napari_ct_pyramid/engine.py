@@ -20,7 +20,7 @@ from .checksums import Checksum
 from .chunkgrid import ChunkGrid
 from .journal import BlockId
 from .plan import Plan
-from .stages import Region, Stage, read_rows
+from .stages import Region, Stage, read_extent
 from .tally import Tally, tally
 from .volume import Triple
 
@@ -198,30 +198,31 @@ class Engine:
             bench.cells[level].keep(self._write(block, level, region, lambda box: cell[box]))
 
     def _make_from_source(self, bench: Bench, block: Block, region: Region, into: np.ndarray | None) -> None:
-        """Read two slices at a time, some rows at once, and average and sort them while the cache holds them."""
+        """Read some slices at a time, some rows at once, and average and sort them while the cache holds them."""
         volume = self._plan.volume
         z0, z1, y0, y1 = region
-        step = read_rows(volume, bench.stage.cell[1])
+        deep, step = read_extent(volume, bench.stage.cell)
         grid = bench.grids.next()
 
         def read(z: int) -> tuple[int, Tally]:
-            slices = max(0, min(z + 2, volume.shape[0]) - z)
+            last = min(z + deep, z1)
+            slices = max(0, min(last, volume.shape[0]) - z)
             found = Tally()
             for y in range(y0, y1, step):
                 end = min(y + step, y1)
-                rows = self._own_rows(step)[:, : end - y]
+                rows = self._own_rows(deep, step)[: last - z, : end - y]
                 rows[slices:] = 0  # padding
                 if slices:
                     self._source.read(z, z + slices, y, end, rows[:slices])
                     found += tally(rows[:slices])
-                for i in range(min(2, z1 - z)):
+                for i in range(last - z):
                     grid.put(z + i - z0, y - y0, rows[i])
                 if into is not None:
-                    half = (z - z0) // 2
-                    downsample.halve(rows, into[half : half + 1, (y - y0) // 2 : (end - y0) // 2])
+                    half = slice((z - z0) // 2, (last - z0) // 2)
+                    downsample.halve(rows, into[half, (y - y0) // 2 : (end - y0) // 2])
             return slices, found
 
-        for reading in self._begin(read, range(z0, z1, 2)):
+        for reading in self._begin(read, range(z0, z1, deep)):
             slices, found = reading.result()
             self._count_rows(bench.stage, slices * (y1 - y0))
             self.tally += found
@@ -234,11 +235,11 @@ class Engine:
         if stage.from_source:
             self.bytes_done += rows * volume.shape[2] * volume.dtype.itemsize
 
-    def _own_rows(self, rows: int) -> np.ndarray:
-        """This thread's buffer for rows of two slices."""
+    def _own_rows(self, slices: int, rows: int) -> np.ndarray:
+        """This thread's buffer for rows of some slices."""
         if not hasattr(self._own, "rows"):
             volume = self._plan.volume
-            self._own.rows = np.empty((2, rows, volume.shape[2]), volume.dtype)
+            self._own.rows = np.empty((slices, rows, volume.shape[2]), volume.dtype)
         buffer: np.ndarray = self._own.rows
         return buffer
 

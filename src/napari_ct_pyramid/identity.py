@@ -51,6 +51,7 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "sample": mark.sample,
         "shape": list(plan.volume.shape),
         "dtype": plan.volume.dtype.str,
+        "grain": [*plan.volume.grain, *plan.volume.grain_start],
         "chunks": list(plan.options.chunks),
         "num_levels": len(plan.levels),
         "compressor": plan.options.compressor,
@@ -75,6 +76,7 @@ _WORDS = {
     "sample": "the source's content",
     "shape": "the source's shape",
     "dtype": "the source's type",
+    "grain": "the way in which the source is stored",
     "chunks": "the chunk size",
     "num_levels": "the number of levels",
     "compressor": "the compressor",
@@ -91,7 +93,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
         was, is_ = before.get(key), now.get(key)
         if was == is_:
             continue
-        if key in ("sample", "stages"):
+        if key in ("sample", "grain", "stages"):
             found.append(what)
         else:
             found.append(f"{what} (was {_shown(was)}, is {_shown(is_)})")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputExistsError, RequestError
+from .inputs import parse_input
 from .journal import FOLDER, JOURNAL, Record, write_journal
 from .lock import LOCK
 from .store import METADATA
@@ -16,9 +17,16 @@ PathLike = str | os.PathLike[str]
 
 
 def default_output(src: PathLike) -> Path:
-    """``<stem>.ome.zarr`` beside the source: ``scan.ome.tif`` and ``scan.tif`` become ``scan.ome.zarr``."""
-    path = Path(src)
-    return path.with_name(path.stem.removesuffix(".ome") + ".ome.zarr")
+    """``<stem>.ome.zarr`` beside the source: ``scan.ome.tif``, ``scan.tif`` and ``scan/`` become ``scan.ome.zarr``.
+
+    That of files by a pattern lies among them, and ``scan.ome.zarr`` itself becomes ``scan-2.ome.zarr``.
+    """
+    asked = parse_input(src)
+    folder = asked.path if asked.pattern is not None else asked.path.parent
+    if asked.path.name in ("", ".."):  # a folder by another name
+        folder = asked.path.resolve().parent
+    output = folder / f"{asked.stem}.ome.zarr"
+    return output if output.name != asked.path.name else folder / f"{asked.stem}-2.ome.zarr"
 
 
 def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
@@ -29,10 +37,11 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
     RequestError
         If it cannot: it exists (`OutputExistsError`), or its place is no good.
     """
-    source, target = Path(src).resolve(), output.resolve()
+    asked = parse_input(src)
+    source, target = asked.path.resolve(), output.resolve()
     if target == source:
         raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
-    if target.is_relative_to(source):
+    if target.is_relative_to(source) and not asked.pattern:
         raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
     if source.is_relative_to(target):
         raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")

@@ -216,12 +216,13 @@ def _warnings(
             f"{len(levels)} levels halve z {len(levels) - 1} times, and there are {volume.shape[0]} slices: "
             f"the coarsest levels are mostly padding."
         )
-    first = stages[0].cell[1]
-    if volume.row_step > 1 and first % volume.row_step and first < volume.shape[1]:
-        times = decodings(volume.shape[1], first, volume.row_step)
+    cell = stages[0].cell
+    often = decodings(volume, cell, 0) * decodings(volume, cell, 1)
+    if often > 1.005:
         yield (
-            f"The pages are {volume.compression}-compressed in strips of {volume.row_step:,} rows, and this budget "
-            f"holds {first:,} rows at a time: each strip is decoded {times:.1f} times. A larger --max-memory is faster."
+            f"The source is {_stored(volume)} {times(volume.grain)} voxels, and this budget holds {cell[0]:,} slices "
+            f"of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. A larger --max-memory "
+            "is faster."
         )
     if threads < options.thread_count:
         yield (
@@ -229,3 +230,7 @@ def _warnings(
         )
     if options.unit and not (options.voxel_size or volume.voxel_size):
         yield f"The unit {options.unit} is not used: no voxel size is known. --voxel-size gives one."
+
+
+def _stored(volume: Volume) -> str:
+    return "in pieces of" if volume.compression == "none" else f"compressed ({volume.compression}) in pieces of"

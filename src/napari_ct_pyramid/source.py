@@ -1,7 +1,7 @@
 """Opens whatever holds a volume, and reads any block of its rows.
 
-What there is: TIFF and BigTIFF of every kind that tifffile reads as one volume. Knows nothing of levels, chunks
-and budgets.
+Finds out what kind it is and leaves the rest to what knows that kind: `_tiff`, and the modules of `_sources`. Knows
+nothing of levels, chunks and budgets.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import difflib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import SourceError, SourceNotFoundError
+from .inputs import Input, is_zarr, parse_input
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ._tiff.layout import TiffVolume
+    from .rows import Reader
 
 TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 """By which TIFFs are offered: in the widget's file dialog and, written out once more, in napari's manifest."""
@@ -30,7 +32,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     Parameters
     ----------
     path : path-like
-        A TIFF or BigTIFF file that holds one volume.
+        A TIFF or BigTIFF file that holds one volume; a folder of slices, each a TIFF, or a pattern of their names
+        (``"scan/slice_*.tif"``).
 
     Returns
     -------
@@ -44,20 +47,19 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     SourceError
         If it is not a volume that can be read. Every page is looked at, so that a bad one is found now.
     """
-    file = Path(path)
+    asked = parse_input(path)
+    kind = "volume"
     try:
-        _check_file(file)
-        from ._tiff.layout import open_tiff  # imports tifffile
-
-        return Source(open_tiff(file))
+        kind, opener = _find_kind(asked)
+        return Source(opener())
     except SourceError:
         raise
     except PermissionError as exc:
-        raise SourceError(f"{file} may not be read by this user. Try changing its permissions.") from exc
-    except Exception as exc:  # tifffile meets damaged files with errors of every kind
+        raise SourceError(f"{path} may not be read by this user. Try changing its permissions.") from exc
+    except Exception as exc:  # libraries meet damaged files with errors of every kind
         raise SourceError(
-            f"{file} could not be read as a TIFF{_reason(exc)}. It may be damaged: try opening it in another program, "
-            "such as Fiji, and saving it again."
+            f"{path} could not be read as a {kind}{_reason(exc)}. It may be damaged: try opening it in another "
+            "program, such as Fiji, and saving it again."
         ) from exc
 
 
@@ -70,17 +72,14 @@ class Source:
         What it holds.
     """
 
-    def __init__(self, tiff: TiffVolume) -> None:
-        from ._tiff.rows import Files
-
-        self.volume = tiff.volume
-        self._rows = tiff.rows
-        self._files = Files([file.absolute() for file in tiff.files])
+    def __init__(self, reader: Reader) -> None:
+        self.volume = reader.volume
+        self._reader = reader
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that hold it."""
-        return self._files.paths
+        """The files that hold it, or by which it is known at least."""
+        return self._reader.paths
 
     def read(self, z0: int, z1: int, y0: int, y1: int, out: npt.NDArray[Any]) -> None:
         """Read rows ``y0`` to ``y1`` of slices ``z0`` to ``z1``, in full width.
@@ -109,16 +108,18 @@ class Source:
         if out.shape != (z1 - z0, y1 - y0, x) or out.dtype != volume.dtype or out.strides[2] != out.itemsize:
             raise ValueError(f"cannot read into an array of shape {out.shape}, {out.dtype}, strides {out.strides}")
         try:
-            self._rows.read(self._files, z0, z1, y0, y1, out)
+            self._reader.read((z0, y0, 0), out)
         except OSError as exc:
+            if isinstance(exc, SourceError):
+                raise
             raise SourceError(
-                f"{exc.filename or self._files.paths[0]} could not be read ({exc.strerror or exc}). "
+                f"{exc.filename or self.files[0]} could not be read ({exc.strerror or exc}). "
                 "Try again when its disk can be reached."
             ) from exc
 
     def close(self) -> None:
         """Close the file; no thread may be reading."""
-        self._files.close()
+        self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -153,26 +154,48 @@ _OTHERS = {
 }
 
 
-def _check_file(path: Path) -> None:
-    """`path` must be a file that can be read and begins as a TIFF does."""
+def _find_kind(asked: Input) -> tuple[str, Callable[[], Reader]]:
+    """The kind of a source, and how to open it. Each kind imports what it needs when it is opened."""
+    path = asked.path
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as exc:
-        raise SourceNotFoundError(f"There is no file {path}{_nearest(path)}") from exc
+        raise SourceNotFoundError(
+            f"There is no {'folder' if asked.pattern else 'file'} {path}{_nearest(path)}"
+        ) from exc
     if stat.S_ISDIR(mode):
-        raise SourceError(f"{path} is {_folder(path)}, where one TIFF file with all slices is needed.")
+        return _kind_of_folder(asked)
     if not stat.S_ISREG(mode):
         raise SourceError(f"{path} is not an ordinary file, where a TIFF file is needed.")
     with path.open("rb") as file:
         head = file.read(132)
     if head[:4] in _TIFF:
-        return
+        return "TIFF", lambda: _open_tiff(path)
     if not head:
         raise SourceError(f"{path} is empty, where a TIFF file is needed. Try copying it again.")
     looks = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
     if looks is None:
         looks = "a DICOM file" if head[128:] == b"DICM" else f"something else (it begins with {head[:8]!r})"
     raise SourceError(f"{path} is not a TIFF: it looks like {looks}. Try saving the volume as a TIFF or BigTIFF.")
+
+
+def _kind_of_folder(asked: Input) -> tuple[str, Callable[[], Reader]]:
+    path = asked.path
+    if is_zarr(path):
+        raise SourceError(f"{path} is a Zarr folder, where one TIFF file with all slices is needed.")
+    return "folder of slices", lambda: _open_folder(asked)
+
+
+def _open_tiff(path: Path) -> Reader:
+    from ._tiff.layout import open_tiff
+
+    return open_tiff(path)
+
+
+def _open_folder(asked: Input) -> Reader:
+    from ._sources.folder import open_folder
+
+    return open_folder(asked)
 
 
 def _nearest(path: Path) -> str:
@@ -183,11 +206,3 @@ def _nearest(path: Path) -> str:
         return f": there is no folder {path.parent}."
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.8)
     return f". Did you mean {path.with_name(near[0])}?" if near else ". Try its full path."
-
-
-def _folder(path: Path) -> str:
-    names = {file.name for file in path.iterdir()}
-    if not names.isdisjoint({".zattrs", ".zgroup", ".zarray", "zarr.json"}):
-        return "a Zarr folder"
-    tiffs = sum(name.lower().endswith(TIFF_ENDINGS) for name in names)
-    return f"a folder of {tiffs} TIFF files" if tiffs else "a folder"

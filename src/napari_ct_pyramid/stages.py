@@ -25,6 +25,10 @@ _BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
 _CELL_BYTES = 256_000_000  # a larger cell gains no speed
 _CACHE_BYTES = 1_000_000  # a core's second-level cache
 _CHUNKS_AHEAD = 6  # compressed and on their way to the disk, besides one in each thread's hands; more gain no speed
+_FEW_DECODINGS = 1.05  # of a strip: to save the rest is worth no memory
+
+Extent = tuple[int, int]
+"""Voxels along z and y."""
 
 Region = tuple[int, int, int, int]
 """z0, z1, y0, y1 in voxels of some level; all of x."""
@@ -42,8 +46,8 @@ class Stage:
     base: int
     top: int
     shape: Triple
-    block: tuple[int, int]
-    cell: tuple[int, int]
+    block: Extent
+    cell: Extent
     ahead: bool
     from_source: bool
 
@@ -64,8 +68,8 @@ class Stage:
     def cell_shape(self, level: int) -> Triple:
         """The largest cell on a level, in voxels."""
         steps = 2 ** (level - self.base)
-        rows = min(self.cell[1], self.block[1] // steps, self.shape[1] // steps)
-        return (min(self.cell[0], self.shape[0] // steps), rows, self.shape[2] // steps)
+        depth, rows = (min(self.cell[i], self.block[i] // steps, self.shape[i] // steps) for i in (0, 1))
+        return (depth, rows, self.shape[2] // steps)
 
     @property
     def grids(self) -> int:
@@ -97,10 +101,10 @@ def fit_budget(volume: Volume, options: ConversionOptions, levels: tuple[Level, 
     """
     asked = options.thread_count
     best = None
-    for rows, ahead in _cell_choices(volume, options):
-        stages = _make_stages(volume, options, levels, rows, ahead)
+    for cell, ahead in _cell_choices(volume, options):
+        stages = _make_stages(volume, options, levels, cell, ahead)
         cells = _cells_bytes(volume, options, stages)
-        a_thread = _thread_bytes(volume, options, rows)
+        a_thread = _thread_bytes(volume, options, cell)
         chunk = math.prod(options.chunks) * volume.dtype.itemsize
         chunks_ahead = _CHUNKS_AHEAD if ahead else 1
         left = options.max_memory - process_memory - cells - chunks_ahead * chunk
@@ -127,31 +131,39 @@ def fit_budget(volume: Volume, options: ConversionOptions, levels: tuple[Level, 
     return best
 
 
-def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[int, bool]]:
-    """Rows of a cell, and whether to read ahead: from what takes least memory to what is fastest."""
-    depth, rows = _even_multiple(options.chunks[0]), _even_multiple(options.chunks[1])
-    row_bytes = depth * volume.shape[2] * volume.dtype.itemsize
-    yield rows, False
-    if volume.row_step > 1:
-        # Only whole strips are decoded once: that gains more than reading ahead.
-        while rows < volume.shape[1] and (2 * rows * row_bytes <= _BLOCK_BYTES or rows < volume.row_step):
-            rows *= 2
-            yield rows, False
-        yield rows, True
+def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[Extent, bool]]:
+    """A cell's extent, and whether to read ahead: from what takes least memory to what is fastest."""
+    cell = least = _least_cell(options)
+    row_bytes = volume.shape[2] * volume.dtype.itemsize
+    yield cell, False
+    # Only whole strips, tiles or chunks are decoded once: that gains more than reading ahead.
+    for axis in (1, 0):
+        while decodings(volume, cell, axis) > _FEW_DECODINGS:
+            larger = (2 * cell[0], cell[1]) if axis == 0 else (cell[0], 2 * cell[1])
+            if math.prod(larger) * row_bytes > _BLOCK_BYTES and cell[axis] >= volume.grain[axis]:
+                break
+            cell = larger
+            yield cell, False
+    if cell != least:
+        yield cell, True
         return
-    yield rows, True
-    while rows < volume.shape[1] and 2 * rows * row_bytes <= _CELL_BYTES:
-        rows *= 2
-        yield rows, True
+    yield cell, True
+    while cell[1] < volume.shape[1] and 2 * math.prod(cell) * row_bytes <= _CELL_BYTES:
+        cell = (cell[0], 2 * cell[1])
+        yield cell, True
+
+
+def _least_cell(options: ConversionOptions) -> Extent:
+    return _even_multiple(options.chunks[0]), _even_multiple(options.chunks[1])
 
 
 def _make_stages(
-    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], cell_rows: int, ahead: bool
+    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], cell: Extent, ahead: bool
 ) -> tuple[Stage, ...]:
-    cell = (_even_multiple(options.chunks[0]), cell_rows)
-    least_rows = _even_multiple(options.chunks[1])
+    least = _least_cell(options)
     # Blocks do not depend on the budget: another budget may go on with them.
-    most_rows = max(rows for rows, _ in _cell_choices(volume, options))
+    choices = [choice for choice, _ in _cell_choices(volume, options)]
+    most = max(choice[0] for choice in choices), max(choice[1] for choice in choices)
     stages = []
     base = 0
     while True:
@@ -159,18 +171,23 @@ def _make_stages(
         top = base
         steps = 1
         while top + 1 < len(levels):
-            larger = (cell[0] * 2 * steps, max(least_rows * 2 * steps, most_rows))
+            larger = _block(least, most, 2 * steps)
             size = min(larger[0], shape[0]) * min(larger[1], shape[1]) * shape[2] * volume.dtype.itemsize
             if top > base and size > _BLOCK_BYTES:
                 break
             top, steps = top + 1, steps * 2
-        block = (cell[0] * steps, max(least_rows * steps, most_rows))
+        block = _block(least, most, steps)
         stages.append(
             Stage(base=base, top=top, shape=shape, block=block, cell=cell, ahead=ahead, from_source=base == 0)
         )
         base = top
         if base + 1 >= len(levels):
             return tuple(stages)
+
+
+def _block(least: Extent, most: Extent, steps: int) -> Extent:
+    """Whole chunks of every level, after so many steps, and the largest cell."""
+    return max(least[0] * steps, most[0]), max(least[1] * steps, most[1])
 
 
 def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
@@ -182,32 +199,43 @@ def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage
     )
 
 
-def _thread_bytes(volume: Volume, options: ConversionOptions, cell_rows: int) -> int:
+def _thread_bytes(volume: Volume, options: ConversionOptions, cell: Extent) -> int:
     """What each thread needs for itself: to read, to average, to decode, and a chunk before and after compression."""
     itemsize = volume.dtype.itemsize
-    # A strip or row of tiles as decoded, and what it is decoded from.
-    decoding = 0 if volume.row_step == 1 else 2 * volume.row_step * volume.shape[2] * itemsize
-    rows = 2 * read_rows(volume, cell_rows) * volume.shape[2] * itemsize
+    # Strips or a row of tiles or chunks as decoded, and what it is decoded from.
+    grain = volume.grain[0] * volume.grain[1]
+    decoding = 0 if grain == 1 else 2 * grain * volume.shape[2] * itemsize
+    rows = math.prod(read_extent(volume, cell)) * volume.shape[2] * itemsize
     averaging = downsample.scratch_bytes(volume.shape[2], volume.dtype)
     # A chunk with its padding, one as it was read back, one compressed.
     return rows + averaging + 3 * math.prod(options.chunks) * itemsize + decoding
 
 
-def read_rows(volume: Volume, cell_rows: int) -> int:
-    """Rows of two slices that are read and averaged at once: an even number that a core's cache holds.
+def read_extent(volume: Volume, cell: Extent) -> Extent:
+    """Slices and rows that are read and averaged at once: even numbers, and if they can what a core's cache holds.
 
-    Where rows come in strips, it is all of a cell's, so that a strip is decoded once.
+    Where a grain is more than a row, they are whole grains, or the whole cell where its edges part grains: then each
+    is decoded as few times as can be.
     """
-    if volume.row_step > 1:
-        return min(cell_rows, volume.shape[1])
-    row_bytes = volume.shape[2] * volume.dtype.itemsize
-    return min(cell_rows, volume.shape[1], max(2, _CACHE_BYTES // (2 * row_bytes) // 2 * 2))
+    least = [2, 2]
+    for axis in (0, 1):
+        grain = volume.grain[axis]
+        if grain > 1:
+            parted = cell[axis] % grain or volume.grain_start[axis] % grain
+            least[axis] = cell[axis] if parted else min(cell[axis], _even_multiple(grain))
+    slices = min(least[0], _even_multiple(volume.shape[0]))
+    in_cache = _CACHE_BYTES // (slices * volume.shape[2] * volume.dtype.itemsize)
+    return slices, min(cell[1], volume.shape[1], max(least[1], in_cache // least[1] * least[1]))
 
 
-def decodings(rows: int, cell: int, step: int) -> float:
-    """How often a strip of `step` rows is decoded, on average, when cells of `cell` rows are read."""
-    reads = sum(math.ceil(min(y + cell, rows) / step) - y // step for y in range(0, rows, cell))
-    return reads / math.ceil(rows / step)
+def decodings(volume: Volume, cell: Extent, axis: int) -> float:
+    """How often a grain is decoded, on average, along z (0) or y (1) when cells of this extent are read."""
+    size, step, start = volume.shape[axis], volume.grain[axis], volume.grain_start[axis]
+    if step == 1:
+        return 1
+    extent = cell[axis]
+    reads = sum(-(-(min(at + extent, size) + start) // step) - (at + start) // step for at in range(0, size, extent))
+    return reads / (-(-(size + start) // step))
 
 
 def _even_multiple(chunk: int) -> int:

@@ -161,7 +161,15 @@ def _plan(record: Record, source: Source | None, options: dict[str, Any]) -> tup
 
 def _volume_of(identity: dict[str, Any]) -> Volume:
     z, y, x = identity["shape"]
-    return Volume(name=identity["source"], shape=(z, y, x), dtype=np.dtype(identity["dtype"]), format="OME-Zarr")
+    grain = identity["grain"]  # by which the work was cut up
+    return Volume(
+        name=identity["source"],
+        shape=(z, y, x),
+        dtype=np.dtype(identity["dtype"]),
+        format="OME-Zarr",
+        grain=tuple(grain[:3]),
+        grain_start=tuple(grain[3:]),
+    )
 
 
 class _NoSource:

@@ -35,10 +35,12 @@ class Volume:
         An NGFF unit of length, such as ``"micrometer"``; None where unknown.
     voxel_size_from : str or None
         Where the voxel size was found, for people: ``"ImageJ metadata"``.
-    row_step : int
-        The fewest rows (y) that can be read on their own: 1 where rows lie plainly in the file,
-        more where whole strips or tiles must be decoded. Reads that begin and end at multiples
-        of it decode nothing twice.
+    grain : tuple of int
+        Voxels along z, y, x that are read or decoded together: 1 along z and y where rows lie plainly in a file,
+        more where whole strips, tiles or chunks must be decoded. Reads that begin and end between grains decode
+        nothing twice.
+    grain_start : tuple of int
+        How far within its grain the first voxel lies.
     """
 
     name: str
@@ -49,7 +51,13 @@ class Volume:
     voxel_size: VoxelSize | None = None
     unit: str | None = None
     voxel_size_from: str | None = None
-    row_step: int = 1
+    grain: Triple = (1, 1, 1)
+    grain_start: Triple = (0, 0, 0)
+
+    @property
+    def row_step(self) -> int:
+        """Rows (y) of a grain."""
+        return self.grain[1]
 
     @property
     def nbytes(self) -> int:

@@ -13,7 +13,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.sizes import format_size
 from napari_ct_pyramid.text import times
 
-from .pages import IntArray, Page, Storage
+from .pages import TIFF_HEADS, IntArray, Page, Storage
 
 _DTYPES = {"float16", "float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32"}
 _KINDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
@@ -87,6 +87,8 @@ def check_axes(path: Path, axes: str, shape: Sequence[int]) -> None:
 
 def name_page(page: Page, total: int | None) -> str:
     """A page in words; `total` is None where nobody can tell how many there should be."""
+    if page.file:
+        return page.file
     return f"page {page.number} of {total}" if total else f"page {page.number}"
 
 
@@ -96,10 +98,11 @@ def check_alike(path: Path, pages: Sequence[Page], total: int | None) -> None:
     for page in pages:
         if page.storage is not first.storage and page.storage != first.storage:
             ours, theirs = _difference(page.storage, first.storage)
+            name = page.file or name_page(page, total).capitalize()
             raise SourceError(
-                f"{name_page(page, total).capitalize()} of {path} {ours}, but page {first.number} {theirs}. "
-                "The pages of a volume must all be alike: try leaving the odd ones out, or saving the volume again "
-                "as one stack."
+                f"{name} of {path} {ours}, but {name_page(first, None)} {theirs}. "
+                f"The {'slices' if page.file else 'pages'} of a volume must all be alike: try leaving the odd ones "
+                "out, or saving the volume again as one stack."
             )
 
 
@@ -127,6 +130,33 @@ def _tell_dtype(storage: Storage) -> str:
 def _tell_compression(storage: Storage) -> str:
     name = compression_name(storage.compression)
     return "is not compressed" if name == "none" else f"is compressed with {name}"
+
+
+def check_head(file: Path) -> None:
+    """A file must begin as a TIFF does."""
+    with file.open("rb") as opened:
+        head = opened.read(4)
+    if head not in TIFF_HEADS:
+        raise SourceError(f"{file} is {'no TIFF' if head else 'empty'}, whatever its name says. {_AGAIN}")
+
+
+def check_single(file: Path, pages: Sequence[Page]) -> None:
+    """A file in a folder of slices must hold one slice, and one of its own storage."""
+    if len(pages) != 1 or pages[0].storage.depth != 1:
+        deep = len(pages) == 1
+        raise SourceError(
+            f"{file} holds {pages[0].storage.depth if deep else len(pages)} slices, where each file of a folder of "
+            "slices holds one. Try leaving it out, or naming it alone if it holds the whole volume."
+        )
+
+
+def check_order(file: Path, order: str, first: Path, first_order: str) -> None:
+    """All files of a folder must be of one byte order."""
+    if order != first_order:
+        raise SourceError(
+            f"{file} is {order}-endian, but {first.name} is {first_order}-endian. The slices of a volume must all be "
+            "alike: try saving them again."
+        )
 
 
 def check_whole(path: Path, flaw: str | None) -> None:

@@ -11,32 +11,24 @@ import math
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.rows import FileReader, PlainRows, Rows
 from napari_ct_pyramid.volume import Triple, Volume
 
 from . import check
 from .pages import IntArray, Page, walk
-from .rows import CodedSegments, Decode, PlainRows, Rows
+from .segments import CodedSegments, Decode
 from .slices import Slices, find_slices
 from .voxel_size import find_voxel_size
 
 
-@dataclass(frozen=True)
-class TiffVolume:
-    """What a TIFF holds, how to read it, and the files it lies in."""
-
-    volume: Volume
-    rows: Rows
-    files: tuple[Path, ...]
-
-
-def open_tiff(path: Path) -> TiffVolume:
+def open_tiff(path: Path) -> FileReader:
     """Open a TIFF that holds one volume.
 
     Raises
@@ -63,9 +55,70 @@ def open_tiff(path: Path) -> TiffVolume:
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,
-        row_step=min(rows.row_step, y),
+        grain=grain_of(rows, (z, y, x)),
     )
-    return TiffVolume(volume, rows, slices.files)
+    return FileReader(volume, rows, slices.files)
+
+
+def grain_of(rows: Rows, shape: Triple) -> Triple:
+    """What is read at once: a plain row, or a strip or tile."""
+    z, y, x = rows.segment if isinstance(rows, CodedSegments) else (1, 1, shape[2])
+    return min(z, shape[0]), min(y, shape[1]), min(x, shape[2])
+
+
+def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileReader:
+    """Open a volume whose slices, in this order, are a file each.
+
+    Of each only its directory is read.
+
+    Parameters
+    ----------
+    where : Path
+        The folder or pattern, for messages.
+    name : str
+        Of the volume.
+    files : sequence of Path
+        Two or more.
+
+    Raises
+    ------
+    SourceError
+        If one is damaged, is no TIFF, or is not as the first one is.
+    """
+    pages: list[Page] = []
+    order = None
+    for number, file in enumerate(files, start=1):
+        check.check_head(file)
+        chain = walk(file)
+        if chain.flaw or not chain.pages:
+            check.check_whole(file, chain.flaw or "it has no page")
+        own = [page for page in chain.pages if not page.reduced] or chain.pages
+        check.check_single(file, own)
+        order = order or chain.order
+        check.check_order(file, chain.order, files[0], order)
+        pages.append(replace(own[0], number=number, file=file.name))
+        if number > 1:
+            check.check_alike(where, [pages[0], pages[-1]], None)
+    with _quiet(), TiffFile(files[0]) as tif:
+        key = next((page for page in tif.pages if isinstance(page, TiffPage) and page.offset == pages[0].at), None)
+        assert key is not None
+        dtype = check.check_page(files[0], key)
+        shape = len(files), key.imagelength, key.imagewidth
+        slices = Slices("ZYX", shape, "", pages, None, tuple(files), tuple(range(len(files))))
+        rows = _rows(where, tif, key, slices)
+        size = find_voxel_size(tif, of_slice=True)
+    volume = Volume(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        format=f"{len(files):,} TIFF files, one a slice",
+        compression=check.compression_name(int(key.compression)),
+        voxel_size=size.voxel_size,
+        unit=size.unit,
+        voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
+        grain=grain_of(rows, shape),
+    )
+    return FileReader(volume, rows, slices.files)
 
 
 @contextlib.contextmanager
@@ -119,7 +172,7 @@ def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> Rows:
         depth=key.imagedepth,
         segment=segment,
         grid=grid,
-        decode=_decoder(path, key),
+        decode=_decoder(slices.files[0], key),
         nodata=key.nodata,
         jpeg_tables=tables if any(tables) else None,
         file_of_page=slices.file_of_page,

@@ -17,6 +17,9 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""The first bytes of TIFF and BigTIFF, in either byte order."""
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -59,6 +62,8 @@ class Page:
         The page says that it is a smaller copy or a mask of another one.
     jpeg_tables : bytes or None
         What JPEG strips or tiles need besides themselves.
+    file : str or None
+        Name of its file, where every slice has its own.
     """
 
     number: int
@@ -68,6 +73,7 @@ class Page:
     counts: IntArray
     reduced: bool = False
     jpeg_tables: bytes | None = None
+    file: str | None = None
 
 
 class Chain(NamedTuple):
@@ -76,6 +82,7 @@ class Chain(NamedTuple):
     pages: list[Page]
     flaw: str | None
     file_size: int
+    order: Literal["big", "little"]
 
 
 def walk(path: Path) -> Chain:
@@ -94,7 +101,7 @@ def walk(path: Path) -> Chain:
             pages.extend(walker.pages())  # what comes before a flaw is kept
         except _FlawError as found:
             flaw = str(found)
-        return Chain(pages, flaw, walker.size)
+        return Chain(pages, flaw, walker.size, walker.order)
 
 
 _STORAGE_TAGS = {
@@ -132,8 +139,8 @@ class _Walker:
         self._file = file
         self.size = os.fstat(file.fileno()).st_size
         header = file.read(8)
-        self._order: Literal["big", "little"] = "big" if header[:2] == b"MM" else "little"
-        order = ">" if self._order == "big" else "<"
+        self.order: Literal["big", "little"] = "big" if header[:2] == b"MM" else "little"
+        order = ">" if self.order == "big" else "<"
         self._big = header[2:4] in (b"+\0", b"\0+")
         self._entry = struct.Struct(order + ("HHQ8s" if self._big else "HHI4s"))
         self._number_size, self._offset_size = (8, 8) if self._big else (2, 4)
@@ -205,7 +212,7 @@ class _Walker:
         return self._file.read(size)
 
     def _int(self, raw: bytes) -> int:
-        return int.from_bytes(raw, self._order)
+        return int.from_bytes(raw, self.order)
 
 
 def _joined(storage: Storage, offsets: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:

@@ -26,13 +26,16 @@ class Found(NamedTuple):
     origin: str | None = None
 
 
-def find_voxel_size(tif: TiffFile) -> Found:
-    """The voxel size that the file tells, or nothing."""
+def find_voxel_size(tif: TiffFile, *, of_slice: bool = False) -> Found:
+    """The voxel size that the file tells, or nothing.
+
+    With `of_slice` the file is one slice of a volume: what it leaves out of z says nothing.
+    """
     page = tif.pages.first
     if tif.is_ome:
         return _from_ome(tif.ome_metadata or "")
     if tif.is_imagej:
-        return _from_imagej(tif.imagej_metadata or {}, page)
+        return _from_imagej(tif.imagej_metadata or {}, page, of_slice)
     if page.shaped_description is not None:
         return _from_json(page.shaped_description, page)
     return Found()
@@ -75,9 +78,9 @@ def _from_physical_sizes(attributes: Mapping[str, Any], origin: str) -> Found:
     return _found(sizes, units, origin)
 
 
-def _from_imagej(metadata: Mapping[str, Any], page: TiffPage) -> Found:
+def _from_imagej(metadata: Mapping[str, Any], page: TiffPage, of_slice: bool) -> Found:
     # ImageJ leaves a spacing of 1 out; tifffile, which signs as 1.11a, leaves out one that it was not told.
-    default = None if metadata.get("ImageJ") == "1.11a" else 1.0
+    default = None if of_slice or metadata.get("ImageJ") == "1.11a" else 1.0
     sizes = [_positive(metadata.get("spacing", default)), *_pixel_size(page)]
     names = metadata.get("unit"), metadata.get("yunit"), metadata.get("zunit")
     if any(name and name != names[0] for name in names[1:]):  # an odd one: x, y and z in different units

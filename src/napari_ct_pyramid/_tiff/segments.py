@@ -1,0 +1,97 @@
+"""Strips and tiles of a TIFF that must be decoded before they are voxels.
+
+Knows where each of them lies. Keeps no state between reads: any number of threads may read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.rows import Files, Voxels
+from napari_ct_pyramid.volume import Triple
+
+from .pages import IntArray
+
+Decode = Callable[..., tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class CodedSegments:
+    """Strips or tiles that must be decoded: compressed, tiled, or otherwise not plain rows.
+
+    Attributes
+    ----------
+    offsets, counts : numpy.ndarray
+        Where each strip or tile lies and its bytes, by page and index.
+    depth : int
+        Slices in a page.
+    segment : tuple of int
+        Slices, rows and columns in a strip or tile.
+    grid : tuple of int
+        Strips or tiles of a page along z, y, x.
+    decode : callable
+        tifffile's decoder of these pages.
+    nodata : float
+        What fills strips or tiles that were left out of the file.
+    jpeg_tables : tuple of bytes or None
+        For each page; None where there are none.
+    file_of_page : tuple of int or None
+        Which file holds each page; None where there is only one.
+    """
+
+    offsets: IntArray
+    counts: IntArray
+    depth: int
+    segment: Triple
+    grid: Triple
+    decode: Decode
+    nodata: float
+    jpeg_tables: tuple[bytes | None, ...] | None = None
+    file_of_page: tuple[int, ...] | None = None
+
+    def read(self, files: Files, start: Triple, out: Voxels) -> None:
+        slices, rows, columns = self.segment
+        (z0, y0, x0), (z1, y1, x1) = start, (a + n for a, n in zip(start, out.shape, strict=True))
+        for page in range(z0 // self.depth, -(-z1 // self.depth)):
+            base = page * self.depth
+            low, high = max(z0 - base, 0), min(z1 - base, self.depth)
+            for k, j, i in itertools.product(
+                range(low // slices, -(-high // slices)),
+                range(y0 // rows, -(-y1 // rows)),
+                range(x0 // columns, -(-x1 // columns)),
+            ):
+                index = (k * self.grid[1] + j) * self.grid[2] + i
+                voxels, (_, z, y, x, _), shape = self._decoded(files, page, index)
+                # the part of this strip or tile that was asked for, in the coordinates of the page
+                first_z, last_z = max(z, low), min(z + shape[0], high)
+                first_y, last_y = max(y, y0), min(y + shape[1], y1)
+                first_x, last_x = max(x, x0), min(x + shape[2], x1)
+                target = out[
+                    base + first_z - z0 : base + last_z - z0, first_y - y0 : last_y - y0, first_x - x0 : last_x - x0
+                ]
+                target[...] = (
+                    self.nodata
+                    if voxels is None
+                    else voxels[first_z - z : last_z - z, first_y - y : last_y - y, first_x - x : last_x - x, 0]
+                )
+
+    def _decoded(self, files: Files, page: int, index: int) -> tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]:
+        at, count = int(self.offsets[page, index]), int(self.counts[page, index])
+        if not at or not count:
+            return self.decode(None, index)
+        file = self.file_of_page[page] if self.file_of_page else 0
+        tables = {"jpegtables": self.jpeg_tables[page]} if self.jpeg_tables else {}
+        data = bytearray(count)
+        try:
+            if files.readinto(file, at, memoryview(data)) < count:
+                raise EOFError("the file ended early")
+            return self.decode(data, index, **tables)
+        except Exception as exc:  # whatever a codec makes of damaged data
+            part = f", strip or tile {index + 1} of {self.offsets.shape[1]}," if self.offsets.shape[1] > 1 else ""
+            raise SourceError(
+                f"Page {page + 1} of {len(self.offsets)}{part} of {files.paths[file]} could not be decoded: "
+                f"{str(exc) or type(exc).__name__}. The file is damaged there."
+            ) from exc

@@ -1,0 +1,64 @@
+"""What an INPUT names: a file or folder, files by a pattern, or an array inside of a file. Opens no file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+INSIDE = "::"
+"""What parts a file from the path of an array within it: ``scan.h5::/entry/data/data``."""
+
+_WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an INPUT names.
+
+    Attributes
+    ----------
+    path : Path
+        A file or folder; with a pattern, the folder of the files.
+    inside : str or None
+        Path of an array within it.
+    pattern : str or None
+        What the names of the files look like, as a shell would have it.
+    """
+
+    path: Path
+    inside: str | None = None
+    pattern: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name of what it holds: ``scan`` for scan.ome.tif, scan.h5::/data, scan/ and scan_*.tif."""
+        if self.pattern is not None:
+            literal = self.pattern[: min(self.pattern.find(c) for c in _WILD if c in self.pattern)]
+            return literal.rstrip("_-. 0") or self.path.resolve().name
+        name = self.path.name if self.path.name not in ("", "..") else self.path.resolve().name
+        if self.path.is_dir():
+            return name.removesuffix(".zarr").removesuffix(".ome")
+        return Path(name).stem.removesuffix(".ome")
+
+
+def parse_input(text: str | os.PathLike[str]) -> Input:
+    """Take an INPUT apart. What is there under just this name is meant, whatever signs are in it."""
+    text = os.fspath(text)
+    path = Path(text)
+    if os.path.lexists(path):
+        return Input(path)
+    if INSIDE in text:
+        file, _, inside = text.partition(INSIDE)
+        return Input(Path(file), inside.replace("\\", "/").strip("/"))
+    if _WILD.intersection(path.name):
+        return Input(path.parent, pattern=path.name)
+    return Input(path)
+
+
+_ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder says that it is a Zarr of any kind."""
+    return any(os.path.isfile(path / name) for name in _ZARR_FILES)  # noqa: PTH113  # Path.is_file can raise
