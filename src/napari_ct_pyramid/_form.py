@@ -16,7 +16,7 @@ from ._fields import OptionFields, form
 from ._parts import ElideMiddle, text_label
 from ._plan_view import Remedy, facts
 from ._planner import Answer, Request
-from .source import TIFF_ENDINGS
+from .inputs import TIFF_ENDINGS
 
 
 class Form(QWidget):

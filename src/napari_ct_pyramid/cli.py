@@ -129,8 +129,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _add_commands(commands: Any) -> None:
     convert = _add(commands, "convert", _convert, "convert a volume to a multiscale OME-Zarr",
                    usage="%(prog)s INPUT [OUTPUT] -c Z Y X | NAME [options]")  # fmt: skip
-    convert.add_argument("input", metavar="INPUT", type=_path, help="a TIFF that holds one volume; a folder of slices, or "
-                         "a pattern of their names in quotes, such as 'scan/slice_*.tif'")
+    convert.add_argument(
+        "input",
+        metavar="INPUT",
+        type=_path,
+        help="a TIFF that holds one volume; a folder of slices, or "
+        "a pattern of their names in quotes, such as 'scan/slice_*.tif'",
+    )
     convert.add_argument("output", metavar="OUTPUT", type=_path, nargs="?",
                          help="the OME-Zarr to make (default: beside INPUT, its name ending in .ome.zarr)")  # fmt: skip
     _add_options(convert)

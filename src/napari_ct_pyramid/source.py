@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from .rows import Reader
 
-TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
-"""By which TIFFs are offered: in the widget's file dialog and, written out once more, in napari's manifest."""
-
 
 def open_source(path: str | os.PathLike[str]) -> Source:
     """Open a volume for reading.

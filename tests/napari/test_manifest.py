@@ -13,7 +13,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 import napari_ct_pyramid
-from napari_ct_pyramid.source import TIFF_ENDINGS
+from napari_ct_pyramid.inputs import TIFF_ENDINGS
 
 PLUGIN = "napari-ct-pyramid"
 FILE = Path(napari_ct_pyramid.__file__).with_name("napari.yaml")

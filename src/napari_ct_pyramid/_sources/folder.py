@@ -10,11 +10,10 @@ from pathlib import Path
 
 from napari_ct_pyramid._tiff.layout import open_slices
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError
-from napari_ct_pyramid.inputs import Input
+from napari_ct_pyramid.inputs import TIFF_ENDINGS, Input
 from napari_ct_pyramid.rows import Reader
 from napari_ct_pyramid.text import count
 
-_ENDINGS = (".tif", ".tiff")
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -46,7 +45,7 @@ def _names(asked: Input) -> list[str]:
         raise SourceNotFoundError(f"There is no folder {asked.path}. Try its full path.") from exc
     if asked.pattern:
         return [entry.name for entry in entries if fnmatchcase(entry.name, asked.pattern) and entry.is_file()]
-    return [entry.name for entry in entries if entry.suffix.lower() in _ENDINGS and entry.is_file()]
+    return [entry.name for entry in entries if entry.suffix.lower() in TIFF_ENDINGS and entry.is_file()]
 
 
 def in_order(where: Path, names: list[str]) -> list[str]:
