@@ -175,7 +175,7 @@ def test_sound_checksums_do_not_excuse_wrong_voxels(scan: Path, output: Path, mo
     """An output that was written as it was meant to be, but meant wrongly."""
     shutil.rmtree(output)
     with monkeypatch.context() as patch:
-        patch.setattr("napari_ct_pyramid.downsample.halve", lambda array, out: out.fill(3))
+        patch.setattr("napari_ct_pyramid.downsample.reduce", lambda array, out, method: out.fill(3))
         ct.convert(scan, **OPTIONS)
     found = ct.verify(output)
     assert {problem.what for problem in found.problems} == {"it is not the mean of the level below"}

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from ._parts import NoWheel
-from .options import COMPRESSORS, NAMED_CHUNKS, UNITS, ConversionOptions, available_cores
+from .options import COMPRESSORS, METHODS, NAMED_CHUNKS, UNITS, ConversionOptions, available_cores
 from .text import numbers, times
 from .volume import VoxelSize
 
@@ -198,6 +198,7 @@ _MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
     "chunks": _chunks,
     "num_levels": _choice([(_AUTO, None), *_numbers_to(16)]),
     "voxel_size": _numbers,
+    "method": _choice([(name, name) for name in METHODS]),
     "compressor": _choice([(name, name) for name in COMPRESSORS]),
     "unit": _choice(_units),
     "threads": _choice([(f"all cores ({available_cores()})", None), *_numbers_to(max(16, available_cores()))]),

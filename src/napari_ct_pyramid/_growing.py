@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .downsample import halve
+from .downsample import reduce
 from .errors import SourceError
 from .lazy import Box
+from .volume import Triple
 
 _KEPT = 2  # boxes of a level: napari asks for what is on the screen, and for the thumbnail
 _KEPT_BYTES = 300_000_000
@@ -40,7 +41,11 @@ class GrowingLevel:
     dtype : numpy.dtype
         Of the voxels.
     finer : GrowingLevel, optional
-        The level twice as fine, which grows first: its mean stands in for chunks that are not there yet.
+        The level before, which grows first: what it comes to stands in for chunks that are not there yet.
+    factors : tuple of int, optional
+        Voxels of that level that one of this spans, along z, y, x.
+    method : str, optional
+        How these become one.
     """
 
     def __init__(
@@ -50,12 +55,16 @@ class GrowingLevel:
         chunks: tuple[int, ...],
         dtype: np.dtype,
         finer: GrowingLevel | None = None,
+        factors: Triple = (2, 2, 2),
+        method: str = "mean",
     ) -> None:
         self._read_disk = read
         self._is_there = is_there
         self._chunks = chunks
         self._dtype = dtype
         self._finer = finer
+        self._factors = factors
+        self._method = method
         self._kept: OrderedDict[tuple[tuple[int, int, int], ...], np.ndarray] = OrderedDict()
         self._growing = True
 
@@ -103,12 +112,12 @@ class GrowingLevel:
             slice(min(part[axis].start for part in missing), max(part[axis].stop for part in missing), 1)
             for axis in range(len(box))
         )
-        fine = tuple(slice(2 * s.start, 2 * s.stop, 1) for s in hull)
+        fine = tuple(slice(f * s.start, f * s.stop, 1) for f, s in zip(self._factors, hull, strict=True))
         if self._finer._decoded_bytes(fine) <= _FINER_BYTES:
-            means = np.empty(_shape(hull), self._dtype)
-            halve(self._finer._look(fine), means)
+            reduced = np.empty(_shape(hull), self._dtype)
+            reduce(self._finer._look(fine), reduced, self._method)
             for part in missing:
-                voxels[_within(part, box)] = means[_within(part, hull)]
+                voxels[_within(part, box)] = reduced[_within(part, hull)]
         return voxels
 
     def _read_there(self, box: Box) -> tuple[np.ndarray, list[Box]]:

@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ._growing import GrowingLevel, written
 from .lazy import LazyArray
+from .levels import factors_between
 from .pyramid import Channel, Pyramid, PyramidLevel
 from .report import Progress, Receipt
 from .zarrmeta import ChunkFiles
@@ -151,7 +152,7 @@ class LivePreview(QObject):
 
         assert self._plan is not None
         level = self._plan.levels[-1]
-        depth, rows, columns = level.shape
+        depth, rows, columns = (n // r or 1 for n, r in zip(self._plan.volume.shape, level.reduction, strict=True))
         count = min(_PLANES, max(1, _PLANES_BYTES * depth // level.nbytes))
         planes = [
             self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0]
@@ -233,9 +234,12 @@ def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLeve
     for number, level in enumerate(plan.levels):
         array = ZarrArray(output / level.path)
         finer = growing[-1] if growing else None
-        grows = GrowingLevel(array.read, _chunk_finder(array), array.chunks, array.dtype, finer)
+        factors = factors_between(plan.levels[max(0, number - 1)], level)
+        grows = GrowingLevel(
+            array.read, _chunk_finder(array), array.chunks, array.dtype, finer, factors, plan.options.method
+        )
         lazy = LazyArray(grows.read, array.shape, array.dtype, array.chunks)
-        shape = tuple(-(-n // 2**number) for n in plan.volume.shape)  # without the padding
+        shape = tuple(-(-n // r) for n, r in zip(plan.volume.shape, level.reduction, strict=True))  # without padding
         growing.append(grows)
         place = level.voxel_size, level.translation
         levels.append(PyramidLevel(level.path, array.shape, array.dtype, array.chunks, *place, lazy.crop(shape)))

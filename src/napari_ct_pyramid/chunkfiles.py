@@ -33,7 +33,7 @@ class ChunkFiles:
     def __init__(self, output: Path, plan: Plan) -> None:
         self._output = output
         self._levels = plan.levels
-        self._codec_of = (plan.levels[0].chunks, plan.volume.dtype, plan.options.compressor)
+        self._codec_of = (plan.levels[0].chunks, plan.levels[0].dtype, plan.options.compressor)
         self._own = threading.local()
 
     def own_codec(self) -> Codec:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, downsample
+from . import __version__
 from .bench import Block
 from .checksums import Checksums, checksums_are_there, crc32
 from .chunkfiles import compressed_size
@@ -178,9 +178,7 @@ def run(source: Source, planned: Plan, output: Path, record: Record) -> Generato
             engine.stop()
         _check_whole(source, store, output, record.identity)
         window = display_window(store, planned, engine.tally)
-        attributes = make_attributes(
-            planned, name=_image_name(output), method=downsample.METHOD, version=__version__, window=window
-        )
+        attributes = make_attributes(planned, name=_image_name(output), version=__version__, window=window)
         receipt = Receipt(
             output=output,
             ome_zarr_version=OME_ZARR_VERSION,

@@ -141,7 +141,7 @@ class Engine:
         todo = [(n, region) for n, region in enumerate(stage.blocks()) if (number, n) not in self._done]
         if not todo:
             return
-        dtype = self._plan.volume.dtype
+        dtype = self._plan.levels[0].dtype
         bench = Bench(
             stage,
             grids=Turns(ChunkGrid(stage.cell_shape(0), self._plan.levels[0].chunks, dtype) for _ in range(stage.grids)),
@@ -150,12 +150,12 @@ class Engine:
                 for level in range(stage.base + stage.from_source, stage.top + 1)
             },
         )
-        steps = stage.top - stage.base
+        span_z, span_y, _ = stage.span(stage.top)
         unsafe: deque[Future[None]] = deque()
         for n, region in todo:
             block = Block(number, n, region)
-            z0, z1, y0, y1 = (edge >> steps for edge in region)
-            for cell in stage.cells((z0, z1, y0, y1)):
+            z0, z1, y0, y1 = region
+            for cell in stage.cells((z0 // span_z, z1 // span_z, y0 // span_y, y1 // span_y)):
                 self._make(bench, block, stage.top, cell, None)
             unsafe.append(self._keeper.submit(self._keep_safe, block))
             while unsafe and unsafe[0].done():
@@ -177,7 +177,7 @@ class Engine:
             raise
 
     def _make(self, bench: Bench, block: Block, level: int, region: Region, into: np.ndarray | None) -> None:
-        """Make a cell: get its voxels, average them `into` its quadrant of the cell above, write them."""
+        """Make a cell: get its voxels, reduce them `into` its part of the cell above, write them."""
         stage = bench.stage
         if level == stage.base and stage.from_source:
             self._make_from_source(bench, block, region, into)
@@ -187,47 +187,51 @@ class Engine:
         if level == stage.base:
             self._read_back(stage, level, region, cell)
         else:
-            for part in stage.cells((2 * z0, 2 * z1, 2 * y0, 2 * y1)):
-                z, y = part[0] // 2 - z0, part[2] // 2 - y0
-                quadrant = cell[z : z + (part[1] - part[0]) // 2, y : y + (part[3] - part[2]) // 2]
-                self._make(bench, block, level - 1, part, quadrant)
+            fz, fy, _ = stage.factors[level - 1 - stage.base]
+            for part in stage.cells((fz * z0, fz * z1, fy * y0, fy * y1)):
+                place = _within((part[0] // fz, part[1] // fz, part[2] // fy, part[3] // fy), region)
+                self._make(bench, block, level - 1, part, cell[place])
         if into is not None:
-            depth = into.shape[0]
-            self._all(lambda z: downsample.halve(cell[2 * z : 2 * z + 2], into[z : z + 1]), range(depth))
+            fz = stage.factors[level - stage.base][0]
+            self._all(lambda z: self._reduce(cell[fz * z : fz * (z + 1)], into[z : z + 1]), range(into.shape[0]))
         if level != stage.base:
             bench.cells[level].keep(self._write(block, level, region, lambda box: cell[box]))
 
     def _make_from_source(self, bench: Bench, block: Block, region: Region, into: np.ndarray | None) -> None:
-        """Read some slices at a time, some rows at once, and average and sort them while the cache holds them."""
-        volume = self._plan.volume
+        """Read some slices at a time, some rows at once, and reduce and sort them while the cache holds them."""
+        volume, stage = self._plan.volume, bench.stage
         z0, z1, y0, y1 = region
-        deep, step = read_extent(volume, bench.stage.cell)
+        deep, step = read_extent(volume, stage.cell)
         grid = bench.grids.next()
 
         def read(z: int) -> tuple[int, Tally]:
-            last = min(z + deep, z1)
-            slices = max(0, min(last, volume.shape[0]) - z)
+            end = min(z + deep, z1)
+            slices = max(0, min(end, volume.shape[0]) - z)
             found = Tally()
             for y in range(y0, y1, step):
-                end = min(y + step, y1)
-                rows = self._own_rows(deep, step)[: last - z, : end - y]
+                part = (z, end, y, min(y + step, y1))
+                rows = self._own_rows(deep, step)[: end - z, : part[3] - y]
                 rows[slices:] = 0  # padding
                 if slices:
-                    self._source.read(z, z + slices, y, end, rows[:slices])
+                    self._source.read(z, z + slices, y, part[3], rows[:slices])
                     found += tally(rows[:slices])
-                for i in range(last - z):
+                for i in range(end - z):
                     grid.put(z + i - z0, y - y0, rows[i])
                 if into is not None:
-                    half = slice((z - z0) // 2, (last - z0) // 2)
-                    downsample.halve(rows, into[half, (y - y0) // 2 : (end - y0) // 2])
+                    fz, fy, _ = stage.factors[0]
+                    of_above = (z0 // fz, z1 // fz, y0 // fy, y1 // fy)
+                    self._reduce(rows, into[_within((z // fz, end // fz, y // fy, part[3] // fy), of_above)])
             return slices, found
 
         for reading in self._begin(read, range(z0, z1, deep)):
             slices, found = reading.result()
-            self._count_rows(bench.stage, slices * (y1 - y0))
+            self._count_rows(stage, slices * (y1 - y0))
             self.tally += found
             block.tally += found
         bench.grids.keep(self._write(block, 0, region, lambda box: grid.chunk(box)))
+
+    def _reduce(self, array: np.ndarray, out: np.ndarray) -> None:
+        downsample.reduce(array, out, self._plan.options.method)
 
     def _count_rows(self, stage: Stage, rows: int) -> None:
         volume = self._plan.volume
@@ -305,3 +309,9 @@ def _rows_of(plan: Plan, stage: Stage, region: Region) -> int:
     if stage.from_source:
         z0, z1 = min(z0, plan.volume.shape[0]), min(z1, plan.volume.shape[0])
     return (z1 - z0) * (y1 - y0)
+
+
+def _within(part: Region, region: Region) -> tuple[slice, slice]:
+    """Where a part of a region is in it, along z and y."""
+    z, y = region[0], region[2]
+    return slice(part[0] - z, part[1] - z), slice(part[2] - y, part[3] - y)

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import __version__, downsample
+from . import __version__
 from .options import ConversionOptions
 from .plan import Plan
 from .text import times
+
+OPTIONS = ("chunks", "num_levels", "method", "compressor", "voxel_size", "unit")
+"""Those on which the output depends, as an identity names them."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,6 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
     """All on which the output depends, JSON-able: two conversions with the same make the same output."""
     return {
         "version": __version__,
-        "method": downsample.METHOD,
         "source": plan.volume.name,
         "size": mark.size,
         "modified": mark.modified,
@@ -54,6 +56,7 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "grain": [*plan.volume.grain, *plan.volume.grain_start],
         "chunks": list(plan.options.chunks),
         "num_levels": len(plan.levels),
+        "method": plan.options.method,
         "compressor": plan.options.compressor,
         "voxel_size": list(plan.voxel_size) if plan.voxel_size else None,
         "unit": plan.unit,
@@ -63,13 +66,11 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
 
 def asked_options(identity: dict[str, Any], **more: Any) -> ConversionOptions:
     """The options that a conversion of this identity has."""
-    names = ("chunks", "num_levels", "compressor", "voxel_size", "unit")
-    return ConversionOptions(**{name: identity[name] for name in names}, **more)
+    return ConversionOptions(**{name: identity[name] for name in OPTIONS}, **more)
 
 
 _WORDS = {
     "version": "the version of this program",
-    "method": "the way in which voxels are averaged",
     "source": "the source's name",
     "size": "the source's size in bytes",
     "modified": "the time of the source's last change",
@@ -79,6 +80,7 @@ _WORDS = {
     "grain": "the way in which the source is stored",
     "chunks": "the chunk size",
     "num_levels": "the number of levels",
+    "method": "the method",
     "compressor": "the compressor",
     "voxel_size": "the voxel size",
     "unit": "the unit",

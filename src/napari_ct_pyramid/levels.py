@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import LevelsError
 from .options import ConversionOptions
 from .text import count
 from .volume import Triple, Volume, VoxelSize
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
 
 COARSEST = 512
 """No axis of the coarsest level is longer than this, with automatic levels: napari shows it in 3D at once."""
@@ -25,18 +31,26 @@ class Level:
         Of the level's array in the store: ``"0"``, ``"1"``, …
     shape, chunks : tuple of int
         Along z, y, x, in voxels. Padding is included.
+    dtype : numpy.dtype
+        Of the voxels; all levels have the same.
+    reduction : tuple of int
+        Voxels of level 0 that one of this level spans, along z, y, x.
     voxel_size, translation : tuple of float
         Along z, y, x, in the volume's unit (1.0 a voxel of level 0 where none is known).
-    nbytes : int
-        Uncompressed.
     """
 
     path: str
     shape: Triple
     chunks: Triple
+    dtype: np.dtype
+    reduction: Triple
     voxel_size: VoxelSize
     translation: VoxelSize
-    nbytes: int
+
+    @property
+    def nbytes(self) -> int:
+        """Uncompressed."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def chunk_count(self) -> int:
@@ -57,39 +71,55 @@ class Level:
 
 def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSize | None) -> tuple[Level, ...]:
     number = options.num_levels or _auto_levels(volume.shape)
-    step = 2 ** (number - 1)
-    depth, rows, columns = volume.shape
-    if rows % step or columns % step:
-        most = _most_levels(rows, columns)
+    reductions = _reductions(number)
+    coarsest = reductions[-1]
+    _, rows, columns = volume.shape
+    if rows % coarsest[1] or columns % coarsest[2]:
+        most = _most_levels(volume.shape, reductions)
         asked = f"{number} levels" if options.num_levels else f"the automatic {number} levels"
         raise LevelsError(
-            f"For {asked}, y and x must be divisible by {step}, and this volume has y = {rows:,} and x = {columns:,}. "
-            f"Ask for {count(most, 'level')}{' or fewer' * (most > 1)} (-l {most}), or crop the volume.",
+            f"For {asked}, y and x must be divisible by {coarsest[1]}, and this volume has y = {rows:,} and "
+            f"x = {columns:,}. Ask for {count(most, 'level')}{' or fewer' * (most > 1)} (-l {most}), or crop the "
+            "volume.",
             most=most,
         )
-    padded = (math.ceil(depth / step) * step, rows, columns)
+    padded = [math.ceil(n / r) * r for n, r in zip(volume.shape, coarsest, strict=True)]
     size = voxel_size or (1.0, 1.0, 1.0)
-    levels = []
-    for k in range(number):
-        shape = (padded[0] >> k, padded[1] >> k, padded[2] >> k)
-        levels.append(
-            Level(
-                path=str(k),
-                shape=shape,
-                chunks=options.chunks,
-                voxel_size=(size[0] * 2**k, size[1] * 2**k, size[2] * 2**k),
-                # A mean of two voxels sits between them.
-                translation=(size[0] * (2**k - 1) / 2, size[1] * (2**k - 1) / 2, size[2] * (2**k - 1) / 2),
-                nbytes=math.prod(shape) * volume.dtype.itemsize,
-            )
+    between = options.method != "stride"
+    return tuple(
+        Level(
+            path=str(k),
+            shape=_triple(n // r for n, r in zip(padded, reduction, strict=True)),
+            chunks=options.chunks,
+            dtype=volume.dtype,
+            reduction=reduction,
+            voxel_size=_triple(s * r for s, r in zip(size, reduction, strict=True)),
+            # What is made of two voxels sits between them; the first of two stays where it was.
+            translation=_triple(s * (r - 1) / 2 * between for s, r in zip(size, reduction, strict=True)),
         )
-    return tuple(levels)
+        for k, reduction in enumerate(reductions)
+    )
+
+
+def factors_between(finer: Level, coarser: Level) -> Triple:
+    """Voxels of one level that one of another spans, along z, y, x."""
+    return _triple(b // a for a, b in zip(finer.reduction, coarser.reduction, strict=True))
+
+
+def _reductions(number: int) -> list[Triple]:
+    """Of so many levels."""
+    return [(2**k, 2**k, 2**k) for k in range(number)]
 
 
 def _auto_levels(shape: Triple) -> int:
     return 1 + ((max(shape) - 1) // COARSEST).bit_length()
 
 
-def _most_levels(rows: int, columns: int) -> int:
-    both = math.gcd(rows, columns)
-    return (both & -both).bit_length()
+def _most_levels(shape: Triple, reductions: list[Triple]) -> int:
+    """How many of these levels y and x can be halved for."""
+    return sum(shape[1] % r[1] == 0 and shape[2] % r[2] == 0 for r in reductions)
+
+
+def _triple(values: Iterable[T]) -> tuple[T, T, T]:
+    z, y, x = values
+    return z, y, x

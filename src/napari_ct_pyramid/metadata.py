@@ -9,17 +9,17 @@ from .plan import Plan
 OME_ZARR_VERSION = "0.4"
 
 
-def make_attributes(plan: Plan, *, name: str, method: str, version: str, window: dict[str, float]) -> dict[str, Any]:
+def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, float]) -> dict[str, Any]:
     """The group's attributes: multiscales and omero metadata, as ome-zarr writes them.
 
     Parameters
     ----------
     plan : Plan
-        Its levels, voxel size and unit.
+        Its levels, how each was made from the one before, voxel size and unit.
     name : str
         Of the image.
-    method, version : str
-        How a level was made from the one before, and by which version of this package.
+    version : str
+        Of this package.
     window : dict
         min, max, start and end of the display window.
     """
@@ -46,7 +46,7 @@ def make_attributes(plan: Plan, *, name: str, method: str, version: str, window:
         axes=[{"name": axis, "type": "space", **unit} for axis in "zyx"],
         name=name,
         metadata={
-            "method": method,
+            "method": plan.method,
             "version": version,
             "original_shape": list(plan.volume.shape),
             "omero": {
@@ -56,5 +56,5 @@ def make_attributes(plan: Plan, *, name: str, method: str, version: str, window:
         },
     )
     attributes: dict[str, Any] = dict(group.attrs)
-    attributes["multiscales"][0]["type"] = "mean"
+    attributes["multiscales"][0]["type"] = plan.options.method
     return attributes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,6 +19,7 @@ NAMED_CHUNKS: dict[str, Triple] = {
     "visualization": (128, 128, 128),
     "conversion": (32, 256, 256),
 }
+METHODS = ("mean", "median", "mode", "min", "max", "stride")
 COMPRESSORS = ("lz4", "zstd", "none")
 
 # https://ngff.openmicroscopy.org/0.4/#axes-md, units of length (UDUNITS-2)
@@ -65,6 +66,14 @@ class ConversionOptions:
         default="auto",
         flags=("-l", "--num-levels"),
         metavar="N | auto",
+    )
+    method: str = _option(
+        "how a voxel is made of those of the level before: mean, median, mode (what is there most often, the smallest "
+        "of several: for labels), min, max, or stride (the first of them)",
+        default="mean",
+        flags=("--method",),
+        metavar="NAME",
+        rare=True,
     )
     max_memory: int = _option(
         "the peak resident memory of the process, such as 4G, 500M or a number of bytes",
@@ -187,10 +196,13 @@ def parse_unit(unit: Any) -> str | None:
     raise RequestError(f"{unit!r} is not a unit of length that OME-Zarr knows. Try one of {common}.")
 
 
-def _parse_compressor(name: Any) -> str:
-    if name in COMPRESSORS:
-        return str(name)
-    raise RequestError(f"{name!r} is not a compressor. Try one of {', '.join(COMPRESSORS)}.")
+def _one_of(names: Sequence[str], what: str) -> Callable[[Any], str]:
+    def parse(name: Any) -> str:
+        if name in names:
+            return str(name)
+        raise RequestError(f"{name!r} is not {what}. Try one of {', '.join(names)}.")
+
+    return parse
 
 
 def _parse_threads(threads: Any) -> int | None:
@@ -220,8 +232,9 @@ def _whole(value: Any) -> int | None:
 _PARSERS = {
     "chunks": parse_chunks,
     "num_levels": parse_num_levels,
+    "method": _one_of(METHODS, "a method"),
     "max_memory": parse_size,
-    "compressor": _parse_compressor,
+    "compressor": _one_of(COMPRESSORS, "a compressor"),
     "voxel_size": parse_voxel_size,
     "unit": parse_unit,
     "threads": _parse_threads,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise, starmap
 from typing import Any
 
 from .errors import DiskSpaceError
-from .levels import Level, make_levels
+from .levels import Level, factors_between, make_levels
 from .options import ConversionOptions
 from .sizes import format_size
 from .stages import Stage, decodings, fit_budget
@@ -78,6 +79,14 @@ class Plan:
         """Files of the output: chunks, an array's metadata for each level, the group's and its attributes."""
         return sum(level.chunk_count + 1 for level in self.levels) + 2
 
+    @property
+    def method(self) -> str:
+        """How a level is made from the one before: ``"2x2x2 local mean"``."""
+        steps = dict.fromkeys(starmap(factors_between, pairwise(self.levels))) or [(2, 2, 2)]
+        name = self.options.method
+        sizes = " and ".join("x".join(map(str, step)) for step in steps)
+        return f"{sizes} {name}" if name == "stride" else f"{sizes} local {name}"
+
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
         return {
@@ -93,6 +102,7 @@ class Plan:
             "unit": self.unit,
             "voxel_size_from": self.voxel_size_from,
             "levels": [level.to_json() for level in self.levels],
+            "method": self.method,
             "blocks": self.blocks,
             "blocks_done": self.blocks_done,
             "files": self.files,
@@ -128,6 +138,7 @@ class Plan:
                     format_size(self.peak_memory_bytes))],
             ),
             "",
+            f"Method       {self.method}",
             f"Work         {count(self.blocks, 'block')} with {count(self.threads, 'thread')}"
             + (f"; {self.resumes_text()}" if self.blocks_done else ""),
             f"Output       {count(self.files, 'file')}, about {format_size(self.bytes_out_estimate)}"
@@ -210,10 +221,10 @@ def make_plan(
 def _warnings(
     volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], stages: tuple[Stage, ...], threads: int
 ) -> Iterator[str]:
-    step = 2 ** (len(levels) - 1)
+    step = levels[-1].reduction[0]
     if step > volume.shape[0]:
         yield (
-            f"{len(levels)} levels halve z {len(levels) - 1} times, and there are {volume.shape[0]} slices: "
+            f"{len(levels)} levels halve z {step.bit_length() - 1} times, and there are {volume.shape[0]} slices: "
             f"the coarsest levels are mostly padding."
         )
     cell = stages[0].cell

@@ -14,6 +14,7 @@ from typing import Any
 
 from .checksums import CHECKSUMS
 from .files import replace_file
+from .identity import OPTIONS
 from .journal import FOLDER
 from .plan import Plan
 from .report import Receipt
@@ -39,7 +40,7 @@ def write_receipt(
             "modified": identity["modified"],
         },
         "options": {
-            **{name: identity[name] for name in ("chunks", "num_levels", "compressor", "voxel_size", "unit")},
+            **{name: identity[name] for name in OPTIONS},
             "max_memory": plan.options.max_memory,
             "threads": plan.threads,
         },

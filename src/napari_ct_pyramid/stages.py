@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from . import downsample
 from .errors import BudgetError
-from .levels import Level
+from .levels import Level, factors_between
 from .options import ConversionOptions
 from .sizes import format_size
 from .text import count, times
@@ -38,13 +39,15 @@ Region = tuple[int, int, int, int]
 class Stage:
     """Levels `base` + 1 to `top`, made from level `base`; the first stage writes its base as well.
 
-    `shape` is level `base`'s. `block` and `cell` are extents (z, y) in voxels: of a block on level `base`,
-    of a cell on any level. With `ahead`, the next cell of the source is read while the last is being written.
-    Where `from_source` is not set, level `base` is read back from the store.
+    `factors` (z, y, x) are those of each step from one level to the next. `shape` is level `base`'s. `block` and
+    `cell` are extents (z, y) in voxels: of a block on level `base`, of a cell on any level. With `ahead`, the next
+    cell of the source is read while the last is being written. Where `from_source` is not set, level `base` is read
+    back from the store.
     """
 
     base: int
     top: int
+    factors: tuple[Triple, ...]
     shape: Triple
     block: Extent
     cell: Extent
@@ -67,9 +70,14 @@ class Stage:
 
     def cell_shape(self, level: int) -> Triple:
         """The largest cell on a level, in voxels."""
-        steps = 2 ** (level - self.base)
-        depth, rows = (min(self.cell[i], self.block[i] // steps, self.shape[i] // steps) for i in (0, 1))
-        return (depth, rows, self.shape[2] // steps)
+        z, y, x = self.span(level)
+        depth = min(self.cell[0], self.block[0] // z, self.shape[0] // z)
+        return (depth, min(self.cell[1], self.block[1] // y, self.shape[1] // y), self.shape[2] // x)
+
+    def span(self, level: int) -> Triple:
+        """Voxels of level `base` that one of a level spans, along z, y, x."""
+        z, y, x = (math.prod(steps) for steps in zip((1, 1, 1), *self.factors[: level - self.base], strict=True))
+        return z, y, x
 
     @property
     def grids(self) -> int:
@@ -78,7 +86,7 @@ class Stage:
 
     def block_of(self, level: int, z: int, y: int) -> int:
         """The number, in the order of `blocks`, of that in which a voxel of a level lies."""
-        z, y = z << (level - self.base), y << (level - self.base)
+        z, y = z * self.span(level)[0], y * self.span(level)[1]
         return next(n for n, (z0, z1, y0, y1) in enumerate(self.blocks()) if z0 <= z < z1 and y0 <= y < y1)
 
 
@@ -164,30 +172,40 @@ def _make_stages(
     # Blocks do not depend on the budget: another budget may go on with them.
     choices = [choice for choice, _ in _cell_choices(volume, options)]
     most = max(choice[0] for choice in choices), max(choice[1] for choice in choices)
+    factors = [factors_between(finer, coarser) for finer, coarser in pairwise(levels)]
     stages = []
     base = 0
     while True:
         shape = levels[base].shape
         top = base
-        steps = 1
+        span = (1, 1)
         while top + 1 < len(levels):
-            larger = _block(least, most, 2 * steps)
-            size = min(larger[0], shape[0]) * min(larger[1], shape[1]) * shape[2] * volume.dtype.itemsize
+            larger = span[0] * factors[top][0], span[1] * factors[top][1]
+            block = _block(least, most, larger)
+            size = min(block[0], shape[0]) * min(block[1], shape[1]) * shape[2] * volume.dtype.itemsize
             if top > base and size > _BLOCK_BYTES:
                 break
-            top, steps = top + 1, steps * 2
-        block = _block(least, most, steps)
+            top, span = top + 1, larger
         stages.append(
-            Stage(base=base, top=top, shape=shape, block=block, cell=cell, ahead=ahead, from_source=base == 0)
+            Stage(
+                base=base,
+                top=top,
+                factors=tuple(factors[base:top]),
+                shape=shape,
+                block=_block(least, most, span),
+                cell=cell,
+                ahead=ahead,
+                from_source=base == 0,
+            )
         )
         base = top
         if base + 1 >= len(levels):
             return tuple(stages)
 
 
-def _block(least: Extent, most: Extent, steps: int) -> Extent:
-    """Whole chunks of every level, after so many steps, and the largest cell."""
-    return max(least[0] * steps, most[0]), max(least[1] * steps, most[1])
+def _block(least: Extent, most: Extent, span: Extent) -> Extent:
+    """Whole chunks of every level, whose coarsest voxels span so many of the base, and the largest cell."""
+    return max(least[0] * span[0], most[0]), max(least[1] * span[1], most[1])
 
 
 def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
@@ -206,7 +224,7 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, cell: Extent) -> i
     grain = volume.grain[0] * volume.grain[1]
     decoding = 0 if grain == 1 else 2 * grain * volume.shape[2] * itemsize
     rows = math.prod(read_extent(volume, cell)) * volume.shape[2] * itemsize
-    averaging = downsample.scratch_bytes(volume.shape[2], volume.dtype)
+    averaging = downsample.scratch_bytes(volume.shape[2], volume.dtype, options.method)
     # A chunk with its padding, one as it was read back, one compressed.
     return rows + averaging + 3 * math.prod(options.chunks) * itemsize + decoding
 

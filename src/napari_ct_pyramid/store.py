@@ -155,8 +155,7 @@ class Store:
 def array_metadata(plan: Plan) -> dict[str, dict[str, Any]]:
     """The files that say what the group's arrays are, and what each holds."""
     arrays = {
-        f"{level.path}/.zarray": _array_metadata(level, plan.volume.dtype, plan.options.compressor)
-        for level in plan.levels
+        f"{level.path}/.zarray": _array_metadata(level, level.dtype, plan.options.compressor) for level in plan.levels
     }
     return {".zgroup": {"zarr_format": 2}, **arrays}
 

@@ -26,6 +26,7 @@ from .errors import ConversionError, RequestError, SourceError
 from .files import sync_folder
 from .identity import asked_options, differences, identify, source_mark
 from .journal import JOURNAL, BlockId, Record, read_journal, write_journal
+from .levels import factors_between
 from .lock import hold
 from .memory import peak_resident_memory
 from .options import option_default
@@ -256,12 +257,13 @@ def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
     """The block that makes the chunk that a problem is in, and those of later stages that are made from that."""
     if problem.level is None or problem.chunk is None:
         return
-    z, y, _ = (i * c for i, c in zip(problem.chunk, plan.levels[0].chunks, strict=True))
+    there = plan.levels[problem.level]
+    z, y, _ = (i * c for i, c in zip(problem.chunk, there.chunks, strict=True))
     for number, stage in enumerate(plan.stages):
         if problem.level <= stage.top:
             level = max(problem.level, stage.base)
-            steps = level - problem.level
-            yield number, stage.block_of(level, z >> steps, y >> steps)
+            fz, fy, _ = factors_between(there, plan.levels[level])
+            yield number, stage.block_of(level, z // fz, y // fy)
 
 
 def _metadata_problems(path: Path, plan: Plan) -> Iterator[str]:

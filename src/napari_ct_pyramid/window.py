@@ -28,12 +28,13 @@ def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
         Of level 0.
     """
     level = plan.levels[-1]
-    # Slices that padding takes part in would pull the window towards zero.
-    depth = plan.volume.shape[0] // 2 ** (len(plan.levels) - 1) or 1
-    grid = list(np.ndindex(*(math.ceil(n / c) for n, c in zip((depth, *level.shape[1:]), level.chunks, strict=True))))
-    samples = [np.zeros(0, plan.volume.dtype)]
+    # Voxels that padding takes part in would pull the window towards zero.
+    shape = tuple(n // r or 1 for n, r in zip(plan.volume.shape, level.reduction, strict=True))
+    grid = list(np.ndindex(*(math.ceil(n / c) for n, c in zip(shape, level.chunks, strict=True))))
+    samples = [np.zeros(0, level.dtype)]
     for index in grid[:: math.ceil(len(grid) / _CHUNKS)]:
-        voxels = store.read_chunk(len(plan.levels) - 1, index)[: depth - index[0] * level.chunks[0]].ravel()
+        inside = tuple(slice(n - i * c) for n, i, c in zip(shape, index, level.chunks, strict=True))
+        voxels = store.read_chunk(len(plan.levels) - 1, index)[inside].ravel()
         samples.append(voxels[:: math.ceil(voxels.size / _SAMPLES)].copy())
     found = np.concatenate(samples)
     found = found[np.isfinite(found)]
@@ -43,5 +44,5 @@ def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
         start, end = low, high
     if not start < end:  # the volume is of one value: anything wider shows it
         end = start + 1
-    number = int if plan.volume.dtype.kind in "iu" else float
+    number = int if level.dtype.kind in "iu" else float
     return {"min": number(low), "max": number(high), "start": float(start), "end": float(end)}

@@ -14,7 +14,7 @@ import pytest
 from napari_ct_pyramid._growing import GrowingLevel, written
 from napari_ct_pyramid._preview import LivePreview
 from napari_ct_pyramid._widget import ConvertWidget, Stage
-from napari_ct_pyramid.downsample import halve
+from napari_ct_pyramid.downsample import reduce
 from napari_ct_pyramid.errors import ConversionError, SourceError
 from napari_ct_pyramid.lazy import Box
 from tests.napari.dock import SHAPE, Gate, add_widget, gated, volume, wait_for, wait_until, write_tiff
@@ -93,7 +93,7 @@ def test_finer_levels_stand_in_for_what_is_missing() -> None:
     disks = [Disk((16, 16, 16)), Disk((8, 8, 8)), Disk((4, 4, 4))]
     disks[0].voxels[...] = np.random.default_rng(0).integers(0, 255, (16, 16, 16))
     for fine, coarse in itertools.pairwise(disks):
-        halve(fine.voxels, coarse.voxels)
+        reduce(fine.voxels, coarse.voxels)
     truth = [disk.voxels.copy() for disk in disks]
     finest = growing(disks[0])
     middle = growing(disks[1], finest)

@@ -91,6 +91,7 @@ def test_rare_options_are_behind_the_fold(viewer: napari.Viewer) -> None:
         ("chunks", (16, 32, 64), (16, 32, 64)),
         ("num_levels", 4, 4),
         ("num_levels", None, None),
+        ("method", "mode", "mode"),
         ("max_memory", "500M", 500_000_000),
         ("compressor", "zstd", "zstd"),
         ("voxel_size", "0.65", (0.65, 0.65, 0.65)),
