@@ -104,8 +104,9 @@ def label(name: str) -> str:
 
 
 def without_flags(message: str) -> str:
-    """A message with the fields' labels in place of the command line's flags."""
+    """A message with fields' labels in place of the command line's flags, and a button in place of the command."""
     message = re.sub(r"\s*\(--?[a-z][^)]*\)", "", message)
+    message = message.replace("the same command goes on with it", "Resume goes on with it")
     for option in dataclasses.fields(ConversionOptions):
         for flag in option.metadata["flags"]:
             message = re.sub(rf"(?<![\w-]){flag}(?![\w-])", f"“{label(option.name)}”", message)
@@ -129,7 +130,11 @@ def _text(option: dataclasses.Field[Any]) -> _Made:
 
 
 def _numbers(option: dataclasses.Field[Any]) -> _Made:
-    field, read, write = _text(option)
+    field, read, write_text = _text(option)
+
+    def write(value: Any) -> None:
+        write_text(value if value is None or isinstance(value, str) else " ".join(map(repr, value)))
+
     return field, lambda: _spaced(read()), write
 
 
@@ -148,10 +153,11 @@ def _chunks(option: dataclasses.Field[Any]) -> _Made:
             text.value = numbers(NAMED_CHUNKS[choice])  # to begin with, should it be made another
 
     def write(value: Any) -> None:
-        known = value in NAMED_CHUNKS if isinstance(value, str) else False
-        name.value = value if known else _CUSTOM
-        if not known:
-            text.value = value if isinstance(value, str) else numbers(value)
+        if not isinstance(value, str):
+            value = next((known for known, shape in NAMED_CHUNKS.items() if shape == tuple(value)), numbers(value))
+        name.value = value if value in NAMED_CHUNKS else _CUSTOM
+        if value not in NAMED_CHUNKS:
+            text.value = value
 
     name.changed.connect(show)
     return both, lambda: _spaced(text.value) if name.value == _CUSTOM else name.value, write

@@ -1,8 +1,10 @@
-"""What stays in sight below the form: Convert and Cancel, the progress, and how it went."""
+"""What stays in sight below the form: Convert, Verify and Cancel, the progress, and how it went."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt, QUrl, Signal
@@ -14,9 +16,15 @@ from ._parts import BAR_STYLE, Box, text_label
 from ._worker import progress_words
 from .report import Progress, Receipt
 from .sizes import format_size
-from .text import duration
+from .text import count, duration
+
+if TYPE_CHECKING:
+    from .checking import Verification
 
 _STEPS = 1000
+_KINDS, _LISTED, _LISTED_IN_TIP = 4, 4, 40  # of what is wrong
+
+Buttons = Sequence[tuple[str, Callable[[], object]]]
 
 
 class Foot(QWidget):
@@ -25,6 +33,8 @@ class Foot(QWidget):
     convert_pressed = Signal()
     cancel_pressed = Signal()
     another_pressed = Signal()
+    verify_pressed = Signal()
+    repair_pressed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,17 +45,26 @@ class Foot(QWidget):
         self.status = text_label()
         self.convert = QPushButton("Convert")
         self.cancel = QPushButton("Cancel")
+        self.verify = QPushButton("Verify")
+        self.verify.setToolTip("Read the output back, and find out whether it is whole and true")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
-        for part in (self.result, self.bar, self.status, self.convert, self.cancel):
+        self._parts = (self.bar, self.status, self.convert, self.verify, self.cancel)
+        for part in (self.result, *self._parts):
             layout.addWidget(part)
         self.convert.clicked.connect(lambda: self.convert_pressed.emit())
         self.cancel.clicked.connect(lambda: self.cancel_pressed.emit())
+        self.verify.clicked.connect(lambda: self.verify_pressed.emit())
         self.show_idle(ready=False)
 
-    def show_idle(self, *, ready: bool, resumes: bool = False) -> None:
-        """Nothing goes on; Convert, or Resume, can be pressed if the plan is right. What happened stays in sight."""
-        self._show(self.convert)
+    def show_idle(self, *, ready: bool, resumes: bool = False, verifiable: bool | None = False) -> None:
+        """Nothing goes on; Convert, or Resume, can be pressed if the plan is right. What happened stays in sight.
+
+        Whether there is something to verify may not be known (None) yet.
+        """
+        offers = self.verify.isVisibleTo(self) if verifiable is None else verifiable
+        self._show(self.convert, *([self.verify] if offers else []))
+        self.verify.setEnabled(bool(verifiable))
         self.convert.setText("Resume" if resumes else "Convert")
         self.convert.setEnabled(ready)
 
@@ -54,7 +73,7 @@ class Foot(QWidget):
         self.result.hide()
 
     def show_running(self) -> None:
-        """A conversion has begun."""
+        """A job has begun."""
         self.forget_result()
         self._show(self.bar, self.status, self.cancel)
         self.cancel.setEnabled(True)
@@ -62,48 +81,105 @@ class Foot(QWidget):
         self.bar.setRange(0, 0)
         self.status.setText("Starting…")
 
-    def show_progress(self, progress: Progress) -> None:
-        """How far it is."""
+    def show_progress(self, progress: Progress, doing: str = "") -> None:
+        """How far it is, and with what."""
         self.bar.setRange(0, _STEPS)
         self.bar.setValue(int(progress.fraction * _STEPS))
         self.bar.setFormat(f"{int(progress.fraction * 100)} %")
-        self.status.setText("Finishing…" if progress.fraction >= 1 else progress_words(progress))
+        words = " · ".join(filter(None, [doing, progress_words(progress)]))
+        self.status.setText("Finishing…" if progress.fraction >= 1 else words)
 
     def show_cancelling(self) -> None:
         """It was told to stop."""
         self.cancel.setEnabled(False)
         self.cancel.setText("Cancelling…")
 
-    def show_cancelled(self, output: str) -> None:
+    def show_cancelled(self, output: str, *, unfinished: bool) -> None:
         """It was stopped."""
-        self.result.show_words(
-            "warning", f"Cancelled. {Path(output).name} is unfinished; converting again goes on with it."
-        )
+        left = f" {Path(output).name} is unfinished; Resume goes on with it." if unfinished else ""
+        self.result.show_words("warning", f"Cancelled.{left}")
 
-    def show_failed(self, words: str) -> None:
-        """It failed."""
-        self.result.show_words("error", words)
+    def show_failed(self, words: str, buttons: Buttons = ()) -> None:
+        """It failed, and that may be put right."""
+        self.result.show_words("error", words, buttons)
 
-    def show_done(self, receipt: Receipt, next_source: str | None) -> None:
-        """It is finished, and perhaps another source waits."""
-        self._show()
-        count = len(receipt.levels)
+    def show_verified(self, found: Verification, source: str, next_source: str | None) -> None:
+        """What came of verifying, or repairing. No `source` was compared with where that is empty."""
+        tip = "\n".join(map(str, found.problems[:_LISTED_IN_TIP]))
+        if found.sound:
+            self._show_success(_sound_words(found, source), found.output, next_source, tip)
+        elif source:
+            self.result.show_words("error", _wrong_words(found), [("Repair", self.repair_pressed.emit)], tip)
+        else:
+            how = "To repair it, name its source, and verify again."
+            self.result.show_words("error", f"{_wrong_words(found)}\n{how}", tip=tip)
+
+    def show_finished(self) -> None:
+        """There is nothing to do but to verify what was made."""
+        self._show(self.verify)
+        self.verify.setEnabled(True)
+
+    def show_made(self, receipt: Receipt, next_source: str | None) -> None:
+        """What was made, and which other source waits, if any."""
         words = (
             f"Made {receipt.output.name} in {duration(receipt.seconds)}, {format_size(receipt.bytes_per_second)}/s.\n"
-            f"{count} level{'s' * (count > 1)}, {format_size(receipt.bytes_written)} on disk."
+            f"{count(len(receipt.levels), 'level')}, {format_size(receipt.bytes_written)} on disk."
         )
+        self._show_success(words, receipt.output, next_source)
+
+    def _show_success(self, words: str, output: Path, next_source: str | None, tip: str = "") -> None:
         if next_source:
             words += f"\nNext: {Path(next_source).name}"
         buttons = [
-            ("Open folder", lambda: _open_folder(receipt.output.parent)),
-            ("Neuroglancer", lambda: show_in_neuroglancer([receipt.output])),
+            ("Open folder", lambda: _open_folder(output.parent)),
+            ("Neuroglancer", lambda: show_in_neuroglancer([output])),
             ("Convert another", self.another_pressed.emit),
         ]
-        self.result.show_words("success", words, buttons)
+        self.result.show_words("success", words, buttons, tip)
 
     def _show(self, *parts: QWidget) -> None:
-        for part in (self.bar, self.status, self.convert, self.cancel):
+        for part in self._parts:
             part.setVisible(part in parts)
+
+
+def compared_with(source: str) -> str:
+    """What an output is verified against."""
+    return Path(source).name if source else "the checksums of its source"
+
+
+def _sound_words(found: Verification, source: str) -> str:
+    """That nothing is wrong, or nothing any more."""
+    compared = compared_with(source)
+    if found.problems:
+        return f"Repaired from {compared}: {_extent(found)} made again."
+    are, agree = ("is", "agrees") if found.chunks == 1 else ("are", "agree")
+    return f"Verified: {count(found.chunks, 'chunk')} {are} whole and {agree} with {compared}."
+
+
+def _wrong_words(found: Verification) -> str:
+    """How much is wrong, and what, a line for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for problem in found.problems:
+        where = kinds.setdefault(problem.what, [])
+        if problem.level is not None and problem.chunk is not None:
+            where.append("/".join(map(str, (problem.level, *problem.chunk))))
+    lines = [f"{_extent(found)} wrong."]
+    for what, where in list(kinds.items())[:_KINDS]:
+        more = f" and {len(where) - _LISTED:,} more" if len(where) > _LISTED else ""
+        lines.append(f"{', '.join(where[:_LISTED])}{more}: {what}" if where else f"Metadata: {what}")
+    if len(kinds) > _KINDS:
+        lines.append("…")
+    return "\n".join(lines)
+
+
+def _extent(found: Verification) -> str:
+    """``"3 of 1,234 chunks are"``, or ``"1 of 64 chunks, and the metadata, are"``."""
+    wrong = sum(problem.chunk is not None for problem in found.problems)
+    others = wrong < len(found.problems)
+    chunks = f"{wrong:,} of {count(found.chunks, 'chunk')}"
+    if others:
+        return f"{chunks} and the metadata are" if wrong else "The metadata are"
+    return f"{chunks} {'is' if wrong == 1 else 'are'}"
 
 
 def _open_folder(folder: Path) -> None:

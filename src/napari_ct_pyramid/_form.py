@@ -68,10 +68,11 @@ class Form(QWidget):
 
     def apply(self, remedy: Remedy) -> None:
         """Set what a remedy sets."""
-        if remedy.option == "output":
-            self.output.line_edit.value = remedy.value
-        else:
-            self.options.set(remedy.option, remedy.value)
+        for name, value in remedy.values.items():
+            if name == "output":
+                self.output.line_edit.value = value
+            else:
+                self.options.set(name, value)
 
     def show_answer(self, answer: Answer) -> None:
         """Fill in what was found out: the facts, the default output, what "auto" came to."""

@@ -58,7 +58,7 @@ class Box(QFrame):
         self.setObjectName("box")
         self.words = text_label()
         self._row = QHBoxLayout()
-        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setContentsMargins(4, 2, 0, 0)  # below the words, which napari's style indents
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 8, 8, 8)
         layout.addWidget(self.words)
@@ -71,15 +71,17 @@ class Box(QFrame):
         widgets = [self._row.itemAt(i).widget() for i in range(self._row.count())]
         return [widget for widget in widgets if isinstance(widget, QPushButton)]
 
-    def show_words(self, kind: str, words: str, buttons: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
-        """Show words as an ``"error"``, a ``"warning"`` or a ``"success"``."""
+    def show_words(
+        self, kind: str, words: str, buttons: Sequence[tuple[str, Callable[[], object]]] = (), tip: str = ""
+    ) -> None:
+        """Show words as an ``"error"``, a ``"warning"`` or a ``"success"``; and more of them in a tip."""
         colour = {"error": _RED, "warning": _AMBER, "success": _GREEN}[kind]
         self.setStyleSheet(
             f"#box {{ background-color: rgba({colour}, 38); border: 0px; border-left: 3px solid rgb({colour}); }}"
             "#box > QLabel { background: transparent; }"
         )
         self.words.setText(fitting(words))
-        self.words.setToolTip(words)
+        self.words.setToolTip(tip or words)
         while item := self._row.takeAt(0):
             if widget := item.widget():
                 widget.hide()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -31,24 +31,25 @@ HINT = "Choose a TIFF, or drop one here."
 class Remedy:
     """What may put a wrong request right: the words on a button, and what to set.
 
-    `option` is a field of `ConversionOptions`, or ``"output"``.
+    `values` are those of fields of `ConversionOptions`, or of ``"output"``.
     """
 
     words: str
-    option: str
-    value: Any
+    values: Mapping[str, Any]
 
 
 def remedies(error: Exception, output: str) -> list[Remedy]:
     """What can be done about an error at the press of a button."""
     if isinstance(error, LevelsError):
-        return [Remedy(f"Use {error.most} level{'s' * (error.most > 1)}", "num_levels", error.most)]
+        return [Remedy(f"Use {error.most} level{'s' * (error.most > 1)}", {"num_levels": error.most})]
     if isinstance(error, BudgetError):
         size = _enough(error.smallest)
-        return [Remedy(f"Use {format_size(size)}", "max_memory", f"{size // 1_000_000}M")]
+        return [Remedy(f"Use {format_size(size)}", {"max_memory": f"{size // 1_000_000}M"})]
     if isinstance(error, OutputExistsError):
-        overwrite = [Remedy("Overwrite it", "overwrite", True)] if error.replaceable else []
-        return [*overwrite, Remedy("Use another name", "output", free_name(output))]
+        found = [Remedy("Use its options", error.options)] if error.options else []
+        if error.replaceable:
+            found.append(Remedy("Overwrite it", {"overwrite": True}))
+        return [*found, Remedy("Use another name", {"output": free_name(output)})]
     return []
 
 
@@ -73,23 +74,34 @@ class PlanView(QWidget):
         super().__init__(parent)
         self.hint = text_label()
         self.table = QLabel()
+        self.resumes = Meter("Resumes")
         self.memory = Meter("Memory")
         self.disk = Meter("Disk")
         self.box = Box()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.hint, self.table, self.memory, self.disk, self.box):
+        self._parts = (self.hint, self.table, self.resumes, self.memory, self.disk, self.box)
+        for part in self._parts:
             layout.addWidget(part)
         self.show_hint(HINT)
+
+    @property
+    def shows_plan(self) -> bool:
+        """Whether it shows a plan, and neither a problem nor a hint."""
+        return not self.table.isHidden()
 
     def show_hint(self, words: str) -> None:
         """Nothing to plan, or not yet."""
         self._show(self.hint)
         self.hint.setText(words)
 
-    def show_plan(self, plan: Plan) -> None:
-        """A plan that can be carried out."""
-        self._show(self.table, self.memory, self.disk)
+    def show_plan(self, plan: Plan, *, resumes: bool = False) -> None:
+        """A plan that can be carried out, perhaps by going on with what is there."""
+        going_on = [self.resumes] if resumes or plan.blocks_done else []
+        self._show(self.table, *going_on, self.memory, self.disk)
+        self.resumes.show_part(
+            plan.blocks_done, plan.blocks, f"{plan.blocks_done:,} of {plan.blocks:,} blocks are done"
+        )
         self.table.setText(_table(plan))
         budget = plan.options.max_memory
         self.memory.show_part(
@@ -113,7 +125,7 @@ class PlanView(QWidget):
         return lambda: self.chosen.emit(remedy)
 
     def _show(self, *parts: QWidget) -> None:
-        for part in (self.hint, self.table, self.memory, self.disk, self.box):
+        for part in self._parts:
             part.setVisible(part in parts)
 
 

@@ -31,7 +31,15 @@ class Request:
 class Answer:
     """What came of a request: a plan, or the error that says why there is none.
 
-    `volume` and `output` are there as far as they were found out; `options` are those to convert with.
+    `volume` and `output` are there as far as they were found out; `options` are those to convert with. Neither plan
+    nor error comes of a request without a source.
+
+    Attributes
+    ----------
+    resumes : bool
+        Whether the plan goes on with an unfinished conversion.
+    verifiable : bool
+        Whether the output is there already, finished and of this package.
     """
 
     request: Request
@@ -40,6 +48,8 @@ class Answer:
     volume: Volume | None = None
     plan: Plan | None = None
     error: Exception | None = None
+    resumes: bool = False
+    verifiable: bool = False
 
 
 class Planner(QObject):
@@ -86,17 +96,21 @@ class Planner(QObject):
 
 def answer(request: Request) -> Answer:
     """Work a request out. Takes as long as it takes to read a file's header and a few of its rows."""
-    options, output = dict(request.options), request.output
+    options, output, verifiable = dict(request.options), request.output, False
     try:
         # Loading these takes a moment, which the window does not wait for.
         from .convert import plan
-        from .output import default_output
+        from .output import can_be_verified, default_output, is_unfinished
 
         output = output or str(default_output(request.source))
+        verifiable = can_be_verified(Path(output))
+        if not request.source:
+            return Answer(request, options, output, verifiable=verifiable)
         planned = plan(request.source, output, **options)
-        return Answer(request, options, output, planned.volume, planned)
+        resumes = planned.blocks_done > 0 or (is_unfinished(Path(output)) and not planned.options.overwrite)
+        return Answer(request, options, output, planned.volume, planned, resumes=resumes, verifiable=verifiable)
     except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
-        return Answer(request, options, output, _volume(request.source), error=error)
+        return Answer(request, options, output, _volume(request.source), error=error, verifiable=verifiable)
 
 
 def _volume(path: str) -> Volume | None:

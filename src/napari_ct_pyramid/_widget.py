@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import napari
 from napari.utils.notifications import notification_manager, show_error, show_info
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ._foot import Foot
+from ._foot import Buttons, Foot, compared_with
 from ._form import Form, layer_file
+from ._jobs import Check, Conversion
 from ._parts import FileDrops, ScrollColumn
-from ._plan_view import HINT, PlanView, Remedy, error_words
+from ._plan_view import HINT, PlanView, Remedy, error_words, remedies
 from ._planner import Answer, Planner, Request
 from ._preview import LivePreview, warm_up
-from ._worker import Conversion
-from .errors import CtPyramidError, RequestError
+from ._worker import Job
+from .errors import BudgetError, CtPyramidError, RequestError, SourceError
 from .options import ConversionOptions
 from .plan import Plan
 from .report import Progress, Receipt
@@ -31,7 +34,7 @@ class Stage(Enum):
     PLANNING = "the plan is being worked out"
     WRONG = "what is asked for cannot be done"
     READY = "Convert can be pressed"
-    RUNNING = "a conversion is under way"
+    RUNNING = "a conversion, or a verification, is under way"
     CANCELLING = "it was told to stop"
     DONE = "it is finished, and nothing was changed since"
 
@@ -49,10 +52,11 @@ class ConvertWidget(QWidget):
         super().__init__(parent)
         # napari hands plugins a proxy of the viewer, whose layers are proxies too and equal nothing.
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self._conversion: Conversion | None = None
+        self._job: Job | None = None
         self._answer: Answer | None = None
         self._shown_plan: Plan | None = None
         self._next_source: str | None = None
+        self._was_done = False  # before it was verified
         self.stage = Stage.EMPTY
 
         self.form = Form()
@@ -67,20 +71,22 @@ class ConvertWidget(QWidget):
         self.foot.convert_pressed.connect(self._convert)
         self.foot.cancel_pressed.connect(self._cancel)
         self.foot.another_pressed.connect(self._another)
+        self.foot.verify_pressed.connect(self._verify)
+        self.foot.repair_pressed.connect(lambda: self._verify(repair=True))
         FileDrops(self).dropped.connect(self.set_source)
         self._viewer.layers.selection.events.active.connect(self._offer_layer)
         self._offer_layer()
         warm_up()
-        under_way = Conversion.running(self._viewer)
+        under_way = Job.running(self._viewer)
         if under_way:  # begun by a widget that was closed since
             self._follow(under_way)
 
     def set_source(self, path: str | Path) -> None:
-        """Fill in a source, and the output beside it. While a conversion runs, it waits for its end."""
+        """Fill in a source, and the output beside it. While something runs, it waits for its end."""
         path = str(path)
         if self.stage in (Stage.RUNNING, Stage.CANCELLING):
             self._next_source = path
-            show_info(f"{Path(path).name} can be converted when this conversion has ended.")
+            show_info(f"{Path(path).name} can be converted when this has ended.")
         elif path == self.form.request().source:
             self._refresh()
         else:
@@ -116,6 +122,8 @@ class ConvertWidget(QWidget):
             self._planner.forget()
             self.plan.show_hint(HINT)
             self._enter(Stage.EMPTY)
+            if request.output:  # may be there to be verified
+                self._planner.ask(Request("", request.output, request.options))
             return
         try:
             ConversionOptions(**request.options)
@@ -129,13 +137,15 @@ class ConvertWidget(QWidget):
 
     def _show_answer(self, answer: Answer) -> None:
         self.form.show_answer(answer)
+        self._answer = answer
         if answer.plan:
-            self._answer = answer
-            self.plan.show_plan(answer.plan)
+            self.plan.show_plan(answer.plan, resumes=answer.resumes)
             self._enter(Stage.READY)
         elif answer.error:
             self.plan.show_problem(answer.error, answer.output)
             self._enter(Stage.WRONG)
+        else:
+            self._enter(Stage.EMPTY)
 
     def _apply(self, remedy: Remedy) -> None:
         self.form.apply(remedy)
@@ -143,7 +153,7 @@ class ConvertWidget(QWidget):
     def _offer_layer(self) -> None:
         self.form.offer_layer_file(layer_file(self._viewer.layers.selection.active))
 
-    # The conversion
+    # Conversions and verifications
 
     def _convert(self) -> None:
         if self.stage is not Stage.READY or self._answer is None:
@@ -154,49 +164,87 @@ class ConvertWidget(QWidget):
         if answer.options["overwrite"]:
             for layer in [layer for layer in self._viewer.layers if layer.source.path == answer.output]:
                 self._viewer.layers.remove(layer)  # what it shows is about to be deleted
-        self._follow(conversion)
-        conversion.start()
+        self._begin(conversion)
 
-    def _follow(self, conversion: Conversion) -> None:
-        """Show a conversion that runs, or is about to."""
-        self._conversion = conversion
-        conversion.progressed.connect(self._show_progress)
-        conversion.ended.connect(self._show_end)
-        self.form.set_request(Request(conversion.source, conversion.output, conversion.options))
+    def _verify(self, *, repair: bool = False, with_source: bool = True) -> None:
+        if self.stage in (Stage.RUNNING, Stage.CANCELLING):
+            return
+        request = self.form.request()
+        source = request.source if with_source else ""
+        self._was_done = self.stage is Stage.DONE
+        self._planner.forget()
+        self._begin(Check(source, request.output, request.options, self._viewer, repair=repair))
+
+    def _begin(self, job: Job) -> None:
+        self._follow(job)
+        job.start()
+
+    def _follow(self, job: Job) -> None:
+        """Show a job that runs, or is about to."""
+        self._job = job
+        job.progressed.connect(self._show_progress)
+        job.ended.connect(self._show_end)
+        if isinstance(job, Conversion) or not self.form.request().output:
+            self.form.set_request(Request(job.source, job.output, job.options))
+        if not isinstance(job, Conversion) and not self.plan.shows_plan:
+            self.plan.show_hint(f"{Path(job.output).name} is read back, and compared with {compared_with(job.source)}.")
         self._enter(Stage.RUNNING)
         self.foot.show_running()
-        if conversion.last:
-            self._show_progress(conversion.last)
+        if job.last:
+            self._show_progress(job.last)
 
     def _cancel(self) -> None:
-        if self._conversion and self.stage is Stage.RUNNING:
+        if self._job and self.stage is Stage.RUNNING:
             self._enter(Stage.CANCELLING)
-            self._conversion.cancel()
+            self._job.cancel()
 
     def _show_progress(self, progress: Progress) -> None:
-        if progress.plan is not self._shown_plan:
+        assert self._job
+        if isinstance(self._job, Conversion) and progress.plan is not self._shown_plan:
             self._shown_plan = progress.plan
             self.plan.show_plan(progress.plan)
-        self.foot.show_progress(progress)
+        self.foot.show_progress(progress, self._job.doing())
 
-    def _show_end(self, conversion: Conversion) -> None:
-        self._conversion = None
-        outcome = conversion.outcome
+    def _show_end(self, job: Job) -> None:
+        self._job = None
+        outcome = job.outcome
         if isinstance(outcome, Receipt):
             self._enter(Stage.DONE)
-            self.foot.show_done(outcome, self._next_source)
+            self.foot.show_made(outcome, self._next_source)
             return
-        self.stage = Stage.PLANNING
-        self._replan()
-        if outcome is None:
-            self.foot.show_cancelled(conversion.output)
+        if isinstance(job, Check) and job.found and self._was_done:
+            self._enter(Stage.DONE)
+        else:
+            self.stage = Stage.PLANNING
+            self._replan()
+        if isinstance(job, Check) and job.found:
+            self.foot.show_verified(job.found, job.source, self._next_source)
+            if job.found.repaired:
+                self._refresh_layers(job.output)
+        elif outcome is None:
+            self.foot.show_cancelled(job.output, unfinished=job.leaves_unfinished)
         else:
             words = error_words(outcome)
-            self.foot.show_failed(words)
+            self.foot.show_failed(words, self._ways_out(job, outcome))
             if isinstance(outcome, CtPyramidError):
                 show_error(words)
             else:  # a mistake of ours: with its traceback
                 notification_manager.receive_error(type(outcome), outcome, outcome.__traceback__)
+
+    def _ways_out(self, job: Job, error: Exception) -> Buttons:
+        """What can be done about an error at the press of a button, where the plan does not say so."""
+        if isinstance(job, Conversion):
+            return []
+        ways: list[tuple[str, Callable[[], object]]]
+        ways = [(remedy.words, partial(self._apply, remedy)) for remedy in remedies(error, job.output)]
+        if job.source and isinstance(error, (RequestError, SourceError)) and not isinstance(error, BudgetError):
+            ways.append(("Verify without the source", partial(self._verify, with_source=False)))
+        return ways
+
+    def _refresh_layers(self, output: str) -> None:
+        for layer in self._viewer.layers:
+            if layer.source.path == output:
+                layer.refresh(extent=False)
 
     def _another(self) -> None:
         source, self._next_source = self._next_source or "", None
@@ -212,9 +260,15 @@ class ConvertWidget(QWidget):
         self.form.setEnabled(not busy)
         if stage is Stage.CANCELLING:
             self.foot.show_cancelling()
-        elif not busy and stage is not Stage.DONE:
-            plan = self._answer.plan if self._answer and stage is Stage.READY else None
-            self.foot.show_idle(ready=stage is Stage.READY, resumes=bool(plan and plan.blocks_done))
+        elif stage is Stage.DONE:
+            self.foot.show_finished()
+        elif not busy:
+            answer = self._answer
+            self.foot.show_idle(
+                ready=stage is Stage.READY,
+                resumes=bool(answer and answer.resumes),
+                verifiable=answer.verifiable if answer else None,
+            )
 
 
 def open_widget(viewer: napari.viewer.Viewer) -> ConvertWidget:

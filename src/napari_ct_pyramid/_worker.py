@@ -1,6 +1,6 @@
-"""A conversion in a thread of napari's: the worker, its bar in the activity dock, and both as one `Conversion`.
+"""Long jobs in a thread of napari's: the worker, its bar in the activity dock, and both as one `Job`.
 
-It knows how a conversion runs and ends, and nothing of fields, plans or layers.
+It knows how a job runs and ends, and nothing of fields, plans or layers.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from threading import Event
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.progress import cancelable_progress
@@ -20,14 +19,14 @@ from .report import Progress, Receipt
 from .text import duration, shorten
 
 
-class ConversionWorker(GeneratorWorker):
+class StepsWorker(GeneratorWorker):
     """A generator worker that closes its generator, however it ends, before it says that it has finished.
 
     napari's own leaves a generator that was told to quit suspended for ever, with its threads and its files; and it
     swallows a `RuntimeError`, which `ConversionError` is.
     """
 
-    receipt: Receipt | None = None
+    result: Any = None
     """What the generator returned. Unlike the signal `returned` it is there after a late cancel, too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,15 +34,15 @@ class ConversionWorker(GeneratorWorker):
         self.may_go_on = Event()
         """Set by whoever is ready for more than the first `Progress`."""
 
-    def work(self) -> Receipt | None:
-        steps: Generator[Progress, None, Receipt] = self._gen
+    def work(self) -> Any:
+        steps: Generator[Progress, None, Any] = self._gen
         with closing(steps):
             while not self.abort_requested:
                 try:
                     self.yielded.emit(next(steps))
                 except StopIteration as end:
-                    self.receipt = end.value
-                    return self.receipt
+                    self.result = end.value
+                    return self.result
                 while not self.may_go_on.wait(0.1) and not self.abort_requested:
                     pass
         self.aborted.emit()
@@ -51,7 +50,7 @@ class ConversionWorker(GeneratorWorker):
 
 
 class ActivityBar(cancelable_progress):
-    """The conversion in napari's activity dock, counted in megabytes: Qt's bars hold no larger numbers than 2**31.
+    """A job in napari's activity dock, counted in megabytes: Qt's bars hold no larger numbers than 2**31.
 
     Parameters
     ----------
@@ -98,17 +97,24 @@ class Preview(Protocol):
         """The conversion has ended."""
 
 
-class _Task(partial[Any]):
-    """A call with a name. napari asks with it before it closes: "Executing …"."""
+class Task(partial[Any]):
+    """A call with a title. napari asks with it before it closes: "Executing …"."""
 
-    title = ""
+    def __new__(cls, title: str, name: str, *call: Any, **options: Any) -> Self:
+        task = super().__new__(cls, *call, **options)
+        task.title = title
+        task.short = shorten(name, 20)
+        return task
+
+    title: str
+    short: str
 
     def __str__(self) -> str:
         return self.title
 
 
-class Conversion(QObject):
-    """One conversion, from its start to its end.
+class Job(QObject):
+    """Something long that is done to an output, from its start to its end.
 
     It lives as long as it runs, whether or not the widget that began it is still there.
 
@@ -119,23 +125,23 @@ class Conversion(QObject):
     options : dict
         Fields of `ConversionOptions`, as a user writes them.
     owner : object
-        Whose conversion it is: the viewer.
+        Whose job it is: the viewer.
     preview : Preview, optional
-        Shows what is made, from the first `Progress` on, which the conversion waits for: nobody has to
+        Shows what is made, from the first `Progress` on, which the job waits for: nobody has to
         add a layer while all cores are busy.
 
     Attributes
     ----------
     last : Progress or None
         The latest.
-    outcome : Receipt, Exception or None
-        Once it has ended: what was made, what went wrong, or None where it was cancelled.
+    outcome : object
+        Once it has ended: what came of it, or the exception that ended it, or None where it was cancelled.
     """
 
     progressed = Signal(object)  # Progress
-    ended = Signal(object)  # the conversion itself; its generator is closed by now
+    ended = Signal(object)  # the job itself; its generator is closed by now
 
-    _running: ClassVar[set[Conversion]] = set()
+    _running: ClassVar[set[Job]] = set()
 
     def __init__(
         self, source: str, output: str, options: dict[str, Any], owner: object, preview: Preview | None = None
@@ -146,31 +152,41 @@ class Conversion(QObject):
         self.source = source
         self.output = output
         self.options = options
-        self.outcome: Receipt | Exception | None = None
+        self.outcome: Any = None
         self.last: Progress | None = None
         self._worker: Any = None
         self._bar: ActivityBar | None = None
 
     @classmethod
-    def running(cls, owner: object) -> Conversion | None:
-        """The owner's conversion that is under way, if any."""
-        return next((one for one in cls._running if one._owner is owner), None)
+    def running(cls, owner: object) -> Job | None:
+        """The owner's job that is under way, if any."""
+        return next((one for one in Job._running if one._owner is owner), None)
 
     @property
     def cancelling(self) -> bool:
         """Whether it was told to stop."""
         return bool(self._worker and self._worker.abort_requested)
 
+    @property
+    def leaves_unfinished(self) -> bool:
+        """Whether the output is unfinished now, should the job not go on."""
+        return self.last is not None
+
+    def doing(self) -> str:
+        """What it does just now, to stand before its rate; nothing where that is plain."""
+        return ""
+
+    def _task(self) -> Task:
+        raise NotImplementedError
+
     def start(self) -> None:
         """Begin."""
-        name = Path(self.source).name
-        task = _Task(_iter_convert, self.source, self.output, **self.options)
-        task.title = f"the conversion of {name} to OME-Zarr"
-        self._bar = ActivityBar(shorten(name, 20), self.cancel)
+        task = self._task()
+        self._bar = ActivityBar(task.short, self.cancel)
         self._running.add(self)
         self._worker = create_worker(
             task,
-            _worker_class=ConversionWorker,
+            _worker_class=StepsWorker,
             _ignore_errors=True,
             _start_thread=False,
             _connect={"yielded": self._on_yielded, "errored": self._on_errored, "finished": self._on_finished},
@@ -199,8 +215,8 @@ class Conversion(QObject):
         self.outcome = error
 
     def _on_finished(self) -> None:
-        if self._worker.receipt:
-            self.outcome = self._worker.receipt
+        if self._worker.result:
+            self.outcome = self._worker.result
         self._running.discard(self)
         bar, self._bar = self._bar, None
         if self._preview:
@@ -208,13 +224,6 @@ class Conversion(QObject):
         self.ended.emit(self)
         if bar is not None:
             bar.close()
-
-
-def _iter_convert(source: str, output: str, **options: Any) -> Generator[Progress, None, Receipt]:
-    # Loading it takes a moment, which the window does not wait for.
-    from .convert import iter_convert
-
-    return (yield from iter_convert(source, output, **options))
 
 
 def progress_words(progress: Progress) -> str:

@@ -24,7 +24,7 @@ from .checksums import Checksums, checksums_are_there, crc32
 from .chunkfiles import compressed_size
 from .engine import Engine
 from .errors import ConversionError, CtPyramidError, OutputExistsError
-from .identity import differences, identify, source_mark
+from .identity import differences, identify, other_options, source_mark
 from .journal import Journal, Record, read_journal
 from .lock import hold
 from .memory import peak_resident_memory, resident_memory
@@ -245,7 +245,9 @@ def _go_on(planned: Plan, identity: dict[str, Any], output: Path) -> tuple[Plan,
     if different:
         raise OutputExistsError(
             f"The output {output} exists already: an unfinished conversion that this one cannot go on with, for it "
-            f"differs in {different}. Ask for the same again, or to overwrite it (--overwrite), or choose another name."
+            f"differs in {different}. Ask for the same again, or to overwrite it (--overwrite), or choose another "
+            "name.",
+            options=other_options(record.identity, identity),
         )
     if not record.done or not checksums_are_there(output, planned.levels):
         return planned, None

@@ -17,6 +17,8 @@ A message is one sentence or two that say what was asked, what is there, and wha
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class CtPyramidError(Exception):
     """Base of every error this package raises on purpose."""
@@ -80,11 +82,14 @@ class OutputExistsError(RequestError, FileExistsError):
     ----------
     replaceable : bool
         Whether it would be overwritten if somebody said so: an OME-Zarr would, anything else is left alone.
+    options : dict
+        To ask for instead, and go on with an unfinished conversion that is there; empty where that is not all.
     """
 
-    def __init__(self, message: str, *, replaceable: bool = True) -> None:
+    def __init__(self, message: str, *, replaceable: bool = True, options: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.replaceable = replaceable
+        self.options = options or {}
 
     # FileExistsError is an OSError, whose __str__ knows errno and file names, not our sentence.
     def __str__(self) -> str:

@@ -69,6 +69,14 @@ def asked_options(identity: dict[str, Any], **more: Any) -> ConversionOptions:
     return ConversionOptions(**{name: identity[name] for name in OPTIONS}, **more)
 
 
+def other_options(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The options of `before` that differ from those of `now`; none where they are not all that differs."""
+    different = {key for key in _WORDS if before.get(key) != now.get(key)}
+    if not different <= {*OPTIONS, "stages"}:  # how the work is cut up follows from the options
+        return {}
+    return {name: before.get(name) for name in OPTIONS if name in different}
+
+
 _WORDS = {
     "version": "the version of this program",
     "source": "the source's name",
@@ -90,10 +98,10 @@ _WORDS = {
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """What is different, for people; nothing where nothing is."""
-    found = []
+    found: list[str] = []
     for key, what in _WORDS.items():
         was, is_ = before.get(key), now.get(key)
-        if was == is_:
+        if was == is_ or (key == "stages" and found):  # which follows from the others
             continue
         if key in ("sample", "grain", "stages"):
             found.append(what)

@@ -68,6 +68,11 @@ def is_unfinished(output: Path) -> bool:
     return (output / JOURNAL).is_file() and not (output / METADATA).exists()
 
 
+def can_be_verified(output: Path) -> bool:
+    """Whether it is finished, and of this package."""
+    return (output / JOURNAL).is_file() and (output / METADATA).exists()
+
+
 def is_nothing(output: Path) -> bool:
     """Whether it is a folder without content: what a conversion leaves that was killed at once."""
     try:

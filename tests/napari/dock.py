@@ -79,9 +79,9 @@ def wait_for_progress(widget: ConvertWidget) -> None:
 
 
 def enabled(widget: ConvertWidget) -> set[str]:
-    """Of Convert and Cancel, what can be seen and pressed; and "form" where the fields can be changed."""
+    """Of Convert, Verify and Cancel, what can be seen and pressed; and "form" where the fields can be changed."""
     foot = widget.foot
-    found = {b.text() for b in (foot.convert, foot.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
+    found = {b.text() for b in (foot.convert, foot.verify, foot.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
     return found | ({"form"} if widget.form.isEnabled() else set())
 
 

@@ -13,8 +13,8 @@ from napari._qt.dialogs import qt_reader_dialog
 from napari.layers import Image
 
 from napari_ct_pyramid import open_pyramid
+from napari_ct_pyramid._jobs import Conversion
 from napari_ct_pyramid._widget import ConvertWidget, Stage, convert_layer
-from napari_ct_pyramid._worker import Conversion
 from tests.napari.dock import (
     CHUNKS,
     LEVELS,

@@ -253,19 +253,19 @@ def test_what_cannot_be_overwritten_is_not_offered_to_be(viewer: napari.Viewer, 
 
 
 @pytest.mark.parametrize(
-    ("error", "words", "option", "value"),
+    ("error", "words", "values"),
     [
-        (LevelsError("", most=1), "Use 1 level", "num_levels", 1),
-        (LevelsError("", most=6), "Use 6 levels", "num_levels", 6),
-        (BudgetError("", smallest=1_234_567_890), "Use 1.40 GB", "max_memory", "1400M"),
-        (BudgetError("", smallest=412_000_000), "Use 460 MB", "max_memory", "460M"),
+        (LevelsError("", most=1), "Use 1 level", {"num_levels": 1}),
+        (LevelsError("", most=6), "Use 6 levels", {"num_levels": 6}),
+        (BudgetError("", smallest=1_234_567_890), "Use 1.40 GB", {"max_memory": "1400M"}),
+        (BudgetError("", smallest=412_000_000), "Use 460 MB", {"max_memory": "460M"}),
     ],
 )
-def test_remedies(error: Exception, words: str, option: str, value: Any) -> None:
+def test_remedies(error: Exception, words: str, values: dict[str, Any]) -> None:
     (remedy,) = remedies(error, "")
-    assert (remedy.words, remedy.option, remedy.value) == (words, option, value)
+    assert (remedy.words, remedy.values) == (words, values)
     if isinstance(error, BudgetError):
-        assert parse_size(value) > error.smallest
+        assert parse_size(values["max_memory"]) > error.smallest
 
 
 def test_a_full_disk_is_said(viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,7 +420,7 @@ def test_a_conversion_from_stage_to_stage(viewer: napari.Viewer, source: Path, m
         assert enabled(widget) == {"Cancel"}
         gate.open()
         wait_for(widget, Stage.DONE)
-    assert enabled(widget) == {"form"}
+    assert enabled(widget) == {"form", "Verify"}
     assert not foot.bar.isVisibleTo(widget)
     assert "Made scan.ome.zarr in" in foot.result.words.text()
     assert "3 levels" in foot.result.words.text()
@@ -451,12 +451,24 @@ def test_cancelled_and_resumed(viewer: napari.Viewer, source: Path, monkeypatch:
     assert not viewer.layers
     assert output.exists()
     assert not (output / ".zattrs").exists()
+    assert widget.plan.resumes.isVisibleTo(widget)
+    asked = widget.form.request().options
+    widget.form.options.set("num_levels", 2)
+    widget.form.options.set("chunks", "visualization")
+    widget.form.options.set("voxel_size", "3 2 2")
+    wait_for(widget, Stage.WRONG)
+    for words in ("unfinished", "the number of levels (was 3, is 2)", "the voxel size (was 0.5 × 0.5 × 0.5, is 3"):
+        assert words in widget.plan.box.words.text()
+    press(widget, "Use its options")
+    wait_for(widget, Stage.READY)
+    assert widget.form.request().options == {**asked, "voxel_size": "0.5 0.5 0.5"}
+    assert enabled(widget) == {"form", "Resume"}
     press(widget, "Resume")
     wait_for(widget, Stage.DONE)
     assert np.array_equal(np.asarray(open_pyramid(output).levels[0].array), volume())
 
 
-def test_a_failure_is_told_twice_and_then_convert_works(
+def test_a_failure_is_told_twice_and_then_resume_works(
     viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari.utils.notifications import notification_manager
@@ -471,11 +483,70 @@ def test_a_failure_is_told_twice_and_then_convert_works(
     notification = notification_manager.records[-1]
     assert notification.severity == "error"
     assert "The disk is on fire" in notification.message
-    assert enabled(widget) == {"form", "Convert"}
+    assert "Resume goes on with it" in notification.message
+    assert enabled(widget) == {"form", "Resume"}
+    assert "blocks are done" in widget.plan.resumes.words.text()
     assert not viewer.layers
-    press(widget, "Convert")
+    press(widget, "Resume")
     wait_for(widget, Stage.DONE)
     assert open_pyramid(source.with_name("scan.ome.zarr")).levels[0].shape == (44, 64, 96)
+
+
+def test_an_output_is_verified_and_repaired(viewer: napari.Viewer, source: Path) -> None:
+    widget = add_widget(viewer, source)
+    said = widget.foot.result.words
+    press(widget, "Convert")
+    wait_for(widget, Stage.DONE)
+    press(widget, "Verify")
+    assert widget.stage is Stage.RUNNING
+    assert enabled(widget) == {"Cancel"}
+    wait_for(widget, Stage.DONE)
+    assert said.text().startswith("Verified: 86 chunks are whole and agree with scan.tif")
+    assert widget.plan.shows_plan
+
+    chunk = source.with_name("scan.ome.zarr") / "1" / "0" / "1" / "2"
+    damaged = bytearray(chunk.read_bytes())
+    damaged[-1] ^= 1
+    chunk.write_bytes(damaged)
+    press(widget, "Verify")
+    wait_for(widget, Stage.DONE)
+    assert said.text() == "1 of 86 chunks is wrong.\n1/0/1/2: its file is not as it was written"
+    press(widget, "Repair")
+    wait_for(widget, Stage.DONE)
+    assert said.text() == "Repaired from scan.tif: 1 of 86 chunks is made again."
+    assert np.array_equal(np.asarray(open_pyramid(source.with_name("scan.ome.zarr")).levels[0].array), volume())
+
+    write_tiff(source, seed=1)
+    press(widget, "Verify")
+    wait_for(widget, Stage.WRONG)  # there is an output already
+    assert "not the source that the output was made from" in said.text()
+    press(widget, "Verify without the source")
+    wait_for(widget, Stage.WRONG)
+    assert "agree with the checksums of its source" in said.text()
+
+
+def test_verifying_is_cancelled_and_needs_no_source(
+    viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = add_widget(viewer, source)
+    press(widget, "Convert")
+    wait_for(widget, Stage.DONE)
+    with gated(monkeypatch, slices=16) as gate:
+        press(widget, "Verify")
+        wait_for_progress(widget)
+        assert "Verifying" in widget.foot.status.text()
+        press(widget, "Cancel")
+        gate.open()
+        wait_for(widget, Stage.WRONG)
+    assert widget.foot.result.words.text() == "Cancelled."
+    output = widget.form.request().output
+    widget.set_source("")
+    assert enabled(widget) == {"form"}
+    widget.form.output.line_edit.value = output
+    wait_until(lambda: enabled(widget) == {"form", "Verify"})
+    press(widget, "Verify")
+    wait_for(widget, Stage.EMPTY)
+    assert "agree with the checksums of its source" in widget.foot.result.words.text()
 
 
 def test_two_conversions_one_after_the_other(viewer: napari.Viewer, source: Path) -> None:

@@ -14,7 +14,8 @@ import napari
 import pytest
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 
-from napari_ct_pyramid._worker import Conversion, progress_words
+from napari_ct_pyramid._jobs import Conversion
+from napari_ct_pyramid._worker import progress_words
 from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.report import Progress
 from tests.napari.dock import wait_until
