@@ -141,11 +141,11 @@ def ome_with_missing_planes(path: Path) -> None:
 
 BAD: dict[str, tuple[Make, str]] = {
     # --- not a TIFF
-    "empty": (content(b""), "is empty, where a TIFF"),
-    "text": (content(b"z,y,x\n1,2,3\n"), r"not a TIFF: it looks like something else \(it begins with b'z,y,x"),
-    "zeros": (content(bytes(5000)), r"not a TIFF: .*begins with b'\\x00\\x00"),
-    "hdf5": (content(b"\x89HDF\r\n\x1a\n" + bytes(100)), "not a TIFF: it looks like an HDF5 file"),
-    "npy": (content(b"\x93NUMPY\x01\0" + bytes(100)), "looks like a NumPy array"),
+    "empty": (content(b""), "is empty, where a volume"),
+    "text": (content(b"z,y,x\n1,2,3\n"), r"looks like something else \(it begins with b'z,y,x"),
+    "zeros": (content(bytes(5000)), r"no volume .*begins with b'\\x00\\x00"),
+    "hdf5": (content(b"\x89HDF\r\n\x1a\n" + bytes(100)), "could not be read as an HDF5 file"),
+    "npy": (content(b"\x93NUMPY\x01\0" + bytes(100)), "could not be read as a NumPy array"),
     "png": (content(b"\x89PNG\r\n\x1a\n" + bytes(100)), "looks like a PNG image"),
     "jpeg": (content(b"\xff\xd8\xff\xe0" + bytes(100)), "looks like a JPEG image"),
     "zip": (content(b"PK\x03\x04" + bytes(100)), "looks like a ZIP archive"),

@@ -40,6 +40,12 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
 
 _QT = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
+_INPUT_HELP = (
+    "a TIFF that holds one volume; a folder of slices, or a pattern of their names in quotes, such as "
+    "'scan/slice_*.tif'; an HDF5 file, with the path of a dataset if need be, as in scan.h5::/entry/data/data; a NumPy "
+    "file"
+)
+
 _DEMO_NOTE = "README.txt"
 _DEMO_TEXT = """\
 `ct-pyramid demo` made this folder. Running it again makes its files anew;
@@ -129,13 +135,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _add_commands(commands: Any) -> None:
     convert = _add(commands, "convert", _convert, "convert a volume to a multiscale OME-Zarr",
                    usage="%(prog)s INPUT [OUTPUT] -c Z Y X | NAME [options]")  # fmt: skip
-    convert.add_argument(
-        "input",
-        metavar="INPUT",
-        type=_path,
-        help="a TIFF that holds one volume; a folder of slices, or "
-        "a pattern of their names in quotes, such as 'scan/slice_*.tif'",
-    )
+    convert.add_argument("input", metavar="INPUT", type=_path, help=_INPUT_HELP)
     convert.add_argument("output", metavar="OUTPUT", type=_path, nargs="?",
                          help="the OME-Zarr to make (default: beside INPUT, its name ending in .ome.zarr)")  # fmt: skip
     _add_options(convert)
@@ -143,7 +143,7 @@ def _add_commands(commands: Any) -> None:
     convert.add_argument("--json", action="store_true", help="print the plan or the receipt as JSON")
     convert.add_argument("--quiet", action="store_true", help="print nothing but errors (and the JSON, if asked for)")
 
-    info = _add(commands, "info", _info, "say what a TIFF or an OME-Zarr holds")
+    info = _add(commands, "info", _info, "say what a volume of any kind holds")
     info.add_argument("path", metavar="PATH", type=_path)
     info.add_argument("--json", action="store_true", help="print it as JSON")
 

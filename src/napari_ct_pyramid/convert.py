@@ -64,7 +64,7 @@ def plan(src: PathLike, dst: PathLike | None = None, **options: Any) -> Plan:
         If what is asked for cannot be done; its subclasses say what would.
     """
     asked = ConversionOptions(**{"chunks": None, **options})
-    with open_source(src) as source:
+    with open_source(src, axes=asked.axes, crop=asked.crop) as source:
         output = _output(src, dst, asked)
         planned, identity = plan_source(source, output, asked)
         return _go_on(planned, identity, output)[0]
@@ -113,7 +113,7 @@ def iter_convert(src: PathLike, dst: PathLike | None = None, **options: Any) -> 
     Parameters and errors are those of `convert`.
     """
     asked = ConversionOptions(**{"chunks": None, **options})
-    with open_source(src) as source:
+    with open_source(src, axes=asked.axes, crop=asked.crop) as source:
         output = _output(src, dst, asked)
         planned, identity = plan_source(source, output, asked)
         _go_on(planned, identity, output)

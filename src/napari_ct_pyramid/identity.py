@@ -13,7 +13,7 @@ from .options import ConversionOptions
 from .plan import Plan
 from .text import times
 
-OPTIONS = ("chunks", "num_levels", "method", "compressor", "voxel_size", "unit")
+OPTIONS = ("chunks", "num_levels", "method", "compressor", "voxel_size", "unit", "axes", "crop")
 """Those on which the output depends, as an identity names them."""
 
 
@@ -60,6 +60,8 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "compressor": plan.options.compressor,
         "voxel_size": list(plan.voxel_size) if plan.voxel_size else None,
         "unit": plan.unit,
+        "axes": plan.options.axes,
+        "crop": [list(part) for part in plan.options.crop] if plan.options.crop else None,
         "stages": [[stage.base, stage.top, *stage.block] for stage in plan.stages],
     }
 
@@ -92,6 +94,8 @@ _WORDS = {
     "compressor": "the compressor",
     "voxel_size": "the voxel size",
     "unit": "the unit",
+    "axes": "the order of the axes",
+    "crop": "the part that is converted",
     "stages": "how the work is cut up",
 }
 
@@ -103,7 +107,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
         was, is_ = before.get(key), now.get(key)
         if was == is_ or (key == "stages" and found):  # which follows from the others
             continue
-        if key in ("sample", "grain", "stages"):
+        if key in ("sample", "grain", "crop", "stages"):
             found.append(what)
         else:
             found.append(f"{what} (was {_shown(was)}, is {_shown(is_)})")

@@ -15,6 +15,9 @@ from .errors import RequestError
 from .sizes import parse_size
 from .volume import Triple, VoxelSize
 
+Crop = tuple[tuple[int | None, int | None], ...]
+"""First voxel, and the one after the last, along z, y, x; None for the edge of the volume."""
+
 NAMED_CHUNKS: dict[str, Triple] = {
     "visualization": (128, 128, 128),
     "conversion": (32, 256, 256),
@@ -98,6 +101,19 @@ class ConversionOptions:
         "unit of the voxel size, such as micrometer or nanometer",
         flags=("--unit",),
         metavar="UNIT",
+        rare=True,
+    )
+    axes: str = _option(
+        "how the axes of the source lie, from the slowest to the fastest: any order of z, y and x",
+        default="zyx",
+        flags=("--axes",),
+        metavar="AXES",
+        rare=True,
+    )
+    crop: Crop | None = _option(
+        "only a part of the source, in voxels from 0: z0:z1,y0:y1,x0:x1, of which any may be left out, as in ,:100,",
+        flags=("--crop",),
+        metavar="Z,Y,X",
         rare=True,
     )
     threads: int | None = _option(
@@ -205,6 +221,44 @@ def _one_of(names: Sequence[str], what: str) -> Callable[[Any], str]:
     return parse
 
 
+def parse_axes(axes: Any) -> str:
+    """The order of a source's axes."""
+    if axes is None:
+        return "zyx"
+    if isinstance(axes, str) and sorted(axes.strip().lower()) == ["x", "y", "z"]:
+        return axes.strip().lower()
+    raise RequestError(
+        f"{axes!r} is no order of axes: it takes z, y and x once each, from the axis that is first in the source to "
+        "the one that is last, such as xzy."
+    )
+
+
+def parse_crop(crop: Any) -> Crop | None:
+    """The part of a volume from ``"z0:z1,y0:y1,x0:x1"`` or three pairs; None for all of it."""
+    if crop is None or (isinstance(crop, str) and not crop.strip()):
+        return None
+    given = crop.split(",") if isinstance(crop, str) else crop if isinstance(crop, Sequence) else ()
+    parts = [_parse_range(part) for part in given]
+    if len(parts) != 3 or None in parts:
+        raise RequestError(
+            f"{crop!r} is not a part of a volume: it takes three ranges z0:z1,y0:y1,x0:x1 of whole numbers, parted by "
+            "commas, any of which may be left out, such as 100:200,,:512."
+        )
+    found = tuple(part for part in parts if part is not None)
+    return None if found == ((None, None),) * 3 else found
+
+
+def _parse_range(part: Any) -> tuple[int | None, int | None] | None:
+    """First and after the last; None if it is no range."""
+    ends = (part.split(":") if part.strip() else ["", ""]) if isinstance(part, str) else part
+    if not isinstance(ends, Sequence) or len(ends) != 2:
+        return None
+    numbers = [None if end is None or str(end).strip() == "" else _whole(end) for end in ends]
+    if any(number is None and str(end or "").strip() for number, end in zip(numbers, ends, strict=True)):
+        return None
+    return numbers[0], numbers[1]
+
+
 def _parse_threads(threads: Any) -> int | None:
     if threads is None:
         return None
@@ -237,6 +291,8 @@ _PARSERS = {
     "compressor": _one_of(COMPRESSORS, "a compressor"),
     "voxel_size": parse_voxel_size,
     "unit": parse_unit,
+    "axes": parse_axes,
+    "crop": parse_crop,
     "threads": _parse_threads,
     "overwrite": bool,
 }

@@ -14,23 +14,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .errors import SourceError, SourceNotFoundError
-from .inputs import Input, is_zarr, parse_input
+from .errors import RequestError, SourceError, SourceNotFoundError
+from .inputs import INSIDE, Input, is_zarr, parse_input
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from .options import Crop
     from .rows import Reader
 
 
-def open_source(path: str | os.PathLike[str]) -> Source:
+def open_source(path: str | os.PathLike[str], *, axes: str = "zyx", crop: Crop | None = None) -> Source:
     """Open a volume for reading.
 
     Parameters
     ----------
     path : path-like
         A TIFF or BigTIFF file that holds one volume; a folder of slices, each a TIFF, or a pattern of their names
-        (``"scan/slice_*.tif"``).
+        (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset where it has several of three axes
+        (``"scan.h5::/entry/data/data"``); a NumPy file.
+    axes : str
+        How its axes lie, from the slowest to the fastest.
+    crop : tuple, optional
+        Only this part of it, along z, y, x, as `ConversionOptions` has it.
 
     Returns
     -------
@@ -43,21 +49,37 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         If there is no such file.
     SourceError
         If it is not a volume that can be read. Every page is looked at, so that a bad one is found now.
+    RequestError
+        If the part is not within it.
     """
     asked = parse_input(path)
-    kind = "volume"
+    kind = "a volume"
     try:
         kind, opener = _find_kind(asked)
-        return Source(opener())
+        reader = opener()
     except SourceError:
         raise
     except PermissionError as exc:
         raise SourceError(f"{path} may not be read by this user. Try changing its permissions.") from exc
     except Exception as exc:  # libraries meet damaged files with errors of every kind
         raise SourceError(
-            f"{path} could not be read as a {kind}{_reason(exc)}. It may be damaged: try opening it in another "
+            f"{path} could not be read as {kind}{_reason(exc)}. It may be damaged: try opening it in another "
             "program, such as Fiji, and saving it again."
         ) from exc
+    try:
+        return Source(_view(reader, axes, crop))
+    except RequestError:
+        reader.close()
+        raise
+
+
+def _view(reader: Reader, axes: str, crop: Crop | None) -> Reader:
+    if axes == "zyx" and crop is None:
+        return reader
+    from ._sources.views import Cropped, Transposed
+
+    turned = reader if axes == "zyx" else Transposed(reader, axes)
+    return turned if crop is None else Cropped(turned, crop)
 
 
 class Source:
@@ -135,9 +157,8 @@ def _reason(error: Exception) -> str:
 
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HDF5, _NUMPY = b"\x89HDF\r\n\x1a\n", b"\x93NUMPY"
 _OTHERS = {
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"\x93NUMPY": "a NumPy array",
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"BM": "a BMP image",
@@ -163,30 +184,48 @@ def _find_kind(asked: Input) -> tuple[str, Callable[[], Reader]]:
     if stat.S_ISDIR(mode):
         return _kind_of_folder(asked)
     if not stat.S_ISREG(mode):
-        raise SourceError(f"{path} is not an ordinary file, where a TIFF file is needed.")
+        raise SourceError(f"{path} is not an ordinary file, where a volume is needed.")
     with path.open("rb") as file:
         head = file.read(132)
+    if head.startswith(_HDF5):
+        return "an HDF5 file", lambda: _open_hdf5(asked)
+    if asked.inside is not None:
+        raise SourceError(f"{path} is a file without parts: {INSIDE}/{asked.inside} is for HDF5 files and Zarr groups.")
     if head[:4] in _TIFF:
-        return "TIFF", lambda: _open_tiff(path)
+        return "a TIFF", lambda: _open_tiff(path)
+    if head.startswith(_NUMPY):
+        return "a NumPy array", lambda: _open_npy(path)
     if not head:
-        raise SourceError(f"{path} is empty, where a TIFF file is needed. Try copying it again.")
+        raise SourceError(f"{path} is empty, where a volume is needed. Try copying it again.")
     looks = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
     if looks is None:
         looks = "a DICOM file" if head[128:] == b"DICM" else f"something else (it begins with {head[:8]!r})"
-    raise SourceError(f"{path} is not a TIFF: it looks like {looks}. Try saving the volume as a TIFF or BigTIFF.")
+    raise SourceError(f"{path} is no volume that can be read: it looks like {looks}. Try saving it as a TIFF.")
 
 
 def _kind_of_folder(asked: Input) -> tuple[str, Callable[[], Reader]]:
     path = asked.path
     if is_zarr(path):
         raise SourceError(f"{path} is a Zarr folder, where one TIFF file with all slices is needed.")
-    return "folder of slices", lambda: _open_folder(asked)
+    return "a folder of slices", lambda: _open_folder(asked)
 
 
 def _open_tiff(path: Path) -> Reader:
     from ._tiff.layout import open_tiff
 
     return open_tiff(path)
+
+
+def _open_hdf5(asked: Input) -> Reader:
+    from ._sources.hdf5 import open_hdf5
+
+    return open_hdf5(asked.path, asked.inside)
+
+
+def _open_npy(path: Path) -> Reader:
+    from ._sources.npy import open_npy
+
+    return open_npy(path)
 
 
 def _open_folder(asked: Input) -> Reader:

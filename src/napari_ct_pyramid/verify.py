@@ -107,7 +107,7 @@ def iter_verify(
         raise RequestError("A repair needs the source. Give it with --source INPUT.")
     record = _read_record(path, repair)
     with ExitStack() as stack:
-        opened = None if source is None else stack.enter_context(open_source(source))
+        opened = None if source is None else stack.enter_context(_open(source, record.identity))
         if repair:
             stack.enter_context(hold(path))
             record = _read_record(path, repair)
@@ -120,6 +120,19 @@ def iter_verify(
     with suppress(OSError):  # a disk that cannot be written to may be verified all the same
         note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
     return found
+
+
+def _open(source: PathLike, identity: dict[str, Any]) -> Source:
+    """The source as it was looked at when it was converted."""
+    try:
+        asked = asked_options(identity)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+    return open_source(source, axes=asked.axes, crop=asked.crop)
+
+
+def _damaged(error: Exception) -> SourceError:
+    return SourceError(f"The journal of the output is damaged: {error}. Convert the source again.")
 
 
 def _read_record(path: Path, repair: bool) -> Record:
@@ -143,7 +156,7 @@ def _plan(record: Record, source: Source | None, options: dict[str, Any]) -> tup
         asked = asked_options(identity, **{"max_memory": option_default("max_memory"), **options})
         volume = source.volume if source else _volume_of(identity)
     except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"The journal of the output is damaged: {error}. Convert the source again.") from error
+        raise _damaged(error) from error
     plan = make_plan(volume, asked, process_memory=process_memory())
     if source is None:
         first, *others = plan.stages

@@ -72,23 +72,23 @@ def _from_ome(xml: str) -> Found:
 
 
 def _from_physical_sizes(attributes: Mapping[str, Any], origin: str) -> Found:
-    sizes = [_positive(attributes.get(f"PhysicalSize{axis}")) for axis in "ZYX"]
+    sizes = [positive(attributes.get(f"PhysicalSize{axis}")) for axis in "ZYX"]
     # the OME schema: a size without a unit is in micrometers
     units = [parse_unit_name(attributes.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX"]
-    return _found(sizes, units, origin)
+    return found_sizes(sizes, units, origin)
 
 
 def _from_imagej(metadata: Mapping[str, Any], page: TiffPage, of_slice: bool) -> Found:
     # ImageJ leaves a spacing of 1 out; tifffile, which signs as 1.11a, leaves out one that it was not told.
     default = None if of_slice or metadata.get("ImageJ") == "1.11a" else 1.0
-    sizes = [_positive(metadata.get("spacing", default)), *_pixel_size(page)]
+    sizes = [positive(metadata.get("spacing", default)), *_pixel_size(page)]
     names = metadata.get("unit"), metadata.get("yunit"), metadata.get("zunit")
     if any(name and name != names[0] for name in names[1:]):  # an odd one: x, y and z in different units
         return Found()
     unit = parse_unit_name(names[0])
     if unit is None and all(size is None or size == 1 for size in sizes):
         return Found()  # what an image has that nobody calibrated
-    return _found(sizes, [unit] * 3, "ImageJ metadata")
+    return found_sizes(sizes, [unit] * 3, "ImageJ metadata")
 
 
 def _from_json(description: str, page: TiffPage) -> Found:
@@ -105,11 +105,11 @@ def _from_json(description: str, page: TiffPage) -> Found:
     resolution_unit = {2: "inch", 3: "centimeter", 4: "millimeter", 5: "micrometer"}.get(page.resolutionunit, unit)
     if unit is None:
         return Found()
-    sizes = [_positive(metadata.get("spacing")), *_pixel_size(page)]
-    return _found(sizes, [unit, resolution_unit, resolution_unit], "TIFF description and resolution")
+    sizes = [positive(metadata.get("spacing")), *_pixel_size(page)]
+    return found_sizes(sizes, [unit, resolution_unit, resolution_unit], "TIFF description and resolution")
 
 
-def _found(sizes: list[float | None], units: list[str | None], origin: str) -> Found:
+def found_sizes(sizes: list[float | None], units: list[str | None], origin: str) -> Found:
     """A finding if all three sizes are there, in the unit of z."""
     z, y, x = sizes
     if z is None or y is None or x is None:
@@ -150,7 +150,7 @@ def _shortest(value: float, tolerance: float) -> float:
     return value
 
 
-def _positive(value: Any) -> float | None:
+def positive(value: Any) -> float | None:
     try:
         number = abs(float(value))  # ImageJ writes a negative spacing for a stack that runs downwards
     except (TypeError, ValueError):
