@@ -44,7 +44,7 @@ format: ## put the code in order
 	$(BIN)/ruff format
 
 .PHONY: benchmark
-benchmark: ## measure side by side: this converter, the raw limit, the plain algorithm (ARGS=... go to benchmarks/run.py)
+benchmark: ## compare with other converters, each in an environment of its own (hours; ARGS=... go to benchmarks/run.py)
 	@scripts/setup.sh
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
@@ -54,5 +54,5 @@ setup: ## only set up
 
 .PHONY: clean
 clean: ## remove what was made here, environments too
-	rm -rf .venv .venv-* demo dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* benchmarks/out demo dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,9 +1,10 @@
 """Make a BigTIFF of any size that takes little disk: its many pages share a few stored slices.
 
     python benchmarks/big_tiff.py OUT.tif --shape 512 2560 2560 [--stored 32] [--noise 0.05] [--texture SCAN.tif]
+        [--type uint16] [--lzw] [--ome]
 
-A TIFF page only says where its voxels lie, so pages can share them. To a reader it is an ordinary
-float32 volume of one uncompressed page a slice.
+A TIFF page only says where its voxels lie, so pages can share them. To a reader it is an ordinary volume of one
+page a slice.
 """
 
 from __future__ import annotations
@@ -34,9 +35,16 @@ def _reflect(i: np.ndarray, n: int) -> np.ndarray:
 
 
 def write(
-    path: Path, shape: tuple[int, int, int], stored: int = 32, noise: float = 0.05, texture: Path | None = None
+    path: Path,
+    shape: tuple[int, int, int],
+    stored: int = 32,
+    noise: float = 0.05,
+    texture: Path | None = None,
+    dtype: str = "float32",
+    lzw: bool = False,
+    ome: bool = False,
 ) -> None:
-    """Write the volume, `shape` along z, y, x."""
+    """Write the volume, `shape` along z, y, x; with `ome`, the first page says so in OME-XML."""
     scan = None
     if texture:
         import tifffile
@@ -46,24 +54,55 @@ def write(
     stored = min(stored, depth)
     with path.open("wb") as file:
         file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0))
-        offsets = []
+        places = []
         for k in range(stored):
-            offsets.append(file.tell())
-            file.write(make_slice(k, (rows, columns), scan, noise).tobytes())
+            voxels = _encode(make_slice(k, (rows, columns), scan, noise), dtype, lzw)
+            places.append((file.tell(), len(voxels)))
+            file.write(voxels)
+        described = file.tell()
+        words = _ome(shape, dtype) if ome else b""
+        file.write(words)
         first = at = file.tell()
         for page in range(depth):
+            offset, length = places[page % stored]
             tags = [
-                (256, 4, columns), (257, 4, rows), (258, 3, 32), (259, 3, 1), (262, 3, 1),
-                (273, 16, offsets[page % stored]), (277, 3, 1), (278, 4, rows),
-                (279, 16, rows * columns * 4), (339, 3, 3),
+                (256, 4, 1, columns), (257, 4, 1, rows), (258, 3, 1, 8 * np.dtype(dtype).itemsize),
+                (259, 3, 1, 5 if lzw else 1), (262, 3, 1, 1), (270, 2, len(words), described),
+                (273, 16, 1, offset), (277, 3, 1, 1), (278, 4, 1, rows),
+                (279, 16, 1, length), (339, 3, 1, 3 if dtype == "float32" else 1),
             ]  # fmt: skip
+            if page or not ome:
+                del tags[5]
             at += 16 + 20 * len(tags)
             file.write(struct.pack("<Q", len(tags)))
-            for code, kind, value in tags:
-                file.write(struct.pack("<HHQQ", code, kind, 1, value))
+            for tag in tags:
+                file.write(struct.pack("<HHQQ", *tag))
             file.write(struct.pack("<Q", at if page + 1 < depth else 0))
         file.seek(8)
         file.write(struct.pack("<Q", first))
+
+
+def _encode(image: np.ndarray, dtype: str, lzw: bool) -> bytes:
+    """The bytes of a slice in the file; integers take a third of their range, as a detector does."""
+    if dtype != "float32":
+        image = np.clip(image * (np.iinfo(dtype).max / 3) + 1000, 0, np.iinfo(dtype).max)
+    image = image.astype(np.dtype(dtype).newbyteorder("<"))
+    if not lzw:
+        return image.tobytes()
+    import imagecodecs
+
+    return bytes(imagecodecs.lzw_encode(image.tobytes()))
+
+
+def _ome(shape: tuple[int, int, int], dtype: str) -> bytes:
+    depth, rows, columns = shape
+    kind = {"float32": "float"}.get(dtype, dtype)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image '
+        f'ID="Image:0" Name="volume"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{kind}" SizeX="{columns}" '
+        f'SizeY="{rows}" SizeZ="{depth}" SizeC="1" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+        f'<TiffData IFD="0" PlaneCount="{depth}"/></Pixels></Image></OME>\0'
+    ).encode()
 
 
 def main() -> None:
@@ -73,8 +112,12 @@ def main() -> None:
     parser.add_argument("--stored", type=int, default=32, help="slices that are really stored (default 32)")
     parser.add_argument("--noise", type=float, default=0.05, help="standard deviation (0: compresses well)")
     parser.add_argument("--texture", type=Path, help="a uint8 stack to texture the slices with")
+    parser.add_argument("--type", choices=["float32", "uint16", "uint8"], default="float32")
+    parser.add_argument("--lzw", action="store_true", help="compressed, each page on its own")
+    parser.add_argument("--ome", action="store_true", help="with OME-XML, for readers that want to be told what z is")
     asked = parser.parse_args()
-    write(asked.out, tuple(asked.shape), asked.stored, asked.noise, asked.texture)
+    shape = tuple(asked.shape)
+    write(asked.out, shape, asked.stored, asked.noise, asked.texture, asked.type, asked.lzw, asked.ome)
 
 
 if __name__ == "__main__":

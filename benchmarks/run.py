@@ -1,9 +1,10 @@
-"""Measure, side by side and in turns: this converter at some budgets, the raw limit, the plain algorithm.
+"""Compare converters: this one, its peers, the raw limit, the plain algorithm; the same volume, in turns.
 
-    python benchmarks/run.py [--shape 512 2560 2560] [--texture SCAN.tif] [--runs 3] [--budgets 1G 2G 4G]
+    python benchmarks/run.py [--files 1g 4g 13g u16 lzw] [--peers all] [--runs 3] [--json RESULTS.json] [--dir FOLDER]
 
-Prints a table: median seconds, GB/s of the source, the peak resident memory of the process, and the time as
-a multiple of the raw limit's. Machines are noisy, so only figures of one run are to be compared.
+Each peer has an environment of its own, made on first use. Every run is a whole process with its children; the
+table has medians. What a peer is given and how it is called is in benchmarks/README.md. Machines are noisy, so only
+figures of one run of this script are to be compared.
 """
 
 from __future__ import annotations
@@ -11,115 +12,174 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import big_tiff
-import psutil
+import contenders
+import tables
+from environments import NotInstalled, environment, versions
+from files import FILES, File
+from measuring import Run, measure
 
-HERE = Path(__file__).parent
-
-
-def measure(command: list[str], output: Path) -> dict[str, float]:
-    """Run a command; its wall seconds, its peak resident memory, and the bytes it wrote."""
-    shutil.rmtree(output, ignore_errors=True)
-    if hasattr(os, "sync"):
-        os.sync()  # what the last one left to be written is not this one's
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peak = _Peak(process.pid)
-    answer, _ = process.communicate()
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed with {process.returncode}")
-    told = json.loads(answer.splitlines()[-1]) if answer.strip().startswith('{"seconds"') else {}
-    written = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
-    return {"seconds": told.get("seconds", seconds), "peak": peak.stop(), "written": written} | (
-        {"slices": told["slices"]} if "slices" in told else {}
-    )
+HERE = Path(__file__).resolve().parent
+LEAST_LIMIT_SECONDS = 120.0  # of a run, however fast this converter is: imports take their time, too
+OURS = ("numpy", "tensorstore", "tifffile")  # what else decides how fast this converter and the raw limit are
 
 
-class _Peak(threading.Thread):
-    """Watches the resident memory of a process and of its children, many times a second."""
+@dataclass
+class Row:
+    """One contender on one file, with its runs so far. `trouble` says why it has none, or no more."""
 
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._process = psutil.Process(pid)
-        self._most = 0
-        self._over = threading.Event()
-        self.start()
+    name: str
+    kind: str
+    versions: str = ""
+    given: str = "the TIFF"
+    form: str = "plain TIFF"
+    command: Callable[[Path, Path], list[str]] | None = None
+    share: float = 1.0
+    runs: list[Run] = field(default_factory=list)
+    verdict: dict[str, Any] = field(default_factory=dict)
+    trouble: str = ""
 
-    def run(self) -> None:
-        while not self._over.wait(0.01):
-            try:
-                family = [self._process, *self._process.children(recursive=True)]
-                self._most = max(self._most, sum(one.memory_info().rss for one in family))
-            except psutil.Error:
-                return
+    @property
+    def seconds(self) -> float | None:
+        """Of the whole volume: what took only some of its slices is taken that many times."""
+        return median(run.seconds for run in self.runs) / self.share if self.runs else None
 
-    def stop(self) -> int:
-        self._over.set()
-        self.join()
-        return self._most
+    def told(self) -> dict[str, Any]:
+        kept = {name: value for name, value in vars(self).items() if name not in ("command", "runs")}
+        return kept | {"runs": [asdict(run) for run in self.runs]}
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_rows(asked: argparse.Namespace, file: File) -> list[Row]:
+    here = versions(sys.executable, ("napari-ct-pyramid", *OURS))
+    threads, levels = cores(), asked.levels
+    rows = [
+        Row(
+            f"napari-ct-pyramid, --max-memory {budget}",
+            "ours",
+            here,
+            command=partial(contenders.ours, budget, levels=levels, threads=threads),
+        )
+        for budget in asked.budgets
+    ]
+    if not asked.no_raw:
+        name = "raw limit: tensorstore writes level 0 alone"
+        rows.append(Row(name, "raw", here, command=partial(contenders.raw_limit, threads=threads)))
+    for name in asked.peers if not file.alone else ():
+        peer = contenders.PEERS[name]
+        row = Row(peer.name, "peer", given=peer.given, form=peer.form)
+        try:
+            python = environment(asked.dir / "environments" / peer.packages[0], peer.packages, peer.python)
+            row.versions = versions(python, peer.packages)
+            row.command = partial(peer.command, python, levels=levels, threads=threads)
+        except NotInstalled as error:
+            row.trouble = str(error)
+        rows.append(row)
+    slices = min(asked.plain_slices, file.shape[0])
+    if slices and not file.alone:
+        command = partial(contenders.plain, levels=levels, slices=slices)
+        name = f"plain algorithm, {slices} slices of {file.shape[0]}"
+        rows.append(
+            Row(name, "plain", versions(sys.executable, OURS[2:]), command=command, share=slices / file.shape[0])
+        )
+    return rows
+
+
+def run_once(row: Row, file: File, asked: argparse.Namespace, limit: float | None) -> None:
+    """One more run of a row; what it made is judged if it is the first, or differs in size from the first."""
+    work = asked.dir / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    source, out = file.make(row.form, asked.dir / "files"), work / "out.ome.zarr"
+    assert row.command
+    try:
+        run = measure(row.command(source, out), work, limit)
+        if run.ended:
+            row.trouble = tables.last_words(run.words) if run.ended == "failed" else f"ended after {run.seconds:.0f} s"
+            print(f"{row.name}: {run.ended}\n{run.words}", file=sys.stderr)
+            return
+        if row.share == 1 and (not row.runs or run.written_bytes != row.runs[0].written_bytes):
+            judge = [
+                sys.executable,
+                str(HERE / "judging.py"),
+                str(file.make("plain TIFF", asked.dir / "files")),
+                str(out),
+            ]
+            row.verdict = json.loads(subprocess.run(judge, capture_output=True, text=True, check=True).stdout)
+        row.runs.append(replace(run, words=""))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def compare(asked: argparse.Namespace, file: File, keep: Callable[[list[Row]], None]) -> list[Row]:
+    """All runs on one file, in turns; `keep` is called after each."""
+    rows = make_rows(asked, file)
+    for turn in range(asked.runs):
+        for row in rows:
+            if row.trouble or (row.kind == "plain" and turn):
+                continue
+            ours = rows[0].seconds
+            limit = max(LEAST_LIMIT_SECONDS, asked.limit * ours) if ours and row.kind != "ours" else None
+            run_once(row, file, asked, limit)
+            said = row.trouble or f"{row.runs[-1].seconds:.1f} s"
+            print(f"{file}: run {turn + 1} of {asked.runs}: {row.name}: {said}", file=sys.stderr, flush=True)
+            keep(rows)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", nargs=3, type=int, default=(512, 2560, 2560), metavar=("Z", "Y", "X"))
+    every = [name for name, file in FILES.items() if not file.alone and name != "tiny"]
+    parser.add_argument("--files", nargs="+", choices=list(FILES), default=every, help=f"default: {' '.join(every)}")
+    parser.add_argument("--shape", nargs=3, type=int, metavar=("Z", "Y", "X"), help="a float32 volume instead")
     parser.add_argument("--noise", type=float, default=0.05)
-    parser.add_argument("--texture", type=Path, help="a uint8 stack to texture the volume with")
-    parser.add_argument("--budgets", nargs="+", default=["1G", "2G", "4G"])
+    parser.add_argument("--texture", type=Path, help="a uint8 stack to texture the volumes with")
+    parser.add_argument("--peers", nargs="+", choices=["all", "none", *contenders.PEERS], default=["all"])
+    parser.add_argument("--budgets", nargs="+", default=["1G"])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--levels", type=int, default=4)
+    parser.add_argument("--limit", type=float, default=20, help="end what takes this many times our time (default 20)")
     parser.add_argument("--plain-slices", type=int, default=32, help="slices for the plain algorithm; 0 leaves it out")
     parser.add_argument("--no-raw", action="store_true", help="leave the raw limit out")
-    parser.add_argument("--dir", type=Path, help="where to work; default: a temporary folder")
+    parser.add_argument(
+        "--dir", type=Path, default=HERE / "out", help="where to work; environments and files stay there"
+    )
+    parser.add_argument("--only-install", action="store_true", help="make the environments and the files, and stop")
+    parser.add_argument("--json", type=Path, help="write all that was measured to this file, too")
     asked = parser.parse_args()
+    asked.dir = asked.dir.absolute()
+    (asked.dir / "files").mkdir(parents=True, exist_ok=True)
+    if "all" in asked.peers or "none" in asked.peers:
+        asked.peers = list(contenders.PEERS) if "all" in asked.peers else []
+    named = {"volume": File(tuple(asked.shape))} if asked.shape else {name: FILES[name] for name in asked.files}
+    machine, told = tables.machine(cores()), []
+    print(f"{machine}\n", flush=True)
+    for name, plain_file in named.items():
+        file = replace(plain_file, noise=asked.noise, texture=asked.texture)
+        for form in {"plain TIFF"} | {contenders.PEERS[peer].form for peer in asked.peers if not file.alone}:
+            file.make(form, asked.dir / "files")
+        this: dict[str, Any] = {"file": name, "volume": str(file)}
+        told.append(this)
 
-    with tempfile.TemporaryDirectory(dir=asked.dir) as folder:
-        source, output = Path(folder, "volume.tif"), Path(folder, "out.zarr")
-        big_tiff.write(source, tuple(asked.shape), noise=asked.noise, texture=asked.texture)
-        size = 4 * asked.shape[0] * asked.shape[1] * asked.shape[2]
-        threads = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-        convert = [sys.executable, "-m", "napari_ct_pyramid", "convert", str(source), str(output), "--quiet"]
-        convert += ["-c", "128", "128", "128", "-l", str(asked.levels), "--threads", threads]
-        script = [sys.executable, str(HERE / "{}.py"), str(source), str(output)]
-        commands = {f"napari-ct-pyramid, --max-memory {b}": [*convert, "--max-memory", b] for b in asked.budgets}
-        raw = "raw limit: tensorstore writes level 0 from memory"
-        if not asked.no_raw:
-            commands[raw] = [part.format("raw_limit") for part in script] + ["--threads", threads]
-        figures = defaultdict(list)
-        for turn in range(asked.runs):
-            for name, command in commands.items():
-                figures[name].append(measure(command, output))
-                print(f"run {turn + 1}: {name}: {figures[name][-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
-        if asked.plain_slices:
-            name = f"plain algorithm, {asked.plain_slices} slices"
-            plain = [part.format("plain") for part in script]
-            plain += ["--levels", str(asked.levels), "--slices", str(asked.plain_slices)]
-            figures[name].append(measure(plain, output))
+        def keep(rows: list[Row], this: dict[str, Any] = this) -> None:
+            this["rows"] = [row.told() for row in rows]
+            if asked.json:
+                asked.json.write_text(json.dumps({"machine": machine, "files": told}, indent=1))
 
-    cpu = f"{threads} cores, {psutil.virtual_memory().total / 1e9:.0f} GB, Python {platform.python_version()}"
-    print(f"\n{size / 1e9:.1f} GB, {' × '.join(map(str, asked.shape))} float32, {asked.levels} levels of 128³; {cpu}\n")
-    print(f"| {'what':50} | seconds | of raw | GB/s | peak GB | written GB |")
-    print(f"| {'-' * 50} | ------: | -----: | ---: | ------: | ---------: |")
-    base = statistics.median(f["seconds"] for f in figures[raw]) if raw in figures else None
-    for name, runs in figures.items():
-        seconds = statistics.median(f["seconds"] for f in runs)
-        share = runs[0].get("slices", asked.shape[0]) / asked.shape[0]
-        ratio = f"{seconds / share / base:.2f}" if base else ""
-        print(
-            f"| {name:50} | {seconds:7.1f} | {ratio:>6} | {size * share / seconds / 1e9:4.2f} "
-            f"| {max(f['peak'] for f in runs) / 1e9:7.2f} | {runs[0]['written'] / 1e9:10.2f} |"
-        )
+        rows = make_rows(asked, file) if asked.only_install else compare(asked, file, keep)
+        print(f"## {file}\n\n{tables.results(rows, file.nbytes, asked.levels)}\n\n{tables.details(rows)}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""A compressed source: converting it, against only decoding it with a thread on every core, in turns.
+
+python benchmarks/decoding.py [--file lzw] [--runs 3] [--budget 1G] [--dir FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import contenders
+import tables
+import tifffile
+from files import FILES
+from measuring import measure
+from run import cores
+
+
+def decode(source: str, threads: int) -> None:
+    """Decode all pages, each thread with a file of its own, as fast as tifffile and imagecodecs can."""
+
+    def every_nth(first: int) -> None:
+        with tifffile.TiffFile(source) as tiff:
+            for i in range(first, len(tiff.pages), threads):
+                tiff.pages[i].asarray(maxworkers=1)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(every_nth, range(threads)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", choices=list(FILES), default="lzw")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--levels", type=int, default=4)
+    parser.add_argument("--budget", default="1G")
+    parser.add_argument("--dir", type=Path, help="where to work; default: a temporary folder")
+    parser.add_argument("--decode", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    threads = cores()
+    if asked.decode:
+        decode(asked.decode, threads)
+        return
+    with tempfile.TemporaryDirectory(dir=asked.dir) as folder:
+        file, work = FILES[asked.file], Path(folder, "work").absolute()
+        source = file.make("plain TIFF", work.parent)
+        convert = partial(contenders.ours, asked.budget, levels=asked.levels, threads=threads)
+        commands = {
+            "decoding alone": [sys.executable, str(Path(__file__).resolve()), "--decode", str(source)],
+            f"napari-ct-pyramid, --max-memory {asked.budget}": convert(source, work / "out.ome.zarr"),
+        }
+        runs = {name: [] for name in commands}
+        for _ in range(asked.runs):
+            for name, command in commands.items():
+                shutil.rmtree(work, ignore_errors=True)
+                work.mkdir()
+                runs[name].append(measure(command, work))
+                if runs[name][-1].ended:
+                    raise SystemExit(f"{name} failed: {runs[name][-1].words}")
+        packed = source.stat().st_size / file.stored
+    alone = median(run.seconds for run in runs["decoding alone"])
+    lines = []
+    for name, taken in runs.items():
+        seconds = median(run.seconds for run in taken)
+        cpu = median(run.cpu_seconds for run in taken)
+        peak = max(run.peak_bytes for run in taken)
+        lines.append([name, f"{seconds:.1f}", f"{alone / seconds:.2f}", f"{cpu:.1f}", f"{peak / 1e9:.2f}"])
+    share = packed * file.shape[0] / file.nbytes
+    print(f"{tables.machine(threads)}\n\n{file}, {share:.2f} of that in the file; medians of {asked.runs} runs\n")
+    print(tables.table(["what", "seconds", "speed, decoding alone = 1", "CPU s", "peak GB"], lines))
+
+
+if __name__ == "__main__":
+    main()
