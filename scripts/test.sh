@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Tests start many processes: none is to compile everything anew.
+unset PYTHONDONTWRITEBYTECODE
+
 log=$(mktemp)
 set -m # the jobs of the background are one group, and end together
 scripts/test_other_pythons.sh >"$log" 2>&1 </dev/null &

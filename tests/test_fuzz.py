@@ -70,13 +70,13 @@ def damaged(sound: bytes, directories: list[tuple[int, int]], rng: np.random.Gen
     return bytes(data)
 
 
-def cases(kind: int, folder: Path) -> Iterator[bytes]:
+def cases(kind: int, folder: Path, count: int) -> Iterator[bytes]:
     path = folder / "sound.tif"
     KINDS[kind](path)
     with tifffile.TiffFile(path) as tif:
         directories = [(page.offset, page.offset + 350) for page in tif.pages]
     sound, rng = path.read_bytes(), np.random.default_rng(kind)
-    for _ in range(-(-CASES // len(KINDS))):
+    for _ in range(count):
         yield damaged(sound, directories, rng)
 
 
@@ -91,14 +91,16 @@ def as_tifffile_reads(path: Path) -> np.ndarray[Any, Any] | None:
 
 @pytest.mark.filterwarnings("ignore")  # tifffile's and its codecs', about the damage, when asked for a second opinion
 @pytest.mark.parametrize("kind", range(len(KINDS)))
-def test_damage_is_read_right_or_refused(kind: int, in_memory: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_read_right_or_refused(
+    kind: int, in_memory: Path, caplog: pytest.LogCaptureFixture, times: Callable[[int], int]
+) -> None:
     faulthandler.dump_traceback_later(HANG, exit=True)
     path = in_memory / "scan.tif"
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     before = peak_resident_memory()
-    refusals, compared = [], 0
+    refusals, compared, count = [], 0, times(-(-CASES // len(KINDS)))
     try:
-        for number, data in enumerate(cases(kind, in_memory)):
+        for number, data in enumerate(cases(kind, in_memory, count)):
             path.write_bytes(data)
             try:
                 with open_source(path) as source:
@@ -120,7 +122,7 @@ def test_damage_is_read_right_or_refused(kind: int, in_memory: Path, caplog: pyt
         logging.getLogger("tifffile").setLevel(logging.NOTSET)
     assert refusals
     assert all(str(path) in refusal and "\n" not in refusal for refusal in refusals)
-    assert compared
+    assert compared or count < 100  # of a few, all may be refused
     assert peak_resident_memory() - before < MUCH
     assert not [record for record in caplog.records if record.levelno < logging.CRITICAL and record.name != "tifffile"]
 

@@ -55,8 +55,8 @@ def add_widget(viewer: napari.Viewer, source: Path | None = None) -> ConvertWidg
     return widget
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
-    """Let Qt do its work until something is the case."""
+def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
+    """Let Qt do its work until something is the case, on a machine that may be busy with other things."""
     begun = time.monotonic()
     while not true():
         QApplication.processEvents()
