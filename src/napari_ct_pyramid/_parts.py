@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QPainter
@@ -34,6 +35,19 @@ BAR_STYLE = (
     f"QProgressBar {{ background-color: rgba({_GREY}, 60); border: 0px; border-radius: 2px; padding: 0px; }}"
     f"QProgressBar::chunk {{ background-color: rgb({_BLUE}); border-radius: 2px; }}"
 )
+
+
+@contextmanager
+def painted_once(widget: QWidget) -> Iterator[None]:
+    """Change much of a widget, and have it painted once, afterwards.
+
+    Each change of a progress bar is else painted at once, and with it, as there is a canvas in it, the whole window.
+    """
+    widget.setUpdatesEnabled(False)
+    try:
+        yield
+    finally:
+        widget.setUpdatesEnabled(True)
 
 
 def text_label(words: str = "") -> QLabel:

@@ -18,6 +18,7 @@ from napari.layers._source import layer_source  # as napari does for what a read
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ._growing import GrowingLevel, written
+from ._worker import short_turns
 from .lazy import LazyArray
 from .levels import factors_between
 from .pyramid import Channel, Pyramid, PyramidLevel
@@ -271,7 +272,8 @@ def warm_up() -> None:
 
 
 def _load() -> None:
-    for name in ("convert", "zarrarray", "_reader"):
-        importlib.import_module(f".{name}", __package__)
-    Image(np.zeros((2, 2, 2)), units=("micrometer",) * 3)
-    importlib.import_module("ome_zarr.writer")
+    with short_turns():
+        for name in ("convert", "zarrarray", "_reader"):
+            importlib.import_module(f".{name}", __package__)
+        Image(np.zeros((2, 2, 2)), units=("micrometer",) * 3)
+        importlib.import_module("ome_zarr.writer")

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ._foot import Buttons, Foot, compared_with
 from ._form import Form, layer_file
 from ._jobs import Check, Conversion
-from ._parts import FileDrops, ScrollColumn
+from ._parts import FileDrops, ScrollColumn, painted_once
 from ._plan_view import HINT, PlanView, Remedy, error_words, remedies
 from ._planner import Answer, Planner, Request
 from ._preview import LivePreview, warm_up
@@ -136,16 +136,17 @@ class ConvertWidget(QWidget):
         self._planner.ask(Request(request.source, request.output, request.options))
 
     def _show_answer(self, answer: Answer) -> None:
-        self.form.show_answer(answer)
-        self._answer = answer
-        if answer.plan:
-            self.plan.show_plan(answer.plan, resumes=answer.resumes)
-            self._enter(Stage.READY)
-        elif answer.error:
-            self.plan.show_problem(answer.error, answer.output)
-            self._enter(Stage.WRONG)
-        else:
-            self._enter(Stage.EMPTY)
+        with painted_once(self):
+            self.form.show_answer(answer)
+            self._answer = answer
+            if answer.plan:
+                self.plan.show_plan(answer.plan, resumes=answer.resumes)
+                self._enter(Stage.READY)
+            elif answer.error:
+                self.plan.show_problem(answer.error, answer.output)
+                self._enter(Stage.WRONG)
+            else:
+                self._enter(Stage.EMPTY)
 
     def _apply(self, remedy: Remedy) -> None:
         self.form.apply(remedy)
@@ -181,17 +182,20 @@ class ConvertWidget(QWidget):
 
     def _follow(self, job: Job) -> None:
         """Show a job that runs, or is about to."""
-        self._job = job
-        job.progressed.connect(self._show_progress)
-        job.ended.connect(self._show_end)
-        if isinstance(job, Conversion) or not self.form.request().output:
-            self.form.set_request(Request(job.source, job.output, job.options))
-        if not isinstance(job, Conversion) and not self.plan.shows_plan:
-            self.plan.show_hint(f"{Path(job.output).name} is read back, and compared with {compared_with(job.source)}.")
-        self._enter(Stage.RUNNING)
-        self.foot.show_running()
-        if job.last:
-            self._show_progress(job.last)
+        with painted_once(self):
+            self._job = job
+            job.progressed.connect(self._show_progress)
+            job.ended.connect(self._show_end)
+            if isinstance(job, Conversion) or not self.form.request().output:
+                self.form.set_request(Request(job.source, job.output, job.options))
+            if not isinstance(job, Conversion) and not self.plan.shows_plan:
+                self.plan.show_hint(
+                    f"{Path(job.output).name} is read back, and compared with {compared_with(job.source)}."
+                )
+            self._enter(Stage.RUNNING)
+            self.foot.show_running()
+            if job.last:
+                self._show_progress(job.last)
 
     def _cancel(self) -> None:
         if self._job and self.stage is Stage.RUNNING:
@@ -203,7 +207,8 @@ class ConvertWidget(QWidget):
         if isinstance(self._job, Conversion) and progress.plan is not self._shown_plan:
             self._shown_plan = progress.plan
             self.plan.show_plan(progress.plan)
-        self.foot.show_progress(progress, self._job.doing())
+        with painted_once(self.foot):
+            self.foot.show_progress(progress, self._job.doing())
 
     def _show_end(self, job: Job) -> None:
         self._job = None

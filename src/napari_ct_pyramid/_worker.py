@@ -5,10 +5,11 @@ It knows how a job runs and ends, and nothing of fields, plans or layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
-from threading import Event
+from threading import Event, Lock
 from typing import Any, ClassVar, Protocol, Self
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -17,6 +18,31 @@ from qtpy.QtCore import QObject, Signal
 
 from .report import Progress, Receipt
 from .text import duration, shorten
+
+_TURN_SECONDS = 0.0005
+
+_turns_lock = Lock()
+_turns: list[float] = []  # how long a turn was before, for each that made them short
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """Have Python's threads take turns more often, so that the window waits less for those that work.
+
+    The window's thread lets go of Python at each of its many calls into Qt, and waits for a whole turn (of 5 ms,
+    if nobody changes that) of each thread that is at work to have it back.
+    """
+    with _turns_lock:
+        _turns.append(sys.getswitchinterval())
+        sys.setswitchinterval(min(_TURN_SECONDS, _turns[0]))
+    try:
+        yield
+    finally:
+        with _turns_lock:
+            before = _turns[0]
+            _turns.pop()
+            if not _turns:
+                sys.setswitchinterval(before)
 
 
 class StepsWorker(GeneratorWorker):
@@ -36,7 +62,7 @@ class StepsWorker(GeneratorWorker):
 
     def work(self) -> Any:
         steps: Generator[Progress, None, Any] = self._gen
-        with closing(steps):
+        with short_turns(), closing(steps):
             while not self.abort_requested:
                 try:
                     self.yielded.emit(next(steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 
 from napari_ct_pyramid._jobs import Conversion
-from napari_ct_pyramid._worker import progress_words
+from napari_ct_pyramid._worker import progress_words, short_turns
 from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.report import Progress
 from tests.napari.dock import wait_until
@@ -152,6 +153,18 @@ def test_progress_after_a_cancel_is_not_shown(begin: Callable[..., Conversion]) 
     said = ends(conversion)
     wait_until(lambda: said)
     assert said == [None]
+
+
+def test_threads_take_short_turns_while_any_is_under_way() -> None:
+    before = sys.getswitchinterval()
+    first, second = short_turns(), short_turns()
+    for one in (first, second):
+        one.__enter__()
+        assert sys.getswitchinterval() < before
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() < before
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == before
 
 
 class Shown:
