@@ -154,7 +154,7 @@ BAD: dict[str, tuple[Make, str]] = {
     "folder of empty slices": (
         lambda path: (path.mkdir(), [(path / f"s{z}.tif").touch() for z in range(3)]), r"s0\.tif is empty",
     ),
-    "ome-zarr": (lambda path: (path.mkdir(), (path / ".zgroup").touch()), "is a Zarr folder, where one TIFF"),
+    "ome-zarr": (lambda path: (path.mkdir(), (path / ".zgroup").touch()), "is no OME-Zarr image, and no array"),
     # --- cut short
     "header only": (content(b"II*\0"), "cut short or damaged: its header should lie at bytes 4 to 8, but the file en"),
     "no page": (lambda path: write_pages(path, []), "it has no page"),

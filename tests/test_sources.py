@@ -13,11 +13,13 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
 from napari_ct_pyramid.rows import Files
 from napari_ct_pyramid.source import Source, open_source
+from tests.omezarr import pyramid_of, write_image, write_unfinished
 from tests.test_source import blocks
 from tests.tiffs import coordinates
 
@@ -82,6 +84,40 @@ def slices(folder: Path) -> Written:
     return str(folder), INTEGERS, (1, 5, 17)
 
 
+def zarr_array(volume: np.ndarray, grain: tuple[int, int, int], **options: Any) -> Any:
+    def write(folder: Path) -> Written:
+        options.setdefault("chunks", grain)
+        array = zarr.create_array(folder / "v.zarr", shape=volume.shape, dtype=volume.dtype, fill_value=0, **options)
+        array[...] = volume
+        return str(folder / "v.zarr"), volume.reshape(SHAPE), grain
+
+    return write
+
+
+def ome_zarr(axes: str = "zyx", **options: Any) -> Any:
+    def write(folder: Path) -> Written:
+        volume = VOLUME.reshape(tuple(1 if axis in "tc" else SHAPE["zyx".index(axis)] for axis in axes))
+        write_image(folder / "v.ome.zarr", pyramid_of(volume, 2), axes=axes, **options)
+        return str(folder / "v.ome.zarr"), VOLUME, (8, 8, 8)
+
+    return write
+
+
+def zarr_of_one(folder: Path) -> Written:
+    """A group with one array of three axes, and others beside it."""
+    group = zarr.open_group(folder / "g.zarr", mode="w", zarr_format=2)
+    group.create_array("a/deep/volume", shape=SHAPE, dtype="u2", chunks=(9, 5, 17))[...] = INTEGERS
+    group.create_array("flat", shape=(4, 5), dtype="u2")
+    return str(folder / "g.zarr"), INTEGERS, (9, 5, 17)
+
+
+def ours(folder: Path) -> Written:
+    """What a conversion made, which is padded."""
+    np.save(folder / "scan.npy", VOLUME[:, :20, :16])
+    ct.convert(folder / "scan.npy", folder / "scan.ome.zarr", chunks=(4, 8, 8), num_levels=2)
+    return str(folder / "scan.ome.zarr"), VOLUME[:, :20, :16], (4, 8, 8)
+
+
 KINDS: dict[str, Callable[[Path], Written]] = {
     "tiff": tiff(VOLUME, (1, 1, 17)),
     "tiff, big-endian": tiff(VOLUME, (1, 1, 17), byteorder=">"),
@@ -102,6 +138,16 @@ KINDS: dict[str, Callable[[Path], Written]] = {
     "npy": npy(VOLUME),
     "npy, big-endian": npy(INTEGERS.astype(">u2")),
     "npy, four axes": npy(VOLUME[None].astype("f8")),
+    "zarr 2": zarr_array(INTEGERS, (4, 7, 17), zarr_format=2),
+    "zarr 2, big-endian": zarr_array(VOLUME.astype(">f4"), (4, 7, 5), zarr_format=2, order="F"),
+    "zarr 3": zarr_array(VOLUME, (1, 22, 17), zarr_format=3),
+    "zarr 3, shards": zarr_array(INTEGERS, (2, 4, 8), zarr_format=3, shards=(4, 8, 16)),
+    "zarr 3, four axes": zarr_array(VOLUME[None], (9, 8, 8), chunks=(1, 16, 8, 8), zarr_format=3),
+    "zarr, the only one": zarr_of_one,
+    "ome-zarr 0.4": ome_zarr(),
+    "ome-zarr 0.5": ome_zarr(version="0.5", chunks=(8, 8, 8), shards=(16, 16, 16)),
+    "ome-zarr, five axes": ome_zarr("tczyx", chunks=(1, 1, 8, 8, 8)),
+    "ome-zarr, ours": ours,
     "npy, Fortran": npy(np.asfortranarray(VOLUME), (9, 1, 1)),
 }
 VIEWS = {
@@ -153,8 +199,8 @@ def test_many_threads_at_once(tmp_path: Path, name: str) -> None:
         read_whole(source)
 
 
-@pytest.mark.parametrize("name", ["tiff", "folder", "hdf5, gzip", "hdf5, checksums", "npy, Fortran"])
-@pytest.mark.parametrize("view", ["cropped", "yxz", "turned and cropped"])
+@pytest.mark.parametrize("name", ["tiff", "folder", "hdf5, gzip", "npy, Fortran", "zarr 3, shards", "ome-zarr 0.4"])
+@pytest.mark.parametrize("view", ["yxz", "turned and cropped"])
 def test_converted_and_verified(in_memory: Path, name: str, view: str) -> None:
     """Chunks smaller and larger than grains, edges of blocks across them."""
     (in_memory / "in").mkdir()
@@ -321,6 +367,38 @@ def test_hdf5_without_h5py(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "takes h5py to read. To get it: pip install 'napari-ct-pyramid[hdf5]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+# --- Zarr -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pyramid_made_anew(tmp_path: Path) -> None:
+    """Other chunks and levels, of what has levels already: beside it, with what it says of its voxels."""
+    path = write_image(tmp_path / "v.ome.zarr", pyramid_of(VOLUME[:8, :20, :16], 2), voxel_size=0.65)
+    receipt = ct.convert(path, chunks=(4, 4, 16), num_levels=3)
+    assert receipt.output == tmp_path / "v-2.ome.zarr"
+    pyramid = ct.open_pyramid(receipt.output)
+    np.testing.assert_array_equal(pyramid.levels[0].array[:], VOLUME[:8, :20, :16])
+    assert (pyramid.levels[0].chunks, len(pyramid.levels)) == ((4, 4, 16), 3)
+    assert (pyramid.levels[0].scale, pyramid.units[0]) == ((0.65,) * 3, "micrometer")
+    assert ct.plan(path, tmp_path / "o.zarr", chunks=(4, 4, 4), num_levels=1).voxel_size_from == "its OME-Zarr metadata"
+
+
+def test_zarrs_that_are_no_volume(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+    for name, shape, dtype in (("a", SHAPE, "u2"), ("b/c", SHAPE, "u8"), ("flat", (3, 4), "u2")):
+        group.create_array(name, shape=shape, dtype=dtype)
+    for inside, said in {
+        "": r"no array was named in it\. .* are /a \(9 × 22 × 17 uint16\), /b/c .*as in g\.zarr::/a\.",
+        "::/lost": "has nothing at /lost. Arrays of three axes in it are /a",
+        "::/flat": "is no volume of z, y, x: its shape is 3 × 4",
+        "::/b/c": "cannot be converted: uint64",
+    }.items():
+        with pytest.raises(ct.SourceError, match=said):
+            open_source(f"{tmp_path / 'g.zarr'}{inside}")
+    write_unfinished(tmp_path / "u.ome.zarr")
+    with pytest.raises(ct.UnfinishedError, match="unfinished conversion"):
+        open_source(tmp_path / "u.ome.zarr")
 
 
 # --- NumPy ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,12 @@ from ._fields import OptionFields, form
 from ._parts import ElideMiddle, text_label
 from ._plan_view import Remedy, facts
 from ._planner import Answer, Request
-from .inputs import TIFF_ENDINGS
+from .inputs import HDF5_ENDINGS, TIFF_ENDINGS
+
+_SOURCE_TIP = (
+    "The volume to convert: a TIFF, a folder of slices or a pattern of their names, an HDF5 file (and ::/path of a "
+    "dataset in it), a NumPy file, or an OME-Zarr. It can also be dropped here."
+)
 
 
 class Form(QWidget):
@@ -28,9 +33,9 @@ class Form(QWidget):
         super().__init__(parent)
         self._quiet = False
         self._layer_file: str | None = None
-        tiffs = " ".join("*" + ending for ending in TIFF_ENDINGS)
-        self.source = _file_edit("r", "The volume to convert. A file can also be dropped here.")
-        self.source.filter = f"TIFF ({tiffs});;All files (*)"
+        endings = " ".join("*" + ending for ending in (*TIFF_ENDINGS, *HDF5_ENDINGS, ".npy"))
+        self.source = _file_edit("r", _SOURCE_TIP)
+        self.source.filter = f"Volumes ({endings});;All files (*)"
         self.facts = text_label()
         self.facts.hide()
         self.use_layer = QPushButton("Use selected layer")
@@ -149,10 +154,10 @@ class Form(QWidget):
 
 
 def layer_file(layer: object) -> str | None:
-    """The TIFF that a layer was opened from, if it was."""
+    """The file that a layer was opened from, if it was."""
     # A layer of sample data has no path of its own: its reader left one in its metadata.
     path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
-    return str(path) if path and Path(path).suffix.lower() in TIFF_ENDINGS else None
+    return str(path) if path and Path(path).suffix.lower() in (*TIFF_ENDINGS, *HDF5_ENDINGS) else None
 
 
 def _file_edit(mode: Literal["r", "w"], tip: str) -> FileEdit:

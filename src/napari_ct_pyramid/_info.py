@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .errors import SourceError, UnfinishedError
 from .inputs import is_zarr
 from .journal import JOURNAL
 from .sizes import format_size
@@ -24,14 +25,25 @@ def read_info(path: Path) -> dict[str, Any]:
     SourceError
         If it is no volume that can be read.
     """
+    not_an_image = None
     if is_zarr(path) or (path / JOURNAL).is_file():
         from .pyramid import open_pyramid
 
-        return _pyramid_info(open_pyramid(path))
+        try:
+            return _pyramid_info(open_pyramid(path))
+        except UnfinishedError:
+            raise
+        except SourceError as error:
+            not_an_image = error
     from .source import open_source
 
-    with open_source(path) as source:
-        return _volume_info(path, source)
+    try:
+        with open_source(path) as source:
+            return _volume_info(path, source)
+    except SourceError:
+        if not_an_image:
+            raise not_an_image from None
+        raise
 
 
 def describe_info(info: dict[str, Any]) -> str:

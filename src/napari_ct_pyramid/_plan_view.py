@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .volume import Volume, VoxelSize
 
 _SYMBOLS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m"}
-HINT = "Choose a TIFF, or drop one here."
+HINT = "Choose a volume, or drop one here: a TIFF, a folder of slices, HDF5, …"
 
 
 @dataclass(frozen=True)

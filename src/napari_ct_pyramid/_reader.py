@@ -42,7 +42,7 @@ def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def get_tiff_reader(path: str | Sequence[str]) -> Reader | None:
-    """What reads a TIFF: the other of napari's reader contributions."""
+    """What reads a TIFF, or an HDF5 file: the other of napari's reader contributions."""
     file = _only(path)
     return (lambda _: _read_tiff(file)) if file and file.is_file() else None
 

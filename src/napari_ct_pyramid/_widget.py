@@ -291,6 +291,6 @@ def convert_layer() -> None:
         return
     path = layer_file(viewer.layers.selection.active)
     if path is None:
-        show_info("Select a layer that was opened from a TIFF, then choose this again.")
+        show_info("Select a layer that was opened from a TIFF or an HDF5 file, then choose this again.")
         return
     open_widget(viewer).set_source(path)

@@ -43,7 +43,7 @@ _QT = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 _INPUT_HELP = (
     "a TIFF that holds one volume; a folder of slices, or a pattern of their names in quotes, such as "
     "'scan/slice_*.tif'; an HDF5 file, with the path of a dataset if need be, as in scan.h5::/entry/data/data; a NumPy "
-    "file"
+    "file; an OME-Zarr, or a Zarr array"
 )
 
 _DEMO_NOTE = "README.txt"

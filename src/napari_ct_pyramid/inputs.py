@@ -10,7 +10,8 @@ INSIDE = "::"
 """What parts a file from the path of an array within it: ``scan.h5::/entry/data/data``."""
 
 TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
-"""By which TIFFs are offered: in the widget's file dialog and, written out once more, in napari's manifest."""
+HDF5_ENDINGS = (".h5", ".hdf5", ".nxs")
+"""By which files are offered: in the widget's file dialog and, written out once more, in napari's manifest."""
 
 _WILD = frozenset("*?[")
 

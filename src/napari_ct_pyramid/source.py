@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .errors import RequestError, SourceError, SourceNotFoundError
 from .inputs import INSIDE, Input, is_zarr, parse_input
+from .journal import JOURNAL
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,7 +33,7 @@ def open_source(path: str | os.PathLike[str], *, axes: str = "zyx", crop: Crop |
     path : path-like
         A TIFF or BigTIFF file that holds one volume; a folder of slices, each a TIFF, or a pattern of their names
         (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset where it has several of three axes
-        (``"scan.h5::/entry/data/data"``); a NumPy file.
+        (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, whose finest level it is, or a Zarr array.
     axes : str
         How its axes lie, from the slowest to the fastest.
     crop : tuple, optional
@@ -205,8 +206,10 @@ def _find_kind(asked: Input) -> tuple[str, Callable[[], Reader]]:
 
 def _kind_of_folder(asked: Input) -> tuple[str, Callable[[], Reader]]:
     path = asked.path
-    if is_zarr(path):
-        raise SourceError(f"{path} is a Zarr folder, where one TIFF file with all slices is needed.")
+    if is_zarr(path) or (path / JOURNAL).is_file():
+        return "a Zarr", lambda: _open_zarr(asked)
+    if asked.inside is not None:
+        raise SourceError(f"{path} is no Zarr group, so there is no {INSIDE}/{asked.inside} in it.")
     return "a folder of slices", lambda: _open_folder(asked)
 
 
@@ -226,6 +229,12 @@ def _open_npy(path: Path) -> Reader:
     from ._sources.npy import open_npy
 
     return open_npy(path)
+
+
+def _open_zarr(asked: Input) -> Reader:
+    from ._sources.zarr_array import open_zarr
+
+    return open_zarr(asked)
 
 
 def _open_folder(asked: Input) -> Reader:

@@ -13,7 +13,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 import napari_ct_pyramid
-from napari_ct_pyramid.inputs import TIFF_ENDINGS
+from napari_ct_pyramid.inputs import HDF5_ENDINGS, TIFF_ENDINGS
 
 PLUGIN = "napari-ct-pyramid"
 FILE = Path(napari_ct_pyramid.__file__).with_name("napari.yaml")
@@ -40,7 +40,7 @@ def test_the_manifest_at_the_top_of_the_repository_is_the_same() -> None:
 def test_the_endings_are_those_of_the_file_dialog(manifest: PluginManifest) -> None:
     assert manifest.contributions.readers
     (patterns,) = [r.filename_patterns for r in manifest.contributions.readers if r.filename_patterns]
-    assert patterns == [f"*{ending}" for ending in TIFF_ENDINGS]
+    assert patterns == [f"*{ending}" for ending in (*TIFF_ENDINGS, *HDF5_ENDINGS)]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,8 @@ def test_the_endings_are_those_of_the_file_dialog(manifest: PluginManifest) -> N
         ("scan.btf", True),
         ("scan.tf8", True),
         ("scan.tf2", True),
+        ("scan.h5", True),
+        ("scan.nxs", True),
         ("scan.zarr", False),
         ("scan.png", False),
     ],

@@ -1,0 +1,175 @@
+"""An OME-Zarr image or a Zarr array, v2 or v3, with shards or without, as a source: for other levels or chunks."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_ct_pyramid.errors import SourceError, UnfinishedError
+from napari_ct_pyramid.inputs import INSIDE, Input
+from napari_ct_pyramid.pyramid import Pyramid, open_pyramid
+from napari_ct_pyramid.rows import Reader, Voxels
+from napari_ct_pyramid.text import times
+from napari_ct_pyramid.volume import Triple, Volume
+from napari_ct_pyramid.zarrarray import ZarrArray
+
+from .check import check_dtype, check_shape, volume_axes
+from .views import Cropped, Transposed
+
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+_DEEP = 5  # folders below each other that are looked through
+_SHOWN = 12  # arrays in a message
+
+
+def open_zarr(asked: Input) -> Reader:
+    """Open the finest level of an OME-Zarr image, or an array.
+
+    Raises
+    ------
+    SourceError
+        If it is neither, or not of three axes, or there are several arrays and none was named.
+    """
+    path = asked.path / asked.inside if asked.inside else asked.path
+    if not path.is_dir():
+        raise SourceError(f"{asked.path} has nothing at /{asked.inside}. {_choice(asked.path)}")
+    if not _is_array(path):
+        try:
+            return _open_image(asked.stem, open_pyramid(path))
+        except UnfinishedError:
+            raise
+        except SourceError:
+            if _has_multiscales(path):
+                raise
+        arrays = _arrays(path)
+        if len(arrays) != 1:
+            raise SourceError(f"{path} is no OME-Zarr image, and no array was named in it. {_choice(path, name=True)}")
+        path = arrays[0][0]
+    array = ZarrArray(path)
+    version = array.metadata["zarr_format"]
+    return _ZarrReader(array, path, _volume(asked.stem, array, str(path), f"Zarr array, v{version}"))
+
+
+def _open_image(name: str, pyramid: Pyramid) -> Reader:
+    level = pyramid.levels[0]
+    path = pyramid.path / level.path
+    array = ZarrArray(path)
+    axes = volume_axes(array.shape)
+    volume = _volume(name, array, str(pyramid.path), f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}")
+    assert axes is not None
+    z, y, x = (level.scale[axis] for axis in axes)
+    units = {pyramid.units[axis] for axis in axes}
+    unit = units.pop() if len(units) == 1 else None
+    known = not units and (unit is not None or (z, y, x) != (1, 1, 1))  # ones are what is written of the unknown
+    if known:
+        volume = replace(volume, voxel_size=(z, y, x), unit=unit, voxel_size_from="its OME-Zarr metadata")
+    reader: Reader = _ZarrReader(array, pyramid.path, volume)
+    if pyramid.original_shape:  # without what it was padded with
+        stop = [pyramid.original_shape[axis] for axis in axes]
+        if tuple(stop) != volume.shape:
+            reader = Cropped(reader, tuple((None, n) for n in stop))
+    names = "".join(pyramid.axes[axis] for axis in axes)
+    return Transposed(reader, names) if names != "zyx" and sorted(names) == ["x", "y", "z"] else reader
+
+
+def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
+    dtype = check_dtype(where, array.dtype)
+    shape = check_shape(where, array.shape)
+    axes = volume_axes(array.shape)
+    assert axes is not None
+    z, y, x = (min(array.chunks[axis], array.shape[axis]) for axis in axes)
+    return Volume(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        format=f"{format}, chunks of {times((z, y, x))}",
+        compression=array.compression,
+        grain=(z, y, x),
+    )
+
+
+class _ZarrReader:
+    """Reads an array a row of chunks at a time, so that memory is no more than was planned for."""
+
+    def __init__(self, array: ZarrArray, root: Path, volume: Volume) -> None:
+        self.volume = volume
+        self._array: ZarrArray | None = array
+        axes = volume_axes(array.shape)
+        assert axes is not None
+        self._axes = axes
+        folders = dict.fromkeys((root, array.path))
+        self.paths = tuple(
+            (folder / name).absolute() for folder in folders for name in _METADATA if (folder / name).is_file()
+        )
+
+    def read(self, start: Triple, out: Voxels) -> None:
+        if self._array is None:
+            raise ValueError("read of a closed source")
+        deep, high, _ = self.volume.grain
+        for (z0, z1), (y0, y1) in itertools.product(
+            _cuts(start[0], out.shape[0], deep), _cuts(start[1], out.shape[1], high)
+        ):
+            place = [slice(0, 1, 1)] * len(self._array.shape)
+            stretch = ((z0, z1), (y0, y1), (start[2], start[2] + out.shape[2]))
+            for axis, (first, last) in zip(self._axes, stretch, strict=True):
+                place[axis] = slice(first, last, 1)
+            found = self._array.read_once(tuple(place))
+            target = out[z0 - start[0] : z1 - start[0], y0 - start[1] : y1 - start[1]]
+            target[...] = found.reshape(target.shape)
+
+    def close(self) -> None:
+        self._array = None
+
+
+def _cuts(start: int, size: int, grain: int) -> list[tuple[int, int]]:
+    """A stretch, parted where grains meet."""
+    edges = range(start // grain * grain + grain, start + size, grain)
+    return list(itertools.pairwise([start, *edges, start + size]))
+
+
+def _is_array(path: Path) -> bool:
+    try:
+        ZarrArray(path)
+    except SourceError:
+        return (path / ".zarray").is_file()
+    return True
+
+
+def _has_multiscales(path: Path) -> bool:
+    return any(
+        (path / name).is_file() and b'"multiscales"' in (path / name).read_bytes() for name in (".zattrs", "zarr.json")
+    )
+
+
+def _arrays(root: Path) -> list[tuple[Path, ZarrArray]]:
+    """Those of three axes in a group and the groups in it."""
+    found = []
+    for folder, below, names in os.walk(root):
+        path = Path(folder)
+        if ".zarray" in names or ("zarr.json" in names and _is_array(path)):
+            below.clear()  # chunks
+            try:
+                array = ZarrArray(path)
+            except SourceError:
+                continue
+            if volume_axes(array.shape):
+                found.append((path, array))
+        elif len(path.relative_to(root).parts) >= _DEEP:
+            below.clear()
+    return sorted(found, key=lambda one: one[0])
+
+
+def _choice(root: Path, *, name: bool = False) -> str:
+    arrays = _arrays(root)
+    if not arrays:
+        return "There is no array of three axes in it."
+    some = ", ".join(
+        f"/{path.relative_to(root).as_posix()} ({times(array.shape)} {np.dtype(array.dtype)})"
+        for path, array in arrays[:_SHOWN]
+    )
+    more = f", and {len(arrays) - _SHOWN:,} more" if len(arrays) > _SHOWN else ""
+    how = f" Name one, as in {root.name}{INSIDE}/{arrays[0][0].relative_to(root).as_posix()}." if name else ""
+    return f"Arrays of three axes in it are {some}{more}.{how}"
