@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "house", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("tenth", settings.get_profile("house"), max_examples=10)
 settings.load_profile("house")
 
 # napari reads its settings when it is imported, and writes to them: not to those of whoever runs the tests.
@@ -30,6 +31,11 @@ if os.access(_memory, os.W_OK) and shutil.disk_usage(_memory).free > _MUCH:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tenth", action="store_true", help="of what is repeated at random, do a tenth")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("tenth"):
+        settings.load_profile("tenth")
 
 
 @pytest.fixture(scope="session")
