@@ -14,6 +14,7 @@ import imagecodecs
 import numpy as np
 
 from .checksums import Checksum, crc32
+from .memory import own_array
 from .plan import Plan
 from .volume import Triple
 
@@ -70,7 +71,7 @@ class Codec:
     """Compresses and decodes chunks of one size, in buffers made once."""
 
     def __init__(self, chunks: tuple[int, ...], dtype: np.dtype, compressor: str) -> None:
-        self._voxels = np.empty(chunks, dtype)
+        self._voxels = own_array(chunks, dtype)
         self._compressor = compressor
 
     def encode(self, voxels: np.ndarray, out: memoryview) -> tuple[int, Checksum]:

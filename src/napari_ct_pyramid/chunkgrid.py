@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .memory import own_array
 from .volume import Triple
 
 
@@ -23,7 +24,7 @@ class ChunkGrid:
     def __init__(self, shape: Triple, chunks: Triple, dtype: np.dtype) -> None:
         self._chunks = chunks
         grid = tuple(math.ceil(n / c) for n, c in zip(shape, chunks, strict=True))
-        self._voxels = np.zeros(grid + chunks, dtype)
+        self._voxels = own_array(grid + chunks, dtype)
 
     def put(self, z: int, y: int, rows: np.ndarray) -> None:
         """Copy rows (y, x) in, that begin at `y` of slice `z` and span the box along x."""

@@ -19,6 +19,7 @@ from .bench import Bench, Block, Chunks, Rows, Turns, Write
 from .checksums import Checksum
 from .chunkgrid import ChunkGrid
 from .journal import BlockId
+from .memory import own_array
 from .plan import Plan
 from .stages import Region, Stage, read_extent
 from .tally import Tally, tally
@@ -146,7 +147,7 @@ class Engine:
             stage,
             grids=Turns(ChunkGrid(stage.cell_shape(0), self._plan.levels[0].chunks, dtype) for _ in range(stage.grids)),
             cells={
-                level: Turns([np.empty(stage.cell_shape(level), dtype)])
+                level: Turns([own_array(stage.cell_shape(level), dtype)])
                 for level in range(stage.base + stage.from_source, stage.top + 1)
             },
         )
@@ -243,7 +244,7 @@ class Engine:
         """This thread's buffer for rows of some slices."""
         if not hasattr(self._own, "rows"):
             volume = self._plan.volume
-            self._own.rows = np.empty((slices, rows, volume.shape[2]), volume.dtype)
+            self._own.rows = own_array((slices, rows, volume.shape[2]), volume.dtype)
         buffer: np.ndarray = self._own.rows
         return buffer
 
