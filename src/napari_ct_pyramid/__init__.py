@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch import Batch, BatchItem, convert_many, iter_convert_many, iter_plan_many, iter_verify_many
     from .checking import Problem, Verification
     from .convert import convert, iter_convert, plan
     from .errors import (
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Batch",
+    "BatchItem",
     "BudgetError",
     "ConversionError",
     "ConversionOptions",
@@ -57,14 +60,21 @@ __all__ = [
     "UnfinishedError",
     "Verification",
     "convert",
+    "convert_many",
     "iter_convert",
+    "iter_convert_many",
+    "iter_plan_many",
     "iter_verify",
+    "iter_verify_many",
     "open_pyramid",
     "plan",
     "verify",
 ]
 
 _ROOM_OF = {
+    **dict.fromkeys(
+        ("Batch", "BatchItem", "convert_many", "iter_convert_many", "iter_plan_many", "iter_verify_many"), "batch"
+    ),
     **dict.fromkeys(("Problem", "Verification"), "checking"),
     **dict.fromkeys(("convert", "iter_convert", "plan"), "convert"),
     "Level": "levels",

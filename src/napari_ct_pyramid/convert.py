@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -35,13 +36,14 @@ from .plan import PROCESS_BYTES, Plan, make_plan
 from .receipt import write_receipt
 from .report import Progress, Receipt
 from .source import Source, open_source
-from .store import Store
+from .store import METADATA, Store
 from .window import display_window
 
 __all__ = ["convert", "default_output", "iter_convert", "plan"]
 
 _PROGRESS_SECONDS = 0.25
-_GROWTH_BYTES = 60_000_000  # of a process that has begun already: what it may still import, measured
+_GROWTH_BYTES = 60_000_000  # of a process that has begun already: what it may still import, measured;
+_LATER_GROWTH_BYTES = 30_000_000  # and of one that has imported all of it
 _SAMPLE_BYTES = 4_000_000
 _SAMPLE_PLACES = 8
 
@@ -68,6 +70,21 @@ def plan(src: PathLike, dst: PathLike | None = None, **options: Any) -> Plan:
         output = _output(src, dst, asked)
         planned, identity = plan_source(source, output, asked)
         return _go_on(planned, identity, output)[0]
+
+
+def already_made(src: PathLike, dst: PathLike, **options: Any) -> Plan | None:
+    """The plan of a conversion whose output is finished already, just as it would be; None where it is not.
+
+    Parameters and errors are those of `plan`.
+    """
+    asked = ConversionOptions(**{"chunks": None, **options})
+    output = Path(dst)
+    record = read_journal(output) if (output / METADATA).exists() else None
+    if record is None:
+        return None
+    with open_source(src) as source:
+        planned, identity = plan_source(source, None, asked)
+    return None if differences(record.identity, identity) else planned
 
 
 def convert(
@@ -221,14 +238,14 @@ def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> 
     return output
 
 
-def plan_source(source: Source, output: Path, options: ConversionOptions) -> tuple[Plan, dict[str, Any]]:
-    """The plan of a conversion, and its identity."""
+def plan_source(source: Source, output: Path | None, options: ConversionOptions) -> tuple[Plan, dict[str, Any]]:
+    """The plan of a conversion, and its identity; without an output, whatever is free on the disk."""
     rows = sample_rows(source)
     planned = make_plan(
         source.volume,
         options,
         compression_ratio=rows.nbytes / compressed_size(rows, options.compressor),
-        bytes_free=bytes_free(output),
+        bytes_free=None if output is None else bytes_free(output),
         process_memory=process_memory(),
     )
     return planned, identify(planned, source_mark(source.files, crc32(rows)))
@@ -256,7 +273,8 @@ def _go_on(planned: Plan, identity: dict[str, Any], output: Path) -> tuple[Plan,
 
 def process_memory() -> int:
     """What the process will hold without a conversion's buffers."""
-    return max(PROCESS_BYTES, resident_memory() + _GROWTH_BYTES)
+    growth = _LATER_GROWTH_BYTES if "ome_zarr.writer" in sys.modules else _GROWTH_BYTES
+    return max(PROCESS_BYTES, resident_memory() + growth)
 
 
 def sample_rows(source: Source) -> np.ndarray:

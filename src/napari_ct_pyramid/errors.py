@@ -113,3 +113,13 @@ class UnfinishedError(SourceError):
 
 class ConversionError(CtPyramidError, RuntimeError):
     """A conversion that had begun could not be finished."""
+
+
+def sentence(error: BaseException) -> str:
+    """What any error says, in one line."""
+    if isinstance(error, MemoryError):
+        return "The machine is out of memory."
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, CtPyramidError):
+        return f"{error.strerror}: {error.filename}" if error.filename else f"{error.strerror}."
+    said = " ".join(str(error).splitlines())
+    return said if isinstance(error, (CtPyramidError, OSError)) else f"{type(error).__name__}: {said}"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from .errors import OutputExistsError, RequestError
+from .errors import DiskSpaceError, OutputExistsError, RequestError
 from .inputs import parse_input
 from .journal import FOLDER, JOURNAL, Record, write_journal
 from .lock import LOCK
+from .sizes import format_size
 from .store import METADATA
 
 PathLike = str | os.PathLike[str]
@@ -114,6 +118,30 @@ def begin_output(output: Path, identity: dict[str, Any], blocks: int) -> Record:
 def bytes_free(output: Path) -> int:
     """Bytes that the output may take: what is free, and what it replaces."""
     return shutil.disk_usage(output.resolve().parent).free + bytes_there(output)
+
+
+def check_disks(outputs: Iterable[tuple[Path, int]]) -> None:
+    """Make sure that outputs of so many bytes each, made one after another, fit on their disks together.
+
+    Raises
+    ------
+    DiskSpaceError
+        If they do not.
+    """
+    disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
+    for output, size in outputs:
+        folder = output.resolve().parent
+        disks[folder.stat().st_dev].append((folder, size - bytes_there(output)))
+    for there in disks.values():
+        folder, free = there[0][0], shutil.disk_usage(there[0][0]).free
+        needed = max(accumulate(size for _, size in there))  # one that becomes smaller makes room for the next
+        if needed > free:
+            raise DiskSpaceError(
+                f"{len(there)} outputs on the disk of {folder} need about {format_size(needed)} together, and "
+                f"{format_size(free)} are free there. Free some space, or convert fewer at a time.",
+                needed=needed,
+                free=free,
+            )
 
 
 def bytes_there(output: Path) -> int:
