@@ -64,7 +64,8 @@ def test_an_interrupt_leaves_something_plainly_unfinished(
 def test_an_interrupt_before_the_work_begins_leaves_nothing(scan: Path, tmp_path: Path) -> None:
     before = everything(tmp_path)
     pause = (
-        "import signal\nfrom napari_ct_pyramid import source\nsource.open_source = lambda path: signal.raise_signal(2)"
+        "import signal\nfrom napari_ct_pyramid import source\n"
+        "source.open_source = lambda *_, **__: signal.raise_signal(2)"
     )
     done = subprocess.run(
         command_after(pause, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=60, check=False

@@ -1,4 +1,4 @@
-"""What `ct-pyramid convert` says before it starts and after it is done."""
+"""What `ct-pyramid convert` and `ct-pyramid verify` say before they start and after they are done."""
 
 from __future__ import annotations
 

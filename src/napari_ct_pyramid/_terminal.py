@@ -58,6 +58,11 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+def complain(text: str) -> None:
+    """Say what went wrong."""
+    say(f"ct-pyramid: error: {text}")
+
+
 def write(text: str) -> None:
     """Print to standard output, and carry on if nobody reads it any more."""
     with _dropped_if_unread(sys.stdout):
@@ -67,7 +72,7 @@ def write(text: str) -> None:
         sys.stdout.flush()
 
 
-def write_json(value: dict[str, Any]) -> None:
+def write_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Print to standard output as JSON."""
     write(json.dumps(value, indent=2))
 

@@ -82,7 +82,7 @@ def already_made(src: PathLike, dst: PathLike, **options: Any) -> Plan | None:
     record = read_journal(output) if (output / METADATA).exists() else None
     if record is None:
         return None
-    with open_source(src) as source:
+    with open_source(src, axes=asked.axes, crop=asked.crop) as source:
         planned, identity = plan_source(source, None, asked)
     return None if differences(record.identity, identity) else planned
 

@@ -1,0 +1,166 @@
+"""What `ct-pyramid convert --output-dir` and `ct-pyramid verify` do for many volumes, and print."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._arguments import request
+from ._many_summary import describe_plans, summary, verify_summary
+from ._summary import announcement, verify_announcement
+from ._terminal import choose_display, complain, say, width, write, write_json
+from .errors import CtPyramidError, RequestError, sentence
+from .options import ConversionOptions
+from .text import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .batch import Batch, BatchItem
+    from .checking import Verification
+    from .plan import Plan
+    from .report import Receipt
+
+R = TypeVar("R", "Receipt", "Verification")
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Convert many volumes, or print their plans.
+
+    Raises
+    ------
+    RequestError
+        If none of them can be converted.
+    CtPyramidError
+        If some of them were not.
+    """
+    options = request(args)
+    from .batch import iter_convert_many, iter_plan_many
+
+    batch = _planned(iter_plan_many(args.inputs, args.output_dir, **options), quiet=args.quiet)
+    for item in batch.having("failed"):
+        _complain(item)
+    if len(batch.having("failed")) == len(batch.items):
+        raise RequestError("Nothing was converted.")
+    if not args.dry_run:
+        batch = _watch(iter_convert_many(batch), announcement, batch, quiet=args.quiet)
+    if args.json:
+        write_json([_to_json(item, plan=args.dry_run) for item in batch.items])
+    elif not args.quiet:
+        write(describe_plans(batch) if args.dry_run else summary(batch))
+    failed = batch.having("failed")
+    if failed:
+        raise CtPyramidError(f"{len(failed)} of {len(batch.items)} failed: {_names(failed)}.")
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Say of many outputs whether they are whole and true.
+
+    Raises
+    ------
+    CtPyramidError
+        If some are not.
+    """
+    if args.source or args.repair:
+        raise RequestError("--source and --repair are for one OUTPUT. Verify without them, and then what is wrong.")
+    options: dict[str, Any] = {"max_memory": args.max_memory, "threads": args.threads}
+    ConversionOptions(**{"chunks": "visualization", **options})
+    from .batch import iter_verify_many
+
+    batch = _watch(iter_verify_many(args.outputs, **options), verify_announcement, quiet=args.quiet)
+    if args.json:
+        write_json([_to_json(item) for item in batch.items])
+    elif not args.quiet:
+        write(verify_summary(batch))
+    wrong = tuple(item for item in batch.items if not (item.result and item.result.sound))
+    if wrong:
+        what = "is wrong, or cannot be read" if len(wrong) == 1 else "are wrong, or cannot be read"
+        raise CtPyramidError(f"{len(wrong)} of {len(batch.items)} {what}: {_names(wrong)}.")
+
+
+def _planned(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet: bool) -> Batch[Receipt]:
+    """The plans. Of many files they may take a while, so it says that they are being made."""
+    with closing(steps):
+        batch = next(steps)
+        if not quiet:
+            say(f"Planning {count(len(batch.items), 'conversion')}")
+        while True:
+            try:
+                batch = next(steps)
+            except StopIteration as end:
+                result: Batch[Receipt] = end.value
+                return result
+
+
+def _watch(
+    steps: Generator[Batch[R], None, Batch[R]],
+    announce: Callable[[Plan, Path, int], str],
+    batch: Batch[R] | None = None,
+    *,
+    quiet: bool,
+) -> Batch[R]:
+    """Show how far each is, one after another, and say at once what goes wrong."""
+    shown = -1
+    with closing(steps), ExitStack() as displays:
+        try:
+            while True:
+                before, batch = batch, next(steps)
+                if before and before.running and not batch.running:
+                    displays.close()
+                    ended = batch.items[before.running[0]]
+                    if ended.error:
+                        _complain(ended)
+                if not batch.running or not batch.running[1].progress:
+                    continue
+                place, item = batch.running
+                assert item.progress
+                if place != shown:
+                    shown = place
+                    display = displays.enter_context(choose_display(quiet=quiet))
+                    which = f"{place + 1} of {len(batch.items)}: "
+                    if not quiet:
+                        say(which + announce(item.progress.plan, item.output, width() - len(which)))
+                display.show(item.progress)
+        except StopIteration as end:
+            result: Batch[R] = end.value
+            return result
+        except KeyboardInterrupt:
+            displays.close()
+            raise KeyboardInterrupt(*_left(batch)) from None
+
+
+def _left(batch: Batch[Any] | None) -> list[str]:
+    """What there is to say where somebody interrupts."""
+    from .output import is_unfinished
+
+    if not (batch and batch.running):
+        return []
+    output, waiting = batch.running[1].output, len(batch.having("waiting"))
+    left = [f"{output} is unfinished"] if is_unfinished(output) else []
+    left += [f"{count(waiting, 'volume')} had not begun"] if waiting else []
+    return [f"{', and '.join(left)}; the same command goes on."] if left else []
+
+
+def _complain(item: BatchItem[Any]) -> None:
+    assert item.error
+    what = sentence(item.error)
+    complain(what if item.name.name in what else f"{item.name.name}: {what}")
+
+
+def _names(items: tuple[BatchItem[Any], ...]) -> str:
+    return ", ".join(item.name.name for item in items)
+
+
+def _to_json(item: BatchItem[Any], *, plan: bool = False) -> dict[str, Any]:
+    """The same keys for each of a list."""
+    told: dict[str, Any] = {
+        "source": str(item.source) if item.source else None,
+        "output": str(item.output),
+        "state": item.state,
+        "error": sentence(item.error) if item.error else None,
+    }
+    if plan:
+        return {**told, "plan": item.plan.to_json() if item.plan else None}
+    return {**told, "result": item.result.to_json() if item.result else None}

@@ -1,0 +1,114 @@
+"""What `ct-pyramid convert` does for one volume, and `verify` and `demo`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._arguments import request
+from ._summary import announcement, summary, verify_advice, verify_announcement, verify_summary
+from ._terminal import choose_display, say, width, write, write_json
+from .errors import CtPyramidError, RequestError
+from .options import ConversionOptions
+
+if TYPE_CHECKING:
+    from .plan import Plan
+    from .report import Progress
+
+R = TypeVar("R")
+
+_DEMO_NOTE = "README.txt"
+_DEMO_TEXT = """\
+`ct-pyramid demo` made this folder. Running it again makes its files anew;
+the folder can be deleted at any time.
+"""
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Convert a volume, or print the plan."""
+    options = request(args)
+    (source,) = args.inputs
+    if args.dry_run:
+        from .convert import plan
+
+        planned = plan(source, args.output, **options)
+        if args.json:
+            write_json(planned.to_json())
+        elif not args.quiet:
+            write(planned.describe())
+        return
+    _run(source, args.output, options, json=args.json, quiet=args.quiet)
+
+
+def _run(
+    source: Path, output: Path | None, options: dict[str, Any], *, json: bool = False, quiet: bool = False
+) -> None:
+    """Convert, show how far it is, and say what was made."""
+    from .convert import iter_convert
+
+    receipt = _watch(iter_convert(source, output, **options), announcement, quiet=quiet)
+    if json:
+        write_json(receipt.to_json())
+    elif not quiet:
+        write(summary(receipt, ConversionOptions(**options).max_memory))
+
+
+def _watch(steps: Generator[Progress, None, R], announce: Callable[[Plan, Path, int], str], *, quiet: bool) -> R:
+    """Show how far something is, and say what it comes to."""
+    progress: Progress | None = None
+    # The display goes first, so that a conversion that takes a moment to stop leaves a terminal in order.
+    with closing(steps), choose_display(quiet=quiet) as display:
+        try:
+            while True:
+                before, progress = progress, next(steps)
+                if before is None and not quiet:
+                    say(announce(progress.plan, progress.output, width()))
+                display.show(progress)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        except KeyboardInterrupt:
+            from .output import is_unfinished
+
+            if progress is None or not is_unfinished(progress.output):
+                raise
+            raise KeyboardInterrupt(f"{progress.output} is unfinished; the same command goes on with it.") from None
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Say whether an output is whole and true."""
+    options: dict[str, Any] = {"max_memory": args.max_memory, "threads": args.threads}
+    ConversionOptions(**{"chunks": "visualization", **options})
+    from .verify import iter_verify
+
+    (output,) = args.outputs
+    found = _watch(
+        iter_verify(output, args.source, repair=args.repair, **options), verify_announcement, quiet=args.quiet
+    )
+    if args.json:
+        write_json(found.to_json())
+    elif not args.quiet:
+        write(verify_summary(found))
+    if not found.sound:
+        raise CtPyramidError(verify_advice(found))
+
+
+def demo(folder: Path) -> None:
+    """Make a small volume in a folder of the demo's own, and convert it."""
+    note = folder / _DEMO_NOTE
+    if not note.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RequestError(f"{folder} exists already and is not from a demo. Name another folder for this one.")
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(_DEMO_TEXT, encoding="utf-8")
+    from .sample import write_sample
+
+    source = folder / "sample.tif"
+    say(f"Making a CT-like volume, {source}")
+    write_sample(source)
+    say(f"ct-pyramid convert {shlex.quote(str(source))} -c visualization -l 3")
+    _run(source, None, {"chunks": "visualization", "num_levels": 3, "overwrite": True})
