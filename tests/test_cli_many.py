@@ -53,7 +53,7 @@ def test_five_with_a_broken_one_in_the_middle(place: Path) -> None:
         [name, "failed" if name == "c.tif" else "done"] for name in names
     ]
     assert "23.0 kB became " in lines[0]
-    assert "is not a TIFF" in lines[2]
+    assert "c.tif is no" in lines[2]
     assert lines[-1].startswith("Made 4 of 5 volumes in ")
     for name in "abde":
         made = zarr.open_array(place / "out" / f"{name}.ome.zarr" / "0", mode="r")
@@ -105,7 +105,7 @@ def test_where_none_can_be_converted_the_request_is_wrong(place: Path, capsys: p
     assert main(["convert", "c.tif", "no.tif", "--output-dir", "out", *CHUNKS]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert [word in said.err for word in ("c.tif is not", "no.tif", "Nothing was converted.")] == [True] * 3
+    assert [word in said.err for word in ("c.tif is no", "no.tif", "Nothing was converted.")] == [True] * 3
     assert main(["convert", "a.tif", "b.tif", "--output-dir", "no", *CHUNKS]) == 2
     assert "no folder no" in capsys.readouterr().err
     assert everything(place) == before
