@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from . import downsample
-from .bench import Bench, Block, Chunks, Rows, Turns, Write
+from .bench import Bench, Block, Chunks, ChunkWrite, Rows, Turns, Write
 from .checksums import Checksum
 from .chunkgrid import ChunkGrid
 from .journal import BlockId
@@ -252,14 +252,18 @@ class Engine:
     ) -> list[Write]:
         """Begin to write a cell chunk by chunk; `voxels` gives those of a box within the cell."""
 
-        def write(index: Triple) -> Future[Checksum]:
-            safe = self._store.write_chunk(level, index, voxels(self._box(level, region, index)))
-            safe.add_done_callback(self._fail_if_failed)
-            return safe
+        def write(chunk: ChunkWrite, index: Triple) -> Future[Checksum]:
+            if self._stop.is_set():
+                chunk.cancel()
+                raise Stopped
+            written = chunk.write(voxels(self._box(level, region, index)))
+            written.add_done_callback(self._fail_if_failed)
+            return written
 
-        indices = list(self._chunks(level, region))
-        writes = self._begin(write, indices)
-        block.chunks += [(level, index, one) for index, one in zip(indices, writes, strict=True)]
+        writes = []
+        for index in self._chunks(level, region):
+            writes.append(self._pool.submit(write, self._store.begin_chunk(level, index), index))
+            block.chunks.append((level, index, writes[-1]))
         return writes
 
     def _read_back(self, stage: Stage, level: int, region: Region, cell: np.ndarray) -> None:

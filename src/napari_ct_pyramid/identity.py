@@ -13,7 +13,9 @@ from .options import ConversionOptions
 from .plan import Plan
 from .text import times
 
-OPTIONS = ("chunks", "num_levels", "method", "compressor", "voxel_size", "unit", "axes", "crop")
+OPTIONS = (
+    "chunks", "num_levels", "method", "compressor", "ome_zarr_version", "shards", "voxel_size", "unit", "axes", "crop",
+)  # fmt: skip
 """Those on which the output depends, as an identity names them."""
 
 
@@ -58,6 +60,8 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "num_levels": len(plan.levels),
         "method": plan.options.method,
         "compressor": plan.options.compressor,
+        "ome_zarr_version": plan.options.ome_zarr_version,
+        "shards": list(plan.options.shards) if isinstance(plan.options.shards, tuple) else plan.options.shards,
         "voxel_size": list(plan.voxel_size) if plan.voxel_size else None,
         "unit": plan.unit,
         "axes": plan.options.axes,
@@ -92,6 +96,8 @@ _WORDS = {
     "num_levels": "the number of levels",
     "method": "the method",
     "compressor": "the compressor",
+    "ome_zarr_version": "the version of OME-Zarr",
+    "shards": "the shards",
     "voxel_size": "the voxel size",
     "unit": "the unit",
     "axes": "the order of the axes",

@@ -37,6 +37,8 @@ class Level:
         Voxels of level 0 that one of this level spans, along z, y, x.
     voxel_size, translation : tuple of float
         Along z, y, x, in the volume's unit (1.0 a voxel of level 0 where none is known).
+    shards : tuple of int or None
+        Along z, y, x, in voxels: what of the level one file holds. None: one chunk.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Level:
     reduction: Triple
     voxel_size: VoxelSize
     translation: VoxelSize
+    shards: Triple | None = None
 
     @property
     def nbytes(self) -> int:
@@ -57,12 +60,42 @@ class Level:
         """Chunks that the level has, those at its edges included."""
         return math.prod(math.ceil(n / c) for n, c in zip(self.shape, self.chunks, strict=True))
 
+    @property
+    def file_count(self) -> int:
+        """Files that its chunks are in."""
+        return math.prod(math.ceil(n / s) for n, s in zip(self.shape, self.shards or self.chunks, strict=True))
+
+    @property
+    def chunks_per_shard(self) -> int:
+        """Chunks that a shard has room for; it may reach beyond the level's edges."""
+        return math.prod(self._shard_grid)
+
+    def chunks_in_shard(self, number: Triple) -> int:
+        """Chunks of the level that lie in a shard (z, y, x)."""
+        grid = (math.ceil(n / c) for n, c in zip(self.shape, self.chunks, strict=True))
+        return math.prod(min(s, n - i * s) for i, s, n in zip(number, self._shard_grid, grid, strict=True))
+
+    def place_in_shard(self, index: Triple) -> tuple[Triple, int]:
+        """The shard (z, y, x) that a chunk (z, y, x) is in, and its number within it."""
+        grid = self._shard_grid
+        z, y, x = (i // s for i, s in zip(index, grid, strict=True))
+        slot = 0
+        for i, s in zip(index, grid, strict=True):
+            slot = slot * s + i % s
+        return (z, y, x), slot
+
+    @property
+    def _shard_grid(self) -> Triple:
+        z, y, x = (s // c for s, c in zip(self.shards or self.chunks, self.chunks, strict=True))
+        return z, y, x
+
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
         return {
             "path": self.path,
             "shape": list(self.shape),
             "chunks": list(self.chunks),
+            "shards": list(self.shards) if self.shards else None,
             "scale": list(self.voxel_size),
             "translation": list(self.translation),
             "bytes": self.nbytes,

@@ -23,6 +23,8 @@ NAMED_CHUNKS: dict[str, Triple] = {
     "conversion": (32, 256, 256),
 }
 METHODS = ("mean", "median", "mode", "min", "max", "stride")
+AUTO = "auto"
+OME_ZARR_VERSIONS = ("0.4", "0.5")
 COMPRESSORS = ("lz4", "zstd", "none")
 
 # https://ngff.openmicroscopy.org/0.4/#axes-md, units of length (UDUNITS-2)
@@ -91,6 +93,21 @@ class ConversionOptions:
         metavar="NAME",
         rare=True,
     )
+    ome_zarr_version: str = _option(
+        "version of OME-Zarr: 0.4 (Zarr v2, which everything reads) or 0.5 (Zarr v3, with shards)",
+        default="0.4",
+        flags=("--ome-zarr-version",),
+        metavar=" | ".join(OME_ZARR_VERSIONS),
+        rare=True,
+    )
+    shards: Triple | str | None = _option(
+        "what one file of OME-Zarr 0.5 holds, along z, y, x in voxels; auto: many chunks, about 1 GB of voxels; "
+        "none: one chunk",
+        default=AUTO,
+        flags=("--shards",),
+        metavar="Z Y X | auto | none",
+        rare=True,
+    )
     voxel_size: VoxelSize | None = _option(
         "voxel size: one number, or three along z, y, x; overrides what the file says",
         flags=("--voxel-size",),
@@ -132,6 +149,12 @@ class ConversionOptions:
     def __post_init__(self) -> None:
         for name, parse in _PARSERS.items():
             object.__setattr__(self, name, parse(getattr(self, name)))
+        if self.ome_zarr_version == "0.4" and self.shards:
+            if self.shards != AUTO:
+                raise RequestError(
+                    "OME-Zarr 0.4 has no shards. Ask for version 0.5 (--ome-zarr-version 0.5), or leave --shards out."
+                )
+            object.__setattr__(self, "shards", None)
 
     @property
     def thread_count(self) -> int:
@@ -259,6 +282,23 @@ def _parse_range(part: Any) -> tuple[int | None, int | None] | None:
     return numbers[0], numbers[1]
 
 
+def parse_shards(shards: Any) -> Triple | str | None:
+    """Shard size z, y, x; "auto"; None for one chunk a file."""
+    if shards is None or shards == "none":
+        return None
+    if shards == AUTO:
+        return AUTO
+    parts = _parts(shards)
+    numbers = tuple(_whole(part) for part in parts)
+    if len(numbers) != 3 or any(n is None or n < 1 for n in numbers):
+        given = " ".join(str(part) for part in parts)
+        raise RequestError(
+            f"{given!r} is no size of shards: it takes three whole numbers above zero, for z, y and x, such as "
+            "1024 512 512, or auto, or none."
+        )
+    return numbers  # type: ignore[return-value]  # just checked: three ints
+
+
 def _parse_threads(threads: Any) -> int | None:
     if threads is None:
         return None
@@ -289,6 +329,8 @@ _PARSERS = {
     "method": _one_of(METHODS, "a method"),
     "max_memory": parse_size,
     "compressor": _one_of(COMPRESSORS, "a compressor"),
+    "ome_zarr_version": _one_of(OME_ZARR_VERSIONS, "a version of OME-Zarr that can be written"),
+    "shards": parse_shards,
     "voxel_size": parse_voxel_size,
     "unit": parse_unit,
     "axes": parse_axes,

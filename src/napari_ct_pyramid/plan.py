@@ -11,6 +11,7 @@ from typing import Any
 from .errors import DiskSpaceError
 from .levels import Level, factors_between, make_levels
 from .options import ConversionOptions
+from .shards import with_shards
 from .sizes import format_size
 from .stages import Stage, decodings, fit_budget
 from .text import count, numbers, table, times
@@ -77,7 +78,8 @@ class Plan:
     @property
     def files(self) -> int:
         """Files of the output: chunks, an array's metadata for each level, the group's and its attributes."""
-        return sum(level.chunk_count + 1 for level in self.levels) + 2
+        of_group = 2 if self.options.ome_zarr_version == "0.4" else 1
+        return sum(level.file_count + 1 for level in self.levels) + of_group
 
     @property
     def method(self) -> str:
@@ -199,7 +201,7 @@ def make_plan(
         voxel_size=voxel_size,
         unit=unit if voxel_size else None,
         voxel_size_from="--voxel-size" if options.voxel_size else volume.voxel_size_from,
-        levels=levels,
+        levels=with_shards(levels, fit.stages, options),
         stages=fit.stages,
         threads=fit.threads,
         chunk_buffers=fit.chunk_buffers,

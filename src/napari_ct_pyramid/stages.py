@@ -59,6 +59,11 @@ class Stage:
         """The finest level that the stage writes."""
         return self.base if self.from_source else self.base + 1
 
+    def extent(self, level: int) -> Extent:
+        """Slices and rows of a level that a block holds."""
+        z, y, _ = self.span(level)
+        return self.block[0] // z, self.block[1] // y
+
     def blocks(self) -> Iterator[Region]:
         """The blocks, as regions of level `base`; those in the middle of z first, where people look first."""
         blocks = _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
