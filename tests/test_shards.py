@@ -187,7 +187,7 @@ def test_a_damaged_shard_is_found(scan: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"ome_zarr_version": "0.3"}, "no version of OME-Zarr that can be written. Try 0.4 or 0.5"),
+        ({"ome_zarr_version": "0.3"}, "'0.3' is not a version of OME-Zarr that can be written. Try one of 0.4, 0.5"),
         ({"shards": (16, 16, 16)}, "OME-Zarr 0.4 has no shards. .*--ome-zarr-version 0.5"),
         ({"ome_zarr_version": "0.5", "shards": (12, 16, 32)}, "must be a multiple of the chunk"),
         ({"ome_zarr_version": "0.5", "shards": (24, 16, 32)}, r"each must hold whole shards.*divide \d+ along z"),
