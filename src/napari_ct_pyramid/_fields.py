@@ -204,11 +204,21 @@ def _numbers_to(most: int) -> list[tuple[str, Any]]:
 
 _units = [(_FROM_FILE, None), *((u, u) for u in (*_COMMON_UNITS, *(u for u in UNITS if u not in _COMMON_UNITS)))]
 
+_FACTORS = ("2 2 2", "1 2 2", "2 1 2", "2 2 1", "1 1 2", "1 2 1", "2 1 1")
+
 _MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
     "chunks": _chunks,
     "num_levels": _choice([(_AUTO, None), *_numbers_to(16)]),
     "voxel_size": _numbers,
     "method": _choice([(name, name) for name in METHODS]),
+    "downsample": _choice(
+        [
+            (factors.replace(" ", " × "), factors)
+            for factors in ("2 2 2", "1 2 2", "2 1 2", "2 2 1", "1 1 2", "1 2 1", "2 1 1")
+        ]
+        + [("auto, until voxels are alike", _AUTO)]
+    ),
+    "edges": _choice([("strict", "strict"), ("pad with zeros", "pad")]),
     "compressor": _choice([(name, name) for name in COMPRESSORS]),
     "ome_zarr_version": _choice([(version, version) for version in OME_ZARR_VERSIONS]),
     "shards": _numbers,

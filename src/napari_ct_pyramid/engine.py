@@ -18,10 +18,11 @@ from . import downsample
 from .bench import Bench, Block, Chunks, ChunkWrite, Rows, Turns, Write
 from .checksums import Checksum
 from .chunkgrid import ChunkGrid
+from .intake import Intake
 from .journal import BlockId
 from .plan import Plan
 from .stages import Region, Stage, read_extent
-from .tally import Tally, tally
+from .tally import Tally
 from .volume import Triple
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Engine:
         done: Mapping[BlockId, Tally] | None = None,
         keep: Callable[[Block], None] | None = None,
     ) -> None:
-        self._source = source
+        self._intake = Intake(source, plan, read_extent(plan.volume, plan.stages[0].cell))
         self._plan = plan
         self._store = store
         self._done = done or {}
@@ -199,33 +200,29 @@ class Engine:
 
     def _make_from_source(self, bench: Bench, block: Block, region: Region, into: np.ndarray | None) -> None:
         """Read some slices at a time, some rows at once, and reduce and sort them while the cache holds them."""
-        volume, stage = self._plan.volume, bench.stage
+        stage = bench.stage
         z0, z1, y0, y1 = region
-        deep, step = read_extent(volume, stage.cell)
+        deep, step = read_extent(self._plan.volume, stage.cell)
         grid = bench.grids.next()
 
         def read(z: int) -> tuple[int, Tally]:
             end = min(z + deep, z1)
-            slices = max(0, min(end, volume.shape[0]) - z)
             found = Tally()
             for y in range(y0, y1, step):
                 part = (z, end, y, min(y + step, y1))
                 rows = self._own_rows(deep, step)[: end - z, : part[3] - y]
-                rows[slices:] = 0  # padding
-                if slices:
-                    self._source.read(z, z + slices, y, part[3], rows[:slices])
-                    found += tally(rows[:slices])
+                found += self._intake.read(z, y, rows)
                 for i in range(end - z):
                     grid.put(z + i - z0, y - y0, rows[i])
                 if into is not None:
                     fz, fy, _ = stage.factors[0]
                     of_above = (z0 // fz, z1 // fz, y0 // fy, y1 // fy)
                     self._reduce(rows, into[_within((z // fz, end // fz, y // fy, part[3] // fy), of_above)])
-            return slices, found
+            return _rows_of(self._plan, stage, (z, end, y0, y1)), found
 
         for reading in self._begin(read, range(z0, z1, deep)):
-            slices, found = reading.result()
-            self._count_rows(stage, slices * (y1 - y0))
+            count, found = reading.result()
+            self._count_rows(stage, count)
             self.tally += found
             block.tally += found
         bench.grids.keep(self._write(block, 0, region, lambda box: grid.chunk(box)))
@@ -242,8 +239,8 @@ class Engine:
     def _own_rows(self, slices: int, rows: int) -> np.ndarray:
         """This thread's buffer for rows of some slices."""
         if not hasattr(self._own, "rows"):
-            volume = self._plan.volume
-            self._own.rows = np.empty((slices, rows, volume.shape[2]), volume.dtype)
+            finest = self._plan.levels[0]
+            self._own.rows = np.empty((slices, rows, finest.shape[2]), finest.dtype)
         buffer: np.ndarray = self._own.rows
         return buffer
 
@@ -311,7 +308,8 @@ def _rows_of(plan: Plan, stage: Stage, region: Region) -> int:
     """Rows that a stage reads for a block; the source has no padding."""
     z0, z1, y0, y1 = region
     if stage.from_source:
-        z0, z1 = min(z0, plan.volume.shape[0]), min(z1, plan.volume.shape[0])
+        depth, rows, _ = plan.volume.shape
+        z0, z1, y0, y1 = min(z0, depth), min(z1, depth), min(y0, rows), min(y1, rows)
     return (z1 - z0) * (y1 - y0)
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from . import __version__
 from .options import ConversionOptions
 from .plan import Plan
-from .text import times
+from .text import numbers, times
 
 OPTIONS = (
-    "chunks", "num_levels", "method", "compressor", "ome_zarr_version", "shards", "voxel_size", "unit", "axes", "crop",
+    "chunks", "num_levels", "method", "downsample", "edges", "compressor", "ome_zarr_version", "shards", "voxel_size",
+    "unit", "axes", "crop",
 )  # fmt: skip
 """Those on which the output depends, as an identity names them."""
 
@@ -59,6 +60,8 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "chunks": list(plan.options.chunks),
         "num_levels": len(plan.levels),
         "method": plan.options.method,
+        "downsample": numbers(plan.options.downsample) if plan.options.downsample else "auto",
+        "edges": plan.options.edges,
         "compressor": plan.options.compressor,
         "ome_zarr_version": plan.options.ome_zarr_version,
         "shards": list(plan.options.shards) if isinstance(plan.options.shards, tuple) else plan.options.shards,
@@ -95,6 +98,8 @@ _WORDS = {
     "chunks": "the chunk size",
     "num_levels": "the number of levels",
     "method": "the method",
+    "downsample": "how levels become smaller",
+    "edges": "what becomes of edges",
     "compressor": "the compressor",
     "ome_zarr_version": "the version of OME-Zarr",
     "shards": "the shards",

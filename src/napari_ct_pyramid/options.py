@@ -23,6 +23,7 @@ NAMED_CHUNKS: dict[str, Triple] = {
     "conversion": (32, 256, 256),
 }
 METHODS = ("mean", "median", "mode", "min", "max", "stride")
+EDGES = ("strict", "pad")
 AUTO = "auto"
 OME_ZARR_VERSIONS = ("0.4", "0.5")
 COMPRESSORS = ("lz4", "zstd", "none")
@@ -78,6 +79,22 @@ class ConversionOptions:
         default="mean",
         flags=("--method",),
         metavar="NAME",
+        rare=True,
+    )
+    downsample: Triple | None = _option(
+        "how many voxels of a level become one of the next along z, y, x, each 1 or 2; auto: 2 along the axes whose "
+        "voxels are less than twice as large as the smallest, so that they become alike",
+        default="2 2 2",
+        flags=("--downsample",),
+        metavar="Z Y X | auto",
+        rare=True,
+    )
+    edges: str = _option(
+        "strict: y and x must be divisible by 2 for each level but the first; pad: zeros are added to them, as always "
+        "to z, and readers cut these off again",
+        default="strict",
+        flags=("--edges",),
+        metavar="strict | pad",
         rare=True,
     )
     max_memory: int = _option(
@@ -205,6 +222,21 @@ def parse_num_levels(levels: Any) -> int | None:
     return number
 
 
+def parse_downsample(factors: Any) -> Triple | None:
+    """Factors z, y, x, None for auto."""
+    if factors is None or factors == "auto":
+        return None
+    parts = _parts(factors)
+    numbers = tuple(_whole(part) for part in parts)
+    if len(numbers) != 3 or any(n not in (1, 2) for n in numbers) or numbers == (1, 1, 1):
+        given = " ".join(str(part) for part in parts)
+        raise RequestError(
+            f"{given!r} is not how levels can become smaller: it takes 1 or 2 for each of z, y and x, not 1 for all, "
+            "such as 2 2 2 or 1 2 2; or auto."
+        )
+    return numbers  # type: ignore[return-value]  # just checked: three ints
+
+
 def parse_voxel_size(size: Any) -> VoxelSize | None:
     """Voxel size z, y, x from one number, three numbers, or their text."""
     if size is None:
@@ -327,6 +359,8 @@ _PARSERS = {
     "chunks": parse_chunks,
     "num_levels": parse_num_levels,
     "method": _one_of(METHODS, "a method"),
+    "downsample": parse_downsample,
+    "edges": _one_of(EDGES, "a way with edges"),
     "max_memory": parse_size,
     "compressor": _one_of(COMPRESSORS, "a compressor"),
     "ome_zarr_version": _one_of(OME_ZARR_VERSIONS, "a version of OME-Zarr that can be written"),

@@ -105,6 +105,7 @@ class Plan:
             "voxel_size_from": self.voxel_size_from,
             "levels": [level.to_json() for level in self.levels],
             "method": self.method,
+            "edges": self.options.edges,
             "blocks": self.blocks,
             "blocks_done": self.blocks_done,
             "files": self.files,
@@ -141,6 +142,7 @@ class Plan:
             ),
             "",
             f"Method       {self.method}",
+            *([f"Edges        {self._padding_text()}"] if self.levels[0].shape[1:] != volume.shape[1:] else []),
             f"Work         {count(self.blocks, 'block')} with {count(self.threads, 'thread')}"
             + (f"; {self.resumes_text()}" if self.blocks_done else ""),
             f"Output       {count(self.files, 'file')}, about {format_size(self.bytes_out_estimate)}"
@@ -151,6 +153,10 @@ class Plan:
     def resumes_text(self) -> str:
         """For people, where there is something to go on with."""
         return f"resumes: {self.blocks_done:,} of {self.blocks:,} blocks are done"
+
+    def _padding_text(self) -> str:
+        y, x = (stored - n for stored, n in zip(self.levels[0].shape[1:], self.volume.shape[1:], strict=True))
+        return f"padded with {count(y, 'row')} and {count(x, 'column')} of zeros, which readers cut off again"
 
     def _voxel_size_text(self) -> str:
         if self.voxel_size is None:
@@ -223,12 +229,14 @@ def make_plan(
 def _warnings(
     volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], stages: tuple[Stage, ...], threads: int
 ) -> Iterator[str]:
-    step = levels[-1].reduction[0]
-    if step > volume.shape[0]:
-        yield (
-            f"{len(levels)} levels halve z {step.bit_length() - 1} times, and there are {volume.shape[0]} slices: "
-            f"the coarsest levels are mostly padding."
-        )
+    for axis, step, size, what in zip(
+        "zyx", levels[-1].reduction, volume.shape, ("slice", "row", "column"), strict=True
+    ):
+        if step > size:
+            yield (
+                f"{len(levels)} levels halve {axis} {step.bit_length() - 1} times, and there are {count(size, what)}: "
+                "the coarsest levels are mostly padding."
+            )
     cell = stages[0].cell
     often = decodings(volume, cell, 0) * decodings(volume, cell, 1)
     if often > 1.005:
