@@ -85,7 +85,8 @@ def write(
 def _encode(image: np.ndarray, dtype: str, lzw: bool) -> bytes:
     """The bytes of a slice in the file; integers take a third of their range, as a detector does."""
     if dtype != "float32":
-        image = np.clip(image * (np.iinfo(dtype).max / 3) + 1000, 0, np.iinfo(dtype).max)
+        most = np.iinfo(dtype).max
+        image = np.clip(image * (most / 3) + most / 64, 0, most)
     image = image.astype(np.dtype(dtype).newbyteorder("<"))
     if not lzw:
         return image.tobytes()

@@ -52,6 +52,6 @@ FILES = {
     "4g": File((1024, 1024, 1024)),
     "13g": File((512, 2560, 2560)),
     "u16": File((1280, 1280, 1280), "uint16"),
-    "lzw": File((256, 1024, 1024), lzw=True),
+    "lzw": File((1024, 1024, 1024), "uint8", lzw=True, noise=0.02),  # with more bits, LZW makes noise larger
     "56g": File((2160, 2560, 2560), alone=True),
 }

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -99,9 +100,7 @@ def make_rows(asked: argparse.Namespace, file: File) -> list[Row]:
 
 def run_once(row: Row, file: File, asked: argparse.Namespace, limit: float | None) -> None:
     """One more run of a row; what it made is judged if it is the first, or differs in size from the first."""
-    work = asked.dir / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=asked.dir))
     source, out = file.make(row.form, asked.dir / "files"), work / "out.ome.zarr"
     assert row.command
     try:
@@ -110,7 +109,7 @@ def run_once(row: Row, file: File, asked: argparse.Namespace, limit: float | Non
             row.trouble = tables.last_words(run.words) if run.ended == "failed" else f"ended after {run.seconds:.0f} s"
             print(f"{row.name}: {run.ended}\n{run.words}", file=sys.stderr)
             return
-        if row.share == 1 and (not row.runs or run.written_bytes != row.runs[0].written_bytes):
+        if row.share == 1 and (not row.runs or _differ(run, row.runs[0])):
             judge = [
                 sys.executable,
                 str(HERE / "judging.py"),
@@ -121,6 +120,11 @@ def run_once(row: Row, file: File, asked: argparse.Namespace, limit: float | Non
         row.runs.append(replace(run, words=""))
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _differ(one: Run, other: Run) -> bool:
+    """Whether two outputs cannot be the same but for what metadata say of the run itself."""
+    return one.files != other.files or abs(one.written_bytes - other.written_bytes) > 1000
 
 
 def compare(asked: argparse.Namespace, file: File, keep: Callable[[list[Row]], None]) -> list[Row]:
@@ -144,7 +148,7 @@ def main() -> None:
     every = [name for name, file in FILES.items() if not file.alone and name != "tiny"]
     parser.add_argument("--files", nargs="+", choices=list(FILES), default=every, help=f"default: {' '.join(every)}")
     parser.add_argument("--shape", nargs=3, type=int, metavar=("Z", "Y", "X"), help="a float32 volume instead")
-    parser.add_argument("--noise", type=float, default=0.05)
+    parser.add_argument("--noise", type=float, help="standard deviation, instead of each volume's own")
     parser.add_argument("--texture", type=Path, help="a uint8 stack to texture the volumes with")
     parser.add_argument("--peers", nargs="+", choices=["all", "none", *contenders.PEERS], default=["all"])
     parser.add_argument("--budgets", nargs="+", default=["1G"])
@@ -167,7 +171,8 @@ def main() -> None:
     machine, told = tables.machine(cores()), []
     print(f"{machine}\n", flush=True)
     for name, plain_file in named.items():
-        file = replace(plain_file, noise=asked.noise, texture=asked.texture)
+        noise = plain_file.noise if asked.noise is None else asked.noise
+        file = replace(plain_file, noise=noise, texture=asked.texture)
         for form in {"plain TIFF"} | {contenders.PEERS[peer].form for peer in asked.peers if not file.alone}:
             file.make(form, asked.dir / "files")
         this: dict[str, Any] = {"file": name, "volume": str(file)}

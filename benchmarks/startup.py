@@ -1,6 +1,6 @@
 """How long it takes until the first block is read: start Python, import, read the pages, plan, make the output.
 
-    python benchmarks/startup.py [--shape 2160 2560 2560] [--runs 5] [--dir FOLDER]
+    python benchmarks/startup.py [--shape 2160 640 640] [--runs 5] [--dir FOLDER]
 
 The end is the first `Progress`, by which all arrays of the output are there, still empty; the conversion is then
 cancelled. The volume has as many pages as its shape says, which share one stored slice.
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import tables
-from files import FILES, File
+from files import File
 
 SCRIPT = """
 import json, sys, time
@@ -38,7 +38,7 @@ STEPS = ("Python starts", "import", "plan", "plan again, make the output, first 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", nargs=3, type=int, default=FILES["56g"].shape, metavar=("Z", "Y", "X"))
+    parser.add_argument("--shape", nargs=3, type=int, default=(2160, 640, 640), metavar=("Z", "Y", "X"))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--dir", type=Path, help="where to work; default: a temporary folder")
     asked = parser.parse_args()

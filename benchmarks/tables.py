@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
@@ -95,13 +96,14 @@ def judged(verdict: dict[str, Any], kind: str, levels: int) -> str:
         amiss.append(f"level 1: {verdict['level_1']}")
     if verdict.get("padding") == "not zero":
         amiss.append("padding not zero")
-    if "levels" in verdict and len(verdict["levels"]) != levels:
-        amiss.append(f"{len(verdict['levels'])} levels")
+    made = len(verdict.get("levels", [None] * levels))
+    if made < levels:
+        amiss.append(f"{made} levels")
     if not verdict.get("halved_each_time", True):
         amiss.append("not halved each time")
     if verdict["level_0"] == "equal" and amiss:
         amiss.insert(0, "level 0 yes")
-    return ", ".join(amiss) or "yes"
+    return ", ".join(amiss) or ("yes" if made == levels else f"yes ({made} levels)")
 
 
 def details(rows: list[Row]) -> str:
@@ -117,7 +119,7 @@ def details(rows: list[Row]) -> str:
 
 
 def last_words(words: str) -> str:
-    """The error of a run that failed: the last line that names one."""
+    """The error of a run that failed: the first line that names one, as the last may be of the clearing up after it."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    named = [line for line in lines if "Error" in line or "Exception" in line] or lines or ["failed without a word"]
-    return named[-1][:160].replace("|", "/")
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (named or lines[-1:] or ["failed without a word"])[0][:160].replace("|", "/")

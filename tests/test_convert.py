@@ -134,7 +134,7 @@ def test_no_row_is_read_twice_and_no_chunk_is_written_twice(
     rows: Counter[tuple[int, int]] = Counter()
     written: Counter[tuple[int, Any]] = Counter()
     counting = threading.Event()
-    read, write, start = Source.read, Store.write_chunk, Store.__init__
+    read, write, start = Source.read, Store.begin_chunk, Store.__init__
 
     def spy_start(self: Store, *args: Any) -> None:
         start(self, *args)
@@ -145,13 +145,13 @@ def test_no_row_is_read_twice_and_no_chunk_is_written_twice(
             rows.update((z, y) for z in range(z0, z1) for y in range(y0, y1))
         read(self, z0, z1, y0, y1, out)
 
-    def spy_write(self: Store, level: int, index: Any, voxels: np.ndarray) -> Any:
+    def spy_write(self: Store, level: int, index: Any) -> Any:
         written[level, index] += 1
-        return write(self, level, index, voxels)
+        return write(self, level, index)
 
     monkeypatch.setattr(Source, "read", spy_read)
     monkeypatch.setattr(Store, "__init__", spy_start)
-    monkeypatch.setattr(Store, "write_chunk", spy_write)
+    monkeypatch.setattr(Store, "begin_chunk", spy_write)
     receipt = ct.convert(source, chunks=chunks, num_levels=3, max_memory=budget)
     assert rows == Counter((z, y) for z in range(37) for y in range(64))
     assert set(written.values()) == {1}

@@ -17,9 +17,10 @@ from napari_ct_pyramid import cli
 from napari_ct_pyramid.journal import Journal
 from napari_ct_pyramid.output import is_unfinished
 from napari_ct_pyramid.source import Source
-from napari_ct_pyramid.store import METADATA, Store
+from napari_ct_pyramid.store import Store
 from tests.scans import OPTIONS, pyramid_files, small_blocks, write_scan
 
+METADATA = ".zattrs"
 PATIENCE = 60  # seconds; a conversion here takes less than one
 
 
@@ -175,7 +176,7 @@ class TestRemoved:
 
         with pytest.MonkeyPatch.context() as patch:
             Fault(Store, "_write_file", remove).at(patch, n)
-            assert "chunks were removed while others were being written" in str(error_of(scan))
+            assert "files of chunks were removed while others were being written" in str(error_of(scan))
         assert is_unfinished(output)
 
     @pytest.mark.parametrize("n", [1, 20, 60, 90])

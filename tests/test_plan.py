@@ -85,17 +85,29 @@ VOLUMES = st.builds(
     levels=st.integers(1, 4),
     budget=st.sampled_from(["180M", "300M", "1G"]),
     row_step=st.sampled_from([1, 3, 1000]),
+    downsample=st.sampled_from(["2 2 2", "1 2 2", "2 1 1", "auto"]),
+    edges=st.sampled_from(["strict", "pad"]),
 )
 def test_blocks_hold_whole_chunks_of_every_level_and_share_none(
-    volume: Volume, chunks: tuple[int, int, int], levels: int, budget: str, row_step: int
+    volume: Volume,
+    chunks: tuple[int, int, int],
+    levels: int,
+    budget: str,
+    row_step: int,
+    downsample: str,
+    edges: str,
 ) -> None:
-    plan = plan_of(replace(volume, grain=(1, row_step, 1)), chunks=chunks, num_levels=levels, max_memory=budget)
+    z, y, x = volume.shape
+    odd = 3 * (edges == "pad")
+    volume = replace(volume, grain=(1, row_step, 1), shape=(z, y + odd, x + odd), voxel_size=(3, 1, 1))
+    plan = plan_of(volume, chunks=chunks, num_levels=levels, max_memory=budget, downsample=downsample, edges=edges)
     assert plan.peak_memory_bytes <= plan.options.max_memory
     made = set()
     for stage in plan.stages:
         for number, block in enumerate(stage.blocks()):
             for level in range(stage.base, stage.top + 1):
-                z0, z1, y0, y1 = (n / 2 ** (level - stage.base) for n in block)
+                (bz, by, _), (lz, ly, _) = plan.levels[stage.base].shape, plan.levels[level].shape
+                z0, z1, y0, y1 = (n * a / b for n, a, b in zip(block, (lz, lz, ly, ly), (bz, bz, by, by), strict=True))
                 assert stage.block_of(level, int(z0), int(y0)) == number
                 assert stage.block_of(level, int(z1) - 1, int(y1) - 1) == number
                 depth, rows, _ = plan.levels[level].shape

@@ -20,9 +20,10 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.journal import Journal, read_journal
 from napari_ct_pyramid.lock import LOCK, hold
 from napari_ct_pyramid.output import is_unfinished
-from napari_ct_pyramid.store import METADATA, Store
+from napari_ct_pyramid.store import Store
 from tests.scans import OPTIONS, SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
+METADATA = ".zattrs"
 KILLS = 100
 PATIENCE = 120  # seconds until a hang is shown and ended; a conversion here takes less than one
 
@@ -62,13 +63,13 @@ class TestGoingOn:
         assert planned.to_json()["blocks_done"] == planned.blocks_done
         assert f"resumes: {planned.blocks_done} of {planned.blocks} blocks are done" in planned.describe()
         written = []
-        write = Store.write_chunk
+        begin = Store.begin_chunk
 
-        def spy(self: Store, level: int, index: Any, voxels: np.ndarray) -> Any:
+        def spy(self: Store, level: int, index: Any) -> Any:
             written.append((level, index))
-            return write(self, level, index, voxels)
+            return begin(self, level, index)
 
-        monkeypatch.setattr(Store, "write_chunk", spy)
+        monkeypatch.setattr(Store, "begin_chunk", spy)
         first: list[ct.Progress] = []
         receipt = ct.convert(scan, **OPTIONS, progress=first.append)
         assert first[0].blocks_done == planned.blocks_done

@@ -18,9 +18,11 @@ from napari_ct_pyramid import cli
 from napari_ct_pyramid.checksums import CHECKSUMS
 from napari_ct_pyramid.journal import JOURNAL, Journal
 from napari_ct_pyramid.receipt import RECEIPT, read_receipt
-from napari_ct_pyramid.store import METADATA, Store
+from napari_ct_pyramid.store import Store
 from tests.omezarr import write_image
 from tests.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan
+
+METADATA = ".zattrs"
 
 
 @pytest.fixture(autouse=True)
@@ -107,8 +109,8 @@ def test_every_chunk_on_its_own(scan: Path, output: Path, monkeypatch: pytest.Mo
     before = pyramid_files(output)
     rng = np.random.default_rng(4)
     written: list[Any] = []
-    write = Store.write_chunk
-    monkeypatch.setattr(Store, "write_chunk", lambda *args: (written.append(args[1:3]), write(*args))[1])
+    begin = Store.begin_chunk
+    monkeypatch.setattr(Store, "begin_chunk", lambda *args: (written.append(args[1:]), begin(*args))[1])
     for path in rng.choice(chunks_of(output), 12, replace=False):
         flip(path, rng)
         for source in (None, scan):

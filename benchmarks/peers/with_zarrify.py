@@ -9,7 +9,12 @@ import common
 
 if __name__ == "__main__":  # its workers import this module again
     asked = common.arguments()
+    import tifffile
     from zarrify.to_zarr import cli
+
+    with tifffile.TiffFile(asked.source) as tiff:
+        longest = max(len(tiff.pages), *tiff.pages[0].shape)
+    needed = 1 + next(k for k in range(64) if longest // 2**k <= 32)  # fewer levels it refuses
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder, "settings.yaml")
@@ -30,7 +35,7 @@ if __name__ == "__main__":  # its workers import this module again
             "multiscale": True,
             "ms_workers": asked.threads,
             "data_origin": "raw",
-            "custom_scale_factors": [[2**k] * 3 for k in range(asked.levels)],
+            "custom_scale_factors": [[2**k] * 3 for k in range(max(asked.levels, needed))],
         }
         settings.write_text(json.dumps(told))  # which is YAML, too
         sys.argv = ["zarrify", "--config", str(settings)]

@@ -13,11 +13,15 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from ._parts import NoWheel
-from .options import COMPRESSORS, METHODS, NAMED_CHUNKS, UNITS, ConversionOptions, available_cores
+from .options import COMPRESSORS, METHODS, NAMED_CHUNKS, OME_ZARR_VERSIONS, UNITS, ConversionOptions, available_cores
 from .text import numbers, times
 from .volume import VoxelSize
 
-_LABELS = {"num_levels": "Levels", "max_memory": "Memory"}  # the others read as they are called
+_LABELS = {
+    "num_levels": "Levels",
+    "max_memory": "Memory",
+    "ome_zarr_version": "OME-Zarr",
+}  # the others read as they are called
 _CUSTOM = "custom"
 _COMMON_UNITS = ("nanometer", "micrometer", "millimeter", "centimeter", "meter")
 _FROM_FILE = "as in the file"
@@ -200,12 +204,24 @@ def _numbers_to(most: int) -> list[tuple[str, Any]]:
 
 _units = [(_FROM_FILE, None), *((u, u) for u in (*_COMMON_UNITS, *(u for u in UNITS if u not in _COMMON_UNITS)))]
 
+_FACTORS = ("2 2 2", "1 2 2", "2 1 2", "2 2 1", "1 1 2", "1 2 1", "2 1 1")
+
 _MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
     "chunks": _chunks,
     "num_levels": _choice([(_AUTO, None), *_numbers_to(16)]),
     "voxel_size": _numbers,
     "method": _choice([(name, name) for name in METHODS]),
+    "downsample": _choice(
+        [
+            (factors.replace(" ", " × "), factors)
+            for factors in ("2 2 2", "1 2 2", "2 1 2", "2 2 1", "1 1 2", "1 2 1", "2 1 1")
+        ]
+        + [("auto, until voxels are alike", _AUTO)]
+    ),
+    "edges": _choice([("strict", "strict"), ("pad with zeros", "pad")]),
     "compressor": _choice([(name, name) for name in COMPRESSORS]),
+    "ome_zarr_version": _choice([(version, version) for version in OME_ZARR_VERSIONS]),
+    "shards": _numbers,
     "unit": _choice(_units),
     "threads": _choice([(f"all cores ({available_cores()})", None), *_numbers_to(max(16, available_cores()))]),
     "overwrite": _switch,

@@ -41,7 +41,8 @@ class Remedy:
 def remedies(error: Exception, output: str) -> list[Remedy]:
     """What can be done about an error at the press of a button."""
     if isinstance(error, LevelsError):
-        return [Remedy(f"Use {error.most} level{'s' * (error.most > 1)}", {"num_levels": error.most})]
+        pad = [Remedy("Pad the edges", {"edges": "pad"})] if error.paddable else []
+        return [Remedy(f"Use {error.most} level{'s' * (error.most > 1)}", {"num_levels": error.most}), *pad]
     if isinstance(error, BudgetError):
         size = _enough(error.smallest)
         return [Remedy(f"Use {format_size(size)}", {"max_memory": f"{size // 1_000_000}M"})]

@@ -27,18 +27,28 @@ class Rows(Protocol):
         """Fill `out` (z, y, x) with a region, all of x. Several threads call this at once."""
 
 
+class ChunkWrite(Protocol):
+    """A chunk that is to be written: one of the two is called, by any thread."""
+
+    def write(self, voxels: np.ndarray, /) -> Future[Checksum]:
+        """Write it; it is written when the future has its checksum."""
+
+    def cancel(self) -> None:
+        """Write it never."""
+
+
 class Chunks(Protocol):
     """Where the levels go to. Several threads call it at once."""
 
     def read_chunk(self, level: int, index: Triple, /) -> np.ndarray:
         """A chunk that was written, in a buffer of the calling thread's."""
 
-    def write_chunk(self, level: int, index: Triple, voxels: np.ndarray, /) -> Future[Checksum]:
-        """Write a chunk; it is safely on disk when the future has its checksum."""
+    def begin_chunk(self, level: int, index: Triple, /) -> ChunkWrite:
+        """Begin to write a chunk. Called by one thread; it may have to wait there."""
 
 
 Write = Future[Future[Checksum]]
-"""A chunk being written. The outer future: its voxels are no longer needed; the inner: safely on disk."""
+"""A chunk being written. The outer future: its voxels are no longer needed; the inner: it is written."""
 
 
 @dataclass

@@ -15,13 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
+from .shardindex import read_place
+
 _HEADER = struct.Struct("<BBBBIII")  # version, version of the codec, flags, typesize, nbytes, blocksize, cbytes
 _MEMCPYED = 0x2  # the frame holds the bytes as they are, without blocks
 _AT_FIRST = 4096  # enough for the header and the table of a thousand blocks
 
 
-def read_range(path: Path, first: int, last: int) -> memoryview | None:
-    """Decoded bytes `first` to `last` of the Blosc frame that is the file `path`; None where there is no file.
+def read_range(path: Path, first: int, last: int, slot: tuple[int, int] | None = None) -> memoryview | None:
+    """Decoded bytes `first` to `last` of a chunk that is a Blosc frame; None where there is none.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file that is the chunk, or of the shard that it is in.
+    first, last : int
+    slot : (int, int), optional
+        How many chunks the shard has room for, and the chunk's number in it.
 
     Raises
     ------
@@ -32,7 +42,13 @@ def read_range(path: Path, first: int, last: int) -> memoryview | None:
 
     try:
         with path.open("rb", buffering=0) as file:
-            frame, begin = _cut_out(file, first, last)
+            base = 0
+            if slot:
+                place = read_place(file, *slot)
+                if place is None:
+                    return None
+                base = place.offset
+            frame, begin = _cut_out(file, first, last, base)
     except FileNotFoundError:
         return None
     try:
@@ -41,14 +57,18 @@ def read_range(path: Path, first: int, last: int) -> memoryview | None:
         raise ValueError(f"{path} is damaged") from error
 
 
-def _cut_out(file: FileIO, first: int, last: int) -> tuple[bytes, int]:
-    """A frame of only those blocks that hold bytes `first` to `last`, and which byte is the first in it."""
+def _cut_out(file: FileIO, first: int, last: int, base: int) -> tuple[bytes, int]:
+    """A frame of only those blocks that hold bytes `first` to `last`, and which byte is the first in it.
+
+    `base` is where the whole frame begins in the file.
+    """
+    file.seek(base)
     head = file.read(_AT_FIRST)
 
     def read(begin: int, end: int) -> bytes:
         data = head[begin:end]
         if end > len(head):
-            file.seek(begin)
+            file.seek(base + begin)
             data = file.read(end - begin)
         if len(data) != end - begin:
             raise ValueError(f"{file.name} is cut short")

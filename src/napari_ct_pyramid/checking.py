@@ -113,7 +113,11 @@ class CheckingStore:
         """A chunk that is there; zeros where it cannot be read."""
         return self._checked(level, index)[0]
 
-    def write_chunk(self, level: int, index: Triple, voxels: np.ndarray) -> Future[Checksum]:
+    def begin_chunk(self, level: int, index: Triple) -> _Comparison:
+        """A chunk that is not written but compared."""
+        return _Comparison(self, level, index)
+
+    def compare(self, level: int, index: Triple, voxels: np.ndarray) -> Future[Checksum]:
         """Compare a chunk with the one that is there."""
         there, checksum = self._checked(level, index)
         bits = f"u{voxels.itemsize}"  # a NaN equals itself here
@@ -167,6 +171,20 @@ class CheckingStore:
         if found.file != written.file:
             return "its file is not as it was written"
         return "" if found.voxels == written.voxels else "its voxels are not those that were to be written"
+
+
+class _Comparison:
+    """A chunk that is to be compared with the one that is there."""
+
+    def __init__(self, store: CheckingStore, level: int, index: Triple) -> None:
+        self._store = store
+        self._chunk = (level, index)
+
+    def write(self, voxels: np.ndarray) -> Future[Checksum]:
+        return self._store.compare(*self._chunk, voxels)
+
+    def cancel(self) -> None:
+        """There is nothing to give up."""
 
 
 def _coarser(index: Triple, span: Triple) -> Triple:

@@ -5,6 +5,7 @@ Each thread decodes in two buffers of its own, made once.
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cached_property
 from io import FileIO
@@ -14,8 +15,10 @@ import imagecodecs
 import numpy as np
 
 from .checksums import Checksum, crc32
+from .layout import file_key
 from .memory import own_array
 from .plan import Plan
+from .shardindex import read_place
 from .volume import Triple
 
 _BLOSC_OVERHEAD = 16  # bytes that a frame may be larger than what it holds
@@ -34,6 +37,7 @@ class ChunkFiles:
     def __init__(self, output: Path, plan: Plan) -> None:
         self._output = output
         self._levels = plan.levels
+        self._version = plan.options.ome_zarr_version
         self._codec_of = (plan.levels[0].chunks, plan.levels[0].dtype, plan.options.compressor)
         self._own = threading.local()
 
@@ -44,9 +48,9 @@ class ChunkFiles:
         codec: Codec = self._own.codec
         return codec
 
-    def path(self, level: int, index: Triple) -> Path:
-        """Where a chunk lies."""
-        return self._output / key_of(level, index)
+    def file(self, level: int, index: Triple) -> Path:
+        """Where a chunk is, or a shard of a level that has shards."""
+        return self._output / file_key(self._levels[level], self._version, index)
 
     def read(self, level: int, index: Triple) -> tuple[np.ndarray, Checksum]:
         """The voxels (z, y, x) of a chunk without what lies beyond the level's edges, and its checksum.
@@ -60,8 +64,18 @@ class ChunkFiles:
         ValueError, imagecodecs.BloscError
             If it cannot be decoded.
         """
-        with FileIO(self.path(level, index)) as file:
-            voxels, checksum = self.own_codec().decode(file)
+        made = self._levels[level]
+        if made.shards:
+            number, slot = made.place_in_shard(index)
+            with FileIO(self.file(level, number)) as file:
+                place = read_place(file, made.chunks_per_shard, slot)
+                if place is None:
+                    raise ValueError("it is not in its shard")
+                file.seek(place.offset)
+                voxels, checksum = self.own_codec().decode(file, place.size)
+        else:
+            with FileIO(self.file(level, index)) as file:
+                voxels, checksum = self.own_codec().decode(file, os.fstat(file.fileno()).st_size)
         shape, chunks = self._levels[level].shape, self._levels[level].chunks
         z, y, x = (min(c, n - i * c) for n, c, i in zip(shape, chunks, index, strict=True))
         return voxels[:z, :y, :x], checksum
@@ -96,12 +110,14 @@ class Codec:
         )
         return len(encoded), Checksum(crc32(encoded), checksum)
 
-    def decode(self, file: FileIO) -> tuple[np.ndarray, Checksum]:
-        """A chunk's voxels, in this codec's buffer."""
+    def decode(self, file: FileIO, size: int) -> tuple[np.ndarray, Checksum]:
+        """A chunk's voxels, in this codec's buffer, from the next `size` bytes of a file."""
         voxels = memoryview(self._voxels).cast("B")
-        size = file.readinto(voxels if self._compressor == "none" else self._encoded)
-        if file.read(1):
+        room = voxels if self._compressor == "none" else memoryview(self._encoded)
+        if size > len(room):
             raise ValueError("it has more bytes than any chunk")
+        if file.readinto(room[:size]) != size:
+            raise ValueError("it is cut short")
         if self._compressor == "none":
             if size != len(voxels):
                 raise ValueError(f"it has {size:,} bytes and not {len(voxels):,}")

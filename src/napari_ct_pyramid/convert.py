@@ -27,16 +27,18 @@ from .engine import Engine
 from .errors import ConversionError, CtPyramidError, OutputExistsError
 from .identity import differences, identify, other_options, source_mark
 from .journal import Journal, Record, read_journal
+from .layout import is_published
 from .lock import hold
 from .memory import peak_resident_memory, resident_memory
-from .metadata import OME_ZARR_VERSION, make_attributes
+from .metadata import make_attributes
 from .options import ConversionOptions
 from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output, is_unfinished
 from .plan import PROCESS_BYTES, Plan, make_plan
 from .receipt import write_receipt
 from .report import Progress, Receipt
 from .source import Source, open_source
-from .store import METADATA, Store
+from .store import Store
+from .volume import Triple
 from .window import display_window
 
 __all__ = ["convert", "default_output", "iter_convert", "plan"]
@@ -79,7 +81,7 @@ def already_made(src: PathLike, dst: PathLike, **options: Any) -> Plan | None:
     """
     asked = ConversionOptions(**{"chunks": None, **options})
     output = Path(dst)
-    record = read_journal(output) if (output / METADATA).exists() else None
+    record = read_journal(output) if is_published(output) else None
     if record is None:
         return None
     with open_source(src, axes=asked.axes, crop=asked.crop) as source:
@@ -155,12 +157,12 @@ def run(source: Source, planned: Plan, output: Path, record: Record) -> Generato
 
         def keep(block: Block) -> None:
             """First its chunks, then their names and checksums, then that it is done: all of it safely."""
-            rows: dict[int, set[tuple[int, int]]] = defaultdict(set)
+            indices: dict[int, list[Triple]] = defaultdict(list)
             for level, index, write in block.chunks:
                 checksums.put(level, index, write.result().result())
-                rows[level].add(index[:2])
-            for level, places in rows.items():
-                store.sync_folders(level, places)
+                indices[level].append(index)
+            for level, those in indices.items():
+                store.make_safe(level, those)
             checksums.sync()
             journal.append(block.id, block.tally, seconds())
 
@@ -198,7 +200,7 @@ def run(source: Source, planned: Plan, output: Path, record: Record) -> Generato
         attributes = make_attributes(planned, name=_image_name(output), version=__version__, window=window)
         receipt = Receipt(
             output=output,
-            ome_zarr_version=OME_ZARR_VERSION,
+            ome_zarr_version=planned.options.ome_zarr_version,
             levels=planned.levels,
             seconds=record.seconds + time.perf_counter() - began,
             bytes_read=engine.bytes_done,
@@ -229,7 +231,7 @@ def _check_whole(source: Source, store: Store, output: Path, identity: dict[str,
         )
     missing = store.missing()
     if missing:
-        raise ConversionError(f"{missing:,} chunks were removed while others were being written")
+        raise ConversionError(f"{missing:,} files of chunks were removed while others were being written")
 
 
 def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> Path:

@@ -15,14 +15,15 @@ from typing import TypeVar
 import numpy as np
 
 from . import downsample
-from .bench import Bench, Block, Chunks, Rows, Turns, Write
+from .bench import Bench, Block, Chunks, ChunkWrite, Rows, Turns, Write
 from .checksums import Checksum
 from .chunkgrid import ChunkGrid
+from .intake import Intake
 from .journal import BlockId
 from .memory import own_array
 from .plan import Plan
 from .stages import Region, Stage, read_extent
-from .tally import Tally, tally
+from .tally import Tally
 from .volume import Triple
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Engine:
         done: Mapping[BlockId, Tally] | None = None,
         keep: Callable[[Block], None] | None = None,
     ) -> None:
-        self._source = source
+        self._intake = Intake(source, plan, read_extent(plan.volume, plan.stages[0].cell))
         self._plan = plan
         self._store = store
         self._done = done or {}
@@ -200,33 +201,29 @@ class Engine:
 
     def _make_from_source(self, bench: Bench, block: Block, region: Region, into: np.ndarray | None) -> None:
         """Read some slices at a time, some rows at once, and reduce and sort them while the cache holds them."""
-        volume, stage = self._plan.volume, bench.stage
+        stage = bench.stage
         z0, z1, y0, y1 = region
-        deep, step = read_extent(volume, stage.cell)
+        deep, step = read_extent(self._plan.volume, stage.cell)
         grid = bench.grids.next()
 
         def read(z: int) -> tuple[int, Tally]:
             end = min(z + deep, z1)
-            slices = max(0, min(end, volume.shape[0]) - z)
             found = Tally()
             for y in range(y0, y1, step):
                 part = (z, end, y, min(y + step, y1))
                 rows = self._own_rows(deep, step)[: end - z, : part[3] - y]
-                rows[slices:] = 0  # padding
-                if slices:
-                    self._source.read(z, z + slices, y, part[3], rows[:slices])
-                    found += tally(rows[:slices])
+                found += self._intake.read(z, y, rows)
                 for i in range(end - z):
                     grid.put(z + i - z0, y - y0, rows[i])
                 if into is not None:
                     fz, fy, _ = stage.factors[0]
                     of_above = (z0 // fz, z1 // fz, y0 // fy, y1 // fy)
                     self._reduce(rows, into[_within((z // fz, end // fz, y // fy, part[3] // fy), of_above)])
-            return slices, found
+            return _rows_of(self._plan, stage, (z, end, y0, y1)), found
 
         for reading in self._begin(read, range(z0, z1, deep)):
-            slices, found = reading.result()
-            self._count_rows(stage, slices * (y1 - y0))
+            count, found = reading.result()
+            self._count_rows(stage, count)
             self.tally += found
             block.tally += found
         bench.grids.keep(self._write(block, 0, region, lambda box: grid.chunk(box)))
@@ -243,8 +240,8 @@ class Engine:
     def _own_rows(self, slices: int, rows: int) -> np.ndarray:
         """This thread's buffer for rows of some slices."""
         if not hasattr(self._own, "rows"):
-            volume = self._plan.volume
-            self._own.rows = own_array((slices, rows, volume.shape[2]), volume.dtype)
+            finest = self._plan.levels[0]
+            self._own.rows = own_array((slices, rows, finest.shape[2]), finest.dtype)
         buffer: np.ndarray = self._own.rows
         return buffer
 
@@ -253,14 +250,18 @@ class Engine:
     ) -> list[Write]:
         """Begin to write a cell chunk by chunk; `voxels` gives those of a box within the cell."""
 
-        def write(index: Triple) -> Future[Checksum]:
-            safe = self._store.write_chunk(level, index, voxels(self._box(level, region, index)))
-            safe.add_done_callback(self._fail_if_failed)
-            return safe
+        def write(chunk: ChunkWrite, index: Triple) -> Future[Checksum]:
+            if self._stop.is_set():
+                chunk.cancel()
+                raise Stopped
+            written = chunk.write(voxels(self._box(level, region, index)))
+            written.add_done_callback(self._fail_if_failed)
+            return written
 
-        indices = list(self._chunks(level, region))
-        writes = self._begin(write, indices)
-        block.chunks += [(level, index, one) for index, one in zip(indices, writes, strict=True)]
+        writes = []
+        for index in self._chunks(level, region):
+            writes.append(self._pool.submit(write, self._store.begin_chunk(level, index), index))
+            block.chunks.append((level, index, writes[-1]))
         return writes
 
     def _read_back(self, stage: Stage, level: int, region: Region, cell: np.ndarray) -> None:
@@ -308,7 +309,8 @@ def _rows_of(plan: Plan, stage: Stage, region: Region) -> int:
     """Rows that a stage reads for a block; the source has no padding."""
     z0, z1, y0, y1 = region
     if stage.from_source:
-        z0, z1 = min(z0, plan.volume.shape[0]), min(z1, plan.volume.shape[0])
+        depth, rows, _ = plan.volume.shape
+        z0, z1, y0, y1 = min(z0, depth), min(z1, depth), min(y0, rows), min(y1, rows)
     return (z1 - z0) * (y1 - y0)
 
 

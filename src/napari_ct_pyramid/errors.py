@@ -64,11 +64,14 @@ class LevelsError(RequestError):
     ----------
     most : int
         The largest number of levels that this volume allows.
+    paddable : bool
+        Whether as many as were asked for could be made of the volume with padded edges.
     """
 
-    def __init__(self, message: str, most: int) -> None:
+    def __init__(self, message: str, most: int, *, paddable: bool = False) -> None:
         super().__init__(message)
         self.most = most
+        self.paddable = paddable
 
 
 class OutputBusyError(RequestError):

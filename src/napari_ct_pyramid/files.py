@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 
@@ -27,19 +28,52 @@ def write_file(path: Path, buffer: memoryview, size: int) -> None:
     They go past the system's cache where that can be: to copy them there takes as long as to compress them,
     and pushes out all else that was in it.
     """
-    try:
-        _write_file(path, buffer[: pages(size)], size, _DIRECT)
-    except OSError as error:
-        if not _DIRECT or error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-            raise
-        _write_file(path, buffer[:size], size, 0)
+
+    def write(flag: int) -> None:
+        with _open(path, "w", flag) as file:
+            write_all(file, buffer[: pages(size) if flag else size])
+            file.truncate(size)
+            os.fsync(file.fileno())
+
+    _past_the_cache(write)
 
 
-def _write_file(path: Path, data: memoryview, size: int, flag: int) -> None:
-    with FileIO(path, "w", opener=lambda name, flags: os.open(name, flags | flag, 0o666)) as file:
-        write_all(file, data)
-        file.truncate(size)
-        os.fsync(file.fileno())
+def begin_file(path: Path, size: int) -> None:
+    """Make a file empty that parts are then written to, up to `size` bytes."""
+    with FileIO(path, "w") as file:
+        if _DIRECT:
+            file.truncate(size)  # a file that grows past the system's cache is locked by each write
+
+
+def write_part(path: Path, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> None:
+    """Write the first `size` bytes of a `page_buffer` into a file that is there; they are not safely on disk yet.
+
+    With `own_pages` the part begins at a page and nothing else is in its last one, so that it can be written past
+    the system's cache.
+    """
+
+    def write(flag: int) -> None:
+        with _open(path, "r+", flag) as file:
+            file.seek(offset)
+            write_all(file, buffer[: pages(size) if flag else size])
+
+    _past_the_cache(write, allowed=own_pages)
+
+
+def _past_the_cache(write: Callable[[int], None], *, allowed: bool = True) -> None:
+    """Have something written with the flag for that, or without where the file system does not know it."""
+    if _DIRECT and allowed:
+        try:
+            write(_DIRECT)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+    write(0)
+
+
+def _open(path: Path, mode: str, flag: int) -> FileIO:
+    return FileIO(path, mode, opener=lambda name, flags: os.open(name, flags | flag, 0o666))
 
 
 def write_all(file: FileIO, data: bytes | memoryview) -> None:
@@ -57,6 +91,21 @@ def replace_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     new.replace(path)
     sync_folder(path.parent)
+
+
+def make_folders(path: Path) -> None:
+    """Make the two folders that a chunk's file is in.
+
+    Not those above them: where the level's own folder is gone, something is badly wrong.
+    """
+    path.parent.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
+
+
+def sync_file(path: Path) -> None:
+    """Have a file safely on disk that was written before."""
+    with FileIO(path, "r+") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:

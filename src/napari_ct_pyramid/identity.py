@@ -11,9 +11,12 @@ from typing import Any
 from . import __version__
 from .options import ConversionOptions
 from .plan import Plan
-from .text import times
+from .text import numbers, times
 
-OPTIONS = ("chunks", "num_levels", "method", "compressor", "voxel_size", "unit", "axes", "crop")
+OPTIONS = (
+    "chunks", "num_levels", "method", "downsample", "edges", "compressor", "ome_zarr_version", "shards", "voxel_size",
+    "unit", "axes", "crop",
+)  # fmt: skip
 """Those on which the output depends, as an identity names them."""
 
 
@@ -57,7 +60,11 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "chunks": list(plan.options.chunks),
         "num_levels": len(plan.levels),
         "method": plan.options.method,
+        "downsample": numbers(plan.options.downsample) if plan.options.downsample else "auto",
+        "edges": plan.options.edges,
         "compressor": plan.options.compressor,
+        "ome_zarr_version": plan.options.ome_zarr_version,
+        "shards": list(plan.options.shards) if isinstance(plan.options.shards, tuple) else plan.options.shards,
         "voxel_size": list(plan.voxel_size) if plan.voxel_size else None,
         "unit": plan.unit,
         "axes": plan.options.axes,
@@ -91,7 +98,11 @@ _WORDS = {
     "chunks": "the chunk size",
     "num_levels": "the number of levels",
     "method": "the method",
+    "downsample": "how levels become smaller",
+    "edges": "what becomes of edges",
     "compressor": "the compressor",
+    "ome_zarr_version": "the version of OME-Zarr",
+    "shards": "the shards",
     "voxel_size": "the voxel size",
     "unit": "the unit",
     "axes": "the order of the axes",

@@ -1,12 +1,10 @@
-"""The metadata that makes a group of arrays an OME-Zarr image. https://ngff.openmicroscopy.org/0.4/"""
+"""The metadata that makes a group of arrays an OME-Zarr image. https://ngff.openmicroscopy.org/0.5/"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .plan import Plan
-
-OME_ZARR_VERSION = "0.4"
 
 
 def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, float]) -> dict[str, Any]:
@@ -24,12 +22,13 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
         min, max, start and end of the display window.
     """
     import zarr
-    from ome_zarr.format import FormatV04
+    from ome_zarr.format import FormatV04, FormatV05
     from ome_zarr.writer import write_multiscales_metadata
 
     unit = {"unit": plan.unit} if plan.unit else {}
     # In memory, so that it reaches the disk in one atomic step, and not key by key.
-    group = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=2)
+    version_4 = plan.options.ome_zarr_version == "0.4"
+    group = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=2 if version_4 else 3)
     write_multiscales_metadata(
         group,
         datasets=[
@@ -42,7 +41,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
             }
             for level in plan.levels
         ],
-        fmt=FormatV04(),
+        fmt=FormatV04() if version_4 else FormatV05(),
         axes=[{"name": axis, "type": "space", **unit} for axis in "zyx"],
         name=name,
         metadata={
@@ -56,5 +55,6 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
         },
     )
     attributes: dict[str, Any] = dict(group.attrs)
-    attributes["multiscales"][0]["type"] = plan.options.method
+    image = attributes if version_4 else attributes["ome"]
+    image["multiscales"][0]["type"] = plan.options.method
     return attributes

@@ -23,6 +23,9 @@ NAMED_CHUNKS: dict[str, Triple] = {
     "conversion": (32, 256, 256),
 }
 METHODS = ("mean", "median", "mode", "min", "max", "stride")
+EDGES = ("strict", "pad")
+AUTO = "auto"
+OME_ZARR_VERSIONS = ("0.4", "0.5")
 COMPRESSORS = ("lz4", "zstd", "none")
 
 # https://ngff.openmicroscopy.org/0.4/#axes-md, units of length (UDUNITS-2)
@@ -78,6 +81,22 @@ class ConversionOptions:
         metavar="NAME",
         rare=True,
     )
+    downsample: Triple | None = _option(
+        "how many voxels of a level become one of the next along z, y, x, each 1 or 2; auto: 2 along the axes whose "
+        "voxels are less than twice as large as the smallest, so that they become alike",
+        default="2 2 2",
+        flags=("--downsample",),
+        metavar="Z Y X | auto",
+        rare=True,
+    )
+    edges: str = _option(
+        "strict: y and x must be divisible by 2 for each level but the first; pad: zeros are added to them, as always "
+        "to z, and readers cut these off again",
+        default="strict",
+        flags=("--edges",),
+        metavar="strict | pad",
+        rare=True,
+    )
     max_memory: int = _option(
         "the peak resident memory of the process, such as 4G, 500M or a number of bytes",
         default="4G",
@@ -89,6 +108,21 @@ class ConversionOptions:
         default="lz4",
         flags=("--compressor",),
         metavar="NAME",
+        rare=True,
+    )
+    ome_zarr_version: str = _option(
+        "version of OME-Zarr: 0.4 (Zarr v2, which everything reads) or 0.5 (Zarr v3, with shards)",
+        default="0.4",
+        flags=("--ome-zarr-version",),
+        metavar=" | ".join(OME_ZARR_VERSIONS),
+        rare=True,
+    )
+    shards: Triple | str | None = _option(
+        "what one file of OME-Zarr 0.5 holds, along z, y, x in voxels; auto: many chunks, about 1 GB of voxels; "
+        "none: one chunk",
+        default=AUTO,
+        flags=("--shards",),
+        metavar="Z Y X | auto | none",
         rare=True,
     )
     voxel_size: VoxelSize | None = _option(
@@ -132,6 +166,12 @@ class ConversionOptions:
     def __post_init__(self) -> None:
         for name, parse in _PARSERS.items():
             object.__setattr__(self, name, parse(getattr(self, name)))
+        if self.ome_zarr_version == "0.4" and self.shards:
+            if self.shards != AUTO:
+                raise RequestError(
+                    "OME-Zarr 0.4 has no shards. Ask for version 0.5 (--ome-zarr-version 0.5), or leave --shards out."
+                )
+            object.__setattr__(self, "shards", None)
 
     @property
     def thread_count(self) -> int:
@@ -180,6 +220,21 @@ def parse_num_levels(levels: Any) -> int | None:
     if number is None or number < 1:
         raise RequestError(f"{levels!r} is not a number of levels: it takes a whole number from 1 up, or auto.")
     return number
+
+
+def parse_downsample(factors: Any) -> Triple | None:
+    """Factors z, y, x, None for auto."""
+    if factors is None or factors == "auto":
+        return None
+    parts = _parts(factors)
+    numbers = tuple(_whole(part) for part in parts)
+    if len(numbers) != 3 or any(n not in (1, 2) for n in numbers) or numbers == (1, 1, 1):
+        given = " ".join(str(part) for part in parts)
+        raise RequestError(
+            f"{given!r} is not how levels can become smaller: it takes 1 or 2 for each of z, y and x, not 1 for all, "
+            "such as 2 2 2 or 1 2 2; or auto."
+        )
+    return numbers  # type: ignore[return-value]  # just checked: three ints
 
 
 def parse_voxel_size(size: Any) -> VoxelSize | None:
@@ -259,6 +314,23 @@ def _parse_range(part: Any) -> tuple[int | None, int | None] | None:
     return numbers[0], numbers[1]
 
 
+def parse_shards(shards: Any) -> Triple | str | None:
+    """Shard size z, y, x; "auto"; None for one chunk a file."""
+    if shards is None or shards == "none":
+        return None
+    if shards == AUTO:
+        return AUTO
+    parts = _parts(shards)
+    numbers = tuple(_whole(part) for part in parts)
+    if len(numbers) != 3 or any(n is None or n < 1 for n in numbers):
+        given = " ".join(str(part) for part in parts)
+        raise RequestError(
+            f"{given!r} is no size of shards: it takes three whole numbers above zero, for z, y and x, such as "
+            "1024 512 512, or auto, or none."
+        )
+    return numbers  # type: ignore[return-value]  # just checked: three ints
+
+
 def _parse_threads(threads: Any) -> int | None:
     if threads is None:
         return None
@@ -287,8 +359,12 @@ _PARSERS = {
     "chunks": parse_chunks,
     "num_levels": parse_num_levels,
     "method": _one_of(METHODS, "a method"),
+    "downsample": parse_downsample,
+    "edges": _one_of(EDGES, "a way with edges"),
     "max_memory": parse_size,
     "compressor": _one_of(COMPRESSORS, "a compressor"),
+    "ome_zarr_version": _one_of(OME_ZARR_VERSIONS, "a version of OME-Zarr that can be written"),
+    "shards": parse_shards,
     "voxel_size": parse_voxel_size,
     "unit": parse_unit,
     "axes": parse_axes,

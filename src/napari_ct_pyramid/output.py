@@ -13,9 +13,9 @@ from typing import Any
 from .errors import DiskSpaceError, OutputExistsError, RequestError
 from .inputs import parse_input
 from .journal import FOLDER, JOURNAL, Record, write_journal
+from .layout import is_published, unpublish
 from .lock import LOCK
 from .sizes import format_size
-from .store import METADATA
 
 PathLike = str | os.PathLike[str]
 
@@ -69,12 +69,12 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
 
 def is_unfinished(output: Path) -> bool:
     """Whether it is of a conversion that has begun and not ended."""
-    return (output / JOURNAL).is_file() and not (output / METADATA).exists()
+    return (output / JOURNAL).is_file() and not is_published(output)
 
 
 def can_be_verified(output: Path) -> bool:
     """Whether it is finished, and of this package."""
-    return (output / JOURNAL).is_file() and (output / METADATA).exists()
+    return (output / JOURNAL).is_file() and is_published(output)
 
 
 def is_nothing(output: Path) -> bool:
@@ -102,7 +102,7 @@ def begin_output(output: Path, identity: dict[str, Any], blocks: int) -> Record:
     try:
         # From here on it is plainly unfinished, and whoever goes on with it, with no block done, clears it again.
         record = write_journal(output, identity, blocks)
-        (output / METADATA).unlink(missing_ok=True)
+        unpublish(output)
         for entry in [*output.iterdir(), *(output / FOLDER).iterdir()]:
             if entry in (output / FOLDER, output / JOURNAL, output / LOCK):
                 continue

@@ -11,6 +11,7 @@ from typing import Any
 from .errors import DiskSpaceError
 from .levels import Level, factors_between, make_levels
 from .options import ConversionOptions
+from .shards import with_shards
 from .sizes import format_size
 from .stages import Stage, decodings, fit_budget
 from .text import count, numbers, table, times
@@ -77,7 +78,8 @@ class Plan:
     @property
     def files(self) -> int:
         """Files of the output: chunks, an array's metadata for each level, the group's and its attributes."""
-        return sum(level.chunk_count + 1 for level in self.levels) + 2
+        of_group = 2 if self.options.ome_zarr_version == "0.4" else 1
+        return sum(level.file_count + 1 for level in self.levels) + of_group
 
     @property
     def method(self) -> str:
@@ -103,6 +105,7 @@ class Plan:
             "voxel_size_from": self.voxel_size_from,
             "levels": [level.to_json() for level in self.levels],
             "method": self.method,
+            "edges": self.options.edges,
             "blocks": self.blocks,
             "blocks_done": self.blocks_done,
             "files": self.files,
@@ -139,6 +142,7 @@ class Plan:
             ),
             "",
             f"Method       {self.method}",
+            *([f"Edges        {self._padding_text()}"] if self.levels[0].shape[1:] != volume.shape[1:] else []),
             f"Work         {count(self.blocks, 'block')} with {count(self.threads, 'thread')}"
             + (f"; {self.resumes_text()}" if self.blocks_done else ""),
             f"Output       {count(self.files, 'file')}, about {format_size(self.bytes_out_estimate)}"
@@ -149,6 +153,10 @@ class Plan:
     def resumes_text(self) -> str:
         """For people, where there is something to go on with."""
         return f"resumes: {self.blocks_done:,} of {self.blocks:,} blocks are done"
+
+    def _padding_text(self) -> str:
+        y, x = (stored - n for stored, n in zip(self.levels[0].shape[1:], self.volume.shape[1:], strict=True))
+        return f"padded with {count(y, 'row')} and {count(x, 'column')} of zeros, which readers cut off again"
 
     def _voxel_size_text(self) -> str:
         if self.voxel_size is None:
@@ -199,7 +207,7 @@ def make_plan(
         voxel_size=voxel_size,
         unit=unit if voxel_size else None,
         voxel_size_from="--voxel-size" if options.voxel_size else volume.voxel_size_from,
-        levels=levels,
+        levels=with_shards(levels, fit.stages, options),
         stages=fit.stages,
         threads=fit.threads,
         chunk_buffers=fit.chunk_buffers,
@@ -221,12 +229,14 @@ def make_plan(
 def _warnings(
     volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], stages: tuple[Stage, ...], threads: int
 ) -> Iterator[str]:
-    step = levels[-1].reduction[0]
-    if step > volume.shape[0]:
-        yield (
-            f"{len(levels)} levels halve z {step.bit_length() - 1} times, and there are {volume.shape[0]} slices: "
-            f"the coarsest levels are mostly padding."
-        )
+    for axis, step, size, what in zip(
+        "zyx", levels[-1].reduction, volume.shape, ("slice", "row", "column"), strict=True
+    ):
+        if step > size:
+            yield (
+                f"{len(levels)} levels halve {axis} {step.bit_length() - 1} times, and there are {count(size, what)}: "
+                "the coarsest levels are mostly padding."
+            )
     cell = stages[0].cell
     often = decodings(volume, cell, 0) * decodings(volume, cell, 1)
     if often > 1.005:

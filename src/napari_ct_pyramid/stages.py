@@ -59,6 +59,11 @@ class Stage:
         """The finest level that the stage writes."""
         return self.base if self.from_source else self.base + 1
 
+    def extent(self, level: int) -> Extent:
+        """Slices and rows of a level that a block holds."""
+        z, y, _ = self.span(level)
+        return self.block[0] // z, self.block[1] // y
+
     def blocks(self) -> Iterator[Region]:
         """The blocks, as regions of level `base`; those in the middle of z first, where people look first."""
         blocks = _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
@@ -111,9 +116,9 @@ def fit_budget(volume: Volume, options: ConversionOptions, levels: tuple[Level, 
     best = None
     for cell, ahead in _cell_choices(volume, options):
         stages = _make_stages(volume, options, levels, cell, ahead)
-        cells = _cells_bytes(volume, options, stages)
-        a_thread = _thread_bytes(volume, options, cell)
-        chunk = math.prod(options.chunks) * volume.dtype.itemsize
+        cells = _cells_bytes(levels[0], options, stages)
+        a_thread = _thread_bytes(volume, options, levels[0], cell)
+        chunk = math.prod(options.chunks) * levels[0].dtype.itemsize
         chunks_ahead = _CHUNKS_AHEAD if ahead else 1
         left = options.max_memory - process_memory - cells - chunks_ahead * chunk
         threads = min(asked, left // a_thread)
@@ -208,25 +213,33 @@ def _block(least: Extent, most: Extent, span: Extent) -> Extent:
     return max(least[0] * span[0], most[0]), max(least[1] * span[1], most[1])
 
 
-def _cells_bytes(volume: Volume, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
+def _cells_bytes(finest: Level, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
     """Of the largest stage, since one runs after the other."""
-    return volume.dtype.itemsize * max(
+    return finest.dtype.itemsize * max(
         stage.grids * math.prod(math.ceil(n / c) * c for n, c in zip(stage.cell_shape(0), options.chunks, strict=True))
         + sum(math.prod(stage.cell_shape(k)) for k in range(stage.base + stage.from_source, stage.top + 1))
         for stage in stages
     )
 
 
-def _thread_bytes(volume: Volume, options: ConversionOptions, cell: Extent) -> int:
+def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cell: Extent) -> int:
     """What each thread needs for itself: to read, to average, to decode, and a chunk before and after compression."""
     itemsize = volume.dtype.itemsize
     # Strips or a row of tiles or chunks as decoded, and what it is decoded from.
     grain = volume.grain[0] * volume.grain[1]
     decoding = 0 if grain == 1 else 2 * grain * volume.shape[2] * itemsize
-    rows = math.prod(read_extent(volume, cell)) * volume.shape[2] * itemsize
-    averaging = downsample.scratch_bytes(volume.shape[2], volume.dtype, options.method)
+    extent = math.prod(read_extent(volume, cell))
+    rows = extent * finest.shape[2] * finest.dtype.itemsize
+    if is_read_apart(volume, finest):
+        rows += extent * volume.shape[2] * itemsize
+    averaging = downsample.scratch_bytes(finest.shape[2], finest.dtype, options.method)
     # A chunk with its padding, one as it was read back, one compressed.
-    return rows + averaging + 3 * math.prod(options.chunks) * itemsize + decoding
+    return rows + averaging + 3 * math.prod(options.chunks) * finest.dtype.itemsize + decoding
+
+
+def is_read_apart(volume: Volume, finest: Level) -> bool:
+    """Whether rows are read into a buffer of their own, since those of level 0 are wider or of another type."""
+    return (volume.shape[2], volume.dtype) != (finest.shape[2], finest.dtype)
 
 
 def read_extent(volume: Volume, cell: Extent) -> Extent:
@@ -243,7 +256,7 @@ def read_extent(volume: Volume, cell: Extent) -> Extent:
             least[axis] = cell[axis] if parted else min(cell[axis], _even_multiple(grain))
     slices = min(least[0], _even_multiple(volume.shape[0]))
     in_cache = _CACHE_BYTES // (slices * volume.shape[2] * volume.dtype.itemsize)
-    return slices, min(cell[1], volume.shape[1], max(least[1], in_cache // least[1] * least[1]))
+    return slices, min(cell[1], _even_multiple(volume.shape[1]), max(least[1], in_cache // least[1] * least[1]))
 
 
 def decodings(volume: Volume, cell: Extent, axis: int) -> float:

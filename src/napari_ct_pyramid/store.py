@@ -1,6 +1,5 @@
 """The OME-Zarr on disk: its arrays, their chunks, and last of all the metadata that makes it whole.
 
-Zarr version 2, dimension separator "/": https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html.
 Until `Store.publish` the group has no multiscales metadata, so nobody takes it for a finished volume.
 
 Chunks are written here, and not by a zarr library, because the memory budget is a promise: what libraries
@@ -25,13 +24,11 @@ import numpy as np
 from .checksums import Checksum
 from .chunkfiles import ChunkFiles, encoded_bytes, key_of
 from .errors import ConversionError
-from .files import page_buffer, replace_file, sync_folder, write_file
-from .levels import Level
+from .files import make_folders, page_buffer, replace_file, sync_file, sync_folder, write_file
+from .layout import array_metadata, file_key, folder_of_chunks, group_metadata
 from .plan import Plan
+from .shardfiles import ShardFiles
 from .volume import Triple
-
-METADATA = ".zattrs"
-"""What makes a group a finished volume: its attributes."""
 
 _WRITERS = 4  # that write to the disk at once: enough to keep it busy
 
@@ -55,37 +52,66 @@ class Store:
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path = path
         self._levels = plan.levels
+        self._version = plan.options.ome_zarr_version
         self.chunks = ChunkFiles(path, plan)
         self._writers = ThreadPoolExecutor(_WRITERS, "ct-pyramid-write")
         # Whoever wants to compress a chunk waits here for the disk.
         self._buffers: SimpleQueue[memoryview] = SimpleQueue()
         for _ in range(plan.chunk_buffers):
-            self._buffers.put(page_buffer(encoded_bytes(math.prod(plan.levels[0].chunks) * plan.volume.dtype.itemsize)))
+            self._buffers.put(
+                page_buffer(encoded_bytes(math.prod(plan.levels[0].chunks) * plan.levels[0].dtype.itemsize))
+            )
+        self._shards = ShardFiles(self.chunks.file, plan.levels)
         self._abandoned = False
         with self._explained("its metadata could not be written"):
             for key, metadata in array_metadata(plan).items():
                 (path / key).parent.mkdir(exist_ok=True)
                 replace_file(path / key, _to_json(metadata))
+            for level in plan.levels:
+                (path / folder_of_chunks(level, self._version)).mkdir(exist_ok=True)
 
-    def write_chunk(self, level: int, index: Triple, voxels: np.ndarray) -> Future[Checksum]:
-        """Compress and write one chunk. The future has its checksum when it is safely on disk.
+    def begin_chunk(self, level: int, index: Triple) -> ChunkWrite:
+        """Begin to write a chunk; waits for the disk where too many are on their way there.
+
+        In a shard, chunks follow one another as they were begun. Each must be written, or cancelled.
 
         Parameters
         ----------
         level : int
         index : tuple of int
             Of the chunk in the level's grid, along z, y, x.
-        voxels : numpy.ndarray
-            Shape (z, y, x): the chunk's, or less at the level's far edges.
         """
         buffer = self._buffers.get()
+        if self._levels[level].shards:
+            self._shards.begin(level, index)
+        return ChunkWrite(self, level, index, buffer)
+
+    def _encode_and_write(self, level: int, index: Triple, buffer: memoryview, voxels: np.ndarray) -> Future[Checksum]:
+        done: Future[Checksum] = Future()
         try:
             with self._explained(f"chunk {key_of(level, index)} could not be compressed"):
                 size, checksum = self.chunks.own_codec().encode(voxels, buffer)
-            return self._writers.submit(self._write, level, index, buffer, size, checksum)
         except BaseException:
-            self._buffers.put(buffer)
+            self._cancel(level, index, buffer)
             raise
+
+        def start(offset: int | None) -> None:
+            if offset is None:
+                self._buffers.put(buffer)
+                done.set_exception(ConversionError(f"chunk {key_of(level, index)} was given up"))
+            else:
+                self._writers.submit(self._write, done, level, index, buffer, size, offset, checksum)
+
+        if self._levels[level].shards:
+            self._shards.put(level, index, size, start)
+        else:
+            start(0)
+        return done
+
+    def _cancel(self, level: int, index: Triple, buffer: memoryview) -> None:
+        self._buffers.put(buffer)
+        if self._levels[level].shards:
+            self._shards.cancel(level, index)
 
     def read_chunk(self, level: int, index: Triple) -> np.ndarray:
         """The voxels (z, y, x) of a chunk that was written, without what lies beyond the level's edges.
@@ -95,26 +121,31 @@ class Store:
         with self._explained(f"chunk {key_of(level, index)} could not be read"):
             return self.chunks.read(level, index)[0]
 
-    def sync_folders(self, level: int, places: Iterable[tuple[int, int]]) -> None:
-        """Have the names of chunks safely on disk: those of a level with these indices along z and y."""
-        folders = {place[:n] for place in places for n in range(3)}
-        with self._explained("its folders could not be made safe"):
-            for folder in sorted(folders, key=len, reverse=True):
-                sync_folder(self.path / key_of(level, folder))
+    def make_safe(self, level: int, indices: Iterable[Triple]) -> None:
+        """Have chunks that were written safely on disk, with their names: all those of the shards they are in."""
+        made = self._levels[level]
+        files = {made.place_in_shard(index)[0] if made.shards else index for index in indices}
+        with self._explained("its files could not be made safe"):
+            if made.shards:
+                for number in files:
+                    sync_file(self.chunks.file(level, number))
+            for folder in sorted({number[:n] for number in files for n in range(3)}, key=len, reverse=True):
+                sync_folder(self.path / file_key(made, self._version, folder))
 
     def missing(self) -> int:
-        """Chunks that are not there."""
+        """Files of chunks that are not there."""
         found = sum(
             sum(name.isdigit() for name in names)  # systems leave files of their own here and there
             for level in self._levels
             for _, _, names in os.walk(self.path / level.path)
         )
-        return sum(level.chunk_count for level in self._levels) - found
+        return sum(level.file_count for level in self._levels) - found
 
     def publish(self, attributes: dict[str, Any]) -> None:
         """Make the volume whole, in one atomic step: write the group's attributes."""
         with self._explained("its metadata could not be written"):
-            replace_file(self.path / METADATA, _to_json(attributes))
+            name, metadata = group_metadata(self._version, attributes)
+            replace_file(self.path / name, _to_json(metadata))
 
     def abandon(self) -> None:
         """Wait for the disk no longer: what is not yet safely there may never be."""
@@ -124,23 +155,37 @@ class Store:
         """Let go of every file."""
         self._writers.shutdown()
 
-    def _write(self, level: int, index: Triple, buffer: memoryview, size: int, checksum: Checksum) -> Checksum:
+    def _write(
+        self,
+        done: Future[Checksum],
+        level: int,
+        index: Triple,
+        buffer: memoryview,
+        size: int,
+        offset: int,
+        checksum: Checksum,
+    ) -> None:
         try:
             with self._explained(f"chunk {key_of(level, index)} could not be written"):
                 if self._abandoned:
                     raise ValueError("it was abandoned")
-                self._write_file(self.chunks.path(level, index), buffer, size)
-        finally:
+                self._write_file(level, index, buffer, size, offset)
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits
             self._buffers.put(buffer)
-        return checksum
+            done.set_exception(error)
+        else:
+            self._buffers.put(buffer)
+            done.set_result(checksum)
 
-    def _write_file(self, path: Path, buffer: memoryview, size: int) -> None:
+    def _write_file(self, level: int, index: Triple, buffer: memoryview, size: int, offset: int) -> None:
+        if self._levels[level].shards:
+            self._shards.write(level, index, buffer, size, offset)
+            return
+        path = self.chunks.file(level, index)
         try:
             write_file(path, buffer, size)
         except FileNotFoundError:
-            # Not with parents: where the level's own folder is gone, something is badly wrong.
-            path.parent.parent.mkdir(exist_ok=True)
-            path.parent.mkdir(exist_ok=True)
+            make_folders(path)
             write_file(path, buffer, size)
 
     @contextmanager
@@ -152,27 +197,26 @@ class Store:
             raise ConversionError(f"{self.path.name}: {what}: {why}") from error
 
 
-def array_metadata(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The files that say what the group's arrays are, and what each holds."""
-    arrays = {
-        f"{level.path}/.zarray": _array_metadata(level, level.dtype, plan.options.compressor) for level in plan.levels
-    }
-    return {".zgroup": {"zarr_format": 2}, **arrays}
+class ChunkWrite:
+    """A chunk that is to be written."""
 
+    def __init__(self, store: Store, level: int, index: Triple, buffer: memoryview) -> None:
+        self._store = store
+        self._chunk = (level, index, buffer)
 
-def _array_metadata(level: Level, dtype: np.dtype, compressor: str) -> dict[str, Any]:
-    blosc = {"id": "blosc", "cname": compressor, "clevel": 1, "shuffle": 2, "blocksize": 0}
-    return {
-        "zarr_format": 2,
-        "shape": list(level.shape),
-        "chunks": list(level.chunks),
-        "dtype": dtype.str,
-        "compressor": None if compressor == "none" else blosc,
-        "fill_value": 0,
-        "order": "C",
-        "filters": None,
-        "dimension_separator": "/",
-    }
+    def write(self, voxels: np.ndarray) -> Future[Checksum]:
+        """Compress and write it; the future has its checksum when it is written.
+
+        Parameters
+        ----------
+        voxels : numpy.ndarray
+            Shape (z, y, x): the chunk's, or less at the level's far edges.
+        """
+        return self._store._encode_and_write(*self._chunk, voxels)
+
+    def cancel(self) -> None:
+        """Write it never."""
+        self._store._cancel(*self._chunk)
 
 
 def _to_json(value: dict[str, Any]) -> bytes:

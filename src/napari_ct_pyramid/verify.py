@@ -26,6 +26,7 @@ from .errors import ConversionError, RequestError, SourceError
 from .files import sync_folder
 from .identity import asked_options, differences, identify, source_mark
 from .journal import JOURNAL, BlockId, Record, read_journal, write_journal
+from .layout import array_metadata, group_metadata, is_published, unpublish
 from .levels import factors_between
 from .lock import hold
 from .memory import peak_resident_memory
@@ -36,7 +37,6 @@ from .pyramid import open_pyramid
 from .receipt import note_verified, read_receipt
 from .report import Progress
 from .source import Source, open_source
-from .store import METADATA, array_metadata
 from .tally import Tally
 from .volume import Volume
 
@@ -137,7 +137,7 @@ def _damaged(error: Exception) -> SourceError:
 
 def _read_record(path: Path, repair: bool) -> Record:
     record = read_journal(path)
-    if record is None or not (repair or (path / METADATA).exists()):
+    if record is None or not (repair or is_published(path)):
         open_pyramid(path)  # may know better what it is: nothing, or unfinished
     if record is None:
         raise SourceError(
@@ -149,7 +149,8 @@ def _read_record(path: Path, repair: bool) -> Record:
 
 def _plan(record: Record, source: Source | None, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
     """How to go through the output, and the identity of its conversion as far as it is known now."""
-    import ome_zarr_models.v04.image  # noqa: F401  what it takes is part of the process
+    import ome_zarr_models.v04.image
+    import ome_zarr_models.v05.image  # noqa: F401  what they take is part of the process
 
     identity = record.identity
     try:
@@ -195,7 +196,7 @@ class _NoSource:
 
 def _find(path: Path, plan: Plan, record: Record, source: Rows | None) -> Generator[Progress, None, Verification]:
     began = time.perf_counter()
-    unfinished = not (path / METADATA).exists()
+    unfinished = not is_published(path)
     problems = [Problem(None, None, what) for what in _metadata_problems(path, plan)]
     with ExitStack() as stack:
         checksums = None
@@ -253,7 +254,7 @@ def _repair(
     if not checksums_are_there(path, plan.levels):
         sound = {}
     begun = write_journal(path, identity, plan.blocks, sound, record.seconds)
-    (path / METADATA).unlink(missing_ok=True)  # from here on it is unfinished
+    unpublish(path)  # from here on it is unfinished
     sync_folder(path)
     yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
     with closing(Checksums(path, plan.levels)) as checksums:
@@ -286,7 +287,8 @@ def _metadata_problems(path: Path, plan: Plan) -> Iterator[str]:
     if receipt is None:
         yield "the receipt is missing, or cannot be read"
     else:
-        expected[METADATA] = receipt.get("metadata")
+        name, metadata = group_metadata(plan.options.ome_zarr_version, receipt.get("metadata", {}))
+        expected[name] = metadata
     as_written = True
     for key, written in expected.items():
         try:
@@ -301,8 +303,8 @@ def _metadata_problems(path: Path, plan: Plan) -> Iterator[str]:
                 continue
             yield f"{key} was changed: {where}"
         as_written = False
-    if as_written or (path / METADATA).exists():
-        yield from _flaws(path)
+    if as_written or is_published(path):
+        yield from _flaws(path, plan.options.ome_zarr_version)
 
 
 def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
@@ -317,12 +319,16 @@ def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
         yield f"{at or '/'} is {json.dumps(value)} where {json.dumps(written)} was written"
 
 
-def _flaws(path: Path) -> Iterator[str]:
+def _flaws(path: Path, version: str) -> Iterator[str]:
     """What ome-zarr-models finds wrong."""
+    import ome_zarr_models.v04.image
+    import ome_zarr_models.v05.image
     import zarr
-    from ome_zarr_models.v04.image import Image
 
     try:
-        Image.from_zarr(zarr.open_group(path, mode="r", zarr_format=2))
+        if version == "0.4":
+            ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(path, mode="r", zarr_format=2))
+        else:
+            ome_zarr_models.v05.image.Image.from_zarr(zarr.open_group(path, mode="r", zarr_format=3))
     except Exception as error:  # noqa: BLE001  pydantic's, zarr's and its own
         yield f"the metadata are not as the specification wants them: {' '.join(str(error).split())[:200]}"

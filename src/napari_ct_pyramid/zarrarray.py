@@ -126,7 +126,8 @@ class ZarrArray:
         def read(index: tuple[int, ...]) -> None:
             inside, target = _overlap(box, index, self.chunks)
             first, last = inside[axis].start, inside[axis].stop
-            data = read_range(self._files.path(index), first * plane_bytes, last * plane_bytes)
+            path, slot = self._files.path(index), self._files.slot(index)
+            data = read_range(path, first * plane_bytes, last * plane_bytes, slot)
             if data is None:
                 out[target] = 0 if fill is None else fill
                 return

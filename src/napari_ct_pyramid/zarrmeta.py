@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ def read_array_metadata(path: Path) -> dict[str, Any]:
 def dtype_in_frames(metadata: dict[str, Any], dtype: np.dtype) -> np.dtype | None:
     """The dtype of voxels in chunks that are each a Blosc frame of voxels in order; None where they are not."""
     codecs = codecs_of(metadata)
+    sharding = _sharding(metadata)
+    if sharding:
+        codecs = sharding["codecs"]
+        index_codecs = [codec["name"] for codec in sharding.get("index_codecs", ())]
+        if index_codecs != ["bytes", "crc32c"] or sharding.get("index_location", "end") != "end":
+            return None
     if metadata["zarr_format"] == 2:
         plain = [codec.get("id") for codec in codecs] == ["blosc"] and metadata.get("order", "C") == "C"
         return np.dtype(metadata["dtype"]) if plain else None
@@ -38,6 +45,15 @@ def dtype_in_frames(metadata: dict[str, Any], dtype: np.dtype) -> np.dtype | Non
         return None
     endian = codecs[0].get("configuration", {}).get("endian", "little")
     return dtype.newbyteorder("<" if endian == "little" else ">")
+
+
+def _sharding(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """The settings of an array's shards, if it has any."""
+    codecs = codecs_of(metadata)
+    if len(codecs) != 1 or codecs[0].get("name") != "sharding_indexed":
+        return None
+    settings: dict[str, Any] = codecs[0]["configuration"]
+    return settings
 
 
 def codecs_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,30 +82,47 @@ def _describe_codec(codec: dict[str, Any]) -> str:
 
 
 class ChunkFiles:
-    """The files that an array's chunks, or its shards, are in."""
+    """The files that an array's chunks are in: one each, or many together in shards."""
 
     def __init__(self, path: Path, metadata: dict[str, Any]) -> None:
         self._path = path
         self._separator: str
+        self._sharded = False
         if metadata["zarr_format"] == 2:
             self._shape, self._prefix = tuple(metadata["chunks"]), ""
             self._separator = metadata.get("dimension_separator", ".")
+            self._in_shard = (1,) * len(self._shape)
             return
         self._shape = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         encoding = metadata["chunk_key_encoding"]
         is_default = encoding["name"] == "default"
         self._separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
         self._prefix = "c" + self._separator if is_default else ""
+        sharding = _sharding(metadata)
+        chunks = sharding["chunk_shape"] if sharding else self._shape
+        self._in_shard = tuple(s // c for s, c in zip(self._shape, chunks, strict=True))
+        self._sharded = sharding is not None
 
     def path(self, index: tuple[int, ...]) -> Path:
-        return self._path / (self._prefix + self._separator.join(map(str, index)))
+        """The file that a chunk is in."""
+        return self._file(tuple(i // n for i, n in zip(index, self._in_shard, strict=True)))
+
+    def slot(self, index: tuple[int, ...]) -> tuple[int, int] | None:
+        """How many chunks the shard has room for that a chunk is in, and the chunk's number there; None: no shard."""
+        if not self._sharded:
+            return None
+        inside = tuple(i % n for i, n in zip(index, self._in_shard, strict=True))
+        return math.prod(self._in_shard), int(np.ravel_multi_index(inside, self._in_shard))
+
+    def _file(self, number: tuple[int, ...]) -> Path:
+        return self._path / (self._prefix + self._separator.join(map(str, number)))
 
     def state(self, box: Box) -> Hashable:
         """Changes whenever one of the files does that hold a box."""
         found = []
         for index in touched(box, self._shape):
             try:
-                status = self.path(index).stat()
+                status = self._file(index).stat()
                 found.append((status.st_mtime_ns, status.st_size))
             except FileNotFoundError:
                 found.append((0, 0))

@@ -92,6 +92,9 @@ def test_rare_options_are_behind_the_fold(viewer: napari.Viewer) -> None:
         ("num_levels", 4, 4),
         ("num_levels", None, None),
         ("method", "mode", "mode"),
+        ("downsample", "1 2 2", (1, 2, 2)),
+        ("downsample", "auto", None),
+        ("edges", "pad", "pad"),
         ("max_memory", "500M", 500_000_000),
         ("compressor", "zstd", "zstd"),
         ("voxel_size", "0.65", (0.65, 0.65, 0.65)),
@@ -208,6 +211,12 @@ def test_what_is_wrong_has_remedies(viewer: napari.Viewer, source: Path) -> None
     press(widget, "Use 6 levels")
     wait_for(widget, Stage.READY)
     assert not box.isVisibleTo(widget) or "halve" in box.words.text()  # a warning may stay
+
+    options.set("num_levels", 7)
+    wait_for(widget, Stage.WRONG)
+    press(widget, "Pad the edges")
+    wait_for(widget, Stage.READY)
+    assert options.values()["edges"] == "pad"
 
     options.set("max_memory", "1M")
     wait_for(widget, Stage.WRONG)

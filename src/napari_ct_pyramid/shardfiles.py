@@ -1,0 +1,131 @@
+"""Shards being written: several threads put chunks in, and the last completes the file.
+
+A chunk's place depends only on those that were begun before it, whichever thread is the first to be done.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+
+from .files import begin_file, make_folders, pages, write_all, write_part
+from .levels import Level
+from .shardindex import NOWHERE, Place, write_index
+from .volume import Triple
+
+_LARGE_CHUNK = 1_000_000  # bytes: such chunks begin at a page, so that they can be written past the system's cache
+
+
+Start = Callable[[int | None], None]
+"""Begins to write a chunk at an offset of its shard's file; None: it is given up."""
+
+
+class ShardFiles:
+    """The shards of an output that are being written.
+
+    Until a shard is complete it has another name, so that one that is there can be read.
+
+    Parameters
+    ----------
+    path : callable
+        Gives the file of a shard, from its level and its index (z, y, x).
+    levels : sequence of Level
+        With shards.
+    """
+
+    def __init__(self, path: Callable[[int, Triple], Path], levels: tuple[Level, ...]) -> None:
+        self._path = path
+        self._levels = levels
+        self._chunk_bytes = math.prod(levels[0].chunks) * levels[0].dtype.itemsize
+        self._own_pages = self._chunk_bytes >= _LARGE_CHUNK
+        self._shards: dict[tuple[int, Triple], _Shard] = {}
+
+    def begin(self, level: int, index: Triple) -> None:
+        """Give a chunk the next place in its shard. To be called by one thread."""
+        made = self._levels[level]
+        number, slot = made.place_in_shard(index)
+        shard = self._shards.get((level, number))
+        if shard is None:
+            chunks = made.chunks_in_shard(number)
+            shard = _Shard(self._path(level, number), made.chunks_per_shard, chunks, chunks * pages(self._chunk_bytes))
+            self._shards[level, number] = shard
+        shard.order.append(slot)
+
+    def put(self, level: int, index: Triple, size: int, start: Start) -> None:
+        """Say that a chunk takes `size` bytes; `start` is called once it is known where, for it or later for others."""
+        shard, slot = self._find(level, index)
+        shard.put(slot, pages(size) if self._own_pages else size, size, start)
+
+    def cancel(self, level: int, index: Triple) -> None:
+        """Give up a chunk, and with it all those of its shard that come after."""
+        self._find(level, index)[0].cancel()
+
+    def write(self, level: int, index: Triple, buffer: memoryview, size: int, offset: int) -> None:
+        """Write a chunk, the first `size` bytes of a `page_buffer`, to where it was told."""
+        shard, _ = self._find(level, index)
+        if shard.write(buffer, size, offset, own_pages=self._own_pages):
+            del self._shards[level, self._levels[level].place_in_shard(index)[0]]
+
+    def _find(self, level: int, index: Triple) -> tuple[_Shard, int]:
+        number, slot = self._levels[level].place_in_shard(index)
+        return self._shards[level, number], slot
+
+
+class _Shard:
+    def __init__(self, path: Path, slots: int, chunks: int, size: int) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._size = size
+        self._begun = False
+        self._places = [NOWHERE] * slots
+        self._missing = chunks
+        self._end = 0
+        self._waiting: dict[int, tuple[int, int, Start]] = {}
+        self._given_up = False
+        self._lock = threading.Lock()
+        self.order: deque[int] = deque()
+
+    def put(self, slot: int, room: int, size: int, start: Start) -> None:
+        ready: list[tuple[Start, int | None]] = []
+        with self._lock:
+            self._waiting[slot] = (room, size, start)
+            while not self._given_up and self.order and self.order[0] in self._waiting:
+                slot = self.order.popleft()
+                room, size, start = self._waiting.pop(slot)
+                self._places[slot] = Place(self._end, size)
+                ready.append((start, self._end))
+                self._end += room
+        for start, offset in ready:
+            start(offset)
+        if self._given_up:
+            self.cancel()
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._given_up = True
+            waiting, self._waiting = self._waiting, {}
+        for _, _, start in waiting.values():
+            start(None)
+
+    def write(self, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> bool:
+        """Write a chunk; whether it was the last."""
+        with self._lock:
+            if not self._begun:
+                make_folders(self._path)
+                begin_file(self._part, self._size)
+                self._begun = True
+        write_part(self._part, buffer, size, offset, own_pages=own_pages)
+        with self._lock:
+            self._missing -= 1
+            if self._missing:
+                return False
+        with FileIO(self._part, "r+") as file:
+            file.truncate(self._end)
+            file.seek(self._end)
+            write_all(file, write_index(self._places))
+        self._part.replace(self._path)
+        return True
