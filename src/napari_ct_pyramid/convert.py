@@ -303,5 +303,9 @@ def _unfinished_on_error(output: Path) -> Iterator[None]:
     except _SourceChangedError:
         raise
     except (CtPyramidError, OSError, MemoryError) as error:
-        why = "There was not enough memory" if isinstance(error, MemoryError) else str(error).rstrip(".")
+        why = str(error).rstrip(".")
+        if isinstance(error, MemoryError):
+            why = "There was not enough memory"
+        elif isinstance(error, OSError) and error.strerror:
+            why = f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror
         raise ConversionError(f"{why}. The output {output} is unfinished; the same command goes on with it.") from error

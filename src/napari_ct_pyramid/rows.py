@@ -20,7 +20,7 @@ from .volume import Triple, Volume
 
 Voxels = npt.NDArray[Any]
 
-_THROUGH_BYTES = 4_000_000  # read at a time, where voxels must be put in another order
+_THROUGH_BYTES = 1_000_000  # read at a time, where voxels must be put in another order
 
 
 class Reader(Protocol):

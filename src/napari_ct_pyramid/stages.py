@@ -26,6 +26,7 @@ _BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
 _CELL_BYTES = 256_000_000  # a larger cell gains no speed
 _CACHE_BYTES = 1_000_000  # a core's second-level cache
 _CHUNKS_AHEAD = 6  # compressed and on their way to the disk, besides one in each thread's hands; more gain no speed
+_DECODING_BYTES = 16_000_000  # for a thread: what the allocator keeps of buffers that come and go, measured
 _FEW_DECODINGS = 1.05  # of a strip: to save the rest is worth no memory
 
 Extent = tuple[int, int]
@@ -227,7 +228,7 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cel
     itemsize = volume.dtype.itemsize
     # Strips or a row of tiles or chunks as decoded, and what it is decoded from.
     grain = volume.grain[0] * volume.grain[1]
-    decoding = 0 if grain == 1 else 2 * grain * volume.shape[2] * itemsize
+    decoding = 0 if grain == 1 else max(min(_DECODING_BYTES, volume.nbytes), 2 * grain * volume.shape[2] * itemsize)
     extent = math.prod(read_extent(volume, cell))
     rows = extent * finest.shape[2] * finest.dtype.itemsize
     if is_read_apart(volume, finest):

@@ -92,7 +92,7 @@ def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
 
 
 class _ZarrReader:
-    """Reads an array a row of chunks at a time, so that memory is no more than was planned for."""
+    """Reads an array a chunk at a time, so that memory is no more than was planned for."""
 
     def __init__(self, array: ZarrArray, root: Path, volume: Volume) -> None:
         self.volume = volume
@@ -108,17 +108,13 @@ class _ZarrReader:
     def read(self, start: Triple, out: Voxels) -> None:
         if self._array is None:
             raise ValueError("read of a closed source")
-        deep, high, _ = self.volume.grain
-        for (z0, z1), (y0, y1) in itertools.product(
-            _cuts(start[0], out.shape[0], deep), _cuts(start[1], out.shape[1], high)
-        ):
+        cuts = [_cuts(*stretch) for stretch in zip(start, out.shape, self.volume.grain, strict=True)]
+        for piece in itertools.product(*cuts):
             place = [slice(0, 1, 1)] * len(self._array.shape)
-            stretch = ((z0, z1), (y0, y1), (start[2], start[2] + out.shape[2]))
-            for axis, (first, last) in zip(self._axes, stretch, strict=True):
+            for axis, (first, last) in zip(self._axes, piece, strict=True):
                 place[axis] = slice(first, last, 1)
-            found = self._array.read_once(tuple(place))
-            target = out[z0 - start[0] : z1 - start[0], y0 - start[1] : y1 - start[1]]
-            target[...] = found.reshape(target.shape)
+            target = out[tuple(slice(a - s, b - s) for (a, b), s in zip(piece, start, strict=True))]
+            target[...] = self._array.read_once(tuple(place)).reshape(target.shape)
 
     def close(self) -> None:
         self._array = None
