@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py  # noqa: F401  what it logs for those who debug it, it logs when it is imported
 import numpy as np
 import pytest
 import tifffile
