@@ -45,7 +45,7 @@ __all__ = ["convert", "default_output", "iter_convert", "plan"]
 
 _PROGRESS_SECONDS = 0.25
 _GROWTH_BYTES = 60_000_000  # of a process that has begun already: what it may still import, measured;
-_LATER_GROWTH_BYTES = 30_000_000  # and of one that has imported all of it
+_LATER_GROWTH_BYTES = 10_000_000  # and of one that has imported all of it
 _SAMPLE_BYTES = 4_000_000
 _SAMPLE_PLACES = 8
 
