@@ -17,7 +17,7 @@ from .stages import Stage, decodings, fit_budget
 from .text import count, numbers, table, times
 from .volume import Volume, VoxelSize
 
-PROCESS_BYTES = 170_000_000
+PROCESS_BYTES = 180_000_000
 """The bare process: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
 
 
