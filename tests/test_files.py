@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from napari_ct_pyramid import files
-from napari_ct_pyramid.files import page_buffer, write_file
+from napari_ct_pyramid.files import write_file
+from napari_ct_pyramid.memory import page_buffer
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, mmap.PAGESIZE, mmap.PAGESIZE + 1, 5 * mmap.PAGESIZE - 1])

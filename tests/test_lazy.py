@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 
-from napari_ct_pyramid.lazy import Box, LazyArray
+from napari_ct_pyramid.boxes import Box
+from napari_ct_pyramid.lazy import LazyArray
 
 VOXELS = np.arange(5 * 6 * 7, dtype="i4").reshape(5, 6, 7)
 

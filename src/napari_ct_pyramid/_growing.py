@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .boxes import Box
 from .downsample import reduce
 from .errors import SourceError
-from .lazy import Box
 from .volume import Triple
 
 _KEPT = 2  # boxes of a level: napari asks for what is on the screen, and for the thumbnail

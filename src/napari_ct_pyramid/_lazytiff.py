@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .lazy import Box, LazyArray
+from .boxes import Box
+from .lazy import LazyArray
 from .options import available_cores
 from .volume import Triple
 

@@ -82,16 +82,13 @@ def verify(args: argparse.Namespace) -> None:
 
 def _planned(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet: bool) -> Batch[Receipt]:
     """The plans. Of many files they may take a while, so it says that they are being made."""
+    from .report import run_through
+
     with closing(steps):
         batch = next(steps)
         if not quiet:
             say(f"Planning {count(len(batch.items), 'conversion')}")
-        while True:
-            try:
-                batch = next(steps)
-            except StopIteration as end:
-                result: Batch[Receipt] = end.value
-                return result
+        return run_through(steps)
 
 
 def _watch(

@@ -17,7 +17,7 @@ from .errors import OutputExistsError, RequestError
 from .options import ConversionOptions
 from .output import PathLike, check_disks, default_output
 from .plan import Plan
-from .report import Progress, Receipt
+from .report import Progress, Receipt, run_through
 from .verify import iter_verify
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
@@ -141,8 +141,8 @@ def convert_many(
     DiskSpaceError
         If the outputs do not fit on their disks together. Nothing was written.
     """
-    planned = _watched(iter_plan_many(sources, output_dir, **options), progress)
-    return _watched(iter_convert_many(planned), progress)
+    planned = run_through(iter_plan_many(sources, output_dir, **options), progress)
+    return run_through(iter_convert_many(planned), progress)
 
 
 def iter_plan_many(
@@ -264,15 +264,3 @@ def _planned(item: BatchItem[Receipt], asked: ConversionOptions) -> dict[str, An
             return {"plan": made, "state": "done"}
     except Exception as error:  # noqa: BLE001  whatever it is, the others are not to suffer for it
         return {"state": "failed", "error": error}
-
-
-def _watched(steps: Generator[Batch[R], None, Batch[R]], progress: Callable[[Batch[R]], None] | None) -> Batch[R]:
-    with closing(steps):
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                batch: Batch[R] = end.value
-                return batch
-            if progress:
-                progress(step)

@@ -35,7 +35,7 @@ from .options import ConversionOptions
 from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output, is_unfinished
 from .plan import PROCESS_BYTES, Plan, make_plan
 from .receipt import write_receipt
-from .report import Progress, Receipt
+from .report import Progress, Receipt, run_through
 from .source import Source, open_source
 from .store import Store
 from .volume import Triple
@@ -112,15 +112,7 @@ def convert(
     ConversionError
         If it failed on the way.
     """
-    steps = iter_convert(src, dst, **options)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            receipt: Receipt = end.value
-            return receipt
-        if progress:
-            progress(step)
+    return run_through(iter_convert(src, dst, **options), progress)
 
 
 def iter_convert(src: PathLike, dst: PathLike | None = None, **options: Any) -> Generator[Progress, None, Receipt]:

@@ -12,18 +12,13 @@ from pathlib import Path
 _DIRECT = getattr(os, "O_DIRECT", 0)  # on Linux
 
 
-def page_buffer(size: int) -> memoryview:
-    """Memory for `size` bytes that begins and ends at a page."""
-    return memoryview(mmap.mmap(-1, pages(size)))
-
-
 def pages(size: int) -> int:
     """Bytes of the whole pages that hold so many."""
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def write_file(path: Path, buffer: memoryview, size: int) -> None:
-    """Write the first `size` bytes of a `page_buffer` to a file, and have them safely on disk.
+    """Write the first `size` bytes of a `page_buffer` of `memory` to a file, and have them safely on disk.
 
     They go past the system's cache where that can be: to copy them there takes as long as to compress them,
     and pushes out all else that was in it.

@@ -60,9 +60,9 @@ def parse_input(text: str | os.PathLike[str]) -> Input:
     return Input(path)
 
 
-_ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
+ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
 def is_zarr(path: Path) -> bool:
     """Whether a folder says that it is a Zarr of any kind."""
-    return any(os.path.isfile(path / name) for name in _ZARR_FILES)  # noqa: PTH113  # Path.is_file can raise
+    return any(os.path.isfile(path / name) for name in ZARR_FILES)  # noqa: PTH113  # Path.is_file can raise

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-Box = tuple[slice, ...]
-"""One slice an axis, start and stop within the array, step at least 1."""
+from .boxes import Box
 
 
 class LazyArray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import LevelsError
 from .options import ConversionOptions
+from .shardindex import place_in_shard
 from .text import count, times
 from .volume import Triple, Volume, VoxelSize
 
@@ -77,12 +78,8 @@ class Level:
 
     def place_in_shard(self, index: Triple) -> tuple[Triple, int]:
         """The shard (z, y, x) that a chunk (z, y, x) is in, and its number within it."""
-        grid = self._shard_grid
-        z, y, x = (i // s for i, s in zip(index, grid, strict=True))
-        slot = 0
-        for i, s in zip(index, grid, strict=True):
-            slot = slot * s + i % s
-        return (z, y, x), slot
+        shard, slot = place_in_shard(index, self._shard_grid)
+        return _triple(shard), slot
 
     @property
     def _shard_grid(self) -> Triple:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from .files import pages
+
 
 def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros in pages of their own, which the system has back as soon as the array is gone.
@@ -27,6 +29,11 @@ def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         with suppress(OSError):
             pages.madvise(mmap.MADV_HUGEPAGE)
     return np.ndarray(shape, dtype, pages)
+
+
+def page_buffer(size: int) -> memoryview:
+    """Memory for `size` bytes that begins and ends at a page."""
+    return own_array((pages(size),), np.dtype(np.uint8)).data
 
 
 def resident_memory() -> int:

@@ -69,7 +69,7 @@ class ConversionOptions:
     )
     num_levels: int | None = _option(
         "number of levels, each half the last; auto: the fewest whose coarsest has no axis over 512",
-        default="auto",
+        default=AUTO,
         flags=("-l", "--num-levels"),
         metavar="N | auto",
     )
@@ -202,19 +202,18 @@ def parse_chunks(chunks: Any) -> Triple:
     parts = _parts(chunks)
     if len(parts) == 1 and parts[0] in NAMED_CHUNKS:
         return NAMED_CHUNKS[parts[0]]
-    given = " ".join(str(part) for part in parts)
-    numbers = tuple(_whole(part) for part in parts)
-    if len(numbers) != 3 or any(n is None or n < 1 for n in numbers):
+    numbers = _triple(parts)
+    if numbers is None or min(numbers) < 1:
         raise RequestError(
-            f"{given!r} is not a chunk size: it takes three whole numbers above zero, for z, y and x, "
+            f"{_joined(parts)!r} is not a chunk size: it takes three whole numbers above zero, for z, y and x, "
             f"such as 128 128 128, or one of the names {' and '.join(NAMED_CHUNKS)}."
         )
-    return numbers  # type: ignore[return-value]  # just checked: three ints
+    return numbers
 
 
 def parse_num_levels(levels: Any) -> int | None:
     """Number of levels, None for auto."""
-    if levels is None or levels == "auto":
+    if levels is None or levels == AUTO:
         return None
     number = _whole(levels)
     if number is None or number < 1:
@@ -224,17 +223,16 @@ def parse_num_levels(levels: Any) -> int | None:
 
 def parse_downsample(factors: Any) -> Triple | None:
     """Factors z, y, x, None for auto."""
-    if factors is None or factors == "auto":
+    if factors is None or factors == AUTO:
         return None
     parts = _parts(factors)
-    numbers = tuple(_whole(part) for part in parts)
-    if len(numbers) != 3 or any(n not in (1, 2) for n in numbers) or numbers == (1, 1, 1):
-        given = " ".join(str(part) for part in parts)
+    numbers = _triple(parts)
+    if numbers is None or numbers == (1, 1, 1) or any(n not in (1, 2) for n in numbers):
         raise RequestError(
-            f"{given!r} is not how levels can become smaller: it takes 1 or 2 for each of z, y and x, not 1 for all, "
-            "such as 2 2 2 or 1 2 2; or auto."
+            f"{_joined(parts)!r} is not how levels can become smaller: it takes 1 or 2 for each of z, y and x, not "
+            "1 for all, such as 2 2 2 or 1 2 2; or auto."
         )
-    return numbers  # type: ignore[return-value]  # just checked: three ints
+    return numbers
 
 
 def parse_voxel_size(size: Any) -> VoxelSize | None:
@@ -249,9 +247,8 @@ def parse_voxel_size(size: Any) -> VoxelSize | None:
     if len(numbers) == 1:
         numbers *= 3
     if len(numbers) != 3 or not all(math.isfinite(n) and n > 0 for n in numbers):
-        given = " ".join(str(part) for part in parts)
         raise RequestError(
-            f"{given!r} is not a voxel size: it takes one number above zero, or three for z, y and x, "
+            f"{_joined(parts)!r} is not a voxel size: it takes one number above zero, or three for z, y and x, "
             "such as 0.65. The unit is given on its own, such as micrometer."
         )
     return (numbers[0], numbers[1], numbers[2])
@@ -321,14 +318,13 @@ def parse_shards(shards: Any) -> Triple | str | None:
     if shards == AUTO:
         return AUTO
     parts = _parts(shards)
-    numbers = tuple(_whole(part) for part in parts)
-    if len(numbers) != 3 or any(n is None or n < 1 for n in numbers):
-        given = " ".join(str(part) for part in parts)
+    numbers = _triple(parts)
+    if numbers is None or min(numbers) < 1:
         raise RequestError(
-            f"{given!r} is no size of shards: it takes three whole numbers above zero, for z, y and x, such as "
-            "1024 512 512, or auto, or none."
+            f"{_joined(parts)!r} is no size of shards: it takes three whole numbers above zero, for z, y and x, such "
+            "as 1024 512 512, or auto, or none."
         )
-    return numbers  # type: ignore[return-value]  # just checked: three ints
+    return numbers
 
 
 def _parse_threads(threads: Any) -> int | None:
@@ -345,6 +341,17 @@ def _parts(value: Any) -> Sequence[Any]:
     if isinstance(value, str):
         return value.split()
     return list(value) if isinstance(value, Iterable) else [value]
+
+
+def _joined(parts: Iterable[Any]) -> str:
+    """As somebody wrote them, more or less."""
+    return " ".join(str(part) for part in parts)
+
+
+def _triple(parts: Sequence[Any]) -> Triple | None:
+    """Three whole numbers; None where they are anything else."""
+    numbers = [number for part in parts if (number := _whole(part)) is not None]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == len(parts) == 3 else None
 
 
 def _whole(value: Any) -> int | None:

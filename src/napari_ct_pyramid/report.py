@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .levels import Level
 from .plan import Plan
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
+
+
+def run_through(steps: Generator[Step, None, Result], show: Callable[[Step], object] | None = None) -> Result:
+    """Run a job to its end, show each step, and give what it returns. It is cancelled if it cannot be shown."""
+    with closing(steps):
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            if show:
+                show(step)
 
 
 @dataclass(frozen=True)

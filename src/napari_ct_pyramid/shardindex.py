@@ -6,13 +6,16 @@ z, y, x, its offset and its size in bytes, little-endian; all ones where there i
 
 from __future__ import annotations
 
+import itertools
+import os
 import struct
+from collections.abc import Iterable
+from functools import lru_cache
 from io import FileIO
 from typing import NamedTuple
 
-import numpy as np
-
 _CHECKSUM = struct.Struct("<I")
+_PLACE = struct.Struct("<2Q")
 
 
 class Place(NamedTuple):
@@ -25,16 +28,25 @@ class Place(NamedTuple):
 NOWHERE = Place(2**64 - 1, 2**64 - 1)
 
 
+def place_in_shard(index: Iterable[int], grid: Iterable[int]) -> tuple[tuple[int, ...], int]:
+    """The shard that a chunk is in, and the chunk's number there, where shards hold a `grid` of chunks."""
+    shard, slot = [], 0
+    for i, n in zip(index, grid, strict=True):
+        shard.append(i // n)
+        slot = slot * n + i % n
+    return tuple(shard), slot
+
+
 def index_bytes(slots: int) -> int:
     """Size of the index of a shard for so many chunks."""
-    return 16 * slots + _CHECKSUM.size
+    return _PLACE.size * slots + _CHECKSUM.size
 
 
 def write_index(places: list[Place]) -> bytes:
     """The index of these chunks, `NOWHERE` where there is none."""
     from google_crc32c import value
 
-    data = np.array(places, "<u8").tobytes()
+    data = struct.pack(f"<{2 * len(places)}Q", *itertools.chain.from_iterable(places))
     return data + _CHECKSUM.pack(value(data))
 
 
@@ -46,18 +58,32 @@ def read_place(file: FileIO, slots: int, slot: int) -> Place | None:
     ValueError
         If the file ends with no whole index.
     """
-    from google_crc32c import value
-
-    begin = file.seek(0, 2) - index_bytes(slots)
-    if begin < 0:
-        raise ValueError(f"{file.name!s} is too short to be a shard")
-    file.seek(begin)
-    index = file.read(index_bytes(slots))
-    if _CHECKSUM.unpack(index[-_CHECKSUM.size :])[0] != value(index[: -_CHECKSUM.size]):
-        raise ValueError(f"the index of the shard {file.name!s} is damaged")
-    place = Place(*(int(n) for n in np.frombuffer(index, "<u8", 2, 16 * slot)))
+    status = os.fstat(file.fileno())
+    index = _read_index(file.name, (status.st_ino, status.st_mtime_ns, status.st_size), slots)
+    place = Place(*_PLACE.unpack_from(index, _PLACE.size * slot))
     if place == NOWHERE:
         return None
-    if place.offset + place.size > begin:
-        raise ValueError(f"the index of the shard {file.name!s} is damaged")
+    if place.offset + place.size > status.st_size - len(index):
+        raise _damaged(file.name)
     return place
+
+
+# A slice of a volume needs many chunks of a few shards.
+@lru_cache(maxsize=16)
+def _read_index(path: str | os.PathLike[str], state: tuple[int, int, int], slots: int) -> bytes:
+    """The index of a shard, as the file is in this state."""
+    from google_crc32c import value
+
+    size = index_bytes(slots)
+    if state[-1] < size:
+        raise ValueError(f"{path} is too short to be a shard")
+    with FileIO(path) as file:
+        file.seek(-size, os.SEEK_END)
+        index = file.read(size)
+    if len(index) < size or _CHECKSUM.unpack(index[-_CHECKSUM.size :])[0] != value(index[: -_CHECKSUM.size]):
+        raise _damaged(path)
+    return index
+
+
+def _damaged(path: str | os.PathLike[str]) -> ValueError:
+    return ValueError(f"the index of the shard {path} is damaged")

@@ -24,8 +24,9 @@ import numpy as np
 from .checksums import Checksum
 from .chunkfiles import ChunkFiles, encoded_bytes, key_of
 from .errors import ConversionError
-from .files import make_folders, page_buffer, replace_file, sync_file, sync_folder, write_file
+from .files import make_folders, replace_file, sync_file, sync_folder, write_file
 from .layout import array_metadata, file_key, folder_of_chunks, group_metadata
+from .memory import page_buffer
 from .plan import Plan
 from .shardfiles import ShardFiles
 from .volume import Triple

@@ -35,7 +35,7 @@ from .output import PathLike
 from .plan import Plan, make_plan
 from .pyramid import open_pyramid
 from .receipt import note_verified, read_receipt
-from .report import Progress
+from .report import Progress, run_through
 from .source import Source, open_source
 from .tally import Tally
 from .volume import Volume
@@ -87,15 +87,7 @@ def verify(
     ConversionError
         If the repair failed.
     """
-    steps = iter_verify(output, source, repair=repair, **options)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            found: Verification = end.value
-            return found
-        if progress:
-            progress(step)
+    return run_through(iter_verify(output, source, repair=repair, **options), progress)
 
 
 def iter_verify(

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from .blosc import read_range
+from .boxes import Box, overlap, touched
 from .errors import SourceError
-from .lazy import Box
 from .options import available_cores
 from .slabs import Slabs
 from .zarrmeta import (
@@ -33,7 +33,6 @@ from .zarrmeta import (
     dtype_in_frames,
     first_line,
     read_array_metadata,
-    touched,
 )
 
 KEPT_BYTES = 256_000_000
@@ -124,7 +123,7 @@ class ZarrArray:
         plane_bytes = math.prod(plane) * dtype.itemsize
 
         def read(index: tuple[int, ...]) -> None:
-            inside, target = _overlap(box, index, self.chunks)
+            inside, target = overlap(box, index, self.chunks)
             first, last = inside[axis].start, inside[axis].stop
             path, slot = self._files.path(index), self._files.slot(index)
             data = read_range(path, first * plane_bytes, last * plane_bytes, slot)
@@ -179,16 +178,6 @@ class ZarrArray:
 def _slowest_axis(chunks: tuple[int, ...]) -> int:
     """The axis along which a chunk's voxels lie furthest apart."""
     return next((axis for axis, size in enumerate(chunks) if size > 1), len(chunks) - 1)
-
-
-def _overlap(box: Box, index: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[Box, Box]:
-    """The part of a box (steps 1) in a chunk, counted from the corner of the chunk and from that of the box."""
-    inside, target = [], []
-    for s, i, c in zip(box, index, chunks, strict=True):
-        first, last = max(s.start, i * c), min(s.stop, (i + 1) * c)
-        inside.append(slice(first - i * c, last - i * c))
-        target.append(slice(first - s.start, last - s.start))
-    return tuple(inside), tuple(target)
 
 
 def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Box, Box]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .boxes import Box, touched
 from .errors import SourceError
-from .lazy import Box
+from .shardindex import place_in_shard
 
 
 def read_array_metadata(path: Path) -> dict[str, Any]:
@@ -105,14 +105,13 @@ class ChunkFiles:
 
     def path(self, index: tuple[int, ...]) -> Path:
         """The file that a chunk is in."""
-        return self._file(tuple(i // n for i, n in zip(index, self._in_shard, strict=True)))
+        return self._file(place_in_shard(index, self._in_shard)[0])
 
     def slot(self, index: tuple[int, ...]) -> tuple[int, int] | None:
         """How many chunks the shard has room for that a chunk is in, and the chunk's number there; None: no shard."""
         if not self._sharded:
             return None
-        inside = tuple(i % n for i, n in zip(index, self._in_shard, strict=True))
-        return math.prod(self._in_shard), int(np.ravel_multi_index(inside, self._in_shard))
+        return math.prod(self._in_shard), place_in_shard(index, self._in_shard)[1]
 
     def _file(self, number: tuple[int, ...]) -> Path:
         return self._path / (self._prefix + self._separator.join(map(str, number)))
@@ -127,11 +126,6 @@ class ChunkFiles:
             except FileNotFoundError:
                 found.append((0, 0))
         return tuple(found)
-
-
-def touched(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Indices of the chunks that a box lies in."""
-    return itertools.product(*(range(s.start // c, (s.stop - 1) // c + 1) for s, c in zip(box, chunks, strict=True)))
 
 
 def first_line(error: BaseException) -> str:

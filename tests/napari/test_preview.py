@@ -14,9 +14,9 @@ import pytest
 from napari_ct_pyramid._growing import GrowingLevel, written
 from napari_ct_pyramid._preview import LivePreview
 from napari_ct_pyramid._widget import ConvertWidget, Stage
+from napari_ct_pyramid.boxes import Box
 from napari_ct_pyramid.downsample import reduce
 from napari_ct_pyramid.errors import ConversionError, SourceError
-from napari_ct_pyramid.lazy import Box
 from tests.napari.dock import SHAPE, Gate, add_widget, gated, volume, wait_for, wait_until, write_tiff
 from tests.napari.screen import PLUGIN, gray_at, settle
 

@@ -5,7 +5,6 @@ The filters are those that the HDF Group registers: https://github.com/HDFGroup/
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from napari_ct_pyramid.boxes import overlap, touched
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.rows import Files, Rows, Voxels
 from napari_ct_pyramid.volume import Triple
@@ -100,18 +100,10 @@ class Chunks:
     filters: tuple[int, ...]
 
     def read(self, files: Files, start: Triple, out: Voxels) -> None:
-        stop = [a + n for a, n in zip(start, out.shape, strict=True)]
-        spans = [range(a // c, -(-b // c)) for a, b, c in zip(start, stop, self.chunk, strict=True)]
-        for index in itertools.product(*spans):
-            corner = [i * c for i, c in zip(index, self.chunk, strict=True)]
-            first = [max(a, c) for a, c in zip(start, corner, strict=True)]
-            last = [min(b, c + n) for b, c, n in zip(stop, corner, self.chunk, strict=True)]
-            target = out[tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))]
-            if not self.sizes[index]:
-                target[...] = self.fill
-                continue
-            inside = tuple(slice(a - c, b - c) for a, b, c in zip(first, last, corner, strict=True))
-            target[...] = self._decoded(files, index)[inside]
+        box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
+        for index in touched(box, self.chunk):
+            inside, target = overlap(box, index, self.chunk)
+            out[target] = self._decoded(files, index)[inside] if self.sizes[index] else self.fill
 
     def _decoded(self, files: Files, index: tuple[int, ...]) -> Voxels:
         size = int(np.prod(self.chunk)) * self.dtype.itemsize

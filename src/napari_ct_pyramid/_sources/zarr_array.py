@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
-from napari_ct_pyramid.inputs import INSIDE, Input
+from napari_ct_pyramid.inputs import INSIDE, ZARR_FILES, Input
 from napari_ct_pyramid.pyramid import Pyramid, open_pyramid
 from napari_ct_pyramid.rows import Reader, Voxels
 from napari_ct_pyramid.text import times
@@ -20,7 +20,6 @@ from napari_ct_pyramid.zarrarray import ZarrArray
 from .check import check_dtype, check_shape, volume_axes
 from .views import Cropped, Transposed
 
-_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 _DEEP = 5  # folders below each other that are looked through
 _SHOWN = 12  # arrays in a message
 
@@ -102,7 +101,7 @@ class _ZarrReader:
         self._axes = axes
         folders = dict.fromkeys((root, array.path))
         self.paths = tuple(
-            (folder / name).absolute() for folder in folders for name in _METADATA if (folder / name).is_file()
+            (folder / name).absolute() for folder in folders for name in ZARR_FILES if (folder / name).is_file()
         )
 
     def read(self, start: Triple, out: Voxels) -> None:
