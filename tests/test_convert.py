@@ -134,10 +134,10 @@ def test_no_row_is_read_twice_and_no_chunk_is_written_twice(
     rows: Counter[tuple[int, int]] = Counter()
     written: Counter[tuple[int, Any]] = Counter()
     counting = threading.Event()
-    read, write, start = Source.read, Store.begin_chunk, Store.__init__
+    read, write, start = Source.read, Store.begin_chunk, Store.begin
 
-    def spy_start(self: Store, *args: Any) -> None:
-        start(self, *args)
+    def spy_start(self: Store) -> None:
+        start(self)
         counting.set()  # what the plan sampled before is not part of the conversion
 
     def spy_read(self: Source, z0: int, z1: int, y0: int, y1: int, out: np.ndarray) -> None:
@@ -150,7 +150,7 @@ def test_no_row_is_read_twice_and_no_chunk_is_written_twice(
         return write(self, level, index)
 
     monkeypatch.setattr(Source, "read", spy_read)
-    monkeypatch.setattr(Store, "__init__", spy_start)
+    monkeypatch.setattr(Store, "begin", spy_start)
     monkeypatch.setattr(Store, "begin_chunk", spy_write)
     receipt = ct.convert(source, chunks=chunks, num_levels=3, max_memory=budget)
     assert rows == Counter((z, y) for z in range(37) for y in range(64))
@@ -245,13 +245,13 @@ def fail_to_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    start = Store.__init__
+    start = Store.begin
 
-    def then_fail(self: Store, *args: Any) -> None:
-        start(self, *args)
+    def then_fail(self: Store) -> None:
+        start(self)
         monkeypatch.setattr("os.fsync", fsync)
 
-    monkeypatch.setattr(Store, "__init__", then_fail)
+    monkeypatch.setattr(Store, "begin", then_fail)
 
 
 def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,13 +262,13 @@ def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ct.SourceError("page 21 of 32 could not be read")
         read(self, z0, z1, y0, y1, out)
 
-    start = Store.__init__
+    start = Store.begin
 
-    def then_fail(self: Store, *args: Any) -> None:
-        start(self, *args)
+    def then_fail(self: Store) -> None:
+        start(self)
         monkeypatch.setattr(Source, "read", short)
 
-    monkeypatch.setattr(Store, "__init__", then_fail)
+    monkeypatch.setattr(Store, "begin", then_fail)
 
 
 @pytest.mark.parametrize(

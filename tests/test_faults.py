@@ -78,11 +78,11 @@ class Fault:
 
     def at(self, patch: pytest.MonkeyPatch, n: int) -> None:
         real: Any = getattr(self.owner, self.name)
-        start = Store.__init__
+        start = Store.begin
         calls, begun, lock = [0], threading.Event(), threading.Lock()
 
-        def spy_start(store: Store, *args: Any) -> None:
-            start(store, *args)
+        def spy_start(store: Store) -> None:
+            start(store)
             begun.set()
 
         def faulty(this: Any, *args: Any) -> Any:
@@ -94,7 +94,7 @@ class Fault:
                     self.act(this, *args)
             return real(this, *args)
 
-        patch.setattr(Store, "__init__", spy_start)
+        patch.setattr(Store, "begin", spy_start)
         patch.setattr(self.owner, self.name, faulty)
 
 

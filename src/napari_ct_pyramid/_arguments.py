@@ -8,15 +8,19 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
 from ._terminal import flush
 from .errors import RequestError
 from .inputs import INSIDE, TIFF_ENDINGS
 from .options import ConversionOptions
+
+if TYPE_CHECKING:
+    from .cluster import Client
 
 _INPUT_HELP = (
     "a TIFF that holds one volume; a folder of slices, or a pattern of their names in quotes, such as "
@@ -63,6 +67,15 @@ def request(args: argparse.Namespace) -> dict[str, Any]:
     return asked
 
 
+def cluster(args: argparse.Namespace) -> AbstractContextManager[Client | None]:
+    """The cluster that was asked for, for as long as it takes; None where this process is to do the work."""
+    if args.dask is None:
+        return nullcontext()
+    from .cluster import connect
+
+    return connect(args.dask)
+
+
 class _Help(argparse.HelpFormatter):
     """Names a flag's value once: `-l, --num-levels N`, not `-l N, --num-levels N`."""
 
@@ -93,6 +106,10 @@ def _add_commands(commands: Any) -> None:
     convert.add_argument("--output-dir", metavar="DIR", type=_path,
                          help="convert every INPUT, one after another, into this folder")  # fmt: skip
     _add_options(convert)
+    convert.add_argument("--dask", metavar="ADDRESS",
+                         help="have the workers of a Dask cluster do it: the address of its scheduler, such as "
+                              "tcp://host:8786, or a scheduler file; local: processes of this machine, one for each "
+                              "core; --max-memory and --threads are of each worker")  # fmt: skip
     convert.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     convert.add_argument("--json", action="store_true",
                          help="print the plan or the receipt as JSON; with --output-dir, a list")  # fmt: skip

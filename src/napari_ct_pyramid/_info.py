@@ -10,7 +10,7 @@ from .errors import SourceError, UnfinishedError
 from .inputs import is_zarr
 from .journal import JOURNAL
 from .sizes import format_size
-from .text import duration, numbers, table, times
+from .text import count, duration, numbers, table, times
 
 if TYPE_CHECKING:
     from .pyramid import Pyramid
@@ -82,11 +82,13 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
     try:
         source, checked = receipt["source"], receipt["verified"]
         nans = f", {receipt['nans']:,} NaN" if receipt["nans"] else ""
+        budget = format_size(receipt["options"]["max_memory"])
+        by = f", by {count(receipt['workers'], 'worker')}" if receipt.get("workers") else ""
         lines = [
             f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])})",
             f"  Made on      {receipt['finished']}",
             f"  Made in      {duration(receipt['seconds'])}, {receipt['gb_per_s']:.2f} GB/s, with "
-            f"{format_size(receipt['peak_memory_bytes'])} of {format_size(receipt['options']['max_memory'])} of memory",
+            f"{format_size(receipt['peak_memory_bytes'])} of {budget} of memory{by}",
             f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",
         ]
         if checked is None:

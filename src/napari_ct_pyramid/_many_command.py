@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._arguments import request
+from ._arguments import cluster, request
 from ._many_summary import describe_plans, summary, verify_summary
 from ._summary import announcement, verify_announcement
 from ._terminal import choose_display, complain, say, width, write, write_json
@@ -39,13 +39,14 @@ def convert(args: argparse.Namespace) -> None:
     options = request(args)
     from .batch import iter_convert_many, iter_plan_many
 
-    batch = _planned(iter_plan_many(args.inputs, args.output_dir, **options), quiet=args.quiet)
-    for item in batch.having("failed"):
-        _complain(item)
-    if len(batch.having("failed")) == len(batch.items):
-        raise RequestError("Nothing was converted.")
-    if not args.dry_run:
-        batch = _watch(iter_convert_many(batch), announcement, batch, quiet=args.quiet)
+    with cluster(args) as client:
+        batch = _planned(iter_plan_many(args.inputs, args.output_dir, client=client, **options), quiet=args.quiet)
+        for item in batch.having("failed"):
+            _complain(item)
+        if len(batch.having("failed")) == len(batch.items):
+            raise RequestError("Nothing was converted.")
+        if not args.dry_run:
+            batch = _watch(iter_convert_many(batch, client=client), announcement, batch, quiet=args.quiet)
     if args.json:
         write_json([_to_json(item, plan=args.dry_run) for item in batch.items])
     elif not args.quiet:

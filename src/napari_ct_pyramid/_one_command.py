@@ -9,13 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._arguments import request
+from ._arguments import cluster, request
 from ._summary import announcement, summary, verify_advice, verify_announcement, verify_summary
 from ._terminal import choose_display, say, width, write, write_json
 from .errors import CtPyramidError, RequestError
 from .options import ConversionOptions
 
 if TYPE_CHECKING:
+    from .cluster import Client
     from .plan import Plan
     from .report import Progress
 
@@ -32,25 +33,32 @@ def convert(args: argparse.Namespace) -> None:
     """Convert a volume, or print the plan."""
     options = request(args)
     (source,) = args.inputs
-    if args.dry_run:
+    with cluster(args) as client:
+        if not args.dry_run:
+            _run(source, args.output, options, client=client, json=args.json, quiet=args.quiet)
+            return
         from .convert import plan
 
-        planned = plan(source, args.output, **options)
-        if args.json:
-            write_json(planned.to_json())
-        elif not args.quiet:
-            write(planned.describe())
-        return
-    _run(source, args.output, options, json=args.json, quiet=args.quiet)
+        planned = plan(source, args.output, client=client, **options)
+    if args.json:
+        write_json(planned.to_json())
+    elif not args.quiet:
+        write(planned.describe())
 
 
 def _run(
-    source: Path, output: Path | None, options: dict[str, Any], *, json: bool = False, quiet: bool = False
+    source: Path,
+    output: Path | None,
+    options: dict[str, Any],
+    *,
+    client: Client | None = None,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Convert, show how far it is, and say what was made."""
     from .convert import iter_convert
 
-    receipt = _watch(iter_convert(source, output, **options), announcement, quiet=quiet)
+    receipt = _watch(iter_convert(source, output, client=client, **options), announcement, quiet=quiet)
     if json:
         write_json(receipt.to_json())
     elif not quiet:

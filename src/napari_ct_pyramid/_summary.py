@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .sizes import format_size
-from .text import duration, shorten, table, times
+from .text import count, duration, shorten, table, times
 
 if TYPE_CHECKING:
     from .checking import Verification
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def announcement(plan: Plan, output: Path, width: int) -> str:
     """A line of at most `width` characters that says what will be done, and one for every warning."""
     levels = f"{len(plan.levels)} level{'s' * (len(plan.levels) > 1)}"
-    facts = f"{levels}, {format_size(plan.peak_memory_bytes)} of memory"
+    facts = f"{levels}, {format_size(plan.peak_memory_bytes)} of memory{plan.workers_text()}"
     line = f"Converting {{}} ({format_size(plan.volume.nbytes)}) to {{}}: {facts}"
     room = max(0, width - len(line.format("", "")))
     source = shorten(plan.volume.name, max(room // 2, room - len(output.name)))
@@ -31,12 +31,13 @@ def summary(receipt: Receipt, max_memory: int) -> str:
     """What was made, what it took, and what to do next."""
     head = ("Level", "Shape", "Size")
     read, written = format_size(receipt.bytes_read), format_size(receipt.bytes_written)
+    whose = f" of any of {count(receipt.workers, 'worker')}" if receipt.workers else ""
     rows = [(level.path, times(level.shape), format_size(level.nbytes)) for level in receipt.levels]
     return "\n".join(
         [
             f"Made {receipt.output}",
             f"  {read} became {written} in {duration(receipt.seconds)} ({format_size(receipt.bytes_per_second)}/s)",
-            f"  Peak memory {format_size(receipt.peak_memory_bytes)}, of a budget of {format_size(max_memory)}",
+            f"  Peak memory{whose} {format_size(receipt.peak_memory_bytes)}, of a budget of {format_size(max_memory)}",
             "",
             *(f"  {line}" for line in table(head, rows)),
             "",

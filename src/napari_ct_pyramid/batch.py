@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from .checking import Verification
 from .convert import already_made, iter_convert, plan
@@ -19,6 +19,9 @@ from .output import PathLike, check_disks, default_output
 from .plan import Plan
 from .report import Progress, Receipt, run_through
 from .verify import iter_verify
+
+if TYPE_CHECKING:
+    from .cluster import Client
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 
@@ -113,6 +116,7 @@ def convert_many(
     sources: Iterable[PathLike],
     output_dir: PathLike | None = None,
     *,
+    client: Client | None = None,
     progress: Callable[[Batch[Receipt]], None] | None = None,
     **options: Any,
 ) -> Batch[Receipt]:
@@ -123,6 +127,8 @@ def convert_many(
     sources : iterable of path
     output_dir : path, optional
         Folder for the outputs; each lies beside its source if not given. They are named as `convert` names them.
+    client : distributed.Client, optional
+        Of the Dask cluster that is to do it, as for `convert`.
     progress : callable, optional
         Called with a `Batch` whenever there is something new, and at least every half second while one is converted.
     **options
@@ -141,12 +147,12 @@ def convert_many(
     DiskSpaceError
         If the outputs do not fit on their disks together. Nothing was written.
     """
-    planned = run_through(iter_plan_many(sources, output_dir, **options), progress)
-    return run_through(iter_convert_many(planned), progress)
+    planned = run_through(iter_plan_many(sources, output_dir, client=client, **options), progress)
+    return run_through(iter_convert_many(planned, client=client), progress)
 
 
 def iter_plan_many(
-    sources: Iterable[PathLike], output_dir: PathLike | None = None, **options: Any
+    sources: Iterable[PathLike], output_dir: PathLike | None = None, *, client: Client | None = None, **options: Any
 ) -> Generator[Batch[Receipt], None, Batch[Receipt]]:
     """Plan many conversions: yields the `Batch` before the first plan and after each, and returns it.
 
@@ -159,13 +165,15 @@ def iter_plan_many(
     batch = Batch[Receipt](tuple(BatchItem(src, out) for src, out in _outputs(sources, output_dir).items()))
     yield batch
     for place, item in enumerate(batch.items):
-        batch = batch._with(place, **_planned(item, asked))
+        batch = batch._with(place, **_planned(item, asked, client))
         yield batch
     check_disks((item.output, item.plan.bytes_out_estimate) for item in batch.having("waiting") if item.plan)
     return batch
 
 
-def iter_convert_many(batch: Batch[Receipt]) -> Generator[Batch[Receipt], None, Batch[Receipt]]:
+def iter_convert_many(
+    batch: Batch[Receipt], *, client: Client | None = None
+) -> Generator[Batch[Receipt], None, Batch[Receipt]]:
     """Do what is waiting in a batch that `iter_plan_many` returned: yields and returns the `Batch`.
 
     Closing the generator cancels the conversion that is running, and leaves those that wait untouched.
@@ -173,7 +181,7 @@ def iter_convert_many(batch: Batch[Receipt]) -> Generator[Batch[Receipt], None, 
 
     def convert(item: BatchItem[Receipt]) -> Generator[Progress, None, Receipt]:
         assert item.plan
-        return iter_convert(item.name, item.output, **asdict(item.plan.options))
+        return iter_convert(item.name, item.output, client=client, **asdict(item.plan.options))
 
     return (yield from _one_by_one(batch, convert))
 
@@ -251,14 +259,14 @@ def _outputs(sources: Iterable[PathLike], output_dir: PathLike | None) -> dict[P
     return outputs
 
 
-def _planned(item: BatchItem[Receipt], asked: ConversionOptions) -> dict[str, Any]:
+def _planned(item: BatchItem[Receipt], asked: ConversionOptions, client: Client | None) -> dict[str, Any]:
     """What planning makes of an item."""
     options = asdict(asked)
     try:
         try:
-            return {"plan": plan(item.name, item.output, **options)}
+            return {"plan": plan(item.name, item.output, client=client, **options)}
         except OutputExistsError:
-            made = already_made(item.name, item.output, **options)
+            made = already_made(item.name, item.output, client=client, **options)
             if made is None:
                 raise
             return {"plan": made, "state": "done"}

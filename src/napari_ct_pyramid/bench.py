@@ -51,6 +51,25 @@ Write = Future[Future[Checksum]]
 """A chunk being written. The outer future: its voxels are no longer needed; the inner: it is written."""
 
 
+@dataclass(frozen=True)
+class Made:
+    """A block that is made. Picklable.
+
+    Attributes
+    ----------
+    id : BlockId
+        What a journal calls it.
+    chunks : tuple of (int, Triple, Checksum)
+        Level, index and checksum of each of its chunks.
+    tally : Tally
+        Of its voxels, where they are of level 0.
+    """
+
+    id: BlockId
+    chunks: tuple[tuple[int, Triple, Checksum], ...]
+    tally: Tally
+
+
 @dataclass
 class Block:
     """A block as it is being made.
@@ -79,6 +98,11 @@ class Block:
     def id(self) -> BlockId:
         """What a journal calls it."""
         return self.stage, self.number
+
+    def made(self) -> Made:
+        """It, once all of its chunks are written: waits for that."""
+        chunks = tuple((level, index, write.result().result()) for level, index, write in self.chunks)
+        return Made(self.id, chunks, self.tally)
 
 
 class Turns(Generic[T]):

@@ -7,56 +7,60 @@ from __future__ import annotations
 
 import importlib
 import math
-import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import __version__
-from .bench import Block
+from .bench import Made
 from .checksums import Checksums, checksums_are_there, crc32
 from .chunkfiles import compressed_size
+from .cluster import Cluster
+from .crew import Crew, gather
 from .engine import Engine
 from .errors import ConversionError, CtPyramidError, OutputExistsError
 from .identity import differences, identify, other_options, source_mark
 from .journal import Journal, Record, read_journal
 from .layout import is_published
 from .lock import hold
-from .memory import peak_resident_memory, resident_memory
+from .memory import peak_resident_memory, process_memory
 from .metadata import make_attributes
 from .options import ConversionOptions
 from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output, is_unfinished
-from .plan import PROCESS_BYTES, Plan, make_plan
+from .plan import Plan, make_plan
 from .receipt import write_receipt
 from .report import Progress, Receipt, run_through
 from .source import Source, open_source
 from .store import Store
-from .volume import Triple
 from .window import display_window
+from .work import Work
+
+if TYPE_CHECKING:
+    from .cluster import Client
 
 __all__ = ["convert", "default_output", "iter_convert", "plan"]
 
 _PROGRESS_SECONDS = 0.25
-_GROWTH_BYTES = 60_000_000  # of a process that has begun already: what it may still import, measured;
-_LATER_GROWTH_BYTES = 10_000_000  # and of one that has imported all of it
 _SAMPLE_BYTES = 4_000_000
 _SAMPLE_PLACES = 8
 
 
-def plan(src: PathLike, dst: PathLike | None = None, **options: Any) -> Plan:
+def plan(src: PathLike, dst: PathLike | None = None, *, client: Client | None = None, **options: Any) -> Plan:
     """Work a conversion out from the source's header and a few of its rows. Writes nothing.
 
     Parameters
     ----------
     src, dst : path
         The source, and the OME-Zarr to be; `dst` is `default_output` of `src` unless given.
+    client : distributed.Client, optional
+        Of the Dask cluster whose workers are to make the blocks. They must see `src` and `dst` by the same paths;
+        ``max_memory`` and ``threads`` are of each of them.
     **options
         Fields of `ConversionOptions`.
 
@@ -70,11 +74,11 @@ def plan(src: PathLike, dst: PathLike | None = None, **options: Any) -> Plan:
     asked = ConversionOptions(**{"chunks": None, **options})
     with open_source(src, axes=asked.axes, crop=asked.crop) as source:
         output = _output(src, dst, asked)
-        planned, identity = plan_source(source, output, asked)
+        planned, identity = plan_source(source, output, asked, _cluster(client))
         return _go_on(planned, identity, output)[0]
 
 
-def already_made(src: PathLike, dst: PathLike, **options: Any) -> Plan | None:
+def already_made(src: PathLike, dst: PathLike, *, client: Client | None = None, **options: Any) -> Plan | None:
     """The plan of a conversion whose output is finished already, just as it would be; None where it is not.
 
     Parameters and errors are those of `plan`.
@@ -85,18 +89,23 @@ def already_made(src: PathLike, dst: PathLike, **options: Any) -> Plan | None:
     if record is None:
         return None
     with open_source(src, axes=asked.axes, crop=asked.crop) as source:
-        planned, identity = plan_source(source, None, asked)
+        planned, identity = plan_source(source, None, asked, _cluster(client))
     return None if differences(record.identity, identity) else planned
 
 
 def convert(
-    src: PathLike, dst: PathLike | None = None, *, progress: Callable[[Progress], None] | None = None, **options: Any
+    src: PathLike,
+    dst: PathLike | None = None,
+    *,
+    client: Client | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **options: Any,
 ) -> Receipt:
     """Convert a volume to a multiscale OME-Zarr.
 
     Parameters
     ----------
-    src, dst, **options
+    src, dst, client, **options
         As for `plan`.
     progress : callable, optional
         Called with a `Progress` at least every half second.
@@ -112,65 +121,77 @@ def convert(
     ConversionError
         If it failed on the way.
     """
-    return run_through(iter_convert(src, dst, **options), progress)
+    return run_through(iter_convert(src, dst, client=client, **options), progress)
 
 
-def iter_convert(src: PathLike, dst: PathLike | None = None, **options: Any) -> Generator[Progress, None, Receipt]:
+def iter_convert(
+    src: PathLike, dst: PathLike | None = None, *, client: Client | None = None, **options: Any
+) -> Generator[Progress, None, Receipt]:
     """The generator under `convert`: yields a `Progress` at least every half second, returns the `Receipt`.
 
     By the first `Progress` the output's arrays are all there, still empty. Closing the generator
-    cancels the conversion: its threads end, its files are let go, and the output stays unfinished.
+    cancels the conversion: its threads end, on a cluster those of its workers too, its files are let go, and the
+    output stays unfinished.
 
     Parameters and errors are those of `convert`.
     """
     asked = ConversionOptions(**{"chunks": None, **options})
     with open_source(src, axes=asked.axes, crop=asked.crop) as source:
         output = _output(src, dst, asked)
-        planned, identity = plan_source(source, output, asked)
+        cluster = _cluster(client)
+        planned, identity = plan_source(source, output, asked, cluster)
         _go_on(planned, identity, output)
-        with hold(output):
+        with hold(output), ExitStack() as stack:
             check_output(src, output, asked.overwrite)  # again: somebody may have written there until now
             planned, record = _go_on(planned, identity, output)
+            crew = stack.enter_context(gather(cluster, src, output, planned, identity)) if cluster else None
             if record is None:
                 record = begin_output(output, identity, planned.blocks)
-            return (yield from run(source, planned, output, record))
+            return (yield from run(source, planned, output, record, crew))
 
 
-def run(source: Source, planned: Plan, output: Path, record: Record) -> Generator[Progress, None, Receipt]:
-    """Do what of a plan is not done yet, and publish the volume. To be done by whoever holds the output's lock."""
+def run(
+    source: Source, planned: Plan, output: Path, record: Record, crew: Crew | None = None
+) -> Generator[Progress, None, Receipt]:
+    """Do what of a plan is not done yet, and publish the volume. To be done by whoever holds the output's lock.
+
+    The work is done by threads of this process, or by the `crew`.
+    """
     began = time.perf_counter()
     with _unfinished_on_error(output), ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(output, record)))
         checksums = stack.enter_context(closing(Checksums(output, planned.levels, write=True)))
         store = stack.enter_context(closing(Store(output, planned)))
+        store.begin()
+        work = Work(planned, record.done)
 
         def seconds() -> float:
             return record.seconds + time.perf_counter() - started
 
-        def keep(block: Block) -> None:
-            """First its chunks, then their names and checksums, then that it is done: all of it safely."""
-            indices: dict[int, list[Triple]] = defaultdict(list)
-            for level, index, write in block.chunks:
-                checksums.put(level, index, write.result().result())
-                indices[level].append(index)
-            for level, those in indices.items():
-                store.make_safe(level, those)
-            checksums.sync()
-            journal.append(block.id, block.tally, seconds())
+        def keep(made: Made) -> None:
+            store.make_safe((level, index) for level, index, _ in made.chunks)
+            note(made)
 
-        engine = Engine(source, planned, store, record.done, keep)
+        def note(made: Made) -> None:
+            """Its chunks are safe; now their checksums, and then that it is done."""
+            for level, index, checksum in made.chunks:
+                checksums.put(level, index, checksum)
+            checksums.sync()
+            journal.append(made.id, made.tally, seconds())
+
+        engine = crew.set_to(work, note) if crew else Engine(source, planned, store, work, keep)
         started = time.perf_counter()
 
         def progress() -> Progress:
             return Progress(
                 output=output,
                 plan=planned,
-                blocks_done=engine.blocks_done,
+                blocks_done=work.blocks_done,
                 blocks=planned.blocks,
-                bytes_done=engine.bytes_done,
+                bytes_done=work.bytes_done,
                 bytes_total=planned.volume.nbytes,
                 seconds=seconds(),
-                fraction=engine.fraction,
+                fraction=work.fraction,
             )
 
         try:
@@ -188,20 +209,21 @@ def run(source: Source, planned: Plan, output: Path, record: Record) -> Generato
         finally:
             engine.stop()
         _check_whole(source, store, output, record.identity)
-        window = display_window(store, planned, engine.tally)
+        window = display_window(store, planned, work.tally)
         attributes = make_attributes(planned, name=_image_name(output), version=__version__, window=window)
         receipt = Receipt(
             output=output,
             ome_zarr_version=planned.options.ome_zarr_version,
             levels=planned.levels,
             seconds=record.seconds + time.perf_counter() - began,
-            bytes_read=engine.bytes_done,
+            bytes_read=work.bytes_done,
             bytes_written=0,
-            peak_memory_bytes=peak_resident_memory(),
+            peak_memory_bytes=(crew and crew.peak_memory_bytes) or peak_resident_memory(),
+            workers=len(crew.hands) if crew else 0,
             minimum=window["min"],
             maximum=window["max"],
-            nans=engine.tally.nans,
-            infinities=engine.tally.infinities,
+            nans=work.tally.nans,
+            infinities=work.tally.infinities,
             window=(window["start"], window["end"]),
         )
         write_receipt(output, receipt, planned, record.identity, attributes)
@@ -226,22 +248,33 @@ def _check_whole(source: Source, store: Store, output: Path, identity: dict[str,
         raise ConversionError(f"{missing:,} files of chunks were removed while others were being written")
 
 
+def _cluster(client: Client | None) -> Cluster | None:
+    return None if client is None else Cluster(client)
+
+
 def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> Path:
     output = default_output(src) if dst is None else Path(dst)
     check_output(src, output, options.overwrite)
     return output
 
 
-def plan_source(source: Source, output: Path | None, options: ConversionOptions) -> tuple[Plan, dict[str, Any]]:
+def plan_source(
+    source: Source, output: Path | None, options: ConversionOptions, cluster: Cluster | None = None
+) -> tuple[Plan, dict[str, Any]]:
     """The plan of a conversion, and its identity; without an output, whatever is free on the disk."""
     rows = sample_rows(source)
+    if cluster:
+        options = replace(options, threads=options.threads or cluster.threads)
     planned = make_plan(
         source.volume,
         options,
         compression_ratio=rows.nbytes / compressed_size(rows, options.compressor),
         bytes_free=None if output is None else bytes_free(output),
-        process_memory=process_memory(),
+        process_memory=cluster.process_memory if cluster else process_memory(),
+        workers=len(cluster.workers) if cluster else 0,
     )
+    if cluster:
+        cluster.check_memory(planned)
     return planned, identify(planned, source_mark(source.files, crc32(rows)))
 
 
@@ -263,12 +296,6 @@ def _go_on(planned: Plan, identity: dict[str, Any], output: Path) -> tuple[Plan,
     if not record.done or not checksums_are_there(output, planned.levels):
         return planned, None
     return replace(planned, blocks_done=len(record.done)), record
-
-
-def process_memory() -> int:
-    """What the process will hold without a conversion's buffers."""
-    growth = _LATER_GROWTH_BYTES if "ome_zarr.writer" in sys.modules else _GROWTH_BYTES
-    return max(PROCESS_BYTES, resident_memory() + growth)
 
 
 def sample_rows(source: Source) -> np.ndarray:

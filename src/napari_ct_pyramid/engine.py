@@ -8,23 +8,23 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
 from . import downsample
-from .bench import Bench, Block, Chunks, ChunkWrite, Rows, Turns, Write
+from .bench import Bench, Block, Chunks, ChunkWrite, Made, Rows, Turns, Write
 from .checksums import Checksum
 from .chunkgrid import ChunkGrid
 from .intake import Intake
-from .journal import BlockId
 from .memory import own_array
 from .plan import Plan
 from .stages import Region, Stage, read_extent
 from .tally import Tally
 from .volume import Triple
+from .work import Work
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,20 +41,11 @@ class Engine:
     ----------
     source, plan, store
         What to do, and with what.
-    done : mapping, optional
-        Blocks that need not be done again, and the tallies of their voxels.
+    work : Work
+        The blocks of the plan that are to be done; it is kept up to date.
     keep : callable, optional
         Called with every block whose chunks have all been written, in a thread of its own and in order; once it
         returns, the block is done.
-
-    Attributes
-    ----------
-    blocks_done : int
-        Blocks whose chunks are all safely on disk.
-    bytes_done : int
-        Bytes of the source's voxels that have been read, now or before.
-    tally : Tally
-        Of level 0, so far.
     """
 
     def __init__(
@@ -62,13 +53,13 @@ class Engine:
         source: Rows,
         plan: Plan,
         store: Chunks,
-        done: Mapping[BlockId, Tally] | None = None,
-        keep: Callable[[Block], None] | None = None,
+        work: Work,
+        keep: Callable[[Made], None] | None = None,
     ) -> None:
         self._intake = Intake(source, plan, read_extent(plan.volume, plan.stages[0].cell))
         self._plan = plan
         self._store = store
-        self._done = done or {}
+        self._work = work
         self._keep = keep
         self._conductor = threading.Thread(target=self._conduct, name="ct-pyramid")
         self._pool = ThreadPoolExecutor(plan.threads, "ct-pyramid")
@@ -77,22 +68,6 @@ class Engine:
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._failing = threading.Lock()
-        self._rows_total = sum(_rows_of(plan, stage, region) for stage in plan.stages for region in stage.blocks())
-        self._rows_done = 0
-        self.blocks_done = 0
-        self.bytes_done = 0
-        self.tally = Tally()
-        for number, stage in enumerate(plan.stages):
-            for block, region in enumerate(stage.blocks()):
-                if (number, block) in self._done:
-                    self._count_rows(stage, _rows_of(plan, stage, region))
-                    self.tally += self._done[number, block]
-                    self.blocks_done += 1
-
-    @property
-    def fraction(self) -> float:
-        """Of the work, from 0 to 1."""
-        return self._rows_done / self._rows_total
 
     def start(self) -> None:
         """Begin, in the background."""
@@ -140,7 +115,7 @@ class Engine:
             self._fail(error)
 
     def _run_stage(self, number: int, stage: Stage) -> None:
-        todo = [(n, region) for n, region in enumerate(stage.blocks()) if (number, n) not in self._done]
+        todo = self._work.todo(number)
         if not todo:
             return
         dtype = self._plan.levels[0].dtype
@@ -169,11 +144,10 @@ class Engine:
     def _keep_safe(self, block: Block) -> None:
         """Wait until a block is safely on disk, and count it."""
         try:
-            for _, _, write in block.chunks:
-                write.result().result()
+            made = block.made()
             if self._keep:
-                self._keep(block)
-            self.blocks_done += 1
+                self._keep(made)
+            self._work.count_block(made.tally)
         except BaseException as error:
             self._fail(error)
             raise
@@ -219,23 +193,16 @@ class Engine:
                     fz, fy, _ = stage.factors[0]
                     of_above = (z0 // fz, z1 // fz, y0 // fy, y1 // fy)
                     self._reduce(rows, into[_within((z // fz, end // fz, y // fy, part[3] // fy), of_above)])
-            return _rows_of(self._plan, stage, (z, end, y0, y1)), found
+            return self._work.rows_of(stage, (z, end, y0, y1)), found
 
         for reading in self._begin(read, range(z0, z1, deep)):
             count, found = reading.result()
-            self._count_rows(stage, count)
-            self.tally += found
+            self._work.count_rows(stage, count)
             block.tally += found
         bench.grids.keep(self._write(block, 0, region, lambda box: grid.chunk(box)))
 
     def _reduce(self, array: np.ndarray, out: np.ndarray) -> None:
         downsample.reduce(array, out, self._plan.options.method)
-
-    def _count_rows(self, stage: Stage, rows: int) -> None:
-        volume = self._plan.volume
-        self._rows_done += rows
-        if stage.from_source:
-            self.bytes_done += rows * volume.shape[2] * volume.dtype.itemsize
 
     def _own_rows(self, slices: int, rows: int) -> np.ndarray:
         """This thread's buffer for rows of some slices."""
@@ -271,7 +238,7 @@ class Engine:
             cell[self._box(level, region, index)] = self._store.read_chunk(level, index)
 
         self._all(read, self._chunks(level, region))
-        self._count_rows(stage, (region[1] - region[0]) * (region[3] - region[2]))
+        self._work.count_rows(stage, (region[1] - region[0]) * (region[3] - region[2]))
 
     def _chunks(self, level: int, region: Region) -> Iterator[Triple]:
         """Indices of the chunks in a region."""
@@ -303,15 +270,6 @@ class Engine:
         """Do `work` for every item, on all threads, and wait for it."""
         for one in self._begin(work, items):
             one.result()
-
-
-def _rows_of(plan: Plan, stage: Stage, region: Region) -> int:
-    """Rows that a stage reads for a block; the source has no padding."""
-    z0, z1, y0, y1 = region
-    if stage.from_source:
-        depth, rows, _ = plan.volume.shape
-        z0, z1, y0, y1 = min(z0, depth), min(z1, depth), min(y0, rows), min(y1, rows)
-    return (z1 - z0) * (y1 - y0)
 
 
 def _within(part: Region, region: Region) -> tuple[slice, slice]:

@@ -15,6 +15,12 @@ import psutil
 
 from .files import pages
 
+PROCESS_BYTES = 180_000_000
+"""The bare process: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
+
+_GROWTH_BYTES = 60_000_000  # of a process that has begun already: what it may still import, measured;
+_LATER_GROWTH_BYTES = 10_000_000  # and of one that has imported all of it
+
 
 def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros in pages of their own, which the system has back as soon as the array is gone.
@@ -39,6 +45,12 @@ def page_buffer(size: int) -> memoryview:
 def resident_memory() -> int:
     """Resident memory now, in bytes."""
     return int(psutil.Process().memory_info().rss)
+
+
+def process_memory() -> int:
+    """What the process will hold without a conversion's buffers, in bytes."""
+    growth = _LATER_GROWTH_BYTES if "ome_zarr.writer" in sys.modules else _GROWTH_BYTES
+    return max(PROCESS_BYTES, resident_memory() + growth)
 
 
 def peak_resident_memory() -> int:

@@ -17,6 +17,9 @@ from .layout import is_published, unpublish
 from .lock import LOCK
 from .sizes import format_size
 
+SIGN = f"{FOLDER}/cluster"
+"""In an output that a cluster is writing: by which workers see that it is the right one."""
+
 PathLike = str | os.PathLike[str]
 
 
@@ -88,7 +91,11 @@ def is_nothing(output: Path) -> bool:
 
 def is_nothing_but_lock(folder: Path) -> bool:
     """Whether the folder holds no journal, nor anything else that tells of a conversion."""
-    return not {entry.name for entry in os.scandir(folder)} - {Path(LOCK).name, Path(JOURNAL).name + ".new"}
+    return not {entry.name for entry in os.scandir(folder)} - {
+        Path(LOCK).name,
+        Path(SIGN).name,
+        Path(JOURNAL).name + ".new",
+    }
 
 
 def begin_output(output: Path, identity: dict[str, Any], blocks: int) -> Record:
@@ -104,7 +111,7 @@ def begin_output(output: Path, identity: dict[str, Any], blocks: int) -> Record:
         record = write_journal(output, identity, blocks)
         unpublish(output)
         for entry in [*output.iterdir(), *(output / FOLDER).iterdir()]:
-            if entry in (output / FOLDER, output / JOURNAL, output / LOCK):
+            if entry in (output / FOLDER, output / JOURNAL, output / LOCK, output / SIGN):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

@@ -10,15 +10,13 @@ from typing import Any
 
 from .errors import DiskSpaceError
 from .levels import Level, factors_between, make_levels
+from .memory import PROCESS_BYTES
 from .options import ConversionOptions
 from .shards import with_shards
 from .sizes import format_size
 from .stages import Stage, decodings, fit_budget
 from .text import count, numbers, table, times
 from .volume import Volume, VoxelSize
-
-PROCESS_BYTES = 180_000_000
-"""The bare process: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,8 @@ class Plan:
     bytes_free : int or None
         On the output's disk; None where unknown.
     warnings : tuple of str
+    workers : int
+        Of the cluster that makes the blocks, as many as there are to begin with; 0 where this process does.
     blocks_done : int
         Of an unfinished conversion that this one goes on with.
     """
@@ -63,11 +63,12 @@ class Plan:
     bytes_out_estimate: int
     bytes_free: int | None
     warnings: tuple[str, ...]
+    workers: int = 0
     blocks_done: int = 0
 
     @property
     def peak_memory_bytes(self) -> int:
-        """The peak resident memory of the process, from the ledger."""
+        """The peak resident memory of the process, or of each worker, from the ledger."""
         return sum(size for _, size in self.memory)
 
     @cached_property
@@ -108,6 +109,7 @@ class Plan:
             "edges": self.options.edges,
             "blocks": self.blocks,
             "blocks_done": self.blocks_done,
+            "workers": self.workers,
             "files": self.files,
             "memory": dict(self.memory),
             "peak_memory_bytes": self.peak_memory_bytes,
@@ -143,12 +145,16 @@ class Plan:
             "",
             f"Method       {self.method}",
             *([f"Edges        {self._padding_text()}"] if self.levels[0].shape[1:] != volume.shape[1:] else []),
-            f"Work         {count(self.blocks, 'block')} with {count(self.threads, 'thread')}"
+            f"Work         {count(self.blocks, 'block')} with {count(self.threads, 'thread')}{self.workers_text()}"
             + (f"; {self.resumes_text()}" if self.blocks_done else ""),
             f"Output       {count(self.files, 'file')}, about {format_size(self.bytes_out_estimate)}"
             + (f" of {format_size(self.bytes_free)} free" if self.bytes_free is not None else ""),
         ]  # fmt: skip
         return "\n".join(lines + [f"Warning      {warning}" for warning in self.warnings])
+
+    def workers_text(self) -> str:
+        """For people: whose threads and memory these are, where there is a cluster."""
+        return f" on each of {count(self.workers, 'worker')}" if self.workers else ""
 
     def resumes_text(self) -> str:
         """For people, where there is something to go on with."""
@@ -174,6 +180,7 @@ def make_plan(
     compression_ratio: float = 1.0,
     bytes_free: int | None = None,
     process_memory: int = PROCESS_BYTES,
+    workers: int = 0,
 ) -> Plan:
     """Work a conversion out.
 
@@ -187,6 +194,8 @@ def make_plan(
         Free on the output's disk; None skips the comparison.
     process_memory : int
         Resident memory of the process without the conversion's buffers, in bytes.
+    workers : int
+        Of the cluster that is to make the blocks; 0 where this process is.
 
     Raises
     ------
@@ -215,6 +224,7 @@ def make_plan(
         bytes_out_estimate=round(sum(level.nbytes for level in levels) / compression_ratio),
         bytes_free=bytes_free,
         warnings=tuple(_warnings(volume, options, levels, fit.stages, fit.threads)),
+        workers=workers,
     )
     if bytes_free is not None and plan.bytes_out_estimate > bytes_free:
         raise DiskSpaceError(

@@ -81,13 +81,15 @@ class Receipt:
     bytes_read, bytes_written : int
         Voxels read from the source; files written.
     peak_memory_bytes : int
-        Peak resident memory of the process.
+        Peak resident memory of the process; on a cluster the largest of any worker.
     minimum, maximum : float
         Of the finite voxels of level 0.
     nans, infinities : int
         Voxels of level 0 that are not finite.
     window : tuple of float
         The display window: the 0.1 and 99.9 percentiles of the coarsest level.
+    workers : int
+        Of a cluster, that made blocks; 0 where this process did.
     """
 
     output: Path
@@ -102,6 +104,7 @@ class Receipt:
     nans: int
     infinities: int
     window: tuple[float, float]
+    workers: int = 0
 
     @property
     def bytes_per_second(self) -> float:
@@ -129,4 +132,5 @@ class Receipt:
             "nans": self.nans,
             "infinities": self.infinities,
             "window": list(self.window),
+            "workers": self.workers,
         }

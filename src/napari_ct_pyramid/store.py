@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -64,12 +65,16 @@ class Store:
             )
         self._shards = ShardFiles(self.chunks.file, plan.levels)
         self._abandoned = False
+        self._plan = plan
+
+    def begin(self) -> None:
+        """Make its arrays, which have no chunks yet, unless they are there."""
         with self._explained("its metadata could not be written"):
-            for key, metadata in array_metadata(plan).items():
-                (path / key).parent.mkdir(exist_ok=True)
-                replace_file(path / key, _to_json(metadata))
-            for level in plan.levels:
-                (path / folder_of_chunks(level, self._version)).mkdir(exist_ok=True)
+            for key, metadata in array_metadata(self._plan).items():
+                (self.path / key).parent.mkdir(exist_ok=True)
+                replace_file(self.path / key, _to_json(metadata))
+            for level in self._levels:
+                (self.path / folder_of_chunks(level, self._version)).mkdir(exist_ok=True)
 
     def begin_chunk(self, level: int, index: Triple) -> ChunkWrite:
         """Begin to write a chunk; waits for the disk where too many are on their way there.
@@ -122,16 +127,18 @@ class Store:
         with self._explained(f"chunk {key_of(level, index)} could not be read"):
             return self.chunks.read(level, index)[0]
 
-    def make_safe(self, level: int, indices: Iterable[Triple]) -> None:
-        """Have chunks that were written safely on disk, with their names: all those of the shards they are in."""
-        made = self._levels[level]
-        files = {made.place_in_shard(index)[0] if made.shards else index for index in indices}
+    def make_safe(self, chunks: Iterable[tuple[int, Triple]]) -> None:
+        """Have chunks that were written (level, index) safely on disk, with their names.
+
+        All those of the shards that they are in must have been.
+        """
+        files: dict[int, set[Triple]] = defaultdict(set)
+        for level, index in chunks:
+            made = self._levels[level]
+            files[level].add(made.place_in_shard(index)[0] if made.shards else index)
         with self._explained("its files could not be made safe"):
-            if made.shards:
-                for number in files:
-                    sync_file(self.chunks.file(level, number))
-            for folder in sorted({number[:n] for number in files for n in range(3)}, key=len, reverse=True):
-                sync_folder(self.path / file_key(made, self._version, folder))
+            for level, numbers in files.items():
+                self._make_safe(level, numbers)
 
     def missing(self) -> int:
         """Files of chunks that are not there."""
@@ -155,6 +162,14 @@ class Store:
     def close(self) -> None:
         """Let go of every file."""
         self._writers.shutdown()
+
+    def _make_safe(self, level: int, files: set[Triple]) -> None:
+        made = self._levels[level]
+        if made.shards:
+            for number in files:
+                sync_file(self.chunks.file(level, number))
+        for folder in sorted({number[:n] for number in files for n in range(3)}, key=len, reverse=True):
+            sync_folder(self.path / file_key(made, self._version, folder))
 
     def _write(
         self,

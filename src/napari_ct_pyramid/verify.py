@@ -20,7 +20,7 @@ from .bench import Rows
 from .checking import CheckingStore, Problem, Verification
 from .checksums import Checksums, checksums_are_there, crc32
 from .chunkfiles import ChunkFiles
-from .convert import process_memory, run, sample_rows
+from .convert import run, sample_rows
 from .engine import Engine
 from .errors import ConversionError, RequestError, SourceError
 from .files import sync_folder
@@ -29,7 +29,7 @@ from .journal import JOURNAL, BlockId, Record, read_journal, write_journal
 from .layout import array_metadata, group_metadata, is_published, unpublish
 from .levels import factors_between
 from .lock import hold
-from .memory import peak_resident_memory
+from .memory import peak_resident_memory, process_memory
 from .options import option_default
 from .output import PathLike
 from .plan import Plan, make_plan
@@ -39,6 +39,7 @@ from .report import Progress, run_through
 from .source import Source, open_source
 from .tally import Tally
 from .volume import Volume
+from .work import Work
 
 _PROGRESS_SECONDS = 0.25
 
@@ -201,18 +202,19 @@ def _find(path: Path, plan: Plan, record: Record, source: Rows | None) -> Genera
         if not unfinished and not set(blocks) <= set(record.done):
             problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
         skip = {block: Tally() for block in blocks if unfinished and block not in record.done}
-        engine = Engine(source or _NoSource(), plan, store, skip)
+        work = Work(plan, skip)
+        engine = Engine(source or _NoSource(), plan, store, work)
 
         def progress() -> Progress:
             return Progress(
                 output=path,
                 plan=plan,
-                blocks_done=engine.blocks_done,
+                blocks_done=work.blocks_done,
                 blocks=plan.blocks,
-                bytes_done=int(engine.fraction * plan.volume.nbytes),
+                bytes_done=int(work.fraction * plan.volume.nbytes),
                 bytes_total=plan.volume.nbytes,
                 seconds=time.perf_counter() - began,
-                fraction=engine.fraction,
+                fraction=work.fraction,
             )
 
         try:
