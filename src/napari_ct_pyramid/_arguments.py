@@ -182,7 +182,8 @@ def _join_numbers(argv: Sequence[str]) -> list[str]:
     argparse alone cannot tell where three numbers or one name end: in `-c visualization scan.tif` it would take
     the file for a second value.
     """
-    flags = {flag for option in fields(ConversionOptions) if "Z Y X" in (option.metadata["metavar"] or "")
+    flags = {flag for option in fields(ConversionOptions)
+             if {"Z Y X", "LO HI"}.intersection((option.metadata["metavar"] or "").split(" | "))
              for flag in option.metadata["flags"]}  # fmt: skip
     joined: list[str] = []
     words = deque(argv)

@@ -13,13 +13,23 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 from ._parts import NoWheel
-from .options import COMPRESSORS, METHODS, NAMED_CHUNKS, OME_ZARR_VERSIONS, UNITS, ConversionOptions, available_cores
+from .options import (
+    COMPRESSORS,
+    DTYPES,
+    METHODS,
+    NAMED_CHUNKS,
+    OME_ZARR_VERSIONS,
+    UNITS,
+    ConversionOptions,
+    available_cores,
+)
 from .text import numbers, times
 from .volume import VoxelSize
 
 _LABELS = {
     "num_levels": "Levels",
     "max_memory": "Memory",
+    "dtype": "Type",
     "ome_zarr_version": "OME-Zarr",
 }  # the others read as they are called
 _CUSTOM = "custom"
@@ -209,6 +219,8 @@ _FACTORS = ("2 2 2", "1 2 2", "2 1 2", "2 2 1", "1 1 2", "1 2 1", "2 1 1")
 _MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
     "chunks": _chunks,
     "num_levels": _choice([(_AUTO, None), *_numbers_to(16)]),
+    "dtype": _choice([(_FROM_FILE, None), *((name, name) for name in DTYPES)]),
+    "window": _numbers,
     "voxel_size": _numbers,
     "method": _choice([(name, name) for name in METHODS]),
     "downsample": _choice(

@@ -10,7 +10,7 @@ from .errors import SourceError, UnfinishedError
 from .inputs import is_zarr
 from .journal import JOURNAL
 from .sizes import format_size
-from .text import count, duration, numbers, table, times
+from .text import count, duration, grey_formula, numbers, percent, table, times
 
 if TYPE_CHECKING:
     from .pyramid import Pyramid
@@ -60,6 +60,7 @@ def describe_info(info: dict[str, Any]) -> str:
         f"  Format       {info['format']}",
         f"  Shape        {shape}",
         f"  Type         {info['dtype']}",
+        *([f"  Values       {_values_text(info['rescale'])}"] if info["rescale"] else []),
         f"  Size         {size}",
         f"  Voxel size   {_voxel_size_text(info)}",
         f"  Compression  {info['compression']}",
@@ -91,6 +92,8 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
             f"{format_size(receipt['peak_memory_bytes'])} of {budget} of memory{by}",
             f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",
         ]
+        if rescaled := receipt.get("rescaled"):
+            lines.append(f"  Clipped      {percent(rescaled['clipped_share'])}, {count(rescaled['clipped'], 'voxel')}")
         if checked is None:
             return [*lines, "  Verified     never"]
         problems = f"{checked['problems']:,} problems" if checked["problems"] else "whole and true"
@@ -98,6 +101,12 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
         return [*lines, f"  Verified     {checked['when']}: {problems}{repaired}"]
     except (KeyError, TypeError, ValueError):
         return []
+
+
+def _values_text(rescale: dict[str, Any]) -> str:
+    low, high = rescale["window"]
+    formula = grey_formula(rescale["slope"], rescale["intercept"])
+    return f"were {rescale['source_dtype']} in a window of {low:g} to {high:g}; {formula}"
 
 
 def _voxel_size_text(info: dict[str, Any]) -> str:
@@ -115,6 +124,7 @@ def _volume_info(path: Path, source: Source) -> dict[str, Any]:
         "axes": ["z", "y", "x"],
         "shape": list(volume.shape),
         "dtype": str(volume.dtype),
+        "rescale": volume.rescale.to_json() if volume.rescale else None,
         "bytes": volume.nbytes,
         "file_bytes": sum(file.stat().st_size for file in source.files),
         "voxel_size": list(volume.voxel_size) if volume.voxel_size else None,
@@ -143,6 +153,7 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
         "axes": list(pyramid.axes),
         "shape": list(shape),
         "dtype": str(first.dtype),
+        "rescale": pyramid.rescale.to_json() if pyramid.rescale else None,
         "bytes": math.prod(shape) * first.dtype.itemsize,
         "file_bytes": None,  # counting many thousands of files takes longer than anyone waits
         "voxel_size": voxel_size if known else None,

@@ -75,13 +75,14 @@ class PlanView(QWidget):
         super().__init__(parent)
         self.hint = text_label()
         self.table = QLabel()
+        self.values = text_label()
         self.resumes = Meter("Resumes")
         self.memory = Meter("Memory")
         self.disk = Meter("Disk")
         self.box = Box()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._parts = (self.hint, self.table, self.resumes, self.memory, self.disk, self.box)
+        self._parts = (self.hint, self.table, self.values, self.resumes, self.memory, self.disk, self.box)
         for part in self._parts:
             layout.addWidget(part)
         self.show_hint(HINT)
@@ -99,11 +100,13 @@ class PlanView(QWidget):
     def show_plan(self, plan: Plan, *, resumes: bool = False) -> None:
         """A plan that can be carried out, perhaps by going on with what is there."""
         going_on = [self.resumes] if resumes or plan.blocks_done else []
-        self._show(self.table, *going_on, self.memory, self.disk)
+        values = [self.values] if plan.meaning else []
+        self._show(self.table, *values, *going_on, self.memory, self.disk)
         self.resumes.show_part(
             plan.blocks_done, plan.blocks, f"{plan.blocks_done:,} of {plan.blocks:,} blocks are done"
         )
         self.table.setText(_table(plan))
+        self.values.setText(f"Values: {plan.values_text()}")
         budget = plan.options.max_memory
         self.memory.show_part(
             plan.peak_memory_bytes,

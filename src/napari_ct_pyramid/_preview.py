@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -38,6 +38,8 @@ _SHARE = 0.1  # of the window's time that refreshes may take
 _FIRST_DRAWING_MS = 50  # afterwards the layer has been drawn: the first time takes napari longest
 _PLANES = 16  # of the coarsest level that tell the contrast
 _PLANES_BYTES = 32_000_000
+
+_warming = Lock()  # napari's units, which come with the first layer, cannot be loaded by two threads at once
 
 
 class LivePreview(QObject):
@@ -129,8 +131,8 @@ class LivePreview(QObject):
 
         assert self._plan is not None
         pyramid, self._levels = growing_pyramid(self._plan, self._output)
-        [(data, settings, _)] = pyramid_layers(pyramid)
-        with layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
+        with _warming, layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
+            [(data, settings, _)] = pyramid_layers(pyramid)
             self._opened.emit(Image(data, **settings))
 
     def _renew(self) -> None:
@@ -149,7 +151,7 @@ class LivePreview(QObject):
 
     def _estimate(self) -> Limits | None:
         """The display window of what is there, found much as it will be found in the end; None where nothing is."""
-        from .window import PERCENT
+        from .rescale import PERCENT
 
         assert self._plan is not None
         level = self._plan.levels[-1]
@@ -256,6 +258,7 @@ def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLeve
         original_shape=plan.volume.shape,
         compression="",
         metadata={},
+        rescale=plan.meaning,
     )
     return pyramid, growing
 
@@ -272,7 +275,7 @@ def warm_up() -> None:
 
 
 def _load() -> None:
-    with short_turns():
+    with _warming, short_turns():
         for name in ("convert", "zarrarray", "_reader"):
             importlib.import_module(f".{name}", __package__)
         Image(np.zeros((2, 2, 2)), units=("micrometer",) * 3)

@@ -21,6 +21,7 @@ Reader = Callable[[Any], list[LayerData]]
 
 _SAMPLED_SLICES = 5
 EXTREMES = "extremes"  # in a layer's metadata until the layer is there: what its contrast slider is to span
+RESCALE = "rescale"  # in the metadata of a layer whose voxels stand for grey values: slope, intercept, …
 _COLORMAPS = {
     "FFFFFF": "gray",
     "FF0000": "red",
@@ -120,6 +121,8 @@ def _pyramid_layer(
         "axis_labels": of_layer(pyramid.axes),
         "metadata": {"path": str(pyramid.path)},
     }
+    if pyramid.rescale:
+        settings["metadata"][RESCALE] = pyramid.rescale.to_json()
     if channel and channel.window:
         low, high, start, end = channel.window
         settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
@@ -168,7 +171,7 @@ def estimated_limits(samples: list[Any]) -> tuple[float, float]:
     """A display window, found much as a conversion finds it."""
     import numpy as np
 
-    from .window import PERCENT
+    from .rescale import PERCENT
 
     voxels = np.concatenate([np.ravel(sample)[:: max(1, sample.size // 100_000)] for sample in samples])
     voxels = voxels[np.isfinite(voxels)].astype(np.float64)
@@ -196,6 +199,7 @@ def after_adding(convert: Path | None = None) -> None:
     from qtpy.QtWidgets import QApplication
 
     def prepare() -> None:
+        from ._grey_status import tell_grey_values
         from ._level_choice import choose_levels
 
         # Volumes may be opened by a script in a window that is not the active one.
@@ -203,6 +207,8 @@ def after_adding(convert: Path | None = None) -> None:
         for viewer in {*getattr(napari.Viewer, "_instances", ()), active} - {None}:
             choose_levels(viewer)
             for layer in viewer.layers:
+                if RESCALE in layer.metadata:
+                    tell_grey_values(layer)
                 if extremes := layer.metadata.pop(EXTREMES, None):
                     layer.contrast_limits_range = extremes
         if active is not None and convert:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .sizes import format_size
-from .text import count, duration, shorten, table, times
+from .text import count, duration, percent, shorten, table, times
 
 if TYPE_CHECKING:
     from .checking import Verification
     from .plan import Plan
-    from .report import Receipt
+    from .report import Receipt, Rescaled
 
 
 def announcement(plan: Plan, output: Path, width: int) -> str:
@@ -38,11 +38,22 @@ def summary(receipt: Receipt, max_memory: int) -> str:
             f"Made {receipt.output}",
             f"  {read} became {written} in {duration(receipt.seconds)} ({format_size(receipt.bytes_per_second)}/s)",
             f"  Peak memory{whose} {format_size(receipt.peak_memory_bytes)}, of a budget of {format_size(max_memory)}",
+            *([f"  {_rescaled_text(receipt.rescaled, receipt.nans)}"] if receipt.rescaled else []),
             "",
             *(f"  {line}" for line in table(head, rows)),
             "",
             f"To look at it: ct-pyramid view {shlex.quote(str(receipt.output))}",
         ]
+    )
+
+
+def _rescaled_text(rescaled: Rescaled, nans: int) -> str:
+    """How much was lost."""
+    rescale = rescaled.rescale
+    became = f"; {nans:,} NaN became 0" if nans else ""
+    return (
+        f"{rescale.source_dtype} became {rescale.dtype}: {percent(rescaled.clipped_share)} of the voxels were clipped "
+        f"to {rescale.low:g} to {rescale.high:g}{became}"
     )
 
 

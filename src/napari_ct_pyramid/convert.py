@@ -31,11 +31,13 @@ from .layout import is_published
 from .lock import hold
 from .memory import peak_resident_memory, process_memory
 from .metadata import make_attributes
-from .options import ConversionOptions
+from .options import AUTO, ConversionOptions
 from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output, is_unfinished
 from .plan import Plan, make_plan
 from .receipt import write_receipt
-from .report import Progress, Receipt, run_through
+from .report import Progress, Receipt, rescaled, run_through
+from .rescale import automatic_window, rescaling
+from .sampling import spread_rows
 from .source import Source, open_source
 from .store import Store
 from .window import display_window
@@ -224,6 +226,7 @@ def run(
             maximum=window["max"],
             nans=work.tally.nans,
             infinities=work.tally.infinities,
+            rescaled=rescaled(planned, work.tally),
             window=(window["start"], window["end"]),
         )
         write_receipt(output, receipt, planned, record.identity, attributes)
@@ -265,10 +268,16 @@ def plan_source(
     rows = sample_rows(source)
     if cluster:
         options = replace(options, threads=options.threads or cluster.threads)
+    window = automatic_window(spread_rows(source)) if options.window == AUTO else None
+    stored = rows
+    if rescale := rescaling(source.volume, options, window):
+        stored = np.empty(rows.shape, rescale.dtype)
+        rescale.apply(rows, stored)
     planned = make_plan(
         source.volume,
         options,
-        compression_ratio=rows.nbytes / compressed_size(rows, options.compressor),
+        window=window,
+        compression_ratio=stored.nbytes / compressed_size(stored, options.compressor),
         bytes_free=None if output is None else bytes_free(output),
         process_memory=cluster.process_memory if cluster else process_memory(),
         workers=len(cluster.workers) if cluster else 0,

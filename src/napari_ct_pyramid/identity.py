@@ -14,8 +14,8 @@ from .plan import Plan
 from .text import numbers, times
 
 OPTIONS = (
-    "chunks", "num_levels", "method", "downsample", "edges", "compressor", "ome_zarr_version", "shards", "voxel_size",
-    "unit", "axes", "crop",
+    "chunks", "num_levels", "dtype", "window", "method", "downsample", "edges", "compressor", "ome_zarr_version",
+    "shards", "voxel_size", "unit", "axes", "crop",
 )  # fmt: skip
 """Those on which the output depends, as an identity names them."""
 
@@ -55,10 +55,12 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "modified": mark.modified,
         "sample": mark.sample,
         "shape": list(plan.volume.shape),
-        "dtype": plan.volume.dtype.str,
+        "source_dtype": plan.volume.dtype.str,
         "grain": [*plan.volume.grain, *plan.volume.grain_start],
         "chunks": list(plan.options.chunks),
         "num_levels": len(plan.levels),
+        "dtype": plan.options.dtype,
+        "window": [plan.rescale.low, plan.rescale.high] if plan.rescale else None,  # what an automatic one came to
         "method": plan.options.method,
         "downsample": numbers(plan.options.downsample) if plan.options.downsample else "auto",
         "edges": plan.options.edges,
@@ -93,10 +95,12 @@ _WORDS = {
     "modified": "the time of the source's last change",
     "sample": "the source's content",
     "shape": "the source's shape",
-    "dtype": "the source's type",
+    "source_dtype": "the source's type",
     "grain": "the way in which the source is stored",
     "chunks": "the chunk size",
     "num_levels": "the number of levels",
+    "dtype": "the type",
+    "window": "the window",
     "method": "the method",
     "downsample": "how levels become smaller",
     "edges": "what becomes of edges",
@@ -127,7 +131,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return times(value)
+        return times(value) if len(value) > 2 else " to ".join(f"{end:g}" for end in value)  # which a window is
     if isinstance(value, int):
         return f"{value:,}"
     return "none" if value is None else str(value)

@@ -1,8 +1,9 @@
-"""Rows of a source as level 0 has them: padded with zeros beyond the source's edges."""
+"""Rows of a source as level 0 has them: of its type, and padded with zeros beyond the source's edges."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Intake:
         self._source = source
         self._volume = plan.volume
         self._extent = extent
+        self._rescale = plan.rescale
         self._apart = is_read_apart(plan.volume, plan.levels[0])
         self._own = threading.local()
 
@@ -42,6 +44,8 @@ class Intake:
         inside = rows[:slices, :lines, :width]
         voxels = self._own_voxels()[:slices, :lines] if self._apart else inside
         self._source.read(z, z + slices, y, y + lines, voxels)
+        if self._rescale:
+            return replace(tally(voxels), clipped=self._rescale.apply(voxels, inside))
         if self._apart:
             inside[...] = voxels
         return tally(voxels)

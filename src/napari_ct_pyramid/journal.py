@@ -72,6 +72,7 @@ def read_journal(output: Path) -> Record | None:
                 -math.inf if entry["maximum"] is None else entry["maximum"],
                 entry["nans"],
                 entry["infinities"],
+                entry.get("clipped", 0),
             )
             done[entry["stage"], entry["block"]] = tally
             seconds = float(entry["seconds"])

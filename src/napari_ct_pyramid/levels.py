@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from .errors import LevelsError
 from .options import ConversionOptions
 from .shardindex import place_in_shard
 from .text import count, times
 from .volume import Triple, Volume, VoxelSize
-
-if TYPE_CHECKING:
-    import numpy as np
 
 T = TypeVar("T")
 
@@ -107,12 +106,13 @@ def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSiz
     if len(reductions) < (options.num_levels or 0) or (options.edges == "strict" and padded[1:] != [*volume.shape[1:]]):
         raise _too_many(volume.shape, options, reductions)
     between = options.method != "stride"
+    dtype = np.dtype(options.dtype) if options.dtype else volume.dtype
     return tuple(
         Level(
             path=str(k),
             shape=_triple(n // r for n, r in zip(padded, reduction, strict=True)),
             chunks=options.chunks,
-            dtype=volume.dtype,
+            dtype=dtype,
             reduction=reduction,
             voxel_size=_triple(s * r for s, r in zip(size, reduction, strict=True)),
             # What is made of two voxels sits between them; the first of two stays where it was.

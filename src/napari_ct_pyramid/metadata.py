@@ -48,6 +48,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
             "method": plan.method,
             "version": version,
             "original_shape": list(plan.volume.shape),
+            **({"rescale": plan.meaning.to_json()} if plan.meaning else {}),
             "omero": {
                 "channels": [{"label": name, "color": "FFFFFF", "active": True, "window": window}],
                 "rdefs": {"model": "greyscale"},

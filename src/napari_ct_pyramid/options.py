@@ -22,6 +22,7 @@ NAMED_CHUNKS: dict[str, Triple] = {
     "visualization": (128, 128, 128),
     "conversion": (32, 256, 256),
 }
+DTYPES = ("uint8", "uint16")
 METHODS = ("mean", "median", "mode", "min", "max", "stride")
 EDGES = ("strict", "pad")
 AUTO = "auto"
@@ -72,6 +73,20 @@ class ConversionOptions:
         default=AUTO,
         flags=("-l", "--num-levels"),
         metavar="N | auto",
+    )
+    dtype: str | None = _option(
+        "type of the voxels to store: uint8 or uint16, whose values a window of the source's is spread over, for "
+        "floats and wider integers; that of the source if not given",
+        flags=("--dtype",),
+        metavar=" | ".join(DTYPES),
+        rare=True,
+    )
+    window: tuple[float, float] | str | None = _option(
+        "with a dtype: the values of the source that become the least and the greatest, and beyond which all are cut "
+        "off; auto, which is what it is if not given: what leaves out a thousandth of the voxels at either end",
+        flags=("--window",),
+        metavar="LO HI | auto",
+        rare=True,
     )
     method: str = _option(
         "how a voxel is made of those of the level before: mean, median, mode (what is there most often, the smallest "
@@ -172,6 +187,13 @@ class ConversionOptions:
                     "OME-Zarr 0.4 has no shards. Ask for version 0.5 (--ome-zarr-version 0.5), or leave --shards out."
                 )
             object.__setattr__(self, "shards", None)
+        if self.dtype is None and self.window is not None:
+            raise RequestError(
+                "A window says how voxels become those of a smaller type, and none was asked for. Ask for one (--dtype "
+                "uint8 or --dtype uint16), or leave --window out."
+            )
+        if self.dtype is not None and self.window is None:
+            object.__setattr__(self, "window", AUTO)
 
     @property
     def thread_count(self) -> int:
@@ -219,6 +241,33 @@ def parse_num_levels(levels: Any) -> int | None:
     if number is None or number < 1:
         raise RequestError(f"{levels!r} is not a number of levels: it takes a whole number from 1 up, or auto.")
     return number
+
+
+def parse_dtype(dtype: Any) -> str | None:
+    """The name of a type of voxels; None for the source's."""
+    if dtype is None:
+        return None
+    name = getattr(dtype, "__name__", str(dtype))  # a type of numpy's, a dtype, or its name
+    if name in DTYPES:
+        return str(name)
+    raise RequestError(f"{name!r} is no type that voxels can be made to. Try one of {', '.join(DTYPES)}.")
+
+
+def parse_window(window: Any) -> tuple[float, float] | str | None:
+    """Low and high; "auto"; None for none."""
+    if window is None or (isinstance(window, str) and window == AUTO):
+        return window
+    parts = _parts(window)
+    try:
+        low, high = (float(part) for part in parts)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (low < high and math.isfinite(low) and math.isfinite(high)):
+        raise RequestError(
+            f"{_joined(parts)!r} is no window of grey values: it takes two numbers, the lower one first, such as "
+            "-0.5 2; or auto."
+        )
+    return low, high
 
 
 def parse_downsample(factors: Any) -> Triple | None:
@@ -365,6 +414,8 @@ def _whole(value: Any) -> int | None:
 _PARSERS = {
     "chunks": parse_chunks,
     "num_levels": parse_num_levels,
+    "dtype": parse_dtype,
+    "window": parse_window,
     "method": _one_of(METHODS, "a method"),
     "downsample": parse_downsample,
     "edges": _one_of(EDGES, "a way with edges"),

@@ -11,7 +11,8 @@ from typing import Any
 from .errors import DiskSpaceError
 from .levels import Level, factors_between, make_levels
 from .memory import PROCESS_BYTES
-from .options import ConversionOptions
+from .options import AUTO, ConversionOptions
+from .rescale import Rescale, rescaling
 from .shards import with_shards
 from .sizes import format_size
 from .stages import Stage, decodings, fit_budget
@@ -46,6 +47,8 @@ class Plan:
     warnings : tuple of str
     workers : int
         Of the cluster that makes the blocks, as many as there are to begin with; 0 where this process does.
+    rescale : Rescale or None
+        What becomes of the voxels on the way; None where they stay as they are.
     blocks_done : int
         Of an unfinished conversion that this one goes on with.
     """
@@ -64,6 +67,7 @@ class Plan:
     bytes_free: int | None
     warnings: tuple[str, ...]
     workers: int = 0
+    rescale: Rescale | None = None
     blocks_done: int = 0
 
     @property
@@ -81,6 +85,12 @@ class Plan:
         """Files of the output: chunks, an array's metadata for each level, the group's and its attributes."""
         of_group = 2 if self.options.ome_zarr_version == "0.4" else 1
         return sum(level.file_count + 1 for level in self.levels) + of_group
+
+    @property
+    def meaning(self) -> Rescale | None:
+        """What stored voxels stand for: what becomes of the source's, and what these stood for; None: themselves."""
+        before = self.volume.rescale
+        return before.then(self.rescale) if before and self.rescale else self.rescale or before
 
     @property
     def method(self) -> str:
@@ -105,6 +115,8 @@ class Plan:
             "unit": self.unit,
             "voxel_size_from": self.voxel_size_from,
             "levels": [level.to_json() for level in self.levels],
+            "dtype": str(self.levels[0].dtype),
+            "rescale": self.meaning.to_json() if self.meaning else None,
             "method": self.method,
             "edges": self.options.edges,
             "blocks": self.blocks,
@@ -143,6 +155,7 @@ class Plan:
                     format_size(self.peak_memory_bytes))],
             ),
             "",
+            *([f"Values       {self.values_text()}"] if self.meaning else []),
             f"Method       {self.method}",
             *([f"Edges        {self._padding_text()}"] if self.levels[0].shape[1:] != volume.shape[1:] else []),
             f"Work         {count(self.blocks, 'block')} with {count(self.threads, 'thread')}{self.workers_text()}"
@@ -155,6 +168,17 @@ class Plan:
     def workers_text(self) -> str:
         """For people: whose threads and memory these are, where there is a cluster."""
         return f" on each of {count(self.workers, 'worker')}" if self.workers else ""
+
+    def values_text(self) -> str:
+        """For people, where stored voxels stand for grey values."""
+        if self.meaning is None:
+            return ""
+        if self.rescale is None:
+            return f"as in the source, where {self.meaning.formula}"
+        low, high = self.rescale.low, self.rescale.high
+        automatic = " (automatic)" if self.options.window == AUTO else ""
+        types = f"{self.volume.dtype} as {self.rescale.dtype}"
+        return f"{types}, window {low:g} to {high:g}{automatic}; {self.meaning.formula}"
 
     def resumes_text(self) -> str:
         """For people, where there is something to go on with."""
@@ -177,6 +201,7 @@ def make_plan(
     volume: Volume,
     options: ConversionOptions,
     *,
+    window: tuple[float, float] | None = None,
     compression_ratio: float = 1.0,
     bytes_free: int | None = None,
     process_memory: int = PROCESS_BYTES,
@@ -188,6 +213,8 @@ def make_plan(
     ----------
     volume, options
         What is there, and what was asked for.
+    window : tuple of float, optional
+        What an automatic window came to.
     compression_ratio : float
         Bytes before by bytes after, as sampled.
     bytes_free : int or None
@@ -199,6 +226,8 @@ def make_plan(
 
     Raises
     ------
+    RequestError
+        If voxels of this type cannot be made to the one that was asked for.
     LevelsError
         If y or x cannot be halved as often as asked.
     BudgetError
@@ -208,6 +237,7 @@ def make_plan(
     """
     voxel_size = options.voxel_size or volume.voxel_size
     unit = options.unit or volume.unit
+    rescale = rescaling(volume, options, window)
     levels = make_levels(volume, options, voxel_size)
     fit = fit_budget(volume, options, levels, process_memory)
     plan = Plan(
@@ -225,6 +255,7 @@ def make_plan(
         bytes_free=bytes_free,
         warnings=tuple(_warnings(volume, options, levels, fit.stages, fit.threads)),
         workers=workers,
+        rescale=rescale,
     )
     if bytes_free is not None and plan.bytes_out_estimate > bytes_free:
         raise DiskSpaceError(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import SourceError, SourceNotFoundError, UnfinishedError
 from .journal import read_journal
 from .lazy import LazyArray
+from .rescale import Rescale, read_rescale
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,6 +107,8 @@ class Pyramid:
         Of the finest level, for people.
     metadata : dict
         The whole of the image's OME metadata.
+    rescale : Rescale or None
+        What its voxels stand for, where grey values were stored as integers of fewer bits.
     """
 
     path: Path
@@ -119,6 +122,7 @@ class Pyramid:
     original_shape: tuple[int, ...] | None
     compression: str
     metadata: dict[str, Any] = field(repr=False)
+    rescale: Rescale | None = None
 
     @property
     def window(self) -> Window | None:
@@ -181,6 +185,7 @@ def open_pyramid(path: str | os.PathLike[str]) -> Pyramid:
             original_shape=original,
             compression=arrays[0].compression,
             metadata=metadata,
+            rescale=_read_rescale(multiscales, arrays[0].dtype),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         if isinstance(error, SourceError):
@@ -253,6 +258,11 @@ def _read_original_shape(multiscales: dict[str, Any], finest: tuple[int, ...]) -
     if not all(isinstance(n, int) and 0 < n <= stored for n, stored in zip(original, finest, strict=True)):
         return None
     return tuple(original)
+
+
+def _read_rescale(multiscales: dict[str, Any], dtype: np.dtype) -> Rescale | None:
+    metadata = multiscales.get("metadata")
+    return read_rescale(metadata.get("rescale"), dtype) if isinstance(metadata, dict) else None
 
 
 def _read_transformations(

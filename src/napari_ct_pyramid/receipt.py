@@ -56,7 +56,7 @@ def write_receipt(
             name: told[name]
             for name in (
                 "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes",
-                "minimum", "maximum", "nans", "infinities", "window", "workers",
+                "minimum", "maximum", "nans", "infinities", "window", "rescaled", "workers",
             )
         },
         "checksums": {"file": CHECKSUMS, "kind": "CRC-32 of each chunk's file and of its voxels"},

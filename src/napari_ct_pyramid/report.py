@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 
 from .levels import Level
 from .plan import Plan
+from .rescale import Rescale
+from .tally import Tally
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
@@ -68,6 +71,48 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Rescaled:
+    """What became of voxels that were stored as integers of fewer bits.
+
+    Attributes
+    ----------
+    rescale : Rescale
+        What was done to them.
+    minimum, maximum : float
+        Of the finite voxels of the source, as they were; inf and -inf where there is none.
+    clipped : int
+        Voxels outside of the window, infinities among them.
+    clipped_share : float
+        Of all voxels of the source, from 0 to 1.
+    """
+
+    rescale: Rescale
+    minimum: float
+    maximum: float
+    clipped: int
+    clipped_share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        empty = self.minimum > self.maximum  # infinity is no JSON
+        return {
+            **self.rescale.to_json(),
+            "minimum": None if empty else self.minimum,
+            "maximum": None if empty else self.maximum,
+            "clipped": self.clipped,
+            "clipped_share": self.clipped_share,
+        }
+
+
+def rescaled(plan: Plan, tally: Tally) -> Rescaled | None:
+    """What became of the voxels of a conversion; None where they stayed as they were."""
+    if plan.rescale is None:
+        return None
+    share = tally.clipped / math.prod(plan.volume.shape)
+    return Rescaled(plan.rescale, tally.minimum, tally.maximum, tally.clipped, share)
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What a conversion made, and what it took.
 
@@ -83,11 +128,13 @@ class Receipt:
     peak_memory_bytes : int
         Peak resident memory of the process; on a cluster the largest of any worker.
     minimum, maximum : float
-        Of the finite voxels of level 0.
+        Of the finite voxels of level 0, as they are stored.
     nans, infinities : int
-        Voxels of level 0 that are not finite.
+        Voxels of the source that are not finite.
     window : tuple of float
-        The display window: the 0.1 and 99.9 percentiles of the coarsest level.
+        The display window: the 0.1 and 99.9 percentiles of the coarsest level, as stored.
+    rescaled : Rescaled or None
+        What became of the voxels where another type was asked for.
     workers : int
         Of a cluster, that made blocks; 0 where this process did.
     """
@@ -104,6 +151,7 @@ class Receipt:
     nans: int
     infinities: int
     window: tuple[float, float]
+    rescaled: Rescaled | None = None
     workers: int = 0
 
     @property
@@ -132,5 +180,6 @@ class Receipt:
             "nans": self.nans,
             "infinities": self.infinities,
             "window": list(self.window),
+            "rescaled": self.rescaled.to_json() if self.rescaled else None,
             "workers": self.workers,
         }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from . import downsample
+from . import downsample, rescale
 from .errors import BudgetError
 from .levels import Level, factors_between
 from .options import ConversionOptions
@@ -233,6 +233,8 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cel
     rows = extent * finest.shape[2] * finest.dtype.itemsize
     if is_read_apart(volume, finest):
         rows += extent * volume.shape[2] * itemsize
+    if volume.dtype != finest.dtype:
+        rows += rescale.scratch_bytes(volume.shape[2])
     averaging = downsample.scratch_bytes(finest.shape[2], finest.dtype, options.method)
     # A chunk with its padding, one as it was read back, one compressed.
     return rows + averaging + 3 * math.prod(options.chunks) * finest.dtype.itemsize + decoding

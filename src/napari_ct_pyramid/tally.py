@@ -20,12 +20,15 @@ class Tally:
         Of the finite voxels; inf and -inf while there are none.
     nans, infinities : int
         Voxels that are not finite.
+    clipped : int
+        Voxels outside of the window in which they are stored, infinities among them.
     """
 
     minimum: float = math.inf
     maximum: float = -math.inf
     nans: int = 0
     infinities: int = 0
+    clipped: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -33,6 +36,7 @@ class Tally:
             max(self.maximum, other.maximum),
             self.nans + other.nans,
             self.infinities + other.infinities,
+            self.clipped + other.clipped,
         )
 
 

@@ -30,6 +30,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def percent(share: float) -> str:
+    """A share of all: ``"0.2 %"``; what is not nothing never reads as nothing."""
+    return "less than 0.01 %" if 0 < share < 1e-4 else f"{100 * share:.3g} %"
+
+
+def grey_formula(slope: float, intercept: float) -> str:
+    """What stored voxels stand for: ``"grey = stored × 0.018 - 1.2"``."""
+    return f"grey = stored × {slope:g} {'-' if intercept < 0 else '+'} {abs(intercept):g}"
+
+
 def shorten(name: str, length: int) -> str:
     """A name with its middle left out where it is longer than `length`."""
     if len(name) <= length:

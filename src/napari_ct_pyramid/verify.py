@@ -44,7 +44,7 @@ from .work import Work
 _PROGRESS_SECONDS = 0.25
 
 # A source is the same one whatever its name and time: these must agree.
-_OF_THE_VOXELS = ("sample", "shape", "dtype")
+_OF_THE_VOXELS = ("sample", "shape", "source_dtype")
 
 
 def verify(
@@ -173,7 +173,7 @@ def _volume_of(identity: dict[str, Any]) -> Volume:
     return Volume(
         name=identity["source"],
         shape=(z, y, x),
-        dtype=np.dtype(identity["dtype"]),
+        dtype=np.dtype(identity["source_dtype"]),
         format="OME-Zarr",
         grain=tuple(grain[:3]),
         grain_start=tuple(grain[3:]),

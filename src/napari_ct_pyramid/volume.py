@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np  # not at run time: the command line's --help must not wait for it
 
+    from .rescale import Rescale
+
 Triple = tuple[int, int, int]
 VoxelSize = tuple[float, float, float]
 
@@ -41,6 +43,8 @@ class Volume:
         nothing twice.
     grain_start : tuple of int
         How far within its grain the first voxel lies.
+    rescale : Rescale or None
+        What its voxels stand for, where they were grey values of another type before.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Volume:
     voxel_size_from: str | None = None
     grain: Triple = (1, 1, 1)
     grain_start: Triple = (0, 0, 0)
+    rescale: Rescale | None = None
 
     @property
     def row_step(self) -> int:

@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from .plan import Plan
+from .rescale import PERCENT
 from .store import Store
 from .tally import Tally
-
-PERCENT = (0.1, 99.9)
 
 _CHUNKS = 64  # looked at, of the coarsest level, spread evenly
 _SAMPLES = 65_536  # of each
@@ -25,7 +24,12 @@ def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
         With all levels written.
     plan : Plan
     tally : Tally
-        Of level 0.
+        Of level 0, as the source has it.
+
+    Returns
+    -------
+    dict
+        In values as they are stored.
     """
     level = plan.levels[-1]
     # Voxels that padding takes part in would pull the window towards zero.
@@ -38,7 +42,11 @@ def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
         samples.append(voxels[:: math.ceil(voxels.size / _SAMPLES)].copy())
     found = np.concatenate(samples)
     found = found[np.isfinite(found)]
-    low, high = (tally.minimum, tally.maximum) if tally.minimum <= tally.maximum else (0.0, 0.0)
+    low, high = tally.minimum, tally.maximum
+    if low > high:  # no voxel is finite
+        low = high = 0.0
+    elif plan.rescale:
+        low, high = plan.rescale.stored(low), plan.rescale.stored(high)
     start, end = np.percentile(found.astype(np.float64), PERCENT) if found.size else (low, high)
     if not start < end:
         start, end = low, high

@@ -91,6 +91,7 @@ def test_rare_options_are_behind_the_fold(viewer: napari.Viewer) -> None:
         ("chunks", (16, 32, 64), (16, 32, 64)),
         ("num_levels", 4, 4),
         ("num_levels", None, None),
+        ("dtype", "uint8", "uint8"),
         ("method", "mode", "mode"),
         ("downsample", "1 2 2", (1, 2, 2)),
         ("downsample", "auto", None),

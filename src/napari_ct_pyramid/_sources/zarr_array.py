@@ -63,6 +63,7 @@ def _open_image(name: str, pyramid: Pyramid) -> Reader:
     units = {pyramid.units[axis] for axis in axes}
     unit = units.pop() if len(units) == 1 else None
     known = not units and (unit is not None or (z, y, x) != (1, 1, 1))  # ones are what is written of the unknown
+    volume = replace(volume, rescale=pyramid.rescale)
     if known:
         volume = replace(volume, voxel_size=(z, y, x), unit=unit, voxel_size_from="its OME-Zarr metadata")
     reader: Reader = _ZarrReader(array, pyramid.path, volume)
