@@ -107,7 +107,7 @@ def test_every_level_is_the_local_mean_of_the_one_before(
 
 
 def test_blocks_of_several_stages_fit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_ct_pyramid.stages._BLOCK_BYTES", 100_000)
+    monkeypatch.setattr("napari_ct_pyramid.stages.BLOCK_BYTES", 100_000)
     volume = np.random.default_rng(1).integers(0, 65535, (70, 96, 64), dtype="u2")
     source = write_tiff(tmp_path / "scan.tif", volume)
     assert len(ct.plan(source, chunks=(8, 8, 16), num_levels=5).stages) >= 3

@@ -15,7 +15,7 @@ from .options import AUTO, ConversionOptions
 from .rescale import Rescale, rescaling
 from .shards import with_shards
 from .sizes import format_size
-from .stages import Stage, decodings, fit_budget
+from .stages import BLOCK_BYTES, Stage, decodings, fit_budget
 from .text import count, numbers, table, times
 from .volume import Volume, VoxelSize
 
@@ -285,6 +285,12 @@ def _warnings(
             f"The source is {_stored(volume)} {times(volume.grain)} voxels, and this budget holds {cell[0]:,} slices "
             f"of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. A larger --max-memory "
             "is faster."
+        )
+    block = stages[0].block_voxels * volume.dtype.itemsize
+    if isinstance(options.shards, tuple) and block > BLOCK_BYTES:
+        yield (
+            f"A block holds whole shards, and is {format_size(block)} of the source: so much is done again after an "
+            "interruption. Lower shards (--shards) lose less."
         )
     if threads < options.thread_count:
         yield (

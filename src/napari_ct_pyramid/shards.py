@@ -22,7 +22,7 @@ def with_shards(levels: tuple[Level, ...], stages: tuple[Stage, ...], options: C
     Raises
     ------
     RequestError
-        If the shards asked for do not fit chunks and blocks.
+        If the shards asked for do not hold whole chunks.
     """
     if options.shards is None:
         return levels
@@ -33,7 +33,7 @@ def with_shards(levels: tuple[Level, ...], stages: tuple[Stage, ...], options: C
             if isinstance(options.shards, str):  # automatic
                 number = _automatic(levels[k], most)
             else:
-                number = _asked(options.shards, levels[k].chunks, most, finest=k == 0)
+                number = _asked(options.shards, levels[k].chunks, most)
             z, y, x = (n * c for n, c in zip(number, levels[k].chunks, strict=True))
             sharded[k] = replace(levels[k], shards=(z, y, x))
     return tuple(sharded)
@@ -65,7 +65,7 @@ def _fits(number: int, most: Triple, axis: int) -> bool:
     return number < 2 * most[axis] if axis == 2 else most[axis] % number == 0
 
 
-def _asked(shards: Triple, chunks: Triple, most: Triple, *, finest: bool) -> Triple:
+def _asked(shards: Triple, chunks: Triple, most: Triple) -> Triple:
     """Those asked for, or on coarser levels what of them a block holds."""
     if any(s % c for s, c in zip(shards, chunks, strict=True)):
         raise RequestError(
@@ -73,11 +73,4 @@ def _asked(shards: Triple, chunks: Triple, most: Triple, *, finest: bool) -> Tri
             "the chunk's. Ask for such, or for automatic ones (--shards auto)."
         )
     number = tuple(s // c for s, c in zip(shards, chunks, strict=True))
-    if finest and any(m % n for m, n in zip(most[:2], number[:2], strict=True)):
-        z, y = (m * c for m, c in zip(most[:2], chunks[:2], strict=True))
-        raise RequestError(
-            f"Shards of {times(shards)} do not fit: the work is done in blocks of {z:,} slices and {y:,} rows, and "
-            f"each must hold whole shards. Ask for shards that divide {z:,} along z and {y:,} along y, or for "
-            "automatic ones (--shards auto)."
-        )
     return math.gcd(number[0], most[0]), math.gcd(number[1], most[1]), number[2]

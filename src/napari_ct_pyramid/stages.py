@@ -22,12 +22,14 @@ from .sizes import format_size
 from .text import count, times
 from .volume import Triple, Volume
 
-_BLOCK_BYTES = 4_000_000_000  # work that a crash may cost, at most
 _CELL_BYTES = 256_000_000  # a larger cell gains no speed
 _CACHE_BYTES = 1_000_000  # a core's second-level cache
 _CHUNKS_AHEAD = 6  # compressed and on their way to the disk, besides one in each thread's hands; more gain no speed
 _DECODING_BYTES = 16_000_000  # for a thread: what the allocator keeps of buffers that come and go, measured
 _FEW_DECODINGS = 1.05  # of a strip: to save the rest is worth no memory
+
+BLOCK_BYTES = 4_000_000_000
+"""Of the source in a block, at most, unless shards that were asked for are larger: work that a crash may cost."""
 
 Extent = tuple[int, int]
 """Voxels along z and y."""
@@ -54,6 +56,11 @@ class Stage:
     cell: Extent
     ahead: bool
     from_source: bool
+
+    @property
+    def block_voxels(self) -> int:
+        """Voxels of level `base` that the largest block holds."""
+        return min(self.block[0], self.shape[0]) * min(self.block[1], self.shape[1]) * self.shape[2]
 
     @property
     def first(self) -> int:
@@ -154,7 +161,7 @@ def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[
     for axis in (1, 0):
         while decodings(volume, cell, axis) > _FEW_DECODINGS:
             larger = (2 * cell[0], cell[1]) if axis == 0 else (cell[0], 2 * cell[1])
-            if math.prod(larger) * row_bytes > _BLOCK_BYTES and cell[axis] >= volume.grain[axis]:
+            if math.prod(larger) * row_bytes > BLOCK_BYTES and cell[axis] >= volume.grain[axis]:
                 break
             cell = larger
             yield cell, False
@@ -178,27 +185,30 @@ def _make_stages(
     # Blocks do not depend on the budget: another budget may go on with them.
     choices = [choice for choice, _ in _cell_choices(volume, options)]
     most = max(choice[0] for choice in choices), max(choice[1] for choice in choices)
+    # Those that were asked for are level 0's; coarser levels have what of them a block holds.
+    shards = options.shards[:2] if isinstance(options.shards, tuple) else (1, 1)
     factors = [factors_between(finer, coarser) for finer, coarser in pairwise(levels)]
-    stages = []
+    stages: list[Stage] = []
     base = 0
     while True:
         shape = levels[base].shape
         top = base
         span = (1, 1)
+        whole = (1, 1) if stages else shards
+        block = _block(least, most, span, whole)
         while top + 1 < len(levels):
-            larger = span[0] * factors[top][0], span[1] * factors[top][1]
-            block = _block(least, most, larger)
-            size = min(block[0], shape[0]) * min(block[1], shape[1]) * shape[2] * volume.dtype.itemsize
-            if top > base and size > _BLOCK_BYTES:
+            span = span[0] * factors[top][0], span[1] * factors[top][1]
+            larger = _block(least, most, span, whole)
+            if top > base and larger != block and _block_bytes(volume, shape, larger) > BLOCK_BYTES:
                 break
-            top, span = top + 1, larger
+            top, block = top + 1, larger
         stages.append(
             Stage(
                 base=base,
                 top=top,
                 factors=tuple(factors[base:top]),
                 shape=shape,
-                block=_block(least, most, span),
+                block=block,
                 cell=cell,
                 ahead=ahead,
                 from_source=base == 0,
@@ -209,9 +219,15 @@ def _make_stages(
             return tuple(stages)
 
 
-def _block(least: Extent, most: Extent, span: Extent) -> Extent:
-    """Whole chunks of every level, whose coarsest voxels span so many of the base, and the largest cell."""
-    return max(least[0] * span[0], most[0]), max(least[1] * span[1], most[1])
+def _block(least: Extent, most: Extent, span: Extent, shards: Extent) -> Extent:
+    """Whole chunks of every level, whose coarsest voxels span so many of the base, the largest cell, whole shards."""
+    z, y = max(least[0] * span[0], most[0]), max(least[1] * span[1], most[1])
+    return math.lcm(z, shards[0]), math.lcm(y, shards[1])
+
+
+def _block_bytes(volume: Volume, shape: Triple, block: Extent) -> int:
+    """Voxels of the source that a block holds, in bytes."""
+    return min(block[0], shape[0]) * min(block[1], shape[1]) * shape[2] * volume.dtype.itemsize
 
 
 def _cells_bytes(finest: Level, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
