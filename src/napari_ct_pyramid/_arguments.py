@@ -18,6 +18,8 @@ from ._terminal import flush
 from .errors import RequestError
 from .inputs import INSIDE, TIFF_ENDINGS
 from .options import ConversionOptions
+from .paths import AnyPath, any_path
+from .remote import RemotePath
 
 if TYPE_CHECKING:
     from .cluster import Client
@@ -130,12 +132,14 @@ def _add_commands(commands: Any) -> None:
     verify.add_argument("--quiet", action="store_true", help="print nothing but errors (and the JSON, if asked for)")
 
     demo = _add(commands, "demo", "make a small CT-like volume and convert it")
-    demo.add_argument("folder", metavar="DIR", type=_path, nargs="?", default=Path("ct-pyramid-demo"),
+    demo.add_argument("folder", metavar="DIR", type=_path_here, nargs="?", default=Path("ct-pyramid-demo"),
                       help="where to put it (default: %(default)s)")  # fmt: skip
 
     view = _add(commands, "view", "look at a TIFF or an OME-Zarr in napari")
     view.add_argument("path", metavar="PATH", type=_path)
-    view.add_argument("--screenshot", metavar="FILE", type=_path, help="save a picture of the window, and close it")
+    view.add_argument(
+        "--screenshot", metavar="FILE", type=_path_here, help="save a picture of the window, and close it"
+    )
 
     glance = _add(commands, "neuroglancer", "look at OME-Zarrs in Neuroglancer, in the browser")
     glance.add_argument("paths", metavar="PATH", type=_path, nargs="*", help="an OME-Zarr; several are shown together")
@@ -170,10 +174,17 @@ def _add_options(parser: _Parser, only: Sequence[str] | None = None) -> None:
         )
 
 
-def _path(text: str) -> Path:
+def _path(text: str) -> AnyPath:
     if not text:  # an unset shell variable; Path would take it for the current folder
         raise argparse.ArgumentTypeError("the path is empty")
-    return Path(text)
+    return any_path(text)
+
+
+def _path_here(text: str) -> Path:
+    path = _path(text)
+    if isinstance(path, RemotePath):
+        raise argparse.ArgumentTypeError(f"{path} is not on this machine")
+    return path
 
 
 def _join_numbers(argv: Sequence[str]) -> list[str]:
@@ -212,7 +223,7 @@ def _tell_inputs_from_output(args: argparse.Namespace) -> None:
     args.inputs, args.output = [first], others[0] if others else None
 
 
-def _expand(paths: Iterable[Path]) -> list[Path]:
+def _expand(paths: Iterable[AnyPath]) -> list[AnyPath]:
     """Paths with what matches in place of each pattern: not every shell does that, and none for one in quotes.
 
     Raises
@@ -220,9 +231,9 @@ def _expand(paths: Iterable[Path]) -> list[Path]:
     RequestError
         If nothing matches.
     """
-    found: list[Path] = []
+    found: list[AnyPath] = []
     for path in paths:
-        if os.path.lexists(path) or not glob.has_magic(str(path)):
+        if isinstance(path, RemotePath) or os.path.lexists(path) or not glob.has_magic(str(path)):
             found.append(path)
             continue
         pattern, *inside = str(path).split(INSIDE, 1)

@@ -13,11 +13,14 @@ import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
+from pathlib import PurePosixPath
 from socketserver import TCPServer, ThreadingMixIn
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import unquote
+
+from .paths import AnyPath
+from .remote import RemoteFile, RemotePath
 
 LOOPBACK = "127.0.0.1"
 
@@ -45,7 +48,7 @@ class FolderServer:
         Where `url` itself leads to.
     """
 
-    def __init__(self, folders: Mapping[str, Path], silent: str | None = None) -> None:
+    def __init__(self, folders: Mapping[str, AnyPath], silent: str | None = None) -> None:
         self.folders = {f"{name}/": folder.resolve() for name, folder in folders.items()}
         self.silent = silent
         self.front: str | None = None
@@ -69,7 +72,7 @@ class FolderServer:
     ) -> None:
         self.stop()
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BinaryIO | RemoteFile:
         """Open the file at a path within `url`.
 
         Raises
@@ -83,6 +86,10 @@ class FolderServer:
             parts = path.removeprefix(prefix).split("/")
             if not path.startswith(prefix) or any(part in ("", ".", "..") or {*part} & {*"\\:\0"} for part in parts):
                 continue
+            if isinstance(folder, RemotePath):
+                object_ = folder.joinpath(*parts).open()
+                object_.seek(0, os.SEEK_END)  # to learn that it is there, and its size
+                return object_
             try:
                 file = folder.joinpath(*parts).resolve(strict=True)
             except RuntimeError:  # links that lead in a circle, before Python 3.13
@@ -146,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         with file:
-            size = os.fstat(file.fileno()).st_size
+            size = file.seek(0, os.SEEK_END)
             part = _asked_for(self.headers.get("Range", ""), size)
             if part is not None and not part:
                 self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, **{"Content-Range": f"bytes */{size}"})
@@ -157,9 +164,13 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self.send_header("Content-Range", f"bytes {part.start}-{part.stop - 1}/{size}")
             self.send_header("Accept-Ranges", "bytes")
-            self._end_head(len(part), _TYPES.get(Path(path).suffix, "application/octet-stream"))
+            self._end_head(len(part), _TYPES.get(PurePosixPath(path).suffix, "application/octet-stream"))
             if self.command == "GET" and part:
-                sent = self.connection.sendfile(file, part.start, len(part))
+                if isinstance(file, RemoteFile):
+                    file.seek(part.start)
+                    sent = self.wfile.write(file.read(len(part)))
+                else:
+                    sent = self.connection.sendfile(file, part.start, len(part))
                 self.close_connection |= sent < len(part)  # it was cut short meanwhile: let the browser know
 
     def _stay_silent(self) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import napari
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
@@ -14,6 +14,8 @@ from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 from ._neuroglancer_menu import show_in_neuroglancer
 from ._parts import BAR_STYLE, Box, text_label
 from ._worker import progress_words
+from .paths import AnyPath, any_path
+from .remote import RemotePath
 from .report import Progress, Receipt
 from .sizes import format_size
 from .text import count, duration
@@ -96,7 +98,7 @@ class Foot(QWidget):
 
     def show_cancelled(self, output: str, *, unfinished: bool) -> None:
         """It was stopped."""
-        left = f" {Path(output).name} is unfinished; Resume goes on with it." if unfinished else ""
+        left = f" {any_path(output).name} is unfinished; Resume goes on with it." if unfinished else ""
         self.result.show_words("warning", f"Cancelled.{left}")
 
     def show_failed(self, words: str, buttons: Buttons = ()) -> None:
@@ -127,11 +129,13 @@ class Foot(QWidget):
         )
         self._show_success(words, receipt.output, next_source)
 
-    def _show_success(self, words: str, output: Path, next_source: str | None, tip: str = "") -> None:
+    def _show_success(self, words: str, output: AnyPath, next_source: str | None, tip: str = "") -> None:
         if next_source:
-            words += f"\nNext: {Path(next_source).name}"
+            words += f"\nNext: {any_path(next_source).name}"
         buttons = [
-            ("Open folder", lambda: _open_folder(output.parent)),
+            ("Open", lambda: _open_layer(output))
+            if isinstance(output, RemotePath)
+            else ("Open folder", lambda: _open_folder(output.parent)),
             ("Neuroglancer", lambda: show_in_neuroglancer([output])),
             ("Convert another", self.another_pressed.emit),
         ]
@@ -144,7 +148,7 @@ class Foot(QWidget):
 
 def compared_with(source: str) -> str:
     """What an output is verified against."""
-    return Path(source).name if source else "the checksums of its source"
+    return any_path(source).name if source else "the checksums of its source"
 
 
 def _sound_words(found: Verification, source: str) -> str:
@@ -182,6 +186,12 @@ def _extent(found: Verification) -> str:
     return f"{chunks} {'is' if wrong == 1 else 'are'}"
 
 
-def _open_folder(folder: Path) -> None:
+def _open_layer(output: RemotePath) -> None:
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        viewer.open(str(output), plugin="napari-ct-pyramid")
+
+
+def _open_folder(folder: AnyPath) -> None:
     if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
         show_info(f"The volume is in {folder}")  # a desktop without a file manager

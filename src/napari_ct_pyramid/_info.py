@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import SourceError, UnfinishedError
 from .inputs import is_zarr
 from .journal import JOURNAL
+from .paths import AnyPath
 from .sizes import format_size
 from .text import count, duration, grey_formula, numbers, percent, table, times
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .source import Source
 
 
-def read_info(path: Path) -> dict[str, Any]:
+def read_info(path: AnyPath) -> dict[str, Any]:
     """What is at `path`, as `--json` prints it: the same keys for every kind of volume.
 
     Raises
@@ -116,7 +116,7 @@ def _voxel_size_text(info: dict[str, Any]) -> str:
     return f"{numbers(info['voxel_size'])} {unit}, from {info['voxel_size_from']}"
 
 
-def _volume_info(path: Path, source: Source) -> dict[str, Any]:
+def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:
     volume = source.volume
     return {
         "path": str(path),

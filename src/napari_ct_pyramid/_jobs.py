@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._worker import Job, Task
+from .paths import any_path
 from .report import Progress, Receipt
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Conversion(Job):
     """Converts the source to the output; its outcome is a `Receipt`."""
 
     def _task(self) -> Task:
-        name = Path(self.source).name
+        name = any_path(self.source).name
         title = f"the conversion of {name} to OME-Zarr"
         return Task(title, name, _iter_convert, self.source, self.output, **self.options)
 
@@ -58,7 +58,7 @@ class Check(Job):
         super()._on_yielded(progress)
 
     def _task(self) -> Task:
-        name = Path(self.output).name
+        name = any_path(self.output).name
         title = f"the {'repair' if self.repair else 'verification'} of {name}"
         options = {name: self.options[name] for name in ("max_memory", "threads")}
         return Task(title, name, _iter_verify, self.output, self.source or None, repair=self.repair, **options)

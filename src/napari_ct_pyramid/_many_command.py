@@ -13,11 +13,10 @@ from ._summary import announcement, verify_announcement
 from ._terminal import choose_display, complain, say, width, write, write_json
 from .errors import CtPyramidError, RequestError, sentence
 from .options import ConversionOptions
+from .paths import AnyPath
 from .text import count
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .batch import Batch, BatchItem
     from .checking import Verification
     from .plan import Plan
@@ -94,7 +93,7 @@ def _planned(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet: b
 
 def _watch(
     steps: Generator[Batch[R], None, Batch[R]],
-    announce: Callable[[Plan, Path, int], str],
+    announce: Callable[[Plan, AnyPath, int], str],
     batch: Batch[R] | None = None,
     *,
     quiet: bool,

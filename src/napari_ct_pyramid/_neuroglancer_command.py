@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from ._terminal import say, write
 from .errors import RequestError
 from .neuroglancer import Neuroglancer, open_browser, public_link
+from .paths import AnyPath
 
 
-def show(paths: Sequence[Path], *, browser: bool) -> None:
+def show(paths: Sequence[AnyPath], *, browser: bool) -> None:
     """Show volumes in the browser, or only print where they are to be seen, until Ctrl-C."""
     if not paths:
         raise RequestError("There is nothing to look at: name an OME-Zarr, or use --link URL for one on a web server.")
@@ -28,7 +28,7 @@ def show(paths: Sequence[Path], *, browser: bool) -> None:
                 time.sleep(60)
 
 
-def print_link(address: str, paths: Sequence[Path]) -> None:
+def print_link(address: str, paths: Sequence[AnyPath]) -> None:
     """Print a link to the public viewer, for the volume at an address; `paths` may name the same volume here."""
     if len(paths) > 1:
         raise RequestError("--link is for one OME-Zarr: name one PATH at most, the same OME-Zarr on this machine.")

@@ -6,7 +6,6 @@ What was opened is served until napari is closed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import napari
@@ -14,8 +13,10 @@ from napari.utils.notifications import show_error, show_info
 
 from .errors import CtPyramidError
 from .neuroglancer import Neuroglancer, open_browser
+from .paths import AnyPath, any_path
+from .remote import RemotePath
 
-_served: dict[tuple[Path, ...], Neuroglancer] = {}
+_served: dict[tuple[AnyPath, ...], Neuroglancer] = {}
 
 
 def open_layers() -> None:
@@ -30,7 +31,7 @@ def open_layers() -> None:
         show_info("Select a layer that was opened from an OME-Zarr, then choose this again.")
 
 
-def show_in_neuroglancer(paths: Sequence[Path]) -> None:
+def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
     """Show OME-Zarrs in Neuroglancer, in the browser, or say why not."""
     key = tuple(path.absolute() for path in paths)
     try:
@@ -46,7 +47,8 @@ def show_in_neuroglancer(paths: Sequence[Path]) -> None:
         show_info(f"No browser could be opened. The view is at {url}")
 
 
-def ome_zarrs(layers: Iterable[Any]) -> list[Path]:
+def ome_zarrs(layers: Iterable[Any]) -> list[AnyPath]:
     """The folders that image layers were opened from, each once."""
     paths = (getattr(layer, "metadata", {}).get("path") or layer.source.path for layer in layers)
-    return [folder for folder in map(Path, dict.fromkeys(filter(None, paths))) if folder.is_dir()]
+    folders = map(any_path, dict.fromkeys(filter(None, paths)))
+    return [folder for folder in folders if isinstance(folder, RemotePath) or folder.is_dir()]

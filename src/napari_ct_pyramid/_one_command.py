@@ -14,6 +14,7 @@ from ._summary import announcement, summary, verify_advice, verify_announcement,
 from ._terminal import choose_display, say, width, write, write_json
 from .errors import CtPyramidError, RequestError
 from .options import ConversionOptions
+from .paths import AnyPath
 
 if TYPE_CHECKING:
     from .cluster import Client
@@ -47,8 +48,8 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def _run(
-    source: Path,
-    output: Path | None,
+    source: AnyPath,
+    output: AnyPath | None,
     options: dict[str, Any],
     *,
     client: Client | None = None,
@@ -65,7 +66,7 @@ def _run(
         write(summary(receipt, ConversionOptions(**options).max_memory))
 
 
-def _watch(steps: Generator[Progress, None, R], announce: Callable[[Plan, Path, int], str], *, quiet: bool) -> R:
+def _watch(steps: Generator[Progress, None, R], announce: Callable[[Plan, AnyPath, int], str], *, quiet: bool) -> R:
     """Show how far something is, and say what it comes to."""
     progress: Progress | None = None
     # The display goes first, so that a conversion that takes a moment to stop leaves a terminal in order.

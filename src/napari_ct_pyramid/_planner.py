@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from .errors import SourceError
+from .paths import any_path
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -103,11 +103,11 @@ def answer(request: Request) -> Answer:
         from .output import can_be_verified, default_output, is_unfinished
 
         output = output or str(default_output(request.source))
-        verifiable = can_be_verified(Path(output))
+        verifiable = can_be_verified(any_path(output))
         if not request.source:
             return Answer(request, options, output, verifiable=verifiable)
         planned = plan(request.source, output, **options)
-        resumes = planned.blocks_done > 0 or (is_unfinished(Path(output)) and not planned.options.overwrite)
+        resumes = planned.blocks_done > 0 or (is_unfinished(any_path(output)) and not planned.options.overwrite)
         return Answer(request, options, output, planned.volume, planned, resumes=resumes, verifiable=verifiable)
     except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
         return Answer(request, options, output, _volume(request.source), error=error, verifiable=verifiable)
@@ -126,7 +126,7 @@ def _volume(path: str) -> Volume | None:
 
 def free_name(output: str) -> str:
     """A name like `output` that nothing has yet: ``scan.ome.zarr`` becomes ``scan-2.ome.zarr``."""
-    path = Path(output)
+    path = any_path(output)
     stem, suffix = (path.name[:-9], path.name[-9:]) if path.name.endswith(".ome.zarr") else (path.stem, path.suffix)
     number = 2
     while (other := path.with_name(f"{stem}-{number}{suffix}")).exists():

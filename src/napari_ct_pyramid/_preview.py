@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +20,7 @@ from ._growing import GrowingLevel, written
 from ._worker import short_turns
 from .lazy import LazyArray
 from .levels import factors_between
+from .paths import AnyPath, any_path
 from .pyramid import Channel, Pyramid, PyramidLevel
 from .report import Progress, Receipt
 from .zarrmeta import ChunkFiles
@@ -76,7 +76,7 @@ class LivePreview(QObject):
         self._levels: list[GrowingLevel] = []
         self._set_here: dict[str, Any] = {}  # what is the layer's by our doing, unless the user changed it since
         self._plan: Plan | None = None
-        self._output = Path()
+        self._output = any_path("")
         self._busy = False
         self._discarded = False
         self._next_time = self._renewed_at = 0.0
@@ -228,7 +228,7 @@ class LivePreview(QObject):
         self._living.discard(self)
 
 
-def growing_pyramid(plan: Plan, output: Path) -> tuple[Pyramid, list[GrowingLevel]]:
+def growing_pyramid(plan: Plan, output: AnyPath) -> tuple[Pyramid, list[GrowingLevel]]:
     """A conversion's output as the finished volume it will be, and the levels that show what there is of it."""
     from .zarrarray import ZarrArray
 

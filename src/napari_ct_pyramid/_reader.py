@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .paths import AnyPath, any_path
+from .remote import RemotePath
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -45,17 +48,19 @@ def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
 def get_tiff_reader(path: str | Sequence[str]) -> Reader | None:
     """What reads a TIFF, or an HDF5 file: the other of napari's reader contributions."""
     file = _only(path)
-    return (lambda _: _read_tiff(file)) if file and file.is_file() else None
+    return (lambda _: _read_tiff(file)) if isinstance(file, Path) and file.is_file() else None
 
 
-def _only(path: str | Sequence[str]) -> Path | None:
+def _only(path: str | Sequence[str]) -> AnyPath | None:
     """The path; None where there are several, to be stacked."""
     paths = [path] if isinstance(path, str) else path
-    return Path(paths[0]) if len(paths) == 1 else None
+    return any_path(paths[0]) if len(paths) == 1 else None
 
 
-def _is_image(path: Path) -> bool:
+def _is_image(path: AnyPath) -> bool:
     """Whether a folder is an OME-Zarr image, or a conversion that never ended, to tell from a look at its metadata."""
+    if isinstance(path, RemotePath):
+        return True  # its name says so, and whoever opens it finds out
     if (path / ".ct-pyramid").is_dir():
         return True
     for name in (".zattrs", "zarr.json"):
@@ -69,7 +74,7 @@ def _is_image(path: Path) -> bool:
     return False
 
 
-def _read_ome_zarr(folder: Path) -> list[LayerData]:
+def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:
     from .pyramid import open_pyramid
 
     layers = pyramid_layers(open_pyramid(folder))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .paths import AnyPath
 from .sizes import format_size
 from .text import count, duration, percent, shorten, table, times
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .report import Receipt, Rescaled
 
 
-def announcement(plan: Plan, output: Path, width: int) -> str:
+def announcement(plan: Plan, output: AnyPath, width: int) -> str:
     """A line of at most `width` characters that says what will be done, and one for every warning."""
     levels = f"{len(plan.levels)} level{'s' * (len(plan.levels) > 1)}"
     facts = f"{levels}, {format_size(plan.peak_memory_bytes)} of memory{plan.workers_text()}"
@@ -57,7 +57,7 @@ def _rescaled_text(rescaled: Rescaled, nans: int) -> str:
     )
 
 
-def verify_announcement(plan: Plan, output: Path, width: int) -> str:
+def verify_announcement(plan: Plan, output: AnyPath, width: int) -> str:
     """A line of at most `width` characters that says what is being verified, or repaired."""
     line = f"{'Repairing' if plan.blocks_done else 'Verifying'} {{}} ({format_size(plan.volume.nbytes)})"
     return line.format(shorten(output.name, max(0, width - len(line.format("")))))

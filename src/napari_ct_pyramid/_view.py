@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import RequestError
+from .paths import AnyPath, PathLike, any_path
+from .remote import RemotePath
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -18,7 +20,7 @@ _QUIET = 0.5  # seconds without drawing, after which a window is taken to be com
 _PATIENCE = 60.0
 
 
-def view(path: str | os.PathLike[str], screenshot: str | os.PathLike[str] | None = None) -> None:
+def view(path: PathLike, screenshot: str | os.PathLike[str] | None = None) -> None:
     """Show a TIFF or an OME-Zarr in napari, until its window is closed.
 
     Parameters
@@ -35,7 +37,7 @@ def view(path: str | os.PathLike[str], screenshot: str | os.PathLike[str] | None
     RequestError
         If there is no display, or the picture cannot be saved.
     """
-    path = Path(path).absolute()
+    path = any_path(path).absolute()
     _check(path)
     if screenshot is not None and not Path(screenshot).absolute().parent.is_dir():
         raise RequestError(f"There is no folder {Path(screenshot).absolute().parent} to save a picture in.")
@@ -43,7 +45,7 @@ def view(path: str | os.PathLike[str], screenshot: str | os.PathLike[str] | None
     import napari
 
     viewer = napari.Viewer()
-    viewer.open(path, plugin="napari-ct-pyramid")
+    viewer.open(str(path), plugin="napari-ct-pyramid")
     if screenshot is None:
         napari.run()
         return
@@ -59,9 +61,9 @@ def view(path: str | os.PathLike[str], screenshot: str | os.PathLike[str] | None
         viewer.close()
 
 
-def _check(path: Path) -> None:
+def _check(path: AnyPath) -> None:
     """Raise what opening would raise, before a window comes up."""
-    if path.is_dir():
+    if isinstance(path, RemotePath) or path.is_dir():
         from .pyramid import open_pyramid
 
         open_pyramid(path)

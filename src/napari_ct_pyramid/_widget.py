@@ -21,7 +21,9 @@ from ._preview import LivePreview, warm_up
 from ._worker import Job
 from .errors import BudgetError, CtPyramidError, RequestError, SourceError
 from .options import ConversionOptions
+from .paths import any_path
 from .plan import Plan
+from .remote import is_url
 from .report import Progress, Receipt
 
 PLUGIN, TITLE = "napari-ct-pyramid", "Convert to OME-Zarr"
@@ -86,7 +88,7 @@ class ConvertWidget(QWidget):
         path = str(path)
         if self.stage in (Stage.RUNNING, Stage.CANCELLING):
             self._next_source = path
-            show_info(f"{Path(path).name} can be converted when this has ended.")
+            show_info(f"{any_path(path).name} can be converted when this has ended.")
         elif path == self.form.request().source:
             self._refresh()
         else:
@@ -160,7 +162,8 @@ class ConvertWidget(QWidget):
         if self.stage is not Stage.READY or self._answer is None:
             return
         answer = self._answer
-        preview = LivePreview(self._viewer) if self.form.live.value else None
+        live = self.form.live.value and not is_url(answer.output)  # each look would cost the store many answers
+        preview = LivePreview(self._viewer) if live else None
         conversion = Conversion(answer.request.source, answer.output, answer.options, self._viewer, preview)
         if answer.options["overwrite"]:
             for layer in [layer for layer in self._viewer.layers if layer.source.path == answer.output]:
@@ -190,7 +193,7 @@ class ConvertWidget(QWidget):
                 self.form.set_request(Request(job.source, job.output, job.options))
             if not isinstance(job, Conversion) and not self.plan.shows_plan:
                 self.plan.show_hint(
-                    f"{Path(job.output).name} is read back, and compared with {compared_with(job.source)}."
+                    f"{any_path(job.output).name} is read back, and compared with {compared_with(job.source)}."
                 )
             self._enter(Stage.RUNNING)
             self.foot.show_running()

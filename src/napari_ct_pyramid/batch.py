@@ -15,7 +15,8 @@ from .checking import Verification
 from .convert import already_made, iter_convert, plan
 from .errors import OutputExistsError, RequestError
 from .options import ConversionOptions
-from .output import PathLike, check_disks, default_output
+from .output import check_disks, default_output
+from .paths import AnyPath, PathLike, any_path
 from .plan import Plan
 from .report import Progress, Receipt, run_through
 from .verify import iter_verify
@@ -34,9 +35,9 @@ class BatchItem(Generic[R]):
 
     Attributes
     ----------
-    source : Path or None
+    source : path or None
         None where the output alone is looked at.
-    output : Path
+    output : path
     state : {"waiting", "running", "done", "failed", "stopped"}
     plan : Plan or None
         Once there is one.
@@ -48,8 +49,8 @@ class BatchItem(Generic[R]):
         Of one that failed.
     """
 
-    source: Path | None
-    output: Path
+    source: AnyPath | None
+    output: AnyPath
     state: State = "waiting"
     plan: Plan | None = None
     progress: Progress | None = None
@@ -57,7 +58,7 @@ class BatchItem(Generic[R]):
     error: Exception | None = None
 
     @property
-    def name(self) -> Path:
+    def name(self) -> AnyPath:
         """What a user calls it by."""
         return self.source or self.output
 
@@ -206,7 +207,7 @@ def iter_verify_many(
     def verify(item: BatchItem[Verification]) -> Generator[Progress, None, Verification]:
         return iter_verify(item.output, **options)
 
-    batch = Batch[Verification](tuple(BatchItem(None, path) for path in dict.fromkeys(map(Path, outputs))))
+    batch = Batch[Verification](tuple(BatchItem(None, path) for path in dict.fromkeys(map(any_path, outputs))))
     return (yield from _one_by_one(batch, verify))
 
 
@@ -234,12 +235,12 @@ def _one_by_one(
     return batch
 
 
-def _outputs(sources: Iterable[PathLike], output_dir: PathLike | None) -> dict[Path, Path]:
+def _outputs(sources: Iterable[PathLike], output_dir: PathLike | None) -> dict[AnyPath, AnyPath]:
     """Where each source goes, so that no two go to the same place."""
-    outputs: dict[Path, Path] = {}
-    taken: dict[str, Path] = {}
-    folder = None if output_dir is None else Path(output_dir)
-    for source in map(Path, sources):
+    outputs: dict[AnyPath, AnyPath] = {}
+    taken: dict[str, AnyPath] = {}
+    folder = None if output_dir is None else any_path(output_dir)
+    for source in map(any_path, sources):
         output = default_output(source)
         if folder is not None:
             output = folder / output.name
@@ -254,7 +255,7 @@ def _outputs(sources: Iterable[PathLike], output_dir: PathLike | None) -> dict[P
         outputs[source] = output
     if not outputs:
         raise RequestError("There is nothing to convert. Name one source at least.")
-    if folder is not None and not folder.is_dir():
+    if isinstance(folder, Path) and not folder.is_dir():
         raise RequestError(f"There is no folder {folder} for the outputs. Make it first, or choose another.")
     return outputs
 

@@ -9,12 +9,12 @@ usual. https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
 from __future__ import annotations
 
 import struct
-from io import FileIO
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 
+from .files import open_file
+from .paths import AnyPath, OpenFile
 from .shardindex import read_place
 
 _HEADER = struct.Struct("<BBBBIII")  # version, version of the codec, flags, typesize, nbytes, blocksize, cbytes
@@ -22,12 +22,12 @@ _MEMCPYED = 0x2  # the frame holds the bytes as they are, without blocks
 _AT_FIRST = 4096  # enough for the header and the table of a thousand blocks
 
 
-def read_range(path: Path, first: int, last: int, slot: tuple[int, int] | None = None) -> memoryview | None:
+def read_range(path: AnyPath, first: int, last: int, slot: tuple[int, int] | None = None) -> memoryview | None:
     """Decoded bytes `first` to `last` of a chunk that is a Blosc frame; None where there is none.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         Of the file that is the chunk, or of the shard that it is in.
     first, last : int
     slot : (int, int), optional
@@ -41,7 +41,7 @@ def read_range(path: Path, first: int, last: int, slot: tuple[int, int] | None =
     from numcodecs import blosc
 
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_file(path) as file:
             base = 0
             if slot:
                 place = read_place(file, *slot)
@@ -57,7 +57,7 @@ def read_range(path: Path, first: int, last: int, slot: tuple[int, int] | None =
         raise ValueError(f"{path} is damaged") from error
 
 
-def _cut_out(file: FileIO, first: int, last: int, base: int) -> tuple[bytes, int]:
+def _cut_out(file: OpenFile, first: int, last: int, base: int) -> tuple[bytes, int]:
     """A frame of only those blocks that hold bytes `first` to `last`, and which byte is the first in it.
 
     `base` is where the whole frame begins in the file.

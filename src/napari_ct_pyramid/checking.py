@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -13,6 +12,7 @@ import numpy as np
 
 from .checksums import Checksum, Checksums
 from .chunkfiles import ChunkFiles, key_of
+from .paths import AnyPath
 from .plan import Plan
 from .volume import Triple
 
@@ -47,7 +47,7 @@ class Verification:
 
     Attributes
     ----------
-    output : Path
+    output : Path or RemotePath
     problems : tuple of Problem
         All that was wrong.
     chunks : int
@@ -61,7 +61,7 @@ class Verification:
         Whether what was wrong has been made again.
     """
 
-    output: Path
+    output: AnyPath
     problems: tuple[Problem, ...]
     chunks: int
     with_source: bool

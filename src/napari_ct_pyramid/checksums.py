@@ -7,21 +7,19 @@ compressed. Levels follow one another, chunks are in C order of z, y, x.
 from __future__ import annotations
 
 import math
-import os
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Sequence
-from io import FileIO
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import imagecodecs
 
-from .files import write_all
 from .journal import FOLDER
 from .levels import Level
+from .paths import AnyPath
+from .statefiles import open_state
 from .volume import Triple
 
 CHECKSUMS = f"{FOLDER}/checksums"
@@ -44,50 +42,46 @@ class Checksums:
 
     Parameters
     ----------
-    output : Path
+    output : path
     levels : sequence of Level
     write : bool
         Make the file if there is none of the right size.
     """
 
-    def __init__(self, output: Path, levels: Sequence[Level], *, write: bool = False) -> None:
+    def __init__(self, output: AnyPath, levels: Sequence[Level], *, write: bool = False) -> None:
         self._grids = [
             tuple(math.ceil(n / c) for n, c in zip(level.shape, level.chunks, strict=True)) for level in levels
         ]
         self._starts = list(accumulate((level.chunk_count for level in levels), initial=0))
         self._lock = threading.Lock()
         there = checksums_are_there(output, levels)
-        self._file = FileIO(output / CHECKSUMS, ("r+" if there else "w+") if write else "r")
-        if write and not there:
-            self._file.truncate(_size(levels))
+        self._file = open_state(output / CHECKSUMS, _size(levels) if write else None, fresh=write and not there)
 
     def put(self, level: int, index: Triple, checksum: Checksum) -> None:
         """Write down a chunk's."""
         with self._lock:
-            self._seek(level, index)
-            write_all(self._file, _PAIR.pack(*checksum))
+            self._file.write(self._place(level, index), _PAIR.pack(*checksum))
 
     def get(self, level: int, index: Triple) -> Checksum:
         """A chunk's, as written down."""
         with self._lock:
-            self._seek(level, index)
-            return Checksum(*_PAIR.unpack(self._file.read(_PAIR.size)))
+            return Checksum(*_PAIR.unpack(self._file.read(self._place(level, index), _PAIR.size)))
 
     def sync(self) -> None:
         """Have all that was put safely on disk."""
-        os.fsync(self._file.fileno())
+        self._file.sync()
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
-    def _seek(self, level: int, index: Triple) -> None:
+    def _place(self, level: int, index: Triple) -> int:
         _, rows, columns = self._grids[level]
         number = (index[0] * rows + index[1]) * columns + index[2]
-        self._file.seek((self._starts[level] + number) * _PAIR.size)
+        return (self._starts[level] + number) * _PAIR.size
 
 
-def checksums_are_there(output: Path, levels: Sequence[Level]) -> bool:
+def checksums_are_there(output: AnyPath, levels: Sequence[Level]) -> bool:
     """Whether an output has a file of checksums, of the right size."""
     path = output / CHECKSUMS
     return path.is_file() and path.stat().st_size == _size(levels)

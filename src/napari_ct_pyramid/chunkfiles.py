@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import threading
 from functools import cached_property
-from io import FileIO
-from pathlib import Path
 
 import imagecodecs
 import numpy as np
 
 from .checksums import Checksum, crc32
+from .files import open_file
 from .layout import file_key
 from .memory import own_array
+from .paths import AnyPath, OpenFile
 from .plan import Plan
 from .shardindex import read_place
 from .volume import Triple
@@ -29,12 +29,12 @@ class ChunkFiles:
 
     Parameters
     ----------
-    output : Path
+    output : path
     plan : Plan
         Its levels, dtype and compressor. All levels have chunks of one size.
     """
 
-    def __init__(self, output: Path, plan: Plan) -> None:
+    def __init__(self, output: AnyPath, plan: Plan) -> None:
         self._output = output
         self._levels = plan.levels
         self._version = plan.options.ome_zarr_version
@@ -48,7 +48,7 @@ class ChunkFiles:
         codec: Codec = self._own.codec
         return codec
 
-    def file(self, level: int, index: Triple) -> Path:
+    def file(self, level: int, index: Triple) -> AnyPath:
         """Where a chunk is, or a shard of a level that has shards."""
         return self._output / file_key(self._levels[level], self._version, index)
 
@@ -67,15 +67,17 @@ class ChunkFiles:
         made = self._levels[level]
         if made.shards:
             number, slot = made.place_in_shard(index)
-            with FileIO(self.file(level, number)) as file:
+            with open_file(self.file(level, number)) as file:
                 place = read_place(file, made.chunks_per_shard, slot)
                 if place is None:
                     raise ValueError("it is not in its shard")
                 file.seek(place.offset)
                 voxels, checksum = self.own_codec().decode(file, place.size)
         else:
-            with FileIO(self.file(level, index)) as file:
-                voxels, checksum = self.own_codec().decode(file, os.fstat(file.fileno()).st_size)
+            with open_file(self.file(level, index), whole=True) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                voxels, checksum = self.own_codec().decode(file, size)
         shape, chunks = self._levels[level].shape, self._levels[level].chunks
         z, y, x = (min(c, n - i * c) for n, c, i in zip(shape, chunks, index, strict=True))
         return voxels[:z, :y, :x], checksum
@@ -110,7 +112,7 @@ class Codec:
         )
         return len(encoded), Checksum(crc32(encoded), checksum)
 
-    def decode(self, file: FileIO, size: int) -> tuple[np.ndarray, Checksum]:
+    def decode(self, file: OpenFile, size: int) -> tuple[np.ndarray, Checksum]:
         """A chunk's voxels, in this codec's buffer, from the next `size` bytes of a file."""
         voxels = memoryview(self._voxels).cast("B")
         room = voxels if self._compressor == "none" else memoryview(self._encoded)

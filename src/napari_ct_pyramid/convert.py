@@ -25,6 +25,7 @@ from .cluster import Cluster
 from .crew import Crew, gather
 from .engine import Engine
 from .errors import ConversionError, CtPyramidError, OutputExistsError
+from .files import bytes_below
 from .identity import differences, identify, other_options, source_mark
 from .journal import Journal, Record, read_journal
 from .layout import is_published
@@ -32,14 +33,15 @@ from .lock import hold
 from .memory import peak_resident_memory, process_memory
 from .metadata import make_attributes
 from .options import AUTO, ConversionOptions
-from .output import PathLike, begin_output, bytes_free, bytes_there, check_output, default_output, is_unfinished
+from .output import begin_output, bytes_free, check_output, default_output, is_unfinished
+from .paths import AnyPath, PathLike, any_path
 from .plan import Plan, make_plan
 from .receipt import write_receipt
 from .report import Progress, Receipt, rescaled, run_through
 from .rescale import automatic_window, rescaling
 from .sampling import spread_rows
 from .source import Source, open_source
-from .store import Store
+from .store import Store, bytes_in_transit
 from .window import display_window
 from .work import Work
 
@@ -86,7 +88,7 @@ def already_made(src: PathLike, dst: PathLike, *, client: Client | None = None, 
     Parameters and errors are those of `plan`.
     """
     asked = ConversionOptions(**{"chunks": None, **options})
-    output = Path(dst)
+    output = any_path(dst)
     record = read_journal(output) if is_published(output) else None
     if record is None:
         return None
@@ -153,7 +155,7 @@ def iter_convert(
 
 
 def run(
-    source: Source, planned: Plan, output: Path, record: Record, crew: Crew | None = None
+    source: Source, planned: Plan, output: AnyPath, record: Record, crew: Crew | None = None
 ) -> Generator[Progress, None, Receipt]:
     """Do what of a plan is not done yet, and publish the volume. To be done by whoever holds the output's lock.
 
@@ -231,14 +233,14 @@ def run(
         )
         write_receipt(output, receipt, planned, record.identity, attributes)
         store.publish(attributes)
-    return replace(receipt, bytes_written=bytes_there(output))
+    return replace(receipt, bytes_written=bytes_below(output))
 
 
 class _SourceChangedError(ConversionError):
     """There is no going on with another source."""
 
 
-def _check_whole(source: Source, store: Store, output: Path, identity: dict[str, Any]) -> None:
+def _check_whole(source: Source, store: Store, output: AnyPath, identity: dict[str, Any]) -> None:
     """Nothing has changed behind the conversion's back."""
     mark = source_mark(source.files, identity["sample"])
     if (mark.size, mark.modified) != (identity["size"], identity["modified"]):
@@ -255,14 +257,14 @@ def _cluster(client: Client | None) -> Cluster | None:
     return None if client is None else Cluster(client)
 
 
-def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> Path:
-    output = default_output(src) if dst is None else Path(dst)
+def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> AnyPath:
+    output = default_output(src) if dst is None else any_path(dst)
     check_output(src, output, options.overwrite)
     return output
 
 
 def plan_source(
-    source: Source, output: Path | None, options: ConversionOptions, cluster: Cluster | None = None
+    source: Source, output: AnyPath | None, options: ConversionOptions, cluster: Cluster | None = None
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan of a conversion, and its identity; without an output, whatever is free on the disk."""
     rows = sample_rows(source)
@@ -281,13 +283,14 @@ def plan_source(
         bytes_free=None if output is None else bytes_free(output),
         process_memory=cluster.process_memory if cluster else process_memory(),
         workers=len(cluster.workers) if cluster else 0,
+        in_transit=bytes_in_transit(output, options, source.volume.dtype),
     )
     if cluster:
         cluster.check_memory(planned)
     return planned, identify(planned, source_mark(source.files, crc32(rows)))
 
 
-def _go_on(planned: Plan, identity: dict[str, Any], output: Path) -> tuple[Plan, Record | None]:
+def _go_on(planned: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan, Record | None]:
     """The plan with what an unfinished conversion has done of it, and the journal of that; None to begin anew."""
     record = read_journal(output) if is_unfinished(output) else None
     if record is None:
@@ -319,12 +322,12 @@ def sample_rows(source: Source) -> np.ndarray:
     return sample
 
 
-def _image_name(output: Path) -> str:
+def _image_name(output: AnyPath) -> str:
     return output.name.removesuffix(".zarr").removesuffix(".ome")
 
 
 @contextmanager
-def _unfinished_on_error(output: Path) -> Iterator[None]:
+def _unfinished_on_error(output: AnyPath) -> Iterator[None]:
     """What goes wrong from here on leaves an unfinished output, and says so."""
     try:
         yield

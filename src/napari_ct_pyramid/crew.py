@@ -6,14 +6,12 @@ of four threads four blocks. The block of a worker that is gone is given to anot
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -25,7 +23,8 @@ from .engine import Stopped
 from .errors import ConversionError, CtPyramidError, sentence
 from .files import replace_file
 from .journal import BlockId
-from .output import SIGN, PathLike
+from .output import SIGN
+from .paths import AnyPath, PathLike, any_path
 from .plan import Plan
 from .stages import Region, Stage
 from .work import Work
@@ -57,9 +56,9 @@ class _Task:
     rows: int = 0
 
 
-def gather(cluster: Cluster, src: PathLike, output: Path, plan: Plan, identity: dict[str, Any]) -> Crew:
+def gather(cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identity: dict[str, Any]) -> Crew:
     """Those who are to do a conversion."""
-    source = os.fspath(Path(src).absolute())
+    source = str(any_path(src).absolute())
     job = errand.Job(uuid4().hex, source, identity["size"], identity["modified"], output.absolute(), plan)
     return Crew(cluster, job)
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
@@ -25,6 +24,7 @@ from .identity import source_mark
 from .journal import BlockId
 from .memory import peak_resident_memory, process_memory
 from .output import SIGN
+from .paths import AnyPath
 from .plan import Plan
 from .source import Source, open_source
 from .store import Store
@@ -50,7 +50,7 @@ class Job:
         Where it lies, from the root of what all see.
     size, modified
         By which the source is known again; see `SourceMark`.
-    output : Path
+    output : path
     plan : Plan
     """
 
@@ -58,7 +58,7 @@ class Job:
     source: str
     size: int
     modified: str
-    output: Path
+    output: AnyPath
     plan: Plan
 
 

@@ -1,13 +1,16 @@
-"""Files that survive a power cut."""
+"""Files that survive a power cut: on this machine, or, as whole objects, in a store."""
 
 from __future__ import annotations
 
 import errno
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
+
+from .paths import AnyPath, OpenFile
+from .remote import RemotePath
 
 _DIRECT = getattr(os, "O_DIRECT", 0)  # on Linux
 
@@ -17,12 +20,15 @@ def pages(size: int) -> int:
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-def write_file(path: Path, buffer: memoryview, size: int) -> None:
+def write_file(path: AnyPath, buffer: memoryview, size: int) -> None:
     """Write the first `size` bytes of a `page_buffer` of `memory` to a file, and have them safely on disk.
 
     They go past the system's cache where that can be: to copy them there takes as long as to compress them,
     and pushes out all else that was in it.
     """
+    if isinstance(path, RemotePath):
+        path.write_bytes(buffer[:size])
+        return
 
     def write(flag: int) -> None:
         with _open(path, "w", flag) as file:
@@ -78,8 +84,11 @@ def write_all(file: FileIO, data: bytes | memoryview) -> None:
         left = left[file.write(left) :]
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: AnyPath, data: bytes) -> None:
     """Write a small file that is either there and whole, or as it was before."""
+    if isinstance(path, RemotePath):
+        path.write_bytes(data)
+        return
     new = path.with_name(path.name + ".new")
     with FileIO(new, "w") as file:
         write_all(file, data)
@@ -88,7 +97,7 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def make_folders(path: Path) -> None:
+def make_folders(path: AnyPath) -> None:
     """Make the two folders that a chunk's file is in.
 
     Not those above them: where the level's own folder is gone, something is badly wrong.
@@ -97,18 +106,48 @@ def make_folders(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: AnyPath) -> None:
     """Have a file safely on disk that was written before."""
+    if isinstance(path, RemotePath):
+        return
     with FileIO(path, "r+") as file:
         os.fsync(file.fileno())
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: AnyPath) -> None:
     """Have the names of a folder's files safely on disk, where a system must be asked for that."""
-    if os.name != "posix":
+    if isinstance(path, RemotePath) or os.name != "posix":
         return
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def open_file(path: AnyPath, *, whole: bool = False) -> OpenFile:
+    """Open a file for reading, past any buffer; `whole` says that all of it is wanted, at once."""
+    if isinstance(path, RemotePath):
+        return path.open(whole=whole)
+    return FileIO(path)
+
+
+def names_below(folder: AnyPath) -> Iterator[str]:
+    """The names of all files below a folder."""
+    if isinstance(folder, RemotePath):
+        return (path.name for path, _ in folder.below(1))
+    return (name for _, _, names in os.walk(folder) for name in names)
+
+
+def bytes_below(folder: AnyPath) -> int:
+    """Bytes of all files below a folder."""
+    if isinstance(folder, RemotePath):
+        return sum(size for _, size in folder.below())
+    return sum((Path(below) / name).stat().st_size for below, _, names in os.walk(folder) for name in names)
+
+
+def walk(folder: AnyPath) -> Iterator[tuple[AnyPath, list[str], list[str]]]:
+    """As `os.walk`."""
+    if isinstance(folder, RemotePath):
+        return folder.walk()
+    return ((Path(below), folders, names) for below, folders, names in os.walk(folder))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .options import ConversionOptions
+from .paths import AnyPath
 from .plan import Plan
 from .text import numbers, times
 
@@ -39,7 +39,7 @@ class SourceMark:
     sample: int
 
 
-def source_mark(files: Sequence[Path], sample: int) -> SourceMark:
+def source_mark(files: Sequence[AnyPath], sample: int) -> SourceMark:
     """Of the source that lies in these files."""
     stats = [file.stat() for file in files]
     modified = datetime.fromtimestamp(max(stat.st_mtime_ns for stat in stats) // 1_000_000 / 1000, UTC)

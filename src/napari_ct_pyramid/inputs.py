@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .paths import AnyPath, PathLike, any_path
+from .remote import RemotePath, is_url
+
 INSIDE = "::"
 """What parts a file from the path of an array within it: ``scan.h5::/entry/data/data``."""
 
@@ -22,7 +25,7 @@ class Input:
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemotePath
         A file or folder; with a pattern, the folder of the files.
     inside : str or None
         Path of an array within it.
@@ -30,7 +33,7 @@ class Input:
         What the names of the files look like, as a shell would have it.
     """
 
-    path: Path
+    path: AnyPath
     inside: str | None = None
     pattern: str | None = None
 
@@ -41,14 +44,17 @@ class Input:
             literal = self.pattern[: min(self.pattern.find(c) for c in _WILD if c in self.pattern)]
             return literal.rstrip("_-. 0") or self.path.resolve().name
         name = self.path.name if self.path.name not in ("", "..") else self.path.resolve().name
-        if self.path.is_dir():
+        if isinstance(self.path, RemotePath) or self.path.is_dir():
             return name.removesuffix(".zarr").removesuffix(".ome")
         return Path(name).stem.removesuffix(".ome")
 
 
-def parse_input(text: str | os.PathLike[str]) -> Input:
+def parse_input(path: PathLike) -> Input:
     """Take an INPUT apart. What is there under just this name is meant, whatever signs are in it."""
-    text = os.fspath(text)
+    text = str(path) if isinstance(path, RemotePath) else os.fspath(path)
+    if is_url(text):
+        place, _, inside = text.partition(INSIDE)
+        return Input(any_path(place), inside.strip("/") or None)
     path = Path(text)
     if os.path.lexists(path):
         return Input(path)
@@ -63,6 +69,8 @@ def parse_input(text: str | os.PathLike[str]) -> Input:
 ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
-def is_zarr(path: Path) -> bool:
+def is_zarr(path: AnyPath) -> bool:
     """Whether a folder says that it is a Zarr of any kind."""
+    if isinstance(path, RemotePath):
+        return any((path / name).is_file() for name in ZARR_FILES)
     return any(os.path.isfile(path / name) for name in ZARR_FILES)  # noqa: PTH113  # Path.is_file can raise

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from io import FileIO
-from pathlib import Path
 from typing import Any
 
-from .files import replace_file, write_all
+from .files import replace_file
+from .paths import AnyPath
+from .statefiles import open_state
 from .tally import Tally
 
 FOLDER = ".ct-pyramid"
@@ -53,13 +52,17 @@ class Record:
     size: int
 
 
-def read_journal(output: Path) -> Record | None:
+def read_journal(output: AnyPath) -> Record | None:
     """What the journal of an output says; None where there is none that makes sense."""
     try:
-        first, *lines = (output / JOURNAL).read_bytes().splitlines(keepends=True)
+        data = (output / JOURNAL).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        first, *lines = data.splitlines(keepends=True)
         head = json.loads(first)
         identity, blocks, size = dict(head["identity"]), int(head["blocks"]), len(first)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     done, seconds = {}, 0.0
     for line in lines:
@@ -87,20 +90,21 @@ class Journal:
 
     Parameters
     ----------
-    output : Path
+    output : path
     record : Record
         What it says so far. What else the file holds is cut off.
     """
 
-    def __init__(self, output: Path, record: Record) -> None:
-        self._file = FileIO(output / JOURNAL, "r+")
-        self._file.truncate(record.size)
-        self._file.seek(record.size)
+    def __init__(self, output: AnyPath, record: Record) -> None:
+        self._file = open_state(output / JOURNAL, record.size)
+        self._end = record.size
 
     def append(self, block: BlockId, tally: Tally, seconds: float) -> None:
         """Note down a block as done, safely."""
-        write_all(self._file, _line(block, tally, seconds))
-        os.fsync(self._file.fileno())
+        line = _line(block, tally, seconds)
+        self._file.write(self._end, line)
+        self._file.sync()
+        self._end += len(line)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -108,7 +112,11 @@ class Journal:
 
 
 def write_journal(
-    output: Path, identity: dict[str, Any], blocks: int, done: Mapping[BlockId, Tally] | None = None, seconds: float = 0
+    output: AnyPath,
+    identity: dict[str, Any],
+    blocks: int,
+    done: Mapping[BlockId, Tally] | None = None,
+    seconds: float = 0,
 ) -> Record:
     """Begin a journal in place of any that is there, in one step. `done` are blocks that are done already."""
     lines = [json.dumps({"identity": identity, "blocks": blocks}).encode() + b"\n"]

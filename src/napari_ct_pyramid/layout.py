@@ -6,21 +6,21 @@ group's own metadata is there, nobody takes it for a finished volume.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from .levels import Level
+from .paths import AnyPath
 from .plan import Plan
 
 _GROUP_FILES = {"0.4": ".zattrs", "0.5": "zarr.json"}
 
 
-def is_published(output: Path) -> bool:
+def is_published(output: AnyPath) -> bool:
     """Whether the group has the metadata that makes it a finished volume."""
     return any((output / name).exists() for name in _GROUP_FILES.values())
 
 
-def unpublish(output: Path) -> None:
+def unpublish(output: AnyPath) -> None:
     """Take the metadata away that makes it a finished volume."""
     for name in _GROUP_FILES.values():
         (output / name).unlink(missing_ok=True)

@@ -1,20 +1,27 @@
-"""One at a time: whoever writes to an output holds its lock, which the system takes back from the dead."""
+"""One at a time: whoever writes to an output holds its lock, which the system takes back from the dead.
+
+Object stores have none: the lock of an output there is one of this machine, and keeps out nobody else.
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 from .errors import OutputBusyError, RequestError
 from .journal import FOLDER
+from .paths import AnyPath
+from .remote import RemotePath
 
 LOCK = f"{FOLDER}/lock"
 
 
 @contextmanager
-def hold(output: Path) -> Iterator[None]:
+def hold(output: AnyPath) -> Iterator[None]:
     """Have an output for oneself; make its folder if there is none.
 
     Raises
@@ -26,7 +33,7 @@ def hold(output: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    path = output / LOCK
+    path = _lock_of(output)
     # Whichever thread closes a conversion lets go of its lock.
     lock = FileLock(path, blocking=False, thread_local=False)
     try:
@@ -38,7 +45,7 @@ def hold(output: Path) -> Iterator[None]:
             "another name."
         ) from None
     except OSError as error:
-        _remove_if_empty(path.parent, output)
+        _remove_if_empty(output)
         raise RequestError(
             f"The output {output} cannot be written to: {error.strerror or error}. Choose another place."
         ) from error
@@ -52,10 +59,20 @@ def hold(output: Path) -> Iterator[None]:
         if os.name == "nt":
             with suppress(OSError):
                 path.unlink()
-        _remove_if_empty(path.parent, output)
+        _remove_if_empty(output)
 
 
-def _remove_if_empty(*folders: Path) -> None:
-    for folder in folders:
+def _lock_of(output: AnyPath) -> Path:
+    if isinstance(output, Path):
+        return output / LOCK
+    # Those of several users do not meet: they could not use each other's.
+    mark = sha256(f"{Path.home()} {output}".encode()).hexdigest()[:32]
+    return Path(tempfile.gettempdir()) / f"ct-pyramid-{mark}.lock"
+
+
+def _remove_if_empty(output: AnyPath) -> None:
+    if isinstance(output, RemotePath):
+        return
+    for folder in ((output / LOCK).parent, output):
         with suppress(OSError):
             folder.rmdir()

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 from ._folder_server import FolderServer
 from ._neuroglancer_state import check, data_format, fragment, view_of, view_unseen
 from .errors import RequestError, SourceError
+from .paths import AnyPath, PathLike, any_path
 from .pyramid import Channel, Pyramid, open_pyramid
 
 PUBLIC_VIEWER = "https://neuroglancer-demo.appspot.com/"
@@ -52,8 +53,8 @@ class Neuroglancer:
         If one is no image, or none that Neuroglancer can show.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        self._paths = [Path(path).absolute() for path in paths]
+    def __init__(self, paths: Sequence[PathLike]) -> None:
+        self._paths = [any_path(path).absolute() for path in paths]
         folders = {f"volume/{number}": path for number, path in enumerate(self._paths)}
         self._server = FolderServer({_CLIENT: _find_client(), **folders}, silent=_EVENTS)
         self.url = self._server.url
@@ -86,7 +87,7 @@ class Neuroglancer:
         self.stop()
 
 
-def public_link(address: str, path: str | os.PathLike[str] | None = None) -> str:
+def public_link(address: str, path: PathLike | None = None) -> str:
     """A link to the public Neuroglancer, for a volume that lies on a web server or in an object store.
 
     Nothing is read from there: the viewer does that, once somebody follows the link.
@@ -118,7 +119,7 @@ def public_link(address: str, path: str | os.PathLike[str] | None = None) -> str
         )
     source = "zarr://" + quote(address.rstrip("/"), safe=":/%~@+,=&$!'()*;[]")
     if path is not None:
-        return PUBLIC_VIEWER + fragment(view_of([(_open(Path(path)), source)]))
+        return PUBLIC_VIEWER + fragment(view_of([(_open(any_path(path)), source)]))
     name = PurePosixPath(unquote(parts.path)).name.removesuffix(".zarr").removesuffix(".ome") or parts.netloc
     return PUBLIC_VIEWER + fragment(view_unseen(source, name))
 
@@ -143,8 +144,8 @@ def _find_client() -> Path:
     )
 
 
-def _open(path: Path) -> Pyramid:
-    if path.is_file():
+def _open(path: AnyPath) -> Pyramid:
+    if isinstance(path, Path) and path.is_file():
         raise SourceError(
             f"{path} is a file, and Neuroglancer takes OME-Zarr. "
             f"To make one: ct-pyramid convert {path} -c visualization"

@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DiskSpaceError, OutputExistsError, RequestError
+from .files import bytes_below
 from .inputs import parse_input
 from .journal import FOLDER, JOURNAL, Record, write_journal
 from .layout import is_published, unpublish
 from .lock import LOCK
+from .paths import AnyPath, PathLike, is_within
+from .remote import RemotePath
 from .sizes import format_size
 
 SIGN = f"{FOLDER}/cluster"
 """In an output that a cluster is writing: by which workers see that it is the right one."""
 
-PathLike = str | os.PathLike[str]
 
-
-def default_output(src: PathLike) -> Path:
+def default_output(src: PathLike) -> AnyPath:
     """``<stem>.ome.zarr`` beside the source: ``scan.ome.tif``, ``scan.tif`` and ``scan/`` become ``scan.ome.zarr``.
 
     That of files by a pattern lies among them, and ``scan.ome.zarr`` itself becomes ``scan-2.ome.zarr``.
@@ -36,7 +37,7 @@ def default_output(src: PathLike) -> Path:
     return output if output.name != asked.path.name else folder / f"{asked.stem}-2.ome.zarr"
 
 
-def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
+def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
     """Make sure that the output can be made.
 
     Raises
@@ -48,16 +49,15 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
     source, target = asked.path.resolve(), output.resolve()
     if target == source:
         raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
-    if target.is_relative_to(source) and not asked.pattern:
+    if is_within(target, source) and not asked.pattern:
         raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
-    if source.is_relative_to(target):
+    if is_within(source, target):
         raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
-    folder = target.parent
-    if not folder.is_dir():
-        raise RequestError(f"There is no folder {output.parent} for the output. Make it first, or choose another.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise RequestError(f"The folder {output.parent} cannot be written to. Choose another place for the output.")
-    if not os.path.lexists(target) or is_nothing(target) or is_unfinished(target):
+    if isinstance(output, RemotePath):
+        output.check_place()
+    else:
+        _check_folder(output)
+    if not _is_there(target) or is_nothing(target) or is_unfinished(target):
         return
     if not target.is_dir() or not any((target / name).exists() for name in (".zgroup", ".zattrs", "zarr.json")):
         raise OutputExistsError(
@@ -70,18 +70,32 @@ def check_output(src: PathLike, output: Path, overwrite: bool) -> None:
         )
 
 
-def is_unfinished(output: Path) -> bool:
+def _check_folder(output: Path) -> None:
+    folder = output.resolve().parent
+    if not folder.is_dir():
+        raise RequestError(f"There is no folder {output.parent} for the output. Make it first, or choose another.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RequestError(f"The folder {output.parent} cannot be written to. Choose another place for the output.")
+
+
+def _is_there(output: AnyPath) -> bool:
+    return output.exists() if isinstance(output, RemotePath) else os.path.lexists(output)
+
+
+def is_unfinished(output: AnyPath) -> bool:
     """Whether it is of a conversion that has begun and not ended."""
     return (output / JOURNAL).is_file() and not is_published(output)
 
 
-def can_be_verified(output: Path) -> bool:
+def can_be_verified(output: AnyPath) -> bool:
     """Whether it is finished, and of this package."""
     return (output / JOURNAL).is_file() and is_published(output)
 
 
-def is_nothing(output: Path) -> bool:
+def is_nothing(output: AnyPath) -> bool:
     """Whether it is a folder without content: what a conversion leaves that was killed at once."""
+    if isinstance(output, RemotePath):
+        return False  # a store has no such folders
     try:
         with os.scandir(output) as entries:
             return all(entry.name == FOLDER and is_nothing_but_lock(Path(entry.path)) for entry in entries)
@@ -98,7 +112,7 @@ def is_nothing_but_lock(folder: Path) -> bool:
     }
 
 
-def begin_output(output: Path, identity: dict[str, Any], blocks: int) -> Record:
+def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Record:
     """Make the output empty but for a new journal, in place of what was there. To be done by whoever holds its lock.
 
     Raises
@@ -110,24 +124,34 @@ def begin_output(output: Path, identity: dict[str, Any], blocks: int) -> Record:
         # From here on it is plainly unfinished, and whoever goes on with it, with no block done, clears it again.
         record = write_journal(output, identity, blocks)
         unpublish(output)
-        for entry in [*output.iterdir(), *(output / FOLDER).iterdir()]:
-            if entry in (output / FOLDER, output / JOURNAL, output / LOCK, output / SIGN):
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        _clear(output)
     except OSError as error:
         raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
     return record
 
 
-def bytes_free(output: Path) -> int:
-    """Bytes that the output may take: what is free, and what it replaces."""
-    return shutil.disk_usage(output.resolve().parent).free + bytes_there(output)
+def _clear(output: AnyPath) -> None:
+    if isinstance(output, RemotePath):
+        kept = (output / JOURNAL, output / SIGN)
+        output.remove(path for path, _ in output.below() if path not in kept)
+        return
+    for entry in [*output.iterdir(), *(output / FOLDER).iterdir()]:
+        if entry in (output / FOLDER, output / JOURNAL, output / LOCK, output / SIGN):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
-def check_disks(outputs: Iterable[tuple[Path, int]]) -> None:
+def bytes_free(output: AnyPath) -> int | None:
+    """Bytes that the output may take: what is free, and what it replaces. None where nobody knows: in a store."""
+    if isinstance(output, RemotePath):
+        return None
+    return shutil.disk_usage(output.resolve().parent).free + bytes_below(output)
+
+
+def check_disks(outputs: Iterable[tuple[AnyPath, int]]) -> None:
     """Make sure that outputs of so many bytes each, made one after another, fit on their disks together.
 
     Raises
@@ -137,8 +161,10 @@ def check_disks(outputs: Iterable[tuple[Path, int]]) -> None:
     """
     disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
     for output, size in outputs:
+        if isinstance(output, RemotePath):
+            continue
         folder = output.resolve().parent
-        disks[folder.stat().st_dev].append((folder, size - bytes_there(output)))
+        disks[folder.stat().st_dev].append((folder, size - bytes_below(output)))
     for there in disks.values():
         folder, free = there[0][0], shutil.disk_usage(there[0][0]).free
         needed = max(accumulate(size for _, size in there))  # one that becomes smaller makes room for the next
@@ -149,8 +175,3 @@ def check_disks(outputs: Iterable[tuple[Path, int]]) -> None:
                 needed=needed,
                 free=free,
             )
-
-
-def bytes_there(output: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum((Path(folder) / name).stat().st_size for folder, _, names in os.walk(output) for name in names)

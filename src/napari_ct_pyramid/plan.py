@@ -206,6 +206,7 @@ def make_plan(
     bytes_free: int | None = None,
     process_memory: int = PROCESS_BYTES,
     workers: int = 0,
+    in_transit: int = 0,
 ) -> Plan:
     """Work a conversion out.
 
@@ -223,6 +224,8 @@ def make_plan(
         Resident memory of the process without the conversion's buffers, in bytes.
     workers : int
         Of the cluster that is to make the blocks; 0 where this process is.
+    in_transit : int
+        Bytes that are on their way to an object store, or from there, in buffers that are not the conversion's.
 
     Raises
     ------
@@ -239,7 +242,7 @@ def make_plan(
     unit = options.unit or volume.unit
     rescale = rescaling(volume, options, window)
     levels = make_levels(volume, options, voxel_size)
-    fit = fit_budget(volume, options, levels, process_memory)
+    fit = fit_budget(volume, options, levels, process_memory, in_transit)
     plan = Plan(
         volume=volume,
         options=options,

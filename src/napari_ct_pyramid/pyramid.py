@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import SourceError, SourceNotFoundError, UnfinishedError
 from .journal import read_journal
 from .lazy import LazyArray
+from .paths import AnyPath, PathLike, any_path
 from .rescale import Rescale, read_rescale
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Pyramid:
 
     Attributes
     ----------
-    path : Path
+    path : Path or RemotePath
         Its folder.
     name : str
         As the metadata says, or else the folder's name without ``.ome.zarr``.
@@ -111,7 +110,7 @@ class Pyramid:
         What its voxels stand for, where grey values were stored as integers of fewer bits.
     """
 
-    path: Path
+    path: AnyPath
     name: str
     ome_zarr_version: str
     axes: tuple[str, ...]
@@ -130,7 +129,7 @@ class Pyramid:
         return self.channels[0].window if self.channels else None
 
 
-def open_pyramid(path: str | os.PathLike[str]) -> Pyramid:
+def open_pyramid(path: PathLike) -> Pyramid:
     """Open an OME-Zarr image for reading.
 
     Parameters
@@ -149,8 +148,13 @@ def open_pyramid(path: str | os.PathLike[str]) -> Pyramid:
     """
     from .zarrarray import ZarrArray
 
-    path = Path(path)
-    metadata = _read_metadata(path)
+    path = any_path(path)
+    try:
+        metadata = _read_metadata(path)
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
         multiscales: dict[str, Any] = metadata["multiscales"][0]
         names, types, units = _read_axes(multiscales)
@@ -194,10 +198,8 @@ def open_pyramid(path: str | os.PathLike[str]) -> Pyramid:
         raise SourceError(f"{path} is an OME-Zarr image whose metadata is broken: {missing}.") from error
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: AnyPath) -> dict[str, Any]:
     """The OME metadata of an image: the group's attributes in 0.4, what is under "ome" in them in 0.5."""
-    if not path.exists():
-        raise SourceNotFoundError(f"{path} does not exist.")
     group = _read_json(path / "zarr.json")
     is_group = group is not None or (path / ".zgroup").exists() or (path / ".zattrs").exists()
     if group is not None:
@@ -214,6 +216,8 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still under way. "
             "To go on, run the same command again."
         )
+    if not is_group and not path.exists():
+        raise SourceNotFoundError(f"{path} does not exist.")
     if not is_group:
         raise SourceError(f"{path} is no OME-Zarr image: it holds no zarr group.")
     kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
@@ -223,7 +227,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     raise SourceError(f"{path} is no OME-Zarr image: its zarr metadata has no multiscales.")
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: AnyPath) -> dict[str, Any] | None:
     """What a JSON file says; None where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -306,6 +310,6 @@ def _read_channel(channel: dict[str, Any]) -> Channel:
     )
 
 
-def _stem(path: Path) -> str:
+def _stem(path: AnyPath) -> str:
     name = path.resolve().name
     return name.removesuffix(".zarr").removesuffix(".ome") or name

@@ -9,13 +9,13 @@ import json
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from .checksums import CHECKSUMS
 from .files import replace_file
 from .identity import OPTIONS
 from .journal import FOLDER
+from .paths import AnyPath
 from .plan import Plan
 from .report import Receipt
 
@@ -25,7 +25,7 @@ _SOFTWARE = ("numpy", "imagecodecs", "tifffile", "ome-zarr", "zarr")
 
 
 def write_receipt(
-    output: Path, receipt: Receipt, plan: Plan, identity: dict[str, Any], attributes: dict[str, Any]
+    output: AnyPath, receipt: Receipt, plan: Plan, identity: dict[str, Any], attributes: dict[str, Any]
 ) -> None:
     """Leave the receipt of a conversion in its output."""
     told = receipt.to_json()
@@ -66,7 +66,7 @@ def write_receipt(
     _write(output, value)
 
 
-def read_receipt(output: Path) -> dict[str, Any] | None:
+def read_receipt(output: AnyPath) -> dict[str, Any] | None:
     """The receipt of an output; None where there is none that can be read."""
     try:
         value = json.loads((output / RECEIPT).read_text(encoding="utf-8"))
@@ -75,7 +75,7 @@ def read_receipt(output: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def note_verified(output: Path, problems: int, *, with_source: bool, repaired: bool) -> None:
+def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired: bool) -> None:
     """Note in the receipt that the output was verified just now, and with what outcome."""
     value = read_receipt(output)
     if value is not None:
@@ -88,7 +88,7 @@ def note_verified(output: Path, problems: int, *, with_source: bool, repaired: b
         _write(output, value)
 
 
-def _write(output: Path, value: dict[str, Any]) -> None:
+def _write(output: AnyPath, value: dict[str, Any]) -> None:
     replace_file(output / RECEIPT, json.dumps(value, indent=2).encode())
 
 

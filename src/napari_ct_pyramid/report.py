@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from .levels import Level
+from .paths import AnyPath
 from .plan import Plan
 from .rescale import Rescale
 from .tally import Tally
@@ -37,7 +37,7 @@ class Progress:
 
     Attributes
     ----------
-    output : Path
+    output : Path or RemotePath
     plan : Plan
         What is being done; the same in every progress of a conversion.
     blocks_done, blocks : int
@@ -50,7 +50,7 @@ class Progress:
         Of all the work, from 0 to 1.
     """
 
-    output: Path
+    output: AnyPath
     plan: Plan
     blocks_done: int
     blocks: int
@@ -118,7 +118,7 @@ class Receipt:
 
     Attributes
     ----------
-    output : Path
+    output : Path or RemotePath
     ome_zarr_version : str
     levels : tuple of Level
     seconds : float
@@ -139,7 +139,7 @@ class Receipt:
         Of a cluster, that made blocks; 0 where this process did.
     """
 
-    output: Path
+    output: AnyPath
     ome_zarr_version: str
     levels: tuple[Level, ...]
     seconds: float

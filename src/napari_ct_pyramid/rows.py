@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import SourceError
+from .paths import AnyPath
 from .volume import Triple, Volume
 
 Voxels = npt.NDArray[Any]
@@ -29,7 +30,7 @@ class Reader(Protocol):
     volume: Volume
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[AnyPath, ...]:
         """The files by which it is known, the first of them for messages."""
 
     def read(self, start: Triple, out: Voxels) -> None:

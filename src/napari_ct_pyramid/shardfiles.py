@@ -9,11 +9,11 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from io import FileIO
-from pathlib import Path
 
-from .files import begin_file, make_folders, pages, write_all, write_part
+from .files import pages
 from .levels import Level
+from .partfiles import PartFile, begin_part_file
+from .paths import AnyPath
 from .shardindex import NOWHERE, Place, write_index
 from .volume import Triple
 
@@ -27,8 +27,6 @@ Start = Callable[[int | None], None]
 class ShardFiles:
     """The shards of an output that are being written.
 
-    Until a shard is complete it has another name, so that one that is there can be read.
-
     Parameters
     ----------
     path : callable
@@ -37,7 +35,7 @@ class ShardFiles:
         With shards.
     """
 
-    def __init__(self, path: Callable[[int, Triple], Path], levels: tuple[Level, ...]) -> None:
+    def __init__(self, path: Callable[[int, Triple], AnyPath], levels: tuple[Level, ...]) -> None:
         self._path = path
         self._levels = levels
         self._chunk_bytes = math.prod(levels[0].chunks) * levels[0].dtype.itemsize
@@ -70,17 +68,21 @@ class ShardFiles:
         if shard.write(buffer, size, offset, own_pages=self._own_pages):
             del self._shards[level, self._levels[level].place_in_shard(index)[0]]
 
+    def close(self) -> None:
+        """Let go of those that are not complete."""
+        for shard in self._shards.values():
+            shard.close()
+
     def _find(self, level: int, index: Triple) -> tuple[_Shard, int]:
         number, slot = self._levels[level].place_in_shard(index)
         return self._shards[level, number], slot
 
 
 class _Shard:
-    def __init__(self, path: Path, slots: int, chunks: int, size: int) -> None:
+    def __init__(self, path: AnyPath, slots: int, chunks: int, size: int) -> None:
         self._path = path
-        self._part = path.with_name(path.name + ".part")
         self._size = size
-        self._begun = False
+        self._file: PartFile | None = None
         self._places = [NOWHERE] * slots
         self._missing = chunks
         self._end = 0
@@ -114,18 +116,17 @@ class _Shard:
     def write(self, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> bool:
         """Write a chunk; whether it was the last."""
         with self._lock:
-            if not self._begun:
-                make_folders(self._path)
-                begin_file(self._part, self._size)
-                self._begun = True
-        write_part(self._part, buffer, size, offset, own_pages=own_pages)
+            if self._file is None:
+                self._file = begin_part_file(self._path, self._size)
+        self._file.write(buffer, size, offset, own_pages=own_pages)
         with self._lock:
             self._missing -= 1
             if self._missing:
                 return False
-        with FileIO(self._part, "r+") as file:
-            file.truncate(self._end)
-            file.seek(self._end)
-            write_all(file, write_index(self._places))
-        self._part.replace(self._path)
+        self._file.finish(self._end, write_index(self._places))
+        self._file.close()
         return True
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()

@@ -11,8 +11,11 @@ import os
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from io import FileIO
 from typing import NamedTuple
+
+from .files import open_file
+from .paths import OpenFile, any_path
+from .remote import RemoteFile
 
 _CHECKSUM = struct.Struct("<I")
 _PLACE = struct.Struct("<2Q")
@@ -50,7 +53,7 @@ def write_index(places: list[Place]) -> bytes:
     return data + _CHECKSUM.pack(value(data))
 
 
-def read_place(file: FileIO, slots: int, slot: int) -> Place | None:
+def read_place(file: OpenFile, slots: int, slot: int) -> Place | None:
     """Where a chunk is in a shard; None if it is nowhere.
 
     Raises
@@ -58,32 +61,32 @@ def read_place(file: FileIO, slots: int, slot: int) -> Place | None:
     ValueError
         If the file ends with no whole index.
     """
-    status = os.fstat(file.fileno())
-    index = _read_index(file.name, (status.st_ino, status.st_mtime_ns, status.st_size), slots)
+    status = file.status() if isinstance(file, RemoteFile) else os.fstat(file.fileno())
+    index = _read_index(str(file.name), (status.st_ino, status.st_mtime_ns, status.st_size), slots)
     place = Place(*_PLACE.unpack_from(index, _PLACE.size * slot))
     if place == NOWHERE:
         return None
     if place.offset + place.size > status.st_size - len(index):
-        raise _damaged(file.name)
+        raise _damaged(str(file.name))
     return place
 
 
 # A slice of a volume needs many chunks of a few shards.
 @lru_cache(maxsize=16)
-def _read_index(path: str | os.PathLike[str], state: tuple[int, int, int], slots: int) -> bytes:
+def _read_index(path: str, state: tuple[int | str, int, int], slots: int) -> bytes:
     """The index of a shard, as the file is in this state."""
     from google_crc32c import value
 
     size = index_bytes(slots)
     if state[-1] < size:
         raise ValueError(f"{path} is too short to be a shard")
-    with FileIO(path) as file:
-        file.seek(-size, os.SEEK_END)
+    with open_file(any_path(path)) as file:
+        file.seek(state[-1] - size)
         index = file.read(size)
     if len(index) < size or _CHECKSUM.unpack(index[-_CHECKSUM.size :])[0] != value(index[: -_CHECKSUM.size]):
         raise _damaged(path)
     return index
 
 
-def _damaged(path: str | os.PathLike[str]) -> ValueError:
+def _damaged(path: str) -> ValueError:
     return ValueError(f"the index of the shard {path} is damaged")

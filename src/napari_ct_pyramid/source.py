@@ -7,7 +7,6 @@ nothing of levels, chunks and budgets.
 from __future__ import annotations
 
 import difflib
-import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from .errors import RequestError, SourceError, SourceNotFoundError
 from .inputs import INSIDE, Input, is_zarr, parse_input
 from .journal import JOURNAL
+from .paths import AnyPath, PathLike
+from .remote import RemotePath
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .rows import Reader
 
 
-def open_source(path: str | os.PathLike[str], *, axes: str = "zyx", crop: Crop | None = None) -> Source:
+def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) -> Source:
     """Open a volume for reading.
 
     Parameters
@@ -97,7 +98,7 @@ class Source:
         self._reader = reader
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[AnyPath, ...]:
         """The files that hold it, or by which it is known at least."""
         return self._reader.paths
 
@@ -175,7 +176,12 @@ _OTHERS = {
 
 def _find_kind(asked: Input) -> tuple[str, Callable[[], Reader]]:
     """The kind of a source, and how to open it. Each kind imports what it needs when it is opened."""
-    path = asked.path
+    if isinstance(asked.path, RemotePath):
+        return _kind_in_store(asked, asked.path)
+    return _kind_of_path(asked, asked.path)
+
+
+def _kind_of_path(asked: Input, path: Path) -> tuple[str, Callable[[], Reader]]:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as exc:
@@ -183,13 +189,13 @@ def _find_kind(asked: Input) -> tuple[str, Callable[[], Reader]]:
             f"There is no {'folder' if asked.pattern else 'file'} {path}{_nearest(path)}"
         ) from exc
     if stat.S_ISDIR(mode):
-        return _kind_of_folder(asked)
+        return _kind_of_folder(asked, path)
     if not stat.S_ISREG(mode):
         raise SourceError(f"{path} is not an ordinary file, where a volume is needed.")
     with path.open("rb") as file:
         head = file.read(132)
     if head.startswith(_HDF5):
-        return "an HDF5 file", lambda: _open_hdf5(asked)
+        return "an HDF5 file", lambda: _open_hdf5(path, asked.inside)
     if asked.inside is not None:
         raise SourceError(f"{path} is a file without parts: {INSIDE}/{asked.inside} is for HDF5 files and Zarr groups.")
     if head[:4] in _TIFF:
@@ -204,13 +210,22 @@ def _find_kind(asked: Input) -> tuple[str, Callable[[], Reader]]:
     raise SourceError(f"{path} is no volume that can be read: it looks like {looks}. Try saving it as a TIFF.")
 
 
-def _kind_of_folder(asked: Input) -> tuple[str, Callable[[], Reader]]:
-    path = asked.path
+def _kind_in_store(asked: Input, path: RemotePath) -> tuple[str, Callable[[], Reader]]:
+    if is_zarr(path) or (path / JOURNAL).is_file():
+        return "a Zarr", lambda: _open_zarr(asked)
+    if not path.exists():
+        raise SourceNotFoundError(f"There is nothing at {path}. Try its full address.")
+    raise SourceError(
+        f"{path} is no Zarr, and nothing else is read from an object store. Copy it to this machine first."
+    )
+
+
+def _kind_of_folder(asked: Input, path: Path) -> tuple[str, Callable[[], Reader]]:
     if is_zarr(path) or (path / JOURNAL).is_file():
         return "a Zarr", lambda: _open_zarr(asked)
     if asked.inside is not None:
         raise SourceError(f"{path} is no Zarr group, so there is no {INSIDE}/{asked.inside} in it.")
-    return "a folder of slices", lambda: _open_folder(asked)
+    return "a folder of slices", lambda: _open_folder(path, asked)
 
 
 def _open_tiff(path: Path) -> Reader:
@@ -219,10 +234,10 @@ def _open_tiff(path: Path) -> Reader:
     return open_tiff(path)
 
 
-def _open_hdf5(asked: Input) -> Reader:
+def _open_hdf5(path: Path, inside: str | None) -> Reader:
     from ._sources.hdf5 import open_hdf5
 
-    return open_hdf5(asked.path, asked.inside)
+    return open_hdf5(path, inside)
 
 
 def _open_npy(path: Path) -> Reader:
@@ -237,10 +252,10 @@ def _open_zarr(asked: Input) -> Reader:
     return open_zarr(asked)
 
 
-def _open_folder(asked: Input) -> Reader:
+def _open_folder(path: Path, asked: Input) -> Reader:
     from ._sources.folder import open_folder
 
-    return open_folder(asked)
+    return open_folder(path, asked.pattern, asked.stem)
 
 
 def _nearest(path: Path) -> str:

@@ -112,7 +112,9 @@ class Fit(NamedTuple):
     ledger: tuple[tuple[str, int], ...]
 
 
-def fit_budget(volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], process_memory: int) -> Fit:
+def fit_budget(
+    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], process_memory: int, in_transit: int = 0
+) -> Fit:
     """The largest cells and the most threads that gain speed.
 
     Raises
@@ -128,10 +130,11 @@ def fit_budget(volume: Volume, options: ConversionOptions, levels: tuple[Level, 
         a_thread = _thread_bytes(volume, options, levels[0], cell)
         chunk = math.prod(options.chunks) * levels[0].dtype.itemsize
         chunks_ahead = _CHUNKS_AHEAD if ahead else 1
-        left = options.max_memory - process_memory - cells - chunks_ahead * chunk
+        fixed = process_memory + in_transit + cells + chunks_ahead * chunk
+        left = options.max_memory - fixed
         threads = min(asked, left // a_thread)
         if best is None and threads < 1:
-            smallest = _ceil_mb(process_memory + cells + a_thread + chunks_ahead * chunk)
+            smallest = _ceil_mb(fixed + a_thread)
             text = f"{smallest // 1_000_000} MB"
             raise BudgetError(
                 f"A budget of {format_size(options.max_memory)} is too small for this volume with chunks of "
@@ -146,6 +149,7 @@ def fit_budget(volume: Volume, options: ConversionOptions, levels: tuple[Level, 
                 ("cells of the levels", cells),
                 ("compressed chunks on their way to disk", (threads + chunks_ahead) * chunk),
                 (f"{count(threads, 'thread')} at work", threads * (a_thread - chunk)),
+                *([("to and from the object store", in_transit)] if in_transit else []),
             )
             best = Fit(stages, threads, threads + chunks_ahead, ledger)
     assert best is not None  # the first choice is the best so far, or an error

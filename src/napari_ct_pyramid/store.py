@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -25,14 +23,19 @@ import numpy as np
 from .checksums import Checksum
 from .chunkfiles import ChunkFiles, encoded_bytes, key_of
 from .errors import ConversionError
-from .files import make_folders, replace_file, sync_file, sync_folder, write_file
+from .files import make_folders, names_below, replace_file, sync_file, sync_folder, write_file
 from .layout import array_metadata, file_key, folder_of_chunks, group_metadata
 from .memory import page_buffer
+from .options import ConversionOptions
+from .paths import AnyPath
 from .plan import Plan
+from .remote import PART_BYTES, RemotePath
 from .shardfiles import ShardFiles
 from .volume import Triple
 
 _WRITERS = 4  # that write to the disk at once: enough to keep it busy
+_CARRIER_BYTES = 60_000_000  # the libraries that reach an object store, measured,
+_COPIES = 3  # and how often they hold what goes there, or comes from there
 
 
 class Store:
@@ -40,7 +43,7 @@ class Store:
 
     Parameters
     ----------
-    path : Path
+    path : path
         A folder, empty or with what an interrupted conversion of the same plan left there.
     plan : Plan
         Its levels, dtype and compressor.
@@ -51,7 +54,7 @@ class Store:
         From every method, if the disk says no.
     """
 
-    def __init__(self, path: Path, plan: Plan) -> None:
+    def __init__(self, path: AnyPath, plan: Plan) -> None:
         self.path = path
         self._levels = plan.levels
         self._version = plan.options.ome_zarr_version
@@ -143,9 +146,9 @@ class Store:
     def missing(self) -> int:
         """Files of chunks that are not there."""
         found = sum(
-            sum(name.isdigit() for name in names)  # systems leave files of their own here and there
+            name.isdigit()  # systems leave files of their own here and there
             for level in self._levels
-            for _, _, names in os.walk(self.path / level.path)
+            for name in names_below(self.path / folder_of_chunks(level, self._version))
         )
         return sum(level.file_count for level in self._levels) - found
 
@@ -162,6 +165,7 @@ class Store:
     def close(self) -> None:
         """Let go of every file."""
         self._writers.shutdown()
+        self._shards.close()
 
     def _make_safe(self, level: int, files: set[Triple]) -> None:
         made = self._levels[level]
@@ -233,6 +237,15 @@ class ChunkWrite:
     def cancel(self) -> None:
         """Write it never."""
         self._store._cancel(*self._chunk)
+
+
+def bytes_in_transit(output: AnyPath | None, options: ConversionOptions, dtype: np.dtype) -> int:
+    """What carries chunks, or parts of shards, to an object store and from there holds so many bytes, at most."""
+    if not isinstance(output, RemotePath):
+        return 0
+    chunk = math.prod(options.chunks) * np.dtype(options.dtype or dtype).itemsize
+    sent = max(chunk, PART_BYTES) if options.shards else chunk
+    return _CARRIER_BYTES + _COPIES * (_WRITERS * sent + options.thread_count * chunk)
 
 
 def _to_json(value: dict[str, Any]) -> bytes:

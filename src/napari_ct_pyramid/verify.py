@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,15 +30,18 @@ from .levels import factors_between
 from .lock import hold
 from .memory import peak_resident_memory, process_memory
 from .options import option_default
-from .output import PathLike
+from .paths import AnyPath, PathLike, any_path
 from .plan import Plan, make_plan
 from .pyramid import open_pyramid
 from .receipt import note_verified, read_receipt
+from .remote import RemotePath
 from .report import Progress, run_through
 from .source import Source, open_source
+from .store import bytes_in_transit
 from .tally import Tally
 from .volume import Volume
 from .work import Work
+from .zarrarray import zarr_store
 
 _PROGRESS_SECONDS = 0.25
 
@@ -95,7 +97,7 @@ def iter_verify(
     output: PathLike, source: PathLike | None = None, *, repair: bool = False, **options: Any
 ) -> Generator[Progress, None, Verification]:
     """The generator under `verify`: yields a `Progress` at least every half second, returns the `Verification`."""
-    path = Path(output)
+    path = any_path(output)
     if repair and source is None:
         raise RequestError("A repair needs the source. Give it with --source INPUT.")
     record = _read_record(path, repair)
@@ -104,7 +106,7 @@ def iter_verify(
         if repair:
             stack.enter_context(hold(path))
             record = _read_record(path, repair)
-        plan, identity = _plan(record, opened, options)
+        plan, identity = _plan(path, record, opened, options)
         found = yield from _find(path, plan, record, opened)
         if repair and found.problems:
             assert opened is not None
@@ -128,8 +130,11 @@ def _damaged(error: Exception) -> SourceError:
     return SourceError(f"The journal of the output is damaged: {error}. Convert the source again.")
 
 
-def _read_record(path: Path, repair: bool) -> Record:
-    record = read_journal(path)
+def _read_record(path: AnyPath, repair: bool) -> Record:
+    try:
+        record = read_journal(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     if record is None or not (repair or is_published(path)):
         open_pyramid(path)  # may know better what it is: nothing, or unfinished
     if record is None:
@@ -140,7 +145,7 @@ def _read_record(path: Path, repair: bool) -> Record:
     return record
 
 
-def _plan(record: Record, source: Source | None, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
     """How to go through the output, and the identity of its conversion as far as it is known now."""
     import ome_zarr_models.v04.image
     import ome_zarr_models.v05.image  # noqa: F401  what they take is part of the process
@@ -151,7 +156,12 @@ def _plan(record: Record, source: Source | None, options: dict[str, Any]) -> tup
         volume = source.volume if source else _volume_of(identity)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error
-    plan = make_plan(volume, asked, process_memory=process_memory())
+    plan = make_plan(
+        volume,
+        asked,
+        process_memory=process_memory(),
+        in_transit=bytes_in_transit(path, asked, volume.dtype),
+    )
     if source is None:
         first, *others = plan.stages
         return replace(plan, stages=(replace(first, from_source=False), *others)), identity
@@ -187,7 +197,7 @@ class _NoSource:
         raise AssertionError("there is no source to read")
 
 
-def _find(path: Path, plan: Plan, record: Record, source: Rows | None) -> Generator[Progress, None, Verification]:
+def _find(path: AnyPath, plan: Plan, record: Record, source: Rows | None) -> Generator[Progress, None, Verification]:
     began = time.perf_counter()
     unfinished = not is_published(path)
     problems = [Problem(None, None, what) for what in _metadata_problems(path, plan)]
@@ -240,7 +250,7 @@ def _blocks_of(plan: Plan) -> list[BlockId]:
 
 
 def _repair(
-    path: Path, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
+    path: AnyPath, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
 ) -> Generator[Progress, None, None]:
     """Strike from the journal what holds something wrong, and go on."""
     wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
@@ -274,7 +284,7 @@ def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
             yield number, stage.block_of(level, z // fz, y // fy)
 
 
-def _metadata_problems(path: Path, plan: Plan) -> Iterator[str]:
+def _metadata_problems(path: AnyPath, plan: Plan) -> Iterator[str]:
     """What is wrong with the metadata, by the specification and by what the conversion wrote."""
     receipt = read_receipt(path)
     expected: dict[str, Any] = array_metadata(plan)
@@ -313,16 +323,17 @@ def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
         yield f"{at or '/'} is {json.dumps(value)} where {json.dumps(written)} was written"
 
 
-def _flaws(path: Path, version: str) -> Iterator[str]:
+def _flaws(path: AnyPath, version: str) -> Iterator[str]:
     """What ome-zarr-models finds wrong."""
     import ome_zarr_models.v04.image
     import ome_zarr_models.v05.image
     import zarr
 
     try:
+        place = zarr_store(path) if isinstance(path, RemotePath) else path
         if version == "0.4":
-            ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(path, mode="r", zarr_format=2))
+            ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=2))
         else:
-            ome_zarr_models.v05.image.Image.from_zarr(zarr.open_group(path, mode="r", zarr_format=3))
+            ome_zarr_models.v05.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=3))
     except Exception as error:  # noqa: BLE001  pydantic's, zarr's and its own
         yield f"the metadata are not as the specification wants them: {' '.join(str(error).split())[:200]}"

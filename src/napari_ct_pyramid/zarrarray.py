@@ -1,11 +1,12 @@
-"""One zarr array on disk, v2 or v3, read a box at a time. It knows nothing of images, axes or levels.
+"""One zarr array, v2 or v3, read a box at a time. It knows nothing of images, axes or levels.
 
 Looking at a volume means reading planes of it, and a plane crosses chunks that are a hundred planes thick:
 
 - Along the slowest axis of Blosc chunks, only the part of a chunk is decoded that holds the plane (`blosc.py`).
 - Along the others all of the chunk has to be decoded, so some planes beside are kept as well (`slabs.py`).
 
-For the rest tensorstore reads the array, or zarr-python what tensorstore has no codec for.
+For the rest tensorstore reads the array, or zarr-python what tensorstore has no codec for, and what is in an object
+store: tensorstore would have to be told in its own way where that is, and who may read it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from .blosc import read_range
 from .boxes import Box, overlap, touched
 from .errors import SourceError
 from .options import available_cores
+from .paths import AnyPath
+from .remote import RemotePath
 from .slabs import Slabs
 from .zarrmeta import (
     ChunkFiles,
@@ -51,7 +53,7 @@ class ZarrArray:
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         The array's folder, holding ``.zarray`` or ``zarr.json``.
 
     Raises
@@ -64,7 +66,7 @@ class ZarrArray:
     dtype: np.dtype
     chunks: tuple[int, ...]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self.metadata = read_array_metadata(path)
         self._store, self._begin = _open(path, self.metadata)
@@ -175,6 +177,15 @@ class ZarrArray:
         return out
 
 
+def zarr_store(path: RemotePath) -> Any:
+    """What zarr-python reads from an object store with."""
+    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+    from zarr.storage import FsspecStore
+
+    # Not a file system of zarr-python's own: that would have connections of its own, which nobody closes.
+    return FsspecStore(AsyncFileSystemWrapper(path.file_system, asynchronous=True), read_only=True, path=path.key)
+
+
 def _slowest_axis(chunks: tuple[int, ...]) -> int:
     """The axis along which a chunk's voxels lie furthest apart."""
     return next((axis for axis, size in enumerate(chunks) if size > 1), len(chunks) - 1)
@@ -195,8 +206,10 @@ def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Bo
         yield tuple(piece for piece, _ in parts), tuple(target for _, target in parts)
 
 
-def _open(path: Path, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
+def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
     """The opened array, and how to begin reading a box of it; what that gives waits for the voxels."""
+    if isinstance(path, RemotePath):
+        return _open_with_zarr(path, zarr_store(path))
     import tensorstore as ts
 
     try:
@@ -212,13 +225,18 @@ def _open(path: Path, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Ca
         ).result()
         return store, lambda box: store[box].read().result
     except (ValueError, NotImplementedError) as error:
-        reason = first_line(error)
+        return _open_with_zarr(path, path, f"{first_line(error)}; ")
+
+
+def _open_with_zarr(
+    path: AnyPath, store: Any, before: str = ""
+) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
     import zarr
 
     try:
-        array: Any = zarr.open_array(path, mode="r")
+        array: Any = zarr.open_array(store, mode="r")
     except Exception as error:  # zarr-python raises what its many codecs raise
-        raise SourceError(f"{path} cannot be read: {reason}; {first_line(error)}") from error
+        raise SourceError(f"{path} cannot be read: {before}{first_line(error)}") from error
     return array, lambda box: lambda: np.asarray(array[box])
 
 

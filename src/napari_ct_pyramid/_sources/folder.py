@@ -10,41 +10,41 @@ from pathlib import Path
 
 from napari_ct_pyramid._tiff.layout import open_slices
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError
-from napari_ct_pyramid.inputs import TIFF_ENDINGS, Input
+from napari_ct_pyramid.inputs import TIFF_ENDINGS
 from napari_ct_pyramid.rows import Reader
 from napari_ct_pyramid.text import count
 
 _NUMBERS = re.compile(r"(\d+)")
 
 
-def open_folder(asked: Input) -> Reader:
-    """Open the slices in a folder, each a TIFF file.
+def open_folder(path: Path, pattern: str | None, name: str) -> Reader:
+    """Open the slices in a folder, each a TIFF file; with a pattern, those that are called so. `name` is the volume's.
 
     Raises
     ------
     SourceError
         If they are not all of them alike, in one sequence of numbers without a gap.
     """
-    names = _names(asked)
-    where = asked.path / asked.pattern if asked.pattern else asked.path
+    names = _names(path, pattern)
+    where = path / pattern if pattern else path
     if not names:
-        kind = f"No file in {asked.path} is called {asked.pattern}" if asked.pattern else f"{where} holds no TIFF file"
+        kind = f"No file in {path} is called {pattern}" if pattern else f"{where} holds no TIFF file"
         raise SourceNotFoundError(f"{kind}. A volume takes its slices, such as slice_0001.tif, slice_0002.tif, ….")
     if len(names) == 1:
         raise SourceError(
             f"{where} is a single file, {names[0]}, where a volume has two or more slices. If that file holds all of "
             "them, name it itself."
         )
-    return open_slices(where, asked.stem, [asked.path / name for name in in_order(where, names)])
+    return open_slices(where, name, [path / file for file in in_order(where, names)])
 
 
-def _names(asked: Input) -> list[str]:
+def _names(path: Path, pattern: str | None) -> list[str]:
     try:
-        entries = [entry for entry in asked.path.iterdir() if not entry.name.startswith(".")]
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError) as exc:
-        raise SourceNotFoundError(f"There is no folder {asked.path}. Try its full path.") from exc
-    if asked.pattern:
-        return [entry.name for entry in entries if fnmatchcase(entry.name, asked.pattern) and entry.is_file()]
+        raise SourceNotFoundError(f"There is no folder {path}. Try its full path.") from exc
+    if pattern:
+        return [entry.name for entry in entries if fnmatchcase(entry.name, pattern) and entry.is_file()]
     return [entry.name for entry in entries if entry.suffix.lower() in TIFF_ENDINGS and entry.is_file()]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import Crop
+from napari_ct_pyramid.paths import AnyPath
 from napari_ct_pyramid.rows import Reader, Voxels
 from napari_ct_pyramid.text import times
 from napari_ct_pyramid.volume import Triple
@@ -22,7 +22,7 @@ class _View:
         self._source = source
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[AnyPath, ...]:
         return self._source.paths
 
     def close(self) -> None:

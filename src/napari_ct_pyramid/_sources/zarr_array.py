@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
+from napari_ct_pyramid.files import walk
 from napari_ct_pyramid.inputs import INSIDE, ZARR_FILES, Input
+from napari_ct_pyramid.paths import AnyPath, within
 from napari_ct_pyramid.pyramid import Pyramid, open_pyramid
 from napari_ct_pyramid.rows import Reader, Voxels
 from napari_ct_pyramid.text import times
@@ -94,7 +94,7 @@ def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
 class _ZarrReader:
     """Reads an array a chunk at a time, so that memory is no more than was planned for."""
 
-    def __init__(self, array: ZarrArray, root: Path, volume: Volume) -> None:
+    def __init__(self, array: ZarrArray, root: AnyPath, volume: Volume) -> None:
         self.volume = volume
         self._array: ZarrArray | None = array
         axes = volume_axes(array.shape)
@@ -126,7 +126,7 @@ def _cuts(start: int, size: int, grain: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise([start, *edges, start + size]))
 
 
-def _is_array(path: Path) -> bool:
+def _is_array(path: AnyPath) -> bool:
     try:
         ZarrArray(path)
     except SourceError:
@@ -134,17 +134,16 @@ def _is_array(path: Path) -> bool:
     return True
 
 
-def _has_multiscales(path: Path) -> bool:
+def _has_multiscales(path: AnyPath) -> bool:
     return any(
         (path / name).is_file() and b'"multiscales"' in (path / name).read_bytes() for name in (".zattrs", "zarr.json")
     )
 
 
-def _arrays(root: Path) -> list[tuple[Path, ZarrArray]]:
+def _arrays(root: AnyPath) -> list[tuple[AnyPath, ZarrArray]]:
     """Those of three axes in a group and the groups in it."""
     found = []
-    for folder, below, names in os.walk(root):
-        path = Path(folder)
+    for path, below, names in walk(root):
         if ".zarray" in names or ("zarr.json" in names and _is_array(path)):
             below.clear()  # chunks
             try:
@@ -153,19 +152,18 @@ def _arrays(root: Path) -> list[tuple[Path, ZarrArray]]:
                 continue
             if volume_axes(array.shape):
                 found.append((path, array))
-        elif len(path.relative_to(root).parts) >= _DEEP:
+        elif len(within(path, root).parts) >= _DEEP:
             below.clear()
-    return sorted(found, key=lambda one: one[0])
+    return sorted(found, key=lambda one: str(one[0]))
 
 
-def _choice(root: Path, *, name: bool = False) -> str:
+def _choice(root: AnyPath, *, name: bool = False) -> str:
     arrays = _arrays(root)
     if not arrays:
         return "There is no array of three axes in it."
     some = ", ".join(
-        f"/{path.relative_to(root).as_posix()} ({times(array.shape)} {np.dtype(array.dtype)})"
-        for path, array in arrays[:_SHOWN]
+        f"/{within(path, root)} ({times(array.shape)} {np.dtype(array.dtype)})" for path, array in arrays[:_SHOWN]
     )
     more = f", and {len(arrays) - _SHOWN:,} more" if len(arrays) > _SHOWN else ""
-    how = f" Name one, as in {root.name}{INSIDE}/{arrays[0][0].relative_to(root).as_posix()}." if name else ""
+    how = f" Name one, as in {root.name}{INSIDE}/{within(arrays[0][0], root)}." if name else ""
     return f"Arrays of three axes in it are {some}{more}.{how}"
