@@ -1,4 +1,4 @@
-"""The voxel size that a TIFF tells plainly, in its OME-XML, ImageJ or tifffile description. Never a guess.
+"""The voxel size that a TIFF tells plainly, in its OME-XML, ImageJ, MetaMorph or tifffile description. Never a guess.
 
 The resolution tags of a TIFF speak of x and y only, so they count only where something else tells z.
 """
@@ -36,6 +36,8 @@ def find_voxel_size(tif: TiffFile, *, of_slice: bool = False) -> Found:
         return _from_ome(tif.ome_metadata or "")
     if tif.is_imagej:
         return _from_imagej(tif.imagej_metadata or {}, page, of_slice)
+    if tif.is_stk:
+        return _from_metamorph(tif.stk_metadata or {})
     if page.shaped_description is not None:
         return _from_json(page.shaped_description, page)
     return Found()
@@ -89,6 +91,16 @@ def _from_imagej(metadata: Mapping[str, Any], page: TiffPage, of_slice: bool) ->
     if unit is None and all(size is None or size == 1 for size in sizes):
         return Found()  # what an image has that nobody calibrated
     return found_sizes(sizes, [unit] * 3, "ImageJ metadata")
+
+
+def _from_metamorph(metadata: Mapping[str, Any]) -> Found:
+    """Distances between slices are in micrometers, whatever the unit of pixels is."""
+    distances = {float(distance) for distance in metadata.get("ZDistance", ())}
+    if not metadata.get("SpatialCalibration") or len(distances) != 1:
+        return Found()
+    unit = parse_unit_name(metadata.get("CalibrationUnits"))
+    sizes = [positive(value) for value in (distances.pop(), metadata.get("YCalibration"), metadata.get("XCalibration"))]
+    return found_sizes(sizes, ["micrometer", unit, unit], "MetaMorph metadata") if unit else Found()
 
 
 def _from_json(description: str, page: TiffPage) -> Found:
