@@ -31,13 +31,14 @@ def summary(receipt: Receipt, max_memory: int) -> str:
     """What was made, what it took, and what to do next."""
     head = ("Level", "Shape", "Size")
     read, written = format_size(receipt.bytes_read), format_size(receipt.bytes_written)
-    whose = f" of any of {count(receipt.workers, 'worker')}" if receipt.workers else ""
+    of = f"of a budget of {format_size(max_memory)}"
+    of += f", the most of {count(receipt.workers, 'worker')}" if receipt.workers else ""
     rows = [(level.path, times(level.shape), format_size(level.nbytes)) for level in receipt.levels]
     return "\n".join(
         [
             f"Made {receipt.output}",
             f"  {read} became {written} in {duration(receipt.seconds)} ({format_size(receipt.bytes_per_second)}/s)",
-            f"  Peak memory{whose} {format_size(receipt.peak_memory_bytes)}, of a budget of {format_size(max_memory)}",
+            f"  Peak memory {format_size(receipt.peak_memory_bytes)}, {of}",
             *([f"  {_rescaled_text(receipt.rescaled, receipt.nans)}"] if receipt.rescaled else []),
             "",
             *(f"  {line}" for line in table(head, rows)),

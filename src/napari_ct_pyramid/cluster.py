@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +48,8 @@ def connect(address: str) -> Iterator[Client]:
         raise RequestError("A cluster takes Dask. To get it: pip install 'napari-ct-pyramid[dask]'")
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is to be said is said here
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is to be said is said here
     if address == LOCAL:
         with _start_local() as cluster, Client(cluster, set_as_default=False) as client:
             yield client
@@ -80,7 +83,7 @@ def _start_local() -> LocalCluster:
     from distributed import LocalCluster
 
     nothing: dict[str, Any] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
-    with dask.config.set(nothing):
+    with dask.config.set(nothing), _deaf_to_interrupts():
         return LocalCluster(
             n_workers=available_cores(),
             threads_per_worker=1,
@@ -91,6 +94,20 @@ def _start_local() -> LocalCluster:
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # or it takes a port that others may have
             silence_logs=logging.CRITICAL,
         )
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ctrl-C is for this process alone, which ends those that it starts; they have this from the thread that does."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # when it is begun later, it undoes this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Cluster:

@@ -256,7 +256,7 @@ def make_plan(
         memory=fit.ledger,
         bytes_out_estimate=round(sum(level.nbytes for level in levels) / compression_ratio),
         bytes_free=bytes_free,
-        warnings=tuple(_warnings(volume, options, levels, fit.stages, fit.threads)),
+        warnings=tuple(_warnings(volume, options, levels, fit.stages, fit.threads, workers)),
         workers=workers,
         rescale=rescale,
     )
@@ -271,7 +271,12 @@ def make_plan(
 
 
 def _warnings(
-    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], stages: tuple[Stage, ...], threads: int
+    volume: Volume,
+    options: ConversionOptions,
+    levels: tuple[Level, ...],
+    stages: tuple[Stage, ...],
+    threads: int,
+    workers: int,
 ) -> Iterator[str]:
     for axis, step, size, what in zip(
         "zyx", levels[-1].reduction, volume.shape, ("slice", "row", "column"), strict=True
@@ -299,6 +304,9 @@ def _warnings(
         yield (
             f"This budget is enough for {threads} of {options.thread_count} threads. A larger --max-memory is faster."
         )
+    most = max(sum(1 for _ in stage.blocks()) for stage in stages)
+    if workers > most:
+        yield f"There are {count(workers, 'worker')}, and never more than {count(most, 'block')} to be made at once."
     if options.unit and not (options.voxel_size or volume.voxel_size):
         yield f"The unit {options.unit} is not used: no voxel size is known. --voxel-size gives one."
 
