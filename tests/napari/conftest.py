@@ -8,6 +8,7 @@ import gc
 from collections.abc import Iterator
 from typing import Any
 
+import npe2
 import npe2.manifest._bases as manifests
 import pytest
 
@@ -28,3 +29,9 @@ def _fast_windows() -> Iterator[None]:
         patch.setattr(manifests, "_load_yaml_no_duplicates", parse_once)
         yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_other_readers() -> None:
+    """napari-ome-zarr is here to be tried on its own; else napari would ask which of the two is to open a folder."""
+    npe2.PluginManager.instance().disable("napari-ome-zarr")
