@@ -88,7 +88,7 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
         lines = [
             f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])})",
             f"  Made on      {receipt['finished']}",
-            f"  Made in      {duration(receipt['seconds'])}, {receipt['gb_per_s']:.2f} GB/s, with "
+            f"  Made in      {duration(receipt['seconds'])}, {format_size(round(receipt['gb_per_s'] * 1e9))}/s, with "
             f"{format_size(receipt['peak_memory_bytes'])} of {budget} of memory{by}",
             f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",
         ]
