@@ -27,7 +27,8 @@ from napari.components import LayerList
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
-from napari_ct_pyramid._widget import ConvertWidget, Stage
+from napari_ct_pyramid._stage import Stage
+from napari_ct_pyramid._widget import ConvertWidget
 from napari_ct_pyramid._worker import ActivityBar
 from napari_ct_pyramid.sample import sample_slices
 

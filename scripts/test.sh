@@ -1,22 +1,34 @@
 #!/usr/bin/env bash
-# Everything that is checked. What needs no screen runs on the other Pythons meanwhile; its output comes last.
+# Everything that is checked, in three parts at a time: the windows and the browser; all that needs neither; and that on
+# the other Pythons. What is said of the last two comes at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Tests start many processes: none is to compile everything anew.
 unset PYTHONDONTWRITEBYTECODE
 
-log=$(mktemp)
-set -m # the jobs of the background are one group, and end together
-scripts/test_other_pythons.sh >"$log" 2>&1 </dev/null &
-others=$!
-set +m
-trap 'kill -- "-$others" 2>/dev/null || true; rm -f "$log"' EXIT
+logs=$(mktemp -d)
+groups=()
+trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
 
+# begin NAME COMMAND...: run it in the background, as a group of jobs that ends together.
+begin() {
+    local name=$1
+    shift
+    set -m
+    "$@" >"$logs/$name" 2>&1 </dev/null &
+    set +m
+    groups+=("$!")
+}
+
+begin others scripts/test_other_pythons.sh
+begin plain .venv/bin/python -m pytest --ignore tests/napari --ignore tests/browser
 make --no-print-directory check
-scripts/on_screen.sh .venv/bin/python -m pytest
-echo "Waiting for the other Pythons"
+scripts/on_screen.sh .venv/bin/python -m pytest tests/napari tests/browser
+
 status=0
-wait "$others" || status=$?
-cat "$log"
+for group in "${groups[@]}"; do
+    wait "$group" || status=$?
+done
+cat "$logs/plain" "$logs/others"
 exit "$status"

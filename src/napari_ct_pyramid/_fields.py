@@ -92,6 +92,12 @@ class OptionFields(QObject):
         self.fields["voxel_size"].widget.native.setPlaceholderText(known)
         self.fields["unit"].widget.native.setItemText(0, f"{_FROM_FILE} ({unit})" if unit else _FROM_FILE)
 
+    def show_files(self) -> None:
+        """Say in the empty fields that every file may say something else."""
+        self.fields["voxel_size"].widget.native.setPlaceholderText("as in each file")
+        self.fields["unit"].widget.native.setItemText(0, _FROM_FILE)
+        self.show_automatic_levels(None)
+
     def show_automatic_levels(self, count: int | None) -> None:
         """Say how many levels "auto" came to."""
         self.fields["num_levels"].widget.native.setItemText(0, _AUTO if count is None else f"{_AUTO} ({count})")

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import napari
-from napari.utils.notifications import show_info
+from napari.utils.notifications import notification_manager, show_error, show_info
 from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ._neuroglancer_menu import show_in_neuroglancer
 from ._parts import BAR_STYLE, Box, text_label
+from ._plan_view import error_words
+from ._queue_summary import summary
 from ._worker import progress_words
+from .errors import CtPyramidError
 from .paths import AnyPath, any_path
 from .remote import RemotePath
 from .report import Progress, Receipt
 from .sizes import format_size
-from .text import count, duration
+from .text import count, duration, shorten
 
 if TYPE_CHECKING:
+    from ._queue import Entry
     from .checking import Verification
 
 _STEPS = 1000
+_NAME = 30  # letters
 _KINDS, _LISTED, _LISTED_IN_TIP = 4, 4, 40  # of what is wrong
 
 Buttons = Sequence[tuple[str, Callable[[], object]]]
+
+
+class Share(NamedTuple):
+    """Which of how many volumes is done just now, and the part of all work that is done."""
+
+    place: int
+    total: int
+    fraction: float
 
 
 class Foot(QWidget):
@@ -37,6 +50,7 @@ class Foot(QWidget):
     another_pressed = Signal()
     verify_pressed = Signal()
     repair_pressed = Signal()
+    retry_pressed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -59,15 +73,18 @@ class Foot(QWidget):
         self.verify.clicked.connect(lambda: self.verify_pressed.emit())
         self.show_idle(ready=False)
 
-    def show_idle(self, *, ready: bool, resumes: bool = False, verifiable: bool | None = False) -> None:
+    def show_idle(
+        self, *, ready: bool, resumes: bool = False, verifiable: bool | None = False, several: int | None = None
+    ) -> None:
         """Nothing goes on; Convert, or Resume, can be pressed if the plan is right. What happened stays in sight.
 
-        Whether there is something to verify may not be known (None) yet.
+        Whether there is something to verify may not be known (None) yet. Of several volumes, so many can be converted.
         """
         offers = self.verify.isVisibleTo(self) if verifiable is None else verifiable
         self._show(self.convert, *([self.verify] if offers else []))
         self.verify.setEnabled(bool(verifiable))
-        self.convert.setText("Resume" if resumes else "Convert")
+        what = f" {count(several, 'volume')}" if several else ""
+        self.convert.setText(("Resume" if resumes else "Convert") + what)
         self.convert.setEnabled(ready)
 
     def forget_result(self) -> None:
@@ -83,13 +100,15 @@ class Foot(QWidget):
         self.bar.setRange(0, 0)
         self.status.setText("Starting…")
 
-    def show_progress(self, progress: Progress, doing: str = "") -> None:
-        """How far it is, and with what."""
+    def show_progress(self, progress: Progress, doing: str = "", of: Share | None = None) -> None:
+        """How far it is, and with what; of several volumes, the bar shows all of them."""
+        fraction = of.fraction if of else progress.fraction
         self.bar.setRange(0, _STEPS)
-        self.bar.setValue(int(progress.fraction * _STEPS))
-        self.bar.setFormat(f"{int(progress.fraction * 100)} %")
-        words = " · ".join(filter(None, [doing, progress_words(progress)]))
-        self.status.setText("Finishing…" if progress.fraction >= 1 else words)
+        self.bar.setValue(int(fraction * _STEPS))
+        self.bar.setFormat((f"{of.place} of {of.total} · " if of else "") + f"{int(fraction * 100)} %")
+        rest = "Finishing…" if progress.fraction >= 1 else progress_words(progress)
+        name = shorten(progress.output.name, _NAME) if of else doing if rest != "Finishing…" else ""
+        self.status.setText(" · ".join(filter(None, [name, rest])))
 
     def show_cancelling(self) -> None:
         """It was told to stop."""
@@ -105,33 +124,45 @@ class Foot(QWidget):
         """It failed, and that may be put right."""
         self.result.show_words("error", words, buttons)
 
-    def show_verified(self, found: Verification, source: str, next_source: str | None) -> None:
+    def show_verified(self, found: Verification, source: str) -> None:
         """What came of verifying, or repairing. No `source` was compared with where that is empty."""
         tip = "\n".join(map(str, found.problems[:_LISTED_IN_TIP]))
         if found.sound:
-            self._show_success(_sound_words(found, source), found.output, next_source, tip)
+            self._show_success(_sound_words(found, source), found.output, tip)
         elif source:
             self.result.show_words("error", _wrong_words(found), [("Repair", self.repair_pressed.emit)], tip)
         else:
             how = "To repair it, name its source, and verify again."
             self.result.show_words("error", f"{_wrong_words(found)}\n{how}", tip=tip)
 
-    def show_finished(self) -> None:
-        """There is nothing to do but to verify what was made."""
-        self._show(self.verify)
-        self.verify.setEnabled(True)
+    def show_finished(self, *, verifiable: bool) -> None:
+        """There is nothing to do but, perhaps, to verify what was made."""
+        self._show(*([self.verify] if verifiable else []))
+        self.verify.setEnabled(verifiable)
 
-    def show_made(self, receipt: Receipt, next_source: str | None) -> None:
-        """What was made, and which other source waits, if any."""
+    def show_several(self, run: Sequence[Entry]) -> None:
+        """What came of several volumes."""
+        kind, words, tip = summary(run)
+        made = [any_path(entry.output) for entry in run if entry.state == "done"]
+        folders = [path.parent for path in made if not isinstance(path, RemotePath)]
+        buttons: list[tuple[str, Callable[[], object]]] = []
+        if folders:
+            buttons.append(("Open folder", lambda: _open_folder(folders[-1])))
+        if any(entry.state == "failed" for entry in run):
+            buttons.append(("Try again", self.retry_pressed.emit))
+        if not any(entry.state == "waiting" for entry in run):
+            buttons.append(("Convert another", self.another_pressed.emit))
+        self.result.show_words(kind, words, buttons, tip)
+
+    def show_made(self, receipt: Receipt) -> None:
+        """What was made."""
         words = (
             f"Made {receipt.output.name} in {duration(receipt.seconds)}, {format_size(receipt.bytes_per_second)}/s.\n"
             f"{count(len(receipt.levels), 'level')}, {format_size(receipt.bytes_written)} on disk."
         )
-        self._show_success(words, receipt.output, next_source)
+        self._show_success(words, receipt.output)
 
-    def _show_success(self, words: str, output: AnyPath, next_source: str | None, tip: str = "") -> None:
-        if next_source:
-            words += f"\nNext: {any_path(next_source).name}"
+    def _show_success(self, words: str, output: AnyPath, tip: str = "") -> None:
         buttons = [
             ("Open", lambda: _open_layer(output))
             if isinstance(output, RemotePath)
@@ -144,6 +175,14 @@ class Foot(QWidget):
     def _show(self, *parts: QWidget) -> None:
         for part in self._parts:
             part.setVisible(part in parts)
+
+
+def tell(error: Exception, whose: str = "") -> None:
+    """Have napari say what went wrong."""
+    if isinstance(error, CtPyramidError):
+        show_error(whose + error_words(error))
+    else:  # a mistake of ours: with its traceback
+        notification_manager.receive_error(type(error), error, error.__traceback__)
 
 
 def compared_with(source: str) -> str:

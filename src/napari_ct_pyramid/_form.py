@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit
@@ -22,34 +22,39 @@ _SOURCE_TIP = (
     "The volume to convert: a TIFF, a folder of slices or a pattern of their names, an HDF5 file (and ::/path of a "
     "dataset in it), a NumPy file, or an OME-Zarr. It can also be dropped here."
 )
+FILTERS = f"Volumes ({' '.join('*' + e for e in (*TIFF_ENDINGS, *HDF5_ENDINGS, '.npy'))});;All files (*)"
 
 
 class Form(QWidget):
     """Everything that can be filled in."""
 
     changed = Signal()
+    picked = Signal(list)  # several paths, in the file dialog
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._quiet = False
         self._layer_file: str | None = None
-        endings = " ".join("*" + ending for ending in (*TIFF_ENDINGS, *HDF5_ENDINGS, ".npy"))
-        self.source = _file_edit("r", _SOURCE_TIP)
-        self.source.filter = f"Volumes ({endings});;All files (*)"
+        self.source = _prepared(_SourceEdit(self.picked.emit), _SOURCE_TIP)
+        self.source.filter = FILTERS
         self.facts = text_label()
         self.facts.hide()
         self.use_layer = QPushButton("Use selected layer")
-        self.output = _file_edit("w", "The OME-Zarr folder to be made")
+        self.output = _prepared(FileEdit(mode=FileDialogMode.OPTIONAL_FILE), "The OME-Zarr folder to be made")
+        self.folder = _prepared(FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY), "Where the OME-Zarr folders are made")
+        self.folder.line_edit.native.setPlaceholderText("beside each source")
         self.options = OptionFields(self)
         self.live = CheckBox(value=True, text="")
         self.live.tooltip = "Add a layer as soon as the conversion begins; it fills in as the conversion goes"
         self.fold = QToolButton()
         self.rare = self.options.form(rare=True)
-        self._lay_out()
+        self._ones, self._several = self._lay_out()
         self._unfold(False)
+        self.show_several(False)
         self.offer_layer_file(None)
         self.source.line_edit.changed.connect(self._source_changed)
         self.output.line_edit.changed.connect(self._output_changed)
+        self.folder.line_edit.changed.connect(self._output_changed)
         self.options.changed.connect(self._changed)
         self.use_layer.clicked.connect(self._use_layer)
         self.fold.toggled.connect(self._unfold)
@@ -58,6 +63,20 @@ class Form(QWidget):
         """What the fields say."""
         output = self.output.line_edit.value.strip()
         return Request(self.source.line_edit.value.strip(), output, self.options.values())
+
+    def output_folder(self) -> str:
+        """Where the outputs of several sources go; empty: each beside its source."""
+        return str(self.folder.line_edit.value).strip()
+
+    def show_several(self, several: bool) -> None:
+        """Leave out what is of one volume, its path and its output, where there are several."""
+        for row in self._ones:
+            row.setVisible(not several)
+        self._several.setVisible(several)
+        if several:
+            self.facts.hide()
+            self.options.show_files()
+        self.offer_layer_file(self._layer_file)
 
     def set_source(self, path: str) -> None:
         """Fill in a source. The output is filled in when it is known."""
@@ -96,24 +115,26 @@ class Form(QWidget):
     def offer_layer_file(self, path: str | None) -> None:
         """Offer the file that the selected layer came from; None where there is none."""
         self._layer_file = path
-        self.use_layer.setVisible(path is not None and path != self.source.line_edit.value)
+        another = path is not None and path != self.source.line_edit.value
+        self.use_layer.setVisible(another and self._several.isHidden())
         self.use_layer.setToolTip(path or "")
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> tuple[list[QWidget], QWidget]:
         self.fold.setText(" More options")
         self.fold.setCheckable(True)
         self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.fold.setAutoRaise(True)
+        source, output = form([("Source", self.source.native)]), form([("Output", self.output.native)])
+        folder = form([("Output", self.folder.native)])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(form([("Source", self.source.native)]))
-        column.addWidget(self.facts)
-        column.addWidget(self.use_layer)
-        column.addWidget(form([("Output", self.output.native)]))
+        for part in (source, self.facts, self.use_layer, output, folder):
+            column.addWidget(part)
         column.addWidget(self.options.form(rare=False))
         column.addWidget(self.fold, alignment=Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.rare)
         column.addWidget(form([("Live preview", self.live.native)]))
+        return [source, output], folder
 
     def _unfold(self, shown: bool) -> None:
         self.rare.setVisible(shown)
@@ -160,8 +181,29 @@ def layer_file(layer: object) -> str | None:
     return str(path) if path and Path(path).suffix.lower() in (*TIFF_ENDINGS, *HDF5_ENDINGS) else None
 
 
-def _file_edit(mode: Literal["r", "w"], tip: str) -> FileEdit:
-    edit = FileEdit(mode=FileDialogMode(mode))
+class _SourceEdit(FileEdit):
+    """Its dialog takes one file, or several, which are not for the field."""
+
+    def __init__(self, several: Callable[[list[str]], object]) -> None:
+        super().__init__(mode=FileDialogMode.EXISTING_FILE)
+        self._several = several
+
+    def _on_choose_clicked(self) -> None:
+        start = str(Path(self.line_edit.value).expanduser().absolute())
+        found = self._show_file_dialog(
+            FileDialogMode.EXISTING_FILES, caption="Choose a volume, or several", start_path=start, filter=self.filter
+        )
+        paths = [found] if isinstance(found, str) else [str(path) for path in found or ()]
+        if len(paths) == 1:
+            self.line_edit.value = paths[0]
+        elif paths:
+            self._several(paths)
+
+
+_Edit = TypeVar("_Edit", bound=FileEdit)
+
+
+def _prepared(edit: _Edit, tip: str) -> _Edit:
     edit.choose_btn.text = "Browse…"
     edit.tooltip = tip
     edit.choose_btn.native.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)

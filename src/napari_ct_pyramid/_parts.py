@@ -27,13 +27,13 @@ from qtpy.QtWidgets import (
 from .text import shorten
 
 # Of a colour that reads on napari's dark theme and on its light one.
-_RED, _AMBER, _GREEN, _BLUE, _GREY = "224, 67, 59", "217, 130, 43", "67, 160, 84", "84, 125, 214", "128, 128, 128"
+RED, AMBER, GREEN, BLUE, GREY = "224, 67, 59", "217, 130, 43", "67, 160, 84", "84, 125, 214", "128, 128, 128"
 
 _LONGEST_WORD = 40
 
 BAR_STYLE = (
-    f"QProgressBar {{ background-color: rgba({_GREY}, 60); border: 0px; border-radius: 2px; padding: 0px; }}"
-    f"QProgressBar::chunk {{ background-color: rgb({_BLUE}); border-radius: 2px; }}"
+    f"QProgressBar {{ background-color: rgba({GREY}, 60); border: 0px; border-radius: 2px; padding: 0px; }}"
+    f"QProgressBar::chunk {{ background-color: rgb({BLUE}); border-radius: 2px; }}"
 )
 
 
@@ -89,7 +89,7 @@ class Box(QFrame):
         self, kind: str, words: str, buttons: Sequence[tuple[str, Callable[[], object]]] = (), tip: str = ""
     ) -> None:
         """Show words as an ``"error"``, a ``"warning"`` or a ``"success"``; and more of them in a tip."""
-        colour = {"error": _RED, "warning": _AMBER, "success": _GREEN}[kind]
+        colour = {"error": RED, "warning": AMBER, "success": GREEN}[kind]
         self.setStyleSheet(
             f"#box {{ background-color: rgba({colour}, 38); border: 0px; border-left: 3px solid rgb({colour}); }}"
             "#box > QLabel { background: transparent; }"
@@ -213,7 +213,7 @@ class NoWheel(QObject):
 class FileDrops(QObject):
     """Takes files that are dropped anywhere on a widget."""
 
-    dropped = Signal(str)
+    dropped = Signal(list)  # of paths
 
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
@@ -231,6 +231,6 @@ class FileDrops(QObject):
             files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
             if files:
                 event.acceptProposedAction()
-                self.dropped.emit(files[0])
+                self.dropped.emit(files)
                 return True
         return False

@@ -16,9 +16,10 @@ from ._parts import Box, Meter, text_label
 from ._planner import free_name
 from .errors import BudgetError, CtPyramidError, LevelsError, OutputExistsError
 from .sizes import format_size
-from .text import numbers, times
+from .text import count, numbers, times
 
 if TYPE_CHECKING:
+    from ._queue import Entry
     from .levels import Level
     from .plan import Plan
     from .volume import Volume, VoxelSize
@@ -52,6 +53,20 @@ def remedies(error: Exception, output: str) -> list[Remedy]:
             found.append(Remedy("Overwrite it", {"overwrite": True}))
         return [*found, Remedy("Use another name", {"output": free_name(output)})]
     return []
+
+
+def common_remedies(errors: Sequence[Exception]) -> list[Remedy]:
+    """What can be done about the errors of several volumes, for all at once."""
+    levels = [error for error in errors if isinstance(error, LevelsError)]
+    budgets = [error for error in errors if isinstance(error, BudgetError)]
+    found: list[Remedy] = []
+    if levels:
+        found += remedies(min(levels, key=lambda error: error.most), "")
+    if budgets:
+        found += remedies(max(budgets, key=lambda error: error.smallest), "")
+    if any(isinstance(error, OutputExistsError) and error.replaceable and not error.options for error in errors):
+        found.append(Remedy("Overwrite what exists", {"overwrite": True}))
+    return found
 
 
 def facts(volume: Volume, voxel_size: VoxelSize | None = None, unit: str | None = None) -> str:
@@ -119,6 +134,32 @@ class PlanView(QWidget):
         self.disk.show_part(needed, free, f"about {format_size(needed)}{room}", f"{plan.files:,} files")
         if plan.warnings:
             self.box.show_words("warning", "\n".join(without_flags(warning) for warning in plan.warnings))
+
+    def show_queue(self, entries: Sequence[Entry], error: Exception | None = None) -> None:
+        """What several volumes take together, and which of them cannot be converted; or why all cannot."""
+        plans = [entry.plan for entry in entries if entry.plan and entry.state in ("waiting", "running")]
+        wrong = [entry for entry in entries if entry.state == "failed" and entry.error and not entry.in_run]
+        self._show(*([self.memory, self.disk] if plans else []))
+        if plans:
+            peak, budget = max(plan.peak_memory_bytes for plan in plans), plans[0].options.max_memory
+            self.memory.show_part(peak, budget, f"at most {format_size(peak)} of {format_size(budget)}")
+            needed = sum(plan.bytes_out_estimate for plan in plans)
+            free = min((plan.bytes_free for plan in plans if plan.bytes_free is not None), default=None)
+            room = "" if free is None else f" of {format_size(free)} free"
+            files = f"{sum(plan.files for plan in plans):,} files"
+            self.disk.show_part(needed, free, f"about {format_size(needed)}{room}", files)
+        warnings = dict.fromkeys(without_flags(warning) for plan in plans for warning in plan.warnings)
+        if error:
+            self.box.show_words("error", error_words(error))
+        elif wrong:
+            what = f"{count(len(wrong), 'volume')} of {len(entries)} cannot be converted."
+            said = {error_words(entry.error) for entry in wrong if entry.error}
+            words = f"{what} {said.pop()}" if len(said) == 1 else f"{what} The list says why."
+            errors = [entry.error for entry in wrong if entry.error]
+            buttons = [(remedy.words, self._choose(remedy)) for remedy in common_remedies(errors)]
+            self.box.show_words("warning" if plans else "error", words, buttons)
+        elif warnings:
+            self.box.show_words("warning", "\n".join(warnings))
 
     def show_problem(self, error: Exception, output: str) -> None:
         """Why there is no plan, with a button for each remedy."""

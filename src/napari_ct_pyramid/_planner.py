@@ -12,7 +12,9 @@ from .errors import SourceError
 from .paths import any_path
 
 if TYPE_CHECKING:
+    from .batch import Batch
     from .plan import Plan
+    from .report import Receipt
     from .volume import Volume
 
 _PAUSE_MS = 50  # of no change, before the work begins: as short as keys follow each other when a path is pasted
@@ -52,21 +54,39 @@ class Answer:
     verifiable: bool = False
 
 
+@dataclass(frozen=True)
+class QueueRequest:
+    """Several volumes with the same options. Their outputs lie in the `folder`, or beside each if that is empty."""
+
+    sources: tuple[str, ...]
+    folder: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QueueAnswer:
+    """What came of it: a batch with a plan, or an error, for each; and an error if they do not go together."""
+
+    request: QueueRequest
+    batch: Batch[Receipt] | None = None
+    error: Exception | None = None
+
+
 class Planner(QObject):
     """Answers the latest request, in a thread. At most one is being worked on; those in between are dropped."""
 
-    answered = Signal(object)  # Answer
+    answered = Signal(object)  # Answer, or QueueAnswer to a QueueRequest
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._request: Request | None = None
+        self._request: Request | QueueRequest | None = None
         self._busy = False
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._begin)
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: Request | QueueRequest) -> None:
         """`answered` follows, unless another request does first."""
         self._request = request
         self._pause.start()
@@ -81,11 +101,11 @@ class Planner(QObject):
             return
         self._busy = True
         # Not `create_worker`: napari would ask before it closes whether to wait for this.
-        worker = FunctionWorker(answer, self._request)
+        worker = FunctionWorker(answer if isinstance(self._request, Request) else answer_queue, self._request)
         worker.returned.connect(self._end)
         worker.start()
 
-    def _end(self, found: Answer) -> None:
+    def _end(self, found: Answer | QueueAnswer) -> None:
         self._busy = False
         if found.request == self._request:
             self._request = None
@@ -111,6 +131,19 @@ def answer(request: Request) -> Answer:
         return Answer(request, options, output, planned.volume, planned, resumes=resumes, verifiable=verifiable)
     except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
         return Answer(request, options, output, _volume(request.source), error=error, verifiable=verifiable)
+
+
+def answer_queue(request: QueueRequest) -> QueueAnswer:
+    """Work several conversions out. Takes as long as all of them together."""
+    batch = None
+    try:
+        from .batch import iter_plan_many
+
+        for batch in iter_plan_many(request.sources, request.folder or None, **request.options):  # noqa: B007
+            pass
+    except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
+        return QueueAnswer(request, batch, error)
+    return QueueAnswer(request, batch)
 
 
 def _volume(path: str) -> Volume | None:

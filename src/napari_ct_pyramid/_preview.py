@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import Lock, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pint
 from napari.layers import Image
 from napari.layers._source import layer_source  # as napari does for what a reader reads
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -38,8 +39,6 @@ _SHARE = 0.1  # of the window's time that refreshes may take
 _FIRST_DRAWING_MS = 50  # afterwards the layer has been drawn: the first time takes napari longest
 _PLANES = 16  # of the coarsest level that tell the contrast
 _PLANES_BYTES = 32_000_000
-
-_warming = Lock()  # napari's units, which come with the first layer, cannot be loaded by two threads at once
 
 
 class LivePreview(QObject):
@@ -117,6 +116,8 @@ class LivePreview(QObject):
                 logging.getLogger(__name__).exception("The live preview could not be brought up to date.")
                 self._busy = False
                 self._failed.emit()
+                if work == self._renew_finished:
+                    self._finished.emit(None)
 
         self._busy = True
         self._thread.submit(safely)
@@ -131,8 +132,8 @@ class LivePreview(QObject):
 
         assert self._plan is not None
         pyramid, self._levels = growing_pyramid(self._plan, self._output)
-        with _warming, layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
-            [(data, settings, _)] = pyramid_layers(pyramid)
+        [(data, settings, _)] = pyramid_layers(pyramid)
+        with layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
             self._opened.emit(Image(data, **settings))
 
     def _renew(self) -> None:
@@ -201,10 +202,10 @@ class LivePreview(QObject):
         # Reading in the thread takes its time from the conversion.
         self._next_time = ended + max(_PAUSE, (ended - began) / _SHARE, began - self._renewed_at)
 
-    def _complete(self, settings: dict[str, Any]) -> None:
+    def _complete(self, settings: dict[str, Any] | None) -> None:
         from ._reader import EXTREMES, after_adding
 
-        if self.layer is not None and self._alive():
+        if settings and self.layer is not None and self._alive():
             self._set(contrast_limits=settings["contrast_limits"])
             metadata, limits = settings["metadata"], self.layer.contrast_limits
             if EXTREMES in metadata:  # napari would cut off limits beyond these, which may be the user's
@@ -271,11 +272,13 @@ def _chunk_finder(array: ZarrArray) -> Callable[[tuple[int, ...]], bool]:
 @cache
 def warm_up() -> None:
     """Load, once and in a thread, what the first conversion and the first layer take seconds to load."""
+    # Layers have units, which pint loads when it is first asked for one, and not for two threads at once.
+    pint.get_application_registry().parse_units("pixel")
     Thread(target=_load, daemon=True, name="ct-pyramid-warm-up").start()
 
 
 def _load() -> None:
-    with _warming, short_turns():
+    with short_turns():
         for name in ("convert", "zarrarray", "_reader"):
             importlib.import_module(f".{name}", __package__)
         Image(np.zeros((2, 2, 2)), units=("micrometer",) * 3)

@@ -6,6 +6,7 @@ napari imports this module for every file that is dropped: whatever takes time i
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from .paths import AnyPath, any_path
 from .remote import RemotePath
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import numpy as np
 
     from .lazy import LazyArray
@@ -23,6 +26,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 _SAMPLED_SLICES = 5
+_OPENING_MS = 20
 EXTREMES = "extremes"  # in a layer's metadata until the layer is there: what its contrast slider is to span
 RESCALE = "rescale"  # in the metadata of a layer whose voxels stand for grey values: slope, intercept, …
 _COLORMAPS = {
@@ -197,8 +201,11 @@ def _known_units(units: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(known(unit) for unit in units)
 
 
+_opened: list[Path] = []  # and not offered for conversion yet
+
+
 def after_adding(convert: Path | None = None) -> None:
-    """Once napari has added the layers: what cannot be said in layer data; and offer to convert a TIFF."""
+    """Once napari has added the layers: what cannot be said in layer data; and offer to convert a TIFF, or several."""
     import napari
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
@@ -208,21 +215,44 @@ def after_adding(convert: Path | None = None) -> None:
         from ._level_choice import choose_levels
 
         # Volumes may be opened by a script in a window that is not the active one.
-        active = napari.current_viewer()
-        for viewer in {*getattr(napari.Viewer, "_instances", ()), active} - {None}:
+        for viewer in {*getattr(napari.Viewer, "_instances", ()), napari.current_viewer()} - {None}:
             choose_levels(viewer)
             for layer in viewer.layers:
                 if RESCALE in layer.metadata:
                     tell_grey_values(layer)
                 if extremes := layer.metadata.pop(EXTREMES, None):
                     layer.contrast_limits_range = extremes
-        if active is not None and convert:
-            from ._widget import open_widget
-
-            docks = len(active.window.dock_widgets)
-            open_widget(active).set_source(convert)
-            if len(active.window.dock_widgets) > docks and len(active.layers) == 1:
-                QTimer.singleShot(0, active.reset_view)  # the dock has taken room from the picture
+        _offer()
 
     if QApplication.instance() is not None:
+        if convert:
+            _opened.append(convert)
         QTimer.singleShot(0, prepare)
+
+
+def _offer() -> None:
+    """Fill all TIFFs that were opened in one go into the widget."""
+    import napari
+    from qtpy.QtCore import QTimer
+
+    if _is_opening():
+        QTimer.singleShot(_OPENING_MS, _offer)
+        return
+    files, _opened[:] = list(_opened), []
+    viewer = napari.current_viewer()
+    if viewer is not None and files:
+        from ._dock import offer
+
+        docks = len(viewer.window.dock_widgets)
+        offer(viewer, files)
+        if len(viewer.window.dock_widgets) > docks and len(viewer.layers) == 1:
+            QTimer.singleShot(0, viewer.reset_view)  # the dock has taken room from the picture
+
+
+def _is_opening() -> bool:
+    """Whether napari is opening files one after another just now, and lets Qt do other things in between."""
+    frame: FrameType | None = sys._getframe()
+    while frame := frame.f_back if frame else None:
+        if frame.f_code.co_name == "open" and frame.f_globals.get("__name__") == "napari.components.viewer_model":
+            return True
+    return False

@@ -13,9 +13,12 @@ import napari
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
-from napari_ct_pyramid._widget import ConvertWidget, Stage
+from napari_ct_pyramid._stage import Stage
+from napari_ct_pyramid._widget import ConvertWidget
 from napari_ct_pyramid.source import Source
 
 SHAPE = (42, 64, 96)
@@ -57,11 +60,13 @@ def add_widget(viewer: napari.Viewer, source: Path | None = None) -> ConvertWidg
 
 def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
     """Let Qt do its work until something is the case, on a machine that may be busy with other things."""
-    begun = time.monotonic()
+    last, waited = time.monotonic(), 0.0
     while not true():
         QApplication.processEvents()
-        assert time.monotonic() - begun < seconds, "nothing came of it"
+        assert waited < seconds, "nothing came of it"
         time.sleep(0.002)
+        now = time.monotonic()
+        waited, last = waited + min(1, now - last), now  # a process may be put to sleep, and its threads with it
 
 
 def wait_for(widget: ConvertWidget, *stages: Stage) -> None:
@@ -83,6 +88,25 @@ def enabled(widget: ConvertWidget) -> set[str]:
     foot = widget.foot
     found = {b.text() for b in (foot.convert, foot.verify, foot.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
     return found | ({"form"} if widget.form.isEnabled() else set())
+
+
+def press(widget: ConvertWidget, words: str) -> None:
+    """Press a button that can be seen, by what is written on it."""
+    buttons = [b for b in widget.findChildren(QPushButton) if b.text() == words and b.isVisibleTo(widget)]
+    assert len(buttons) == 1, words
+    buttons[0].click()
+
+
+def drop_on(target: QWidget, *paths: Path) -> bool:
+    """Drop files on a widget, as from a file manager; False if it does not want them."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    rest = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    enter = QDragEnterEvent(QPoint(5, 5), *rest)
+    QApplication.sendEvent(target, enter)
+    if enter.isAccepted():
+        QApplication.sendEvent(target, QDropEvent(QPointF(5, 5), *rest))
+    return enter.isAccepted()
 
 
 class Gate:
@@ -111,14 +135,15 @@ class Gate:
 
 
 @contextmanager
-def gated(monkeypatch: pytest.MonkeyPatch, slices: int = 0) -> Iterator[Gate]:
-    """Hold conversions up once they have read the first `slices` slices."""
+def gated(monkeypatch: pytest.MonkeyPatch, slices: int = 0, only: str | None = None) -> Iterator[Gate]:
+    """Hold conversions, or only those of volumes of a name, up once they have read the first `slices` slices."""
     gate = Gate()
     gate.slices = slices
     read = Source.read
 
     def held_up(self: Source, z0: int, *rest: Any) -> None:
-        if threading.current_thread().name.startswith("ct-pyramid_"):  # not what is sampled to plan
+        concerned = only is None or self.volume.name == only
+        if concerned and threading.current_thread().name.startswith("ct-pyramid_"):  # not what is sampled to plan
             gate.pass_through(z0)
         read(self, z0, *rest)
 

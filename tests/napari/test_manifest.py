@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import napari
@@ -85,10 +84,9 @@ def test_finding_out_who_reads_a_file_imports_nothing_heavy(tmp_path: Path) -> N
     assert not imported & {"dask", "magicgui", "napari", "numpy", "qtpy", "tensorstore", "tifffile", "zarr"}
 
 
-def test_napari_has_its_menus(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+def test_napari_has_its_menus(viewer: napari.Viewer) -> None:
     from napari._app_model import get_app_model
 
-    make_napari_viewer()
     menus = get_app_model().menus
     in_layers = [item.command for item in menus.get_menu("napari/layers/data") if hasattr(item, "command")]
     assert "Convert to OME-Zarr… (CT Pyramid)" in [command.title for command in in_layers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,16 +16,11 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_ct_pyramid import _neuroglancer_menu, neuroglancer
 from napari_ct_pyramid._neuroglancer_menu import open_layers, show_in_neuroglancer
-from napari_ct_pyramid._widget import Stage
+from napari_ct_pyramid._stage import Stage
 from tests.napari.dock import add_widget, wait_for, write_tiff
 from tests.omezarr import coordinates, write_image, write_unfinished
 
 PLUGIN = "napari-ct-pyramid"
-
-
-@pytest.fixture
-def viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
-    return make_napari_viewer()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import napari
@@ -13,14 +13,13 @@ import pytest
 
 from napari_ct_pyramid._growing import GrowingLevel, written
 from napari_ct_pyramid._preview import LivePreview
-from napari_ct_pyramid._widget import ConvertWidget, Stage
+from napari_ct_pyramid._stage import Stage
+from napari_ct_pyramid._widget import ConvertWidget
 from napari_ct_pyramid.boxes import Box
 from napari_ct_pyramid.downsample import reduce
 from napari_ct_pyramid.errors import ConversionError, SourceError
 from tests.napari.dock import SHAPE, Gate, add_widget, gated, volume, wait_for, wait_until, write_tiff
 from tests.napari.screen import PLUGIN, gray_at, settle
-
-MakeViewer = Callable[..., napari.Viewer]
 
 
 class Disk:
@@ -134,8 +133,8 @@ def test_only_written_chunks_tell_the_contrast() -> None:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: MakeViewer) -> napari.Viewer:
-    return make_napari_viewer(show=True)
+def viewer(shown_viewer: napari.Viewer) -> napari.Viewer:
+    return shown_viewer
 
 
 @pytest.fixture

@@ -24,21 +24,17 @@ from tests.omezarr import coordinates, pyramid_of, write_image, write_unfinished
 
 
 @pytest.fixture
-def window(make_napari_viewer: Callable[..., napari.Viewer]) -> Callable[[], napari.Viewer]:
-    """Opens a window, small: it is drawn without a graphics card."""
-
-    def make() -> napari.Viewer:
-        viewer = make_napari_viewer(show=True)
-        viewer.window.resize(800, 560)
-        settle(viewer)
-        return viewer
-
-    return make
+def unseen(hidden_viewer: napari.Viewer) -> napari.Viewer:
+    """A window that is not shown: volumes take long to draw without a graphics card."""
+    return hidden_viewer
 
 
 @pytest.fixture
-def viewer(window: Callable[[], napari.Viewer]) -> napari.Viewer:
-    return window()
+def viewer(shown_viewer: napari.Viewer) -> napari.Viewer:
+    """A small window: it is drawn without a graphics card."""
+    shown_viewer.window.resize(800, 560)
+    settle(shown_viewer)
+    return shown_viewer
 
 
 def layer_data(path: Path) -> list[Any]:
@@ -277,12 +273,6 @@ def level_shown(viewer: napari.Viewer, layer: Any) -> int:
     return int(layer.data_level)
 
 
-@pytest.fixture
-def unseen(make_napari_viewer: Callable[[], napari.Viewer]) -> napari.Viewer:
-    """A window that is not shown: volumes take long to draw without a graphics card."""
-    return make_napari_viewer()
-
-
 def process() -> None:
     """Let what waits for the window's attention have it."""
     for _ in range(3):
@@ -329,11 +319,11 @@ def test_3d_shows_no_level_that_the_graphics_card_cannot_hold(
 
 
 def test_every_volume_in_every_window_has_its_own_level(
-    make_napari_viewer: Callable[[], napari.Viewer], tmp_path: Path, pyramid: Path, monkeypatch: pytest.MonkeyPatch
+    unseen: napari.Viewer, viewer: napari.Viewer, tmp_path: Path, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 16**3)
     smaller = write_image(tmp_path / "b.zarr", pyramid_of(quarters((16, 16, 16)), 2))
-    one, other = make_napari_viewer(), make_napari_viewer()
+    one, other = unseen, viewer
     one.open(pyramid, plugin=PLUGIN)  # in a window that is not the active one
     other.open(smaller, plugin=PLUGIN)
     process()

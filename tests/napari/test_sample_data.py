@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import napari
@@ -25,8 +24,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_sample_as_a_tiff_can_be_converted(make_napari_viewer: Callable[..., napari.Viewer], cache: Path) -> None:
-    viewer = make_napari_viewer(show=True)
+def test_the_sample_as_a_tiff_can_be_converted(shown_viewer: napari.Viewer, cache: Path) -> None:
+    viewer = shown_viewer
     (layer,) = viewer.open_sample(PLUGIN, "tiff")
     assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
     path = cache / "concrete.tif"
@@ -41,18 +40,14 @@ def test_the_sample_as_a_tiff_can_be_converted(make_napari_viewer: Callable[...,
     assert path.stat().st_mtime_ns == written
 
 
-def test_the_sample_as_an_ome_zarr(make_napari_viewer: Callable[..., napari.Viewer], cache: Path) -> None:
-    viewer = make_napari_viewer()
+def test_the_sample_as_an_ome_zarr(viewer: napari.Viewer, cache: Path) -> None:
     (layer,) = viewer.open_sample(PLUGIN, "ome-zarr")
     assert len(layer.data) == 3
     assert np.array_equal(np.asarray(layer.data[0]), tifffile.imread(cache / "concrete.tif"))
     assert not viewer.window.dock_widgets
 
 
-def test_a_sample_whose_making_was_interrupted_is_made_anew(
-    make_napari_viewer: Callable[..., napari.Viewer], cache: Path
-) -> None:
-    viewer = make_napari_viewer()
+def test_a_sample_whose_making_was_interrupted_is_made_anew(viewer: napari.Viewer, cache: Path) -> None:
     viewer.open_sample(PLUGIN, "ome-zarr")
     path = cache / "converted" / "concrete.ome.zarr"
     (path / ".zattrs").unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import napari
@@ -13,8 +12,10 @@ from napari._qt.dialogs import qt_reader_dialog
 from napari.layers import Image
 
 from napari_ct_pyramid import open_pyramid
+from napari_ct_pyramid._dock import convert_layer
 from napari_ct_pyramid._jobs import Conversion
-from napari_ct_pyramid._widget import ConvertWidget, Stage, convert_layer
+from napari_ct_pyramid._stage import Stage
+from napari_ct_pyramid._widget import ConvertWidget
 from tests.napari.dock import (
     CHUNKS,
     LEVELS,
@@ -27,8 +28,6 @@ from tests.napari.dock import (
     write_tiff,
 )
 from tests.napari.screen import drop, gray_at, settle
-
-MakeViewer = Callable[..., napari.Viewer]
 
 
 @pytest.fixture
@@ -50,8 +49,9 @@ def brightness(layer: Image, value: float) -> float:
 
 
 def test_from_a_drop_to_the_finished_layer(
-    make_napari_viewer: MakeViewer, source: Path, monkeypatch: pytest.MonkeyPatch
+    shown_viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    viewer = shown_viewer
     asked: list[str] = []
 
     class Choice(qt_reader_dialog.QtReaderDialog):
@@ -60,7 +60,6 @@ def test_from_a_drop_to_the_finished_layer(
             return "CT Pyramid", False
 
     monkeypatch.setattr(qt_reader_dialog, "QtReaderDialog", Choice)
-    viewer = make_napari_viewer(show=True)
     drop(viewer, source)
     assert asked[0] == "CT Pyramid"
     wait_until(lambda: len(viewer.window.dock_widgets) > 0)
@@ -104,8 +103,7 @@ def test_from_a_drop_to_the_finished_layer(
     assert docked(viewer) is widget
 
 
-def test_the_layers_menu_converts_the_selected_layer(make_napari_viewer: MakeViewer, source: Path) -> None:
-    viewer = make_napari_viewer()
+def test_the_layers_menu_converts_the_selected_layer(viewer: napari.Viewer, source: Path) -> None:
     convert_layer()
     assert not viewer.window.dock_widgets
     viewer.open(source, plugin="napari")
@@ -114,8 +112,8 @@ def test_the_layers_menu_converts_the_selected_layer(make_napari_viewer: MakeVie
     assert docked(viewer).form.request().source == str(source)
 
 
-def test_napari_closed_half_way(make_napari_viewer: MakeViewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    viewer = make_napari_viewer(show=True)
+def test_napari_closed_half_way(shown_viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer = shown_viewer
     with gated(monkeypatch, slices=16) as gate:
         widget = add_widget(viewer, source)
         widget.foot.convert.click()

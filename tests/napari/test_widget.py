@@ -5,57 +5,42 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import napari
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton, QWidget
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_ct_pyramid import _planner, open_pyramid
 from napari_ct_pyramid._fields import without_flags
 from napari_ct_pyramid._plan_view import HINT, remedies
 from napari_ct_pyramid._planner import Answer, Request
-from napari_ct_pyramid._widget import ConvertWidget, Stage
+from napari_ct_pyramid._stage import Stage
+from napari_ct_pyramid._widget import ConvertWidget
 from napari_ct_pyramid.errors import BudgetError, ConversionError, DiskSpaceError, LevelsError
 from napari_ct_pyramid.options import NAMED_CHUNKS, ConversionOptions
 from napari_ct_pyramid.sizes import parse_size
-from tests.napari.dock import add_widget, enabled, gated, volume, wait_for, wait_for_progress, wait_until, write_tiff
-
-MakeViewer = Callable[..., napari.Viewer]
-
-
-@pytest.fixture
-def viewer(make_napari_viewer: MakeViewer) -> napari.Viewer:
-    return make_napari_viewer()
+from tests.napari.dock import (
+    add_widget,
+    drop_on,
+    enabled,
+    gated,
+    press,
+    volume,
+    wait_for,
+    wait_for_progress,
+    wait_until,
+    write_tiff,
+)
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return write_tiff(tmp_path / "scan.tif")
-
-
-def press(widget: ConvertWidget, words: str) -> None:
-    """Press a button that can be seen, by what is written on it."""
-    buttons = [b for b in widget.findChildren(QPushButton) if b.text() == words and b.isVisibleTo(widget)]
-    assert len(buttons) == 1, words
-    buttons[0].click()
-
-
-def drop_on(target: QWidget, path: Path) -> bool:
-    """Drop a file on a widget, as from a file manager; False if it does not want it."""
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path))])
-    rest = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
-    enter = QDragEnterEvent(QPoint(5, 5), *rest)
-    QApplication.sendEvent(target, enter)
-    if enter.isAccepted():
-        QApplication.sendEvent(target, QDropEvent(QPointF(5, 5), *rest))
-    return enter.isAccepted()
 
 
 # The form
@@ -357,12 +342,12 @@ def test_only_the_latest_request_is_answered(qtbot: Any, monkeypatch: pytest.Mon
 # The window
 
 
-def test_a_long_path_is_shown_with_its_middle_left_out(make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+def test_a_long_path_is_shown_with_its_middle_left_out(shown_viewer: napari.Viewer, tmp_path: Path) -> None:
     folder = tmp_path / ("a_long_name_" * 8) / ("another_one_" * 8)
     folder.mkdir(parents=True)
     source = write_tiff(folder / "scan.tif")
     assert len(str(source)) > 200
-    widget = add_widget(make_napari_viewer(show=True), source)
+    widget = add_widget(shown_viewer, source)
     line = widget.form.source.line_edit.native
     assert line.text() == str(source)
     assert line.toolTip() == str(source)
@@ -379,11 +364,10 @@ def test_a_long_path_is_shown_with_its_middle_left_out(make_napari_viewer: MakeV
     assert seen(path[:-8] + "XXXX.tif") != seen(path)
 
 
-def test_a_low_window_scrolls_and_keeps_convert_in_sight(make_napari_viewer: MakeViewer, source: Path) -> None:
-    viewer = make_napari_viewer(show=True)
-    widget = add_widget(viewer, source)
+def test_a_low_window_scrolls_and_keeps_convert_in_sight(shown_viewer: napari.Viewer, source: Path) -> None:
+    widget = add_widget(shown_viewer, source)
     widget.form.fold.click()
-    viewer.window._qt_window.resize(1000, 480)
+    shown_viewer.window._qt_window.resize(1000, 480)
     wait_until(lambda: widget.visibleRegion().boundingRect().height() == widget.height() <= 480)
     convert = widget.foot.convert
     assert widget.rect().contains(convert.geometry().translated(widget.foot.pos()))
@@ -593,23 +577,6 @@ def test_a_layer_of_what_is_overwritten_goes(viewer: napari.Viewer, source: Path
     wait_until(lambda: len(viewer.layers) == 2)
     assert viewer.layers[1] is not old
     assert len(viewer.layers[1].data) == 2
-
-
-def test_a_source_that_comes_while_another_is_converted_waits(
-    viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    widget = add_widget(viewer, source)
-    other = write_tiff(source.with_name("other.tif"))
-    with gated(monkeypatch) as gate:
-        press(widget, "Convert")
-        widget.set_source(other)
-        assert widget.form.request().source == str(source)
-        gate.open()
-        wait_for(widget, Stage.DONE)
-    assert "Next: other.tif" in widget.foot.result.words.text()
-    press(widget, "Convert another")
-    wait_for(widget, Stage.READY)
-    assert widget.form.request().source == str(other)
 
 
 def test_a_conversion_outlives_its_dock_and_is_found_by_the_next(

@@ -21,7 +21,6 @@ from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.report import Progress
 from tests.napari.dock import wait_until
 
-MakeViewer = Callable[..., napari.Viewer]
 Steps = Generator[Progress, None, Any]
 
 RECEIPT: Any = SimpleNamespace(output=Path("scan.ome.zarr"))
@@ -71,9 +70,8 @@ class Work:
 
 
 @pytest.fixture
-def begin(monkeypatch: pytest.MonkeyPatch, make_napari_viewer: MakeViewer) -> Iterator[Callable[..., Conversion]]:
+def begin(monkeypatch: pytest.MonkeyPatch, viewer: napari.Viewer) -> Iterator[Callable[..., Conversion]]:
     """Start a conversion that is some `Work` in fact."""
-    viewer = make_napari_viewer()
     begun: list[Conversion] = []
 
     def start(work: Work, preview: Any = None) -> Conversion:
