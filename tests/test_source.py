@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ct_pyramid import rows as file_rows
+from napari_ct_pyramid._tiff.segments import CodedSegments
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.source import Source, open_source
 from tests.tiffs import ASCII, BYTE, LONG, SHORT, UNDEFINED, Array, Page, coordinates, pages_of, write_pages
@@ -268,6 +269,17 @@ def test_whole_and_in_blocks(kind: Kind) -> None:
     for z0, z1, y0, y1 in blocks(1, SHAPE, 15):
         for wider in (0, 5):  # rows that follow one another in memory, and rows apart
             np.testing.assert_array_equal(block(source, z0, z1, y0, y1, wider), expected[z0:z1, y0:y1])
+
+
+@pytest.mark.parametrize("name", ["lzw", "deflate", "zstd", "lzma", "packbits", "predictor", "imagej, compressed"])
+def test_whole_strips_are_decoded_in_place(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise AssertionError("decoded elsewhere, to be copied")
+
+    written = KINDS[name][0](tmp_path / "volume.tif")
+    monkeypatch.setattr(CodedSegments, "_decoded", fail)
+    with open_source(tmp_path / "volume.tif") as source:
+        np.testing.assert_array_equal(block(source, 0, SHAPE[0], 0, SHAPE[1]), written)
 
 
 def test_rows_in_steps_of_any_height(kind: Kind) -> None:

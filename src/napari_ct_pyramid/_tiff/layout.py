@@ -25,6 +25,7 @@ from . import check
 from .pages import IntArray, Page, walk
 from .segments import CodedSegments, Decode
 from .slices import Slices, find_slices
+from .strips import whole_strips
 from .voxel_size import find_voxel_size
 
 
@@ -176,6 +177,7 @@ def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> Rows:
         nodata=key.nodata,
         jpeg_tables=tables if any(tables) else None,
         file_of_page=slices.file_of_page,
+        strips=whole_strips(key, swap),
     )
 
 

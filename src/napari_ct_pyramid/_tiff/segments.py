@@ -14,6 +14,7 @@ from napari_ct_pyramid.rows import Files, Voxels
 from napari_ct_pyramid.volume import Triple
 
 from .pages import IntArray
+from .strips import WholeStrips
 
 Decode = Callable[..., tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]]
 
@@ -40,6 +41,8 @@ class CodedSegments:
         For each page; None where there are none.
     file_of_page : tuple of int or None
         Which file holds each page; None where there is only one.
+    strips : WholeStrips or None
+        How those of which all is wanted are decoded in place; None where they cannot be.
     """
 
     offsets: IntArray
@@ -51,6 +54,7 @@ class CodedSegments:
     nodata: float
     jpeg_tables: tuple[bytes | None, ...] | None = None
     file_of_page: tuple[int, ...] | None = None
+    strips: WholeStrips | None = None
 
     def read(self, files: Files, start: Triple, out: Voxels) -> None:
         slices, rows, columns = self.segment
@@ -64,7 +68,13 @@ class CodedSegments:
                 range(x0 // columns, -(-x1 // columns)),
             ):
                 index = (k * self.grid[1] + j) * self.grid[2] + i
-                voxels, (_, z, y, x, _), shape = self._decoded(files, page, index)
+                data = self._data(files, page, index)
+                if self.strips and data:
+                    top, bottom = j * rows, min((j + 1) * rows, self.strips.length)
+                    all_wanted = y0 <= top and bottom <= y1 and out.shape[2] == columns
+                    if all_wanted and self.strips.decode(data, out[base - z0, top - y0 : bottom - y0]):
+                        continue
+                voxels, (_, z, y, x, _), shape = self._decoded(files, page, index, data)
                 # the part of this strip or tile that was asked for, in the coordinates of the page
                 first_z, last_z = max(z, low), min(z + shape[0], high)
                 first_y, last_y = max(y, y0), min(y + shape[1], y1)
@@ -78,20 +88,31 @@ class CodedSegments:
                     else voxels[first_z - z : last_z - z, first_y - y : last_y - y, first_x - x : last_x - x, 0]
                 )
 
-    def _decoded(self, files: Files, page: int, index: int) -> tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]:
+    def _data(self, files: Files, page: int, index: int) -> bytearray | None:
+        """A strip or tile as it is in the file; None where it was left out."""
         at, count = int(self.offsets[page, index]), int(self.counts[page, index])
         if not at or not count:
-            return self.decode(None, index)
-        file = self.file_of_page[page] if self.file_of_page else 0
-        tables = {"jpegtables": self.jpeg_tables[page]} if self.jpeg_tables else {}
+            return None
         data = bytearray(count)
+        if files.readinto(self._file(page), at, memoryview(data)) < count:
+            raise self._damaged(files, page, index, "the file ended early")
+        return data
+
+    def _decoded(
+        self, files: Files, page: int, index: int, data: bytearray | None
+    ) -> tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]:
+        tables = {"jpegtables": self.jpeg_tables[page]} if self.jpeg_tables and data else {}
         try:
-            if files.readinto(file, at, memoryview(data)) < count:
-                raise EOFError("the file ended early")
             return self.decode(data, index, **tables)
         except Exception as exc:  # whatever a codec makes of damaged data
-            part = f", strip or tile {index + 1} of {self.offsets.shape[1]}," if self.offsets.shape[1] > 1 else ""
-            raise SourceError(
-                f"Page {page + 1} of {len(self.offsets)}{part} of {files.paths[file]} could not be decoded: "
-                f"{str(exc) or type(exc).__name__}. The file is damaged there."
-            ) from exc
+            raise self._damaged(files, page, index, str(exc) or type(exc).__name__) from exc
+
+    def _file(self, page: int) -> int:
+        return self.file_of_page[page] if self.file_of_page else 0
+
+    def _damaged(self, files: Files, page: int, index: int, why: str) -> SourceError:
+        part = f", strip or tile {index + 1} of {self.offsets.shape[1]}," if self.offsets.shape[1] > 1 else ""
+        return SourceError(
+            f"Page {page + 1} of {len(self.offsets)}{part} of {files.paths[self._file(page)]} could not be decoded: "
+            f"{why}. The file is damaged there."
+        )
