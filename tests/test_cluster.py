@@ -194,12 +194,12 @@ def test_it_goes_on_with_what_one_process_began(
         patch.setattr(Journal, "append", then_fail)
         with pytest.raises(ct.ConversionError, match="stopped by the test"):
             ct.convert(scan, **OPTIONS)
-        assert ct.plan(scan, client=client, **OPTIONS).blocks_done == 1
+        before = ct.plan(scan, client=client, **OPTIONS).blocks_done
         with pytest.raises(ct.ConversionError, match="stopped by the test"):  # on the side of the cluster, too
             ct.convert(scan, client=client, **OPTIONS)
     assert not is_busy(client)
     planned = ct.plan(scan, client=client, **OPTIONS)
-    assert planned.blocks_done == 2
+    assert 1 <= before < planned.blocks_done < planned.blocks
     assert ct.convert(scan, client=client, **OPTIONS).output == output
     assert pyramid_files(output) == whole
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _LISTEN_SECONDS = 0.1
 _LOOK_SECONDS = 0.5  # for workers that are gone, or new
-_ANSWER_SECONDS = 30
+_ANSWER_SECONDS = 5  # of a worker that has made a block
 _PATIENCE_SECONDS = 60  # without any worker
 _LOSSES = 4  # of one block, each with the worker that had it: it may be the block that ends them
 
@@ -264,7 +264,7 @@ class Crew:
                 if error and not isinstance(error, (errand.UnwantedError, KilledWorker)):
                     said = error if isinstance(error, errand.TroubleError) else sentence(error)
                     raise ConversionError(f"{self._cluster.name(task.worker)}: {said}") from error
-        if status not in ("finished", "error"):
+        if status == "cancelled":
             raise ConversionError("The Dask scheduler is gone, or was restarted")
         self._lose(task)
         return None

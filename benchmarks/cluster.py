@@ -1,0 +1,162 @@
+"""Worker processes of a Dask cluster on this machine: one, then two; and what those figures come to for many.
+
+    python benchmarks/cluster.py [--file 4g] [--levels 2] [--runs 3] [--dir FOLDER]
+
+First one process without a cluster. Each worker has one thread. The second table is worked out from the first and not
+measured: every worker is as fast as the only one was, and all share a storage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import tables
+from distributed import Client, LocalCluster, get_task_stream
+from files import FILES
+from run import cores
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.bench import Made
+from napari_ct_pyramid.crew import Crew
+from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.plan import Plan, make_plan
+from napari_ct_pyramid.volume import Volume
+from napari_ct_pyramid.work import Work
+
+VOLUMES = {"56.6 GB": (2160, 2560, 2560), "1.1 TB": (6464, 6464, 6464)}
+STORAGES = (2e9, 10e9)  # bytes a second, read and written: one good file server, and a parallel file system
+WORKERS = (1, 2, 4, 16, 64)
+
+
+@dataclass
+class Measured:
+    """Of runs with one worker: what a block takes of whose time, in seconds."""
+
+    rate: float  # bytes of its voxels a second, while a worker has it
+    between: float  # from the end of one to the beginning of the next
+    keeping: float  # by the coordinator: checksums and journal, safely on its disk
+    once: float  # planning, telling the workers, metadata
+    written: float  # bytes written for each of the source's voxels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", choices=list(FILES), default="4g")
+    parser.add_argument("--levels", type=int, default=2, help="few make small blocks, and many of them")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--dir", type=Path, help="where to work; default: a temporary folder")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.dir) as folder:
+        file = FILES[asked.file]
+        options: dict[str, Any] = {"chunks": (128, 128, 128), "num_levels": asked.levels, "threads": 1}
+        source, output = file.make("plain TIFF", asked.dir or Path(folder)), Path(folder) / "out.ome.zarr"
+        print(f"{tables.machine(cores())}\n\n{file}, {ct.plan(source, output, **options).blocks} blocks\n")
+        seconds: dict[int, list[float]] = defaultdict(list)
+        alone: list[Measured] = []
+        for _ in range(asked.runs):
+            for workers in (0, 1, 2):
+                receipt, measured = convert(source, output, workers, options)
+                seconds[workers].append(receipt.seconds)
+                alone += [measured] if measured and workers == 1 else []
+                shutil.rmtree(output)
+    names = {0: "this process, 1 thread", 1: "1 worker", 2: "2 workers"}
+    print(
+        tables.table(
+            ["", "Seconds", "GB/s"],
+            [
+                [names[n], f"{median(found):.1f} ({min(found):.1f} to {max(found):.1f})",
+                 f"{file.nbytes / median(found) / 1e9:.2f}"]
+                for n, found in seconds.items()
+            ],
+        )
+    )  # fmt: skip
+    typical = Measured(*(median(getattr(one, name) for one in alone) for name in Measured.__annotations__))
+    print(
+        f"\nA worker makes {typical.rate / 1e9:.2f} GB/s. Between two blocks pass {typical.between * 1000:.0f} ms, the "
+        f"coordinator takes {typical.keeping * 1000:.0f} ms for each, and {typical.once:.1f} s pass before and after.\n"
+    )
+    for name, shape in VOLUMES.items():
+        volume = Volume(name, shape, np.dtype("f4"), "BigTIFF")
+        plan = make_plan(volume, ConversionOptions(chunks="visualization"))
+        blocks = " + ".join(str(sum(1 for _ in stage.blocks())) for stage in plan.stages)
+        print(f"\n{name}, {blocks} blocks, on paper:\n")
+        head = ["Workers", *(f"Seconds, storage of {storage / 1e9:.0f} GB/s" for storage in STORAGES)]
+        print(tables.table(head, ([str(n), *(on_paper(plan, typical, n, s) for s in STORAGES)] for n in WORKERS)))
+
+
+def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -> tuple[ct.Receipt, Measured | None]:
+    if not workers:
+        return ct.convert(source, output, **options), None
+    keeping: list[float] = []
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+        get_task_stream(client) as stream,
+        timed(keeping),
+    ):
+        receipt = ct.convert(source, output, client=client, **options)
+    tasks = [(step["start"], step["stop"]) for task in stream.data for step in task["startstops"]
+             if step["action"] == "compute"]  # fmt: skip
+    tasks.sort()
+    return receipt, Measured(
+        rate=receipt.bytes_read / sum(stop - start for start, stop in tasks),
+        between=median(after[0] - before[1] for before, after in pairwise(tasks)),
+        keeping=median(keeping),
+        once=receipt.seconds - (tasks[-1][1] - tasks[0][0]),
+        written=receipt.bytes_written / receipt.bytes_read,
+    )
+
+
+@contextmanager
+def timed(seconds: list[float]) -> Iterator[None]:
+    """Note how long the coordinator takes over each block."""
+    set_to = Crew.set_to
+
+    def timing(self: Crew, work: Work, keep: Callable[[Made], None]) -> Crew:
+        def keeping(made: Made) -> None:
+            began = time.perf_counter()
+            keep(made)
+            seconds.append(time.perf_counter() - began)
+
+        return set_to(self, work, keeping)
+
+    Crew.set_to = timing
+    try:
+        yield
+    finally:
+        Crew.set_to = set_to
+
+
+def on_paper(plan: Plan, measured: Measured, workers: int, storage: float) -> str:
+    """Seconds that a plan would take, and what would be in the way of more workers."""
+    seconds, ends = measured.once, ""
+    for stage in plan.stages:
+        count = sum(1 for _ in stage.blocks())
+        size = math.prod(stage.shape) * plan.volume.dtype.itemsize
+        takes = {
+            "blocks" if 2 * workers > count else "": math.ceil(count / workers)
+            * (size / count / measured.rate + measured.between),
+            "storage": size * (1 + measured.written) / storage,
+            "coordinator": count * measured.keeping,
+        }
+        longest = max(takes, key=lambda what: takes[what])
+        seconds += takes[longest]
+        ends = longest if stage.from_source else ends  # where nearly all of the time goes
+    return f"{seconds:,.0f}" + (f" ({ends})" if ends else "")
+
+
+if __name__ == "__main__":
+    main()
