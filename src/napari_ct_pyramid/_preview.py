@@ -37,6 +37,7 @@ Limits = tuple[float, float]
 _PAUSE = 0.4  # seconds between two refreshes, at least
 _SHARE = 0.1  # of the window's time that refreshes may take
 _FIRST_DRAWING_MS = 50  # afterwards the layer has been drawn: the first time takes napari longest
+_ROOM_MS = 20  # in which the window is painted
 _PLANES = 16  # of the coarsest level that tell the contrast
 _PLANES_BYTES = 32_000_000
 
@@ -80,7 +81,7 @@ class LivePreview(QObject):
         self._discarded = False
         self._next_time = self._renewed_at = 0.0
         self._thread = ThreadPoolExecutor(1, "ct-pyramid-preview")
-        self._opened.connect(self._add_layer)
+        self._opened.connect(self._make_room)
         self._failed.connect(self.ready)
         self._renewed.connect(self._refresh)
         self._finished.connect(self._complete)
@@ -173,6 +174,13 @@ class LivePreview(QObject):
         return (float(low), float(high)) if low < high else None
 
     # In the window
+
+    def _make_room(self, layer: Image) -> None:
+        """Have napari make its sliders in a turn of its own: to add the first layer takes the window long enough."""
+        dims = self._viewer.dims
+        if not self._viewer.layers and dims.ndim < layer.ndim and not self._discarded:
+            dims.ndim = layer.ndim
+        QTimer.singleShot(_ROOM_MS, lambda: self._add_layer(layer))
 
     def _add_layer(self, layer: Image) -> None:
         from ._reader import after_adding

@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Protocol, Self
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.progress import cancelable_progress
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from .report import Progress, Receipt
 from .text import duration, shorten
 
 _TURN_SECONDS = 0.0005
+_BAR_MS = 30  # in which the window is painted
 
 _turns_lock = Lock()
 _turns: list[float] = []  # how long a turn was before, for each that made them short
@@ -208,8 +209,9 @@ class Job(QObject):
     def start(self) -> None:
         """Begin."""
         task = self._task()
-        self._bar = ActivityBar(task.short, self.cancel)
         self._running.add(self)
+        # In a turn of its own: to make a bar takes the window long, and so does whatever else is changed at the start.
+        QTimer.singleShot(_BAR_MS, lambda: self._add_bar(task.short))
         self._worker = create_worker(
             task,
             _worker_class=StepsWorker,
@@ -223,6 +225,17 @@ class Job(QObject):
         else:
             self._worker.may_go_on.set()
         self._worker.start()
+
+    def _add_bar(self, title: str) -> None:
+        if self not in self._running:
+            return
+        bar = ActivityBar(title, self.cancel)  # lets Qt handle other events, in which the job may have ended
+        if self not in self._running:
+            bar.close()
+            return
+        self._bar = bar
+        if self.last:
+            bar.show(self.last)
 
     def cancel(self) -> None:
         """Ask it to stop. `ended` follows within a second."""

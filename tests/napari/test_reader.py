@@ -455,6 +455,21 @@ def test_a_dropped_tiff_brings_one_widget_however_many_are_dropped(
     assert [layer.name for layer in viewer.layers] == ["scan0", "scan1", "scan2"]
 
 
+def test_several_dropped_tiffs_are_all_in_the_list_of_the_one_widget(
+    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari._qt.dialogs import qt_reader_dialog
+
+    monkeypatch.setattr(qt_reader_dialog.QtReaderDialog, "get_user_choices", lambda self: ("CT Pyramid", False))
+    paths = [write_tiff(tmp_path / f"scan{number}.tif", quarters((8, 16, 16))) for number in range(3)]
+    drop(viewer, *paths)
+    while not docks(viewer):
+        process()
+    (dock,) = docks(viewer)
+    assert [entry.source for entry in dock.queue.entries] == [str(path) for path in paths]
+    assert [layer.name for layer in viewer.layers] == ["scan0", "scan1", "scan2"]
+
+
 def shown_text(widget: Any) -> str:
     from qtpy.QtWidgets import QLineEdit
 

@@ -210,7 +210,7 @@ def test_the_activity_dock_shows_it_and_cancels_it(begin: Callable[..., Conversi
     conversion = begin(work)
     viewer = napari.current_viewer()
     assert viewer is not None
-    wait_until(lambda: conversion.last is not None and conversion.last.fraction == 0.25)
+    wait_until(lambda: conversion.last is not None and conversion.last.fraction == 0.25 and activity_bars(viewer))
     (bar,) = activity_bars(viewer)
     assert bar.description_label.text() == "scan.tif: "
     assert bar.qt_progress_bar.maximum() == 50_000
