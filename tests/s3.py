@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -30,6 +31,7 @@ class S3:
 
     endpoint: str
     client: Any
+    process: subprocess.Popen[str]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,6 +59,15 @@ class S3:
     def put(self, key: str, data: bytes) -> None:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=data)
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Have it stand still."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def know_only_its_users(self) -> None:
         """Answer nobody any more: it has no users."""
         ask = urllib.request.Request(
@@ -75,7 +86,7 @@ def serve() -> Iterator[S3]:
     assert server.stdin
     assert server.stdout
     try:
-        s3 = S3(f"http://127.0.0.1:{int(server.stdout.readline())}", None)
+        s3 = S3(f"http://127.0.0.1:{int(server.stdout.readline())}", None, server)
         with pytest.MonkeyPatch.context() as patch:
             for name, value in s3.environment.items():
                 patch.setenv(name, value)

@@ -9,7 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,8 @@ import tifffile
 import zarr
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid import cli
+from napari_ct_pyramid import cli, remote
+from napari_ct_pyramid._folder_server import FolderServer
 from napari_ct_pyramid.journal import JOURNAL, Journal, read_journal
 from napari_ct_pyramid.lock import hold
 from napari_ct_pyramid.paths import any_path
@@ -49,6 +53,13 @@ def scan(in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pyramid_objects(s3: S3, name: str) -> dict[str, bytes]:
     return {key: data for key, data in s3.objects(name).items() if key not in OF_TIME}
+
+
+def objects(output: str) -> dict[str, bytes]:
+    """As far as `pyramid_files` has them of a folder."""
+    root = RemotePath(output)
+    found = {path.url.removeprefix(f"{root}/"): path.read_bytes() for path, _ in root.below()}
+    return {key: data for key, data in found.items() if key not in OF_TIME}
 
 
 def stop_after(blocks: int, scan: Path, output: str, **options: Any) -> None:
@@ -89,25 +100,26 @@ def test_the_same_objects_as_files(s3: S3, scan: Path, options: dict[str, Any]) 
     assert ct.verify(f"{URL}/{name}", scan).problems == ()
 
 
-@pytest.mark.parametrize("options", [{}, SHARDED])
+@pytest.mark.parametrize(("place", "options"), [("memory://there", {}), (URL, SHARDED)])
+@pytest.mark.usefixtures("s3")
 def test_it_goes_on_where_it_stopped(
-    s3: S3, scan: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+    scan: Path, monkeypatch: pytest.MonkeyPatch, place: str, options: dict[str, Any]
 ) -> None:
-    name = f"stopped-{len(options)}.ome.zarr"
-    ct.convert(scan, scan.with_name(name), **OPTIONS, **options)
-    stop_after(2, scan, f"{URL}/{name}", **options)
-    for key in (".zattrs", "zarr.json"):
-        assert key not in s3.objects(name)
+    output = f"{place}/stopped.ome.zarr"
+    local = ct.convert(scan, scan.with_name("stopped.ome.zarr"), **OPTIONS, **options).output
+    stop_after(2, scan, output, **options)
+    assert not {".zattrs", "zarr.json"} & set(objects(output))
     with pytest.raises(ct.UnfinishedError):
-        ct.open_pyramid(f"{URL}/{name}")
-    planned = ct.plan(scan, f"{URL}/{name}", **OPTIONS, **options)
+        ct.open_pyramid(output)
+    planned = ct.plan(scan, output, **OPTIONS, **options)
     assert 2 <= planned.blocks_done < planned.blocks
     begun: list[Any] = []
     begin = Store.begin_chunk
     monkeypatch.setattr(Store, "begin_chunk", lambda *args: (begun.append(args[1:]), begin(*args))[1])
-    receipt = ct.convert(scan, f"{URL}/{name}", **OPTIONS, **options)
+    receipt = ct.convert(scan, output, **OPTIONS, **options)
+    assert receipt.output == RemotePath(output)
     assert 0 < len(begun) < sum(level.chunk_count for level in receipt.levels)
-    assert pyramid_objects(s3, name) == pyramid_files(scan.with_name(name))
+    assert objects(output) == pyramid_files(local)
 
 
 def test_what_is_there_is_replaced_only_when_asked_and_nothing_beside_it(s3: S3, scan: Path) -> None:
@@ -126,22 +138,23 @@ def test_what_is_there_is_replaced_only_when_asked_and_nothing_beside_it(s3: S3,
     assert s3.get("thesis/years.txt") == b"of work"
 
 
-@pytest.mark.parametrize("options", [{}, SHARDED])
-def test_damage_is_found_and_mended(s3: S3, scan: Path, options: dict[str, Any]) -> None:
-    name = f"damaged-{len(options)}.ome.zarr"
-    output = f"{URL}/{name}"
+@pytest.mark.parametrize(("place", "options"), [(URL, {}), ("memory://there", SHARDED)])
+@pytest.mark.usefixtures("s3")
+def test_damage_is_found_and_mended(scan: Path, place: str, options: dict[str, Any]) -> None:
+    output = f"{place}/damaged.ome.zarr"
     ct.convert(scan, output, **OPTIONS, **options)
-    before = pyramid_objects(s3, name)
-    key = max(key for key in before if key.startswith("0/") and key[-1].isdigit())
-    s3.put(f"{name}/{key}", before[key][:20] + b"X" + before[key][21:])
-    gone = max(key for key in before if key.startswith("1/") and key[-1].isdigit())
-    s3.client.delete_object(Bucket=BUCKET, Key=f"{name}/{gone}")
+    before = objects(output)
+    first, second = (max(key for key in before if key.startswith(f"{n}/") and key[-1].isdigit()) for n in (0, 1))
+    RemotePath(f"{output}/{first}").write_bytes(before[first][:20] + b"X" + before[first][21:])
+    RemotePath(f"{output}/{second}").unlink()
     found = ct.verify(output)
     assert {problem.level for problem in found.problems} == {0, 1}
     assert "it is missing" in {problem.what for problem in found.problems}
     assert ct.verify(output, scan, repair=True).repaired
-    assert pyramid_objects(s3, name) == before
-    assert ct.verify(output).problems == ()
+    assert objects(output) == before
+    RemotePath(f"{output}/{JOURNAL}").unlink()
+    with pytest.raises(ct.SourceError, match=JOURNAL):
+        ct.verify(output)
 
 
 def test_an_ome_zarr_in_a_store_is_looked_at_and_converted(
@@ -161,11 +174,9 @@ def test_an_ome_zarr_in_a_store_is_looked_at_and_converted(
     assert told["receipt"]["source"]["name"] == "scan"
     again = ct.convert(output, chunks=(16, 16, 16), num_levels=2)
     assert str(again.output) == f"{URL}/looked-2.ome.zarr"
-    here = ct.convert(f"{output}::/0", scan.with_name("here.ome.zarr"), chunks=(16, 16, 16), num_levels=2)
-    for made, depth in ((again, len(VOXELS)), (here, 48)):  # an array does not say what of it is padding
-        voxels = np.asarray(ct.open_pyramid(made.output).levels[0].array)
-        assert voxels.shape == (depth, 32, 32)
-        assert np.array_equal(voxels[: len(VOXELS)], VOXELS)
+    assert np.array_equal(np.asarray(ct.open_pyramid(again.output).levels[0].array), VOXELS)
+    planned = ct.plan(f"{output}::/0", scan.with_name("here.ome.zarr"), **OPTIONS)
+    assert planned.volume.shape == (48, 32, 32)  # an array does not say what of it is padding
     with pytest.raises(ct.SourceNotFoundError, match="There is nothing at"):
         ct.plan(f"{URL}/nothing.ome.zarr", **OPTIONS)
     with pytest.raises(ct.SourceNotFoundError):
@@ -195,8 +206,6 @@ def test_a_bucket_that_is_not_there(s3: S3, scan: Path, capsys: pytest.CaptureFi
 def test_a_package_that_is_missing(scan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     from fsspec.registry import _registry
 
-    from napari_ct_pyramid import remote
-
     remote._file_system.cache_clear()
     for name in ("s3fs", "gcsfs"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -206,22 +215,30 @@ def test_a_package_that_is_missing(scan: Path, capsys: pytest.CaptureFixture[str
         assert words in capsys.readouterr().err
 
 
-def run(*args: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*MODULE, *map(str, args)], env={**os.environ, **environment}, capture_output=True, text=True, timeout=100,
-        check=False,
-    )  # fmt: skip
-
-
 def test_nobody_answers(s3: S3, scan: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        done = run("convert", scan, f"{URL}/scan.ome.zarr", "-c", 8, 8, 16,
-                   AWS_ENDPOINT_URL=f"http://127.0.0.1:{nobody.getsockname()[1]}")  # fmt: skip
+        place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
+        ask = ["convert", str(scan), f"{URL}/scan.ome.zarr", "-c", "8", "8", "16"]
+        done = subprocess.run([*MODULE, *ask], env=os.environ | place, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"ct-pyramid: error: {URL}/scan.ome.zarr cannot be reached: ")
     assert done.stderr.count("\n") == 1
     assert not s3.objects("scan.ome.zarr")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no such signal")
+def test_a_store_that_falls_silent(s3: S3, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes what it is sent, or does not, and says nothing: that is waited for, but not for ever."""
+    monkeypatch.setattr(remote, "_PATIENCE", 1)
+    monkeypatch.setattr(remote, "_SLOWEST", 10**9)
+    for options in ({}, SHARDED):
+        with closing(ct.iter_convert(scan, f"{URL}/silent-{len(options)}.ome.zarr", **OPTIONS, **options)) as steps:
+            next(steps)
+            with s3.silent(), pytest.raises(ct.ConversionError, match=r"no answer.*the same command goes on"):
+                list(steps)
+        receipt = ct.convert(scan, f"{URL}/silent-{len(options)}.ome.zarr", **OPTIONS, **options)
+        assert ct.verify(receipt.output).problems == ()
 
 
 KILLED = f"""
@@ -278,7 +295,7 @@ print(json.dumps([plan.options.max_memory, plan.peak_memory_bytes, receipt.peak_
 @pytest.mark.parametrize("options", [{}, {"ome_zarr_version": "0.5", "shards": "auto"}])
 def test_the_ledger_bounds_what_a_real_process_takes(s3: S3, in_memory: Path, options: dict[str, Any]) -> None:
     source = in_memory / "large.tif"
-    tifffile.imwrite(source, np.random.default_rng(0).random((64, 512, 1024), "f4"), photometric="minisblack")
+    tifffile.imwrite(source, np.random.default_rng(0).random((64, 384, 768), "f4"), photometric="minisblack")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MEASURED, str(source), f"{URL}/large-{len(options)}.ome.zarr",
          json.dumps(options)],
@@ -289,18 +306,23 @@ def test_the_ledger_bounds_what_a_real_process_takes(s3: S3, in_memory: Path, op
     assert measured >= 0.5 * planned
 
 
-def test_other_stores_too(scan: Path) -> None:
-    output = "memory://there/scan.ome.zarr"
-    stop_after(2, scan, output)
-    assert ct.convert(scan, output, **OPTIONS).output == RemotePath(output)
-    assert ct.verify(output, scan).problems == ()
-    local = ct.convert(scan, **OPTIONS).output
-    root = RemotePath(output)
-    found = {path.url.removeprefix(f"{root}/"): path.read_bytes() for path, _ in root.below()}
-    assert {key: data for key, data in found.items() if key not in OF_TIME} == pyramid_files(local)
-    (root / JOURNAL).unlink()
-    with pytest.raises(ct.SourceError, match=JOURNAL):
-        ct.verify(output)
+def test_a_browser_gets_what_is_in_a_store(scan: Path) -> None:
+    output = "memory://served/scan.ome.zarr"
+    ct.convert(scan, output, **OPTIONS)
+    data = RemotePath(f"{output}/0/0/0/0").read_bytes()
+    with FolderServer({"volume": RemotePath(output)}) as server:
+
+        def get(key: str, **headers: str) -> bytes:
+            with urllib.request.urlopen(urllib.request.Request(f"{server.url}{key}", headers=headers)) as answer:
+                body: bytes = answer.read()
+                return body
+
+        assert get("volume/0/0/0/0") == data
+        assert get("volume/0/0/0/0", Range="bytes=3-9") == data[3:10]
+        assert get("volume/0/0/0/0", Range="bytes=-5") == data[-5:]
+        for key in ("volume/0/9/0/0", "volume/../scan.ome.zarr/.zattrs", "volume/0"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                get(key)
 
 
 class TestPath:
@@ -326,11 +348,9 @@ class TestPath:
         assert any_path((tmp_path / "a b").as_uri()) == tmp_path / "a b"
 
 
-@pytest.mark.usefixtures("scan")
-class TestLast:  # the server answers nobody afterwards
-    def test_nobody_may_use_it(self, s3: S3, scan: Path) -> None:
-        s3.know_only_its_users()
-        done = run("convert", scan, f"{URL}/forbidden.ome.zarr", "-c", 8, 8, 16)
-        assert done.returncode == 2
-        assert "cannot be reached" in done.stderr
-        assert done.stderr.count("\n") == 1
+def test_last_of_all_nobody_may_use_it(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    s3.know_only_its_users()
+    assert cli.main(["convert", str(scan), f"{URL}/forbidden.ome.zarr", "-c", "8", "8", "16"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    assert said.count("\n") == 1

@@ -283,7 +283,7 @@ def plan_source(
         bytes_free=None if output is None else bytes_free(output),
         process_memory=cluster.process_memory if cluster else process_memory(),
         workers=len(cluster.workers) if cluster else 0,
-        in_transit=bytes_in_transit(output, options, source.volume.dtype),
+        in_transit=bytes_in_transit(output, options, source.volume, source.files),
     )
     if cluster:
         cluster.check_memory(planned)

@@ -10,29 +10,37 @@ import errno
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from glob import has_magic
 from os import SEEK_CUR, SEEK_END
 from pathlib import PurePosixPath
+from threading import Thread
 from typing import Any, BinaryIO, NamedTuple
 
 from .errors import CtPyramidError, RequestError
 
-PART_BYTES = 16 * 2**20
-"""What is sent of a large object at a time. A store takes 10,000 parts."""
+PART_BYTES = 8 * 2**20
+"""What is sent of a large object at a time. A store takes 10,000 parts at most, of 5 MiB at least."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WITH_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
-# A store that does not answer is given up after a minute or two: it is asked anew five times by fsspec itself.
+# A store that does not answer is given up after some two minutes: fsspec and the library below it both try again.
+_TRIES = 2
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "s3": {"max_concurrency": 1, "config_kwargs": {"retries": {"max_attempts": 1}, "connect_timeout": 5}}
+    "s3": {
+        "max_concurrency": 1,
+        "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 5},
+    }
 }
 _SETTINGS["s3a"] = _SETTINGS["s3"]
+_PATIENCE = 100  # seconds for an answer, in all; and for what is sent or received
+_SLOWEST = 100_000  # bytes a second
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")  # of stores, for the same
 
 
@@ -130,6 +138,8 @@ class RemotePath:
 
     def stat(self) -> Status:
         about = self._info()
+        if about["type"] == "directory":
+            raise FileNotFoundError(errno.ENOENT, "there is no such object", self.url)
         when = next((about[key] for key in _TIMES if about.get(key)), 0)
         if isinstance(when, str):
             when = datetime.fromisoformat(when)
@@ -139,7 +149,7 @@ class RemotePath:
 
     def read_bytes(self) -> bytes:
         with self._explained():
-            data: bytes = self.file_system.cat_file(self.key)
+            data: bytes = self._ask("cat_file", self.key, size=PART_BYTES)
             return data
 
     def read_text(self, encoding: str = "utf-8") -> str:
@@ -148,7 +158,9 @@ class RemotePath:
     def read_range(self, start: int, stop: int) -> bytes:
         """Some bytes of an object."""
         with self._explained():
-            data: bytes = self.file_system.cat_file(self.key, start=start, end=stop) if start < stop else b""
+            data: bytes = (
+                self._ask("cat_file", self.key, start=start, end=stop, size=stop - start) if start < stop else b""
+            )
             return data
 
     def open(self, *, whole: bool = False) -> RemoteFile:
@@ -158,7 +170,7 @@ class RemotePath:
     def write_bytes(self, data: bytes | memoryview) -> None:
         """Put an object whole; it is there, safely, when this returns."""
         with self._explained():
-            self.file_system.pipe_file(self.key, bytes(data))
+            self._ask("pipe_file", self.key, bytes(data), size=len(data))
 
     def write_file(self, file: BinaryIO) -> None:
         """Put an object that is a file here, from its beginning, a part at a time; it is there once all of it is."""
@@ -167,12 +179,12 @@ class RemotePath:
             target = self.file_system.open(self.key, "wb", block_size=PART_BYTES)
             try:
                 while part := file.read(PART_BYTES):
-                    target.write(part)
+                    _in_time(partial(target.write, part), len(part))
+                _in_time(target.close, PART_BYTES)
             except BaseException:
                 target.discard()
                 target.closed = True  # or it would put what it has when it is forgotten
                 raise
-            target.close()
 
     def unlink(self, missing_ok: bool = False) -> None:
         try:
@@ -273,9 +285,15 @@ class RemotePath:
         key: str = self.file_system._strip_protocol(self.url)
         return key
 
+    def _ask(self, what: str, *args: Any, size: int = 0, **more: Any) -> Any:
+        """Have something done that sends or receives so many bytes, and give up where it takes too long."""
+        if self.file_system.async_impl:
+            more["timeout"] = _PATIENCE + size / _SLOWEST
+        return getattr(self.file_system, what)(*args, **more)
+
     def _info(self) -> dict[str, Any]:
         with self._explained():
-            about: dict[str, Any] = self.file_system.info(self.key)
+            about: dict[str, Any] = self._ask("info", self.key)
             return about
 
     def _kind(self) -> str | None:
@@ -308,7 +326,9 @@ class RemotePath:
                 raise FileNotFoundError(errno.ENOENT, _said(what, "there is no such object"), self.url) from error
             if isinstance(error, PermissionError):
                 raise PermissionError(errno.EACCES, _said(what, "it may not be used"), self.url) from error
-            if isinstance(error, OSError) and error.strerror:
+            if isinstance(error, TimeoutError):  # asyncio's, fsspec's, and others
+                what = "no answer came in time"
+            elif isinstance(error, OSError) and error.strerror:
                 what = error.strerror
             raise OSError(errno.EIO, what, self.url) from error
 
@@ -358,6 +378,22 @@ class RemoteFile(io.RawIOBase):
         return data
 
 
+def _in_time(work: Callable[[], object], size: int) -> None:
+    """Do what sends so many bytes, and leave it to itself where it takes too long."""
+    done: Future[None] = Future()
+
+    def try_it() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    Thread(target=try_it, daemon=True, name="ct-pyramid-send").start()
+    done.result(_PATIENCE + size / _SLOWEST)
+
+
 def _said(what: str, otherwise: str) -> str:
     """What a store says is wrong, if it is more than the name of the object."""
     return what if " " in what else otherwise
@@ -380,8 +416,14 @@ def _settings(scheme: str) -> dict[str, Any]:
 def _file_system(scheme: str) -> Any:
     try:
         import fsspec
+        from fsspec.asyn import get_loop
 
-        return fsspec.filesystem(scheme, **_settings(scheme))
+        # Of a connection that breaks, those who wait for something from it are told; it is not to be said twice.
+        get_loop().set_exception_handler(lambda *_: None)
+        found = fsspec.filesystem(scheme, **_settings(scheme))
+        if scheme in _SETTINGS:
+            found.retries = _TRIES
+        return found
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         how = f"pip install 'napari-ct-pyramid[{extra}]'" if extra else f"{str(error).splitlines()[0].rstrip('.')}"

@@ -31,11 +31,11 @@ from .paths import AnyPath
 from .plan import Plan
 from .remote import PART_BYTES, RemotePath
 from .shardfiles import ShardFiles
-from .volume import Triple
+from .volume import Triple, Volume
 
 _WRITERS = 4  # that write to the disk at once: enough to keep it busy
-_CARRIER_BYTES = 60_000_000  # the libraries that reach an object store, measured,
-_COPIES = 3  # and how often they hold what goes there, or comes from there
+_CARRIER_BYTES = 75_000_000  # the libraries that reach an object store, measured,
+_COPIES = 2  # and how often they hold what goes there, or comes from there
 
 
 class Store:
@@ -193,6 +193,7 @@ class Store:
         except BaseException as error:  # noqa: BLE001  handed to whoever waits
             self._buffers.put(buffer)
             done.set_exception(error)
+            self._abandoned = True  # a store that does not answer would be asked again for each of those that wait
         else:
             self._buffers.put(buffer)
             done.set_result(checksum)
@@ -239,13 +240,26 @@ class ChunkWrite:
         self._store._cancel(*self._chunk)
 
 
-def bytes_in_transit(output: AnyPath | None, options: ConversionOptions, dtype: np.dtype) -> int:
-    """What carries chunks, or parts of shards, to an object store and from there holds so many bytes, at most."""
-    if not isinstance(output, RemotePath):
-        return 0
-    chunk = math.prod(options.chunks) * np.dtype(options.dtype or dtype).itemsize
-    sent = max(chunk, PART_BYTES) if options.shards else chunk
-    return _CARRIER_BYTES + _COPIES * (_WRITERS * sent + options.thread_count * chunk)
+def bytes_in_transit(
+    output: AnyPath | None, options: ConversionOptions, volume: Volume, source: Iterable[AnyPath] = ()
+) -> int:
+    """What carries chunks, or parts of shards, to an object store and from there holds so many bytes, at most.
+
+    Parameters
+    ----------
+    output : path or None
+    options : ConversionOptions
+    volume : Volume
+    source : iterable of path
+        Its files.
+    """
+    carried = []
+    if isinstance(output, RemotePath):
+        chunk = math.prod(options.chunks) * np.dtype(options.dtype or volume.dtype).itemsize
+        carried += [max(chunk, PART_BYTES) if options.shards else chunk] * _WRITERS + [chunk] * options.thread_count
+    if any(isinstance(path, RemotePath) for path in source):
+        carried += [math.prod(volume.grain) * volume.dtype.itemsize] * options.thread_count
+    return _CARRIER_BYTES + _COPIES * sum(carried) if carried else 0
 
 
 def _to_json(value: dict[str, Any]) -> bytes:

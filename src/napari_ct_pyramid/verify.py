@@ -160,7 +160,7 @@ def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[st
         volume,
         asked,
         process_memory=process_memory(),
-        in_transit=bytes_in_transit(path, asked, volume.dtype),
+        in_transit=bytes_in_transit(path, asked, volume, source.files if source else ()),
     )
     if source is None:
         first, *others = plan.stages
