@@ -317,6 +317,10 @@ def test_processes_of_this_machine(scan: Path, whole: dict[str, bytes], monkeypa
         # Whoever can talk to a scheduler can have it run anything.
         with pytest.raises(OSError, match="certificate does not match"):
             distributed.Client(client.scheduler.address, security=distributed.Security.temporary(), timeout=1)
+        if hasattr(signal, "pthread_sigmask"):  # Ctrl-C goes to all processes of a terminal, and is for one of them
+            blocked = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+            assert all(signal.SIGINT in signals for signals in blocked.values())
+            assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
         receipt = ct.convert(scan, client=client, **OPTIONS)
         workers = client.run(os.getpid).values()
     assert pyramid_files(receipt.output) == whole
