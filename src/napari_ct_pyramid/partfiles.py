@@ -64,14 +64,20 @@ class _RemotePartFile:
 
     def write(self, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> None:  # noqa: ARG002
         with self._lock:
-            self._file.seek(offset)
-            write_all(self._file, buffer[:size])
+            self._put(offset, buffer[:size])
 
     def finish(self, end: int, data: bytes) -> None:
         self._file.truncate(end)
-        self._file.seek(end)
-        write_all(self._file, data)
+        self._put(end, data)
         self._path.write_file(self._file)
 
     def close(self) -> None:
         self._file.close()
+
+    def _put(self, offset: int, data: bytes | memoryview) -> None:
+        try:
+            self._file.seek(offset)
+            write_all(self._file, data)
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise OSError(error.errno, f"{error.strerror}, among the temporary files in {where} (TMPDIR)") from error
