@@ -67,7 +67,7 @@ class Store:
                 page_buffer(encoded_bytes(math.prod(plan.levels[0].chunks) * plan.levels[0].dtype.itemsize))
             )
         self._shards = ShardFiles(self.chunks.file, plan.levels)
-        self._abandoned = False
+        self._given_up: BaseException | None = None  # why nothing more is written
         self._plan = plan
 
     def begin(self) -> None:
@@ -160,7 +160,7 @@ class Store:
 
     def abandon(self) -> None:
         """Wait for the disk no longer: what is not yet safely there may never be."""
-        self._abandoned = True
+        self._given_up = self._given_up or ConversionError(f"{self.path.name} was abandoned")
 
     def close(self) -> None:
         """Let go of every file."""
@@ -186,14 +186,15 @@ class Store:
         checksum: Checksum,
     ) -> None:
         try:
+            if self._given_up:
+                raise self._given_up
             with self._explained(f"chunk {key_of(level, index)} could not be written"):
-                if self._abandoned:
-                    raise ValueError("it was abandoned")
                 self._write_file(level, index, buffer, size, offset)
         except BaseException as error:  # noqa: BLE001  handed to whoever waits
+            # A store that does not answer would be asked again for each chunk that waits.
+            self._given_up = self._given_up or error
             self._buffers.put(buffer)
             done.set_exception(error)
-            self._abandoned = True  # a store that does not answer would be asked again for each of those that wait
         else:
             self._buffers.put(buffer)
             done.set_result(checksum)
