@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that is checked, in three parts at a time: the windows and the browser; all that needs neither; and that on
-# the other Pythons. What is said of the last two comes at the end.
+# Everything that is checked, in three parts at a time: the windows and the browser, and then the older of the other
+# Pythons; all that needs no window; and that on the newest. What is said of all but the windows comes at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,14 +21,28 @@ begin() {
     groups+=("$!")
 }
 
-begin others scripts/test_other_pythons.sh
+mapfile -t others < <(scripts/pythons.sh | tail -n +2) # MINOR PYTHON, a line each
+parts=(plain)
+test_other() {
+    local minor python
+    read -r minor python <<<"$1"
+    parts+=("$minor")
+    begin "$minor" scripts/test_other_python.sh "$minor" "$python"
+}
+
 begin plain .venv/bin/python -m pytest --ignore tests/napari --ignore tests/browser
+[ ${#others[@]} -eq 0 ] || test_other "${others[0]}"
 make --no-print-directory check
 scripts/on_screen.sh .venv/bin/python -m pytest tests/napari tests/browser
+for other in "${others[@]:1}"; do
+    test_other "$other"
+done
 
 status=0
 for group in "${groups[@]}"; do
     wait "$group" || status=$?
 done
-cat "$logs/plain" "$logs/others"
+for part in "${parts[@]}"; do
+    cat "$logs/$part"
+done
 exit "$status"
