@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-BUCKET = "scans"
+# Of this process: several that test at once, each with a server of its own, hold the same locks for the same name.
+BUCKET = f"scans-{os.getpid()}"
 
 _SERVER = """
 import sys, time

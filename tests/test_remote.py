@@ -34,6 +34,7 @@ from tests.s3 import BUCKET, S3, serve
 from tests.scans import SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
 URL = f"s3://{BUCKET}"
+MEMORY = f"memory://{BUCKET}"
 OPTIONS: dict[str, Any] = {"chunks": (8, 16, 16), "num_levels": 3, "threads": 2}  # five blocks of few objects
 OF_TIME = (".ct-pyramid/journal.jsonl", ".ct-pyramid/receipt.json")
 SHARDED = {"ome_zarr_version": "0.5", "shards": (16, 16, 32)}
@@ -100,7 +101,7 @@ def test_the_same_objects_as_files(s3: S3, scan: Path, options: dict[str, Any]) 
     assert ct.verify(f"{URL}/{name}", scan).problems == ()
 
 
-@pytest.mark.parametrize(("place", "options"), [("memory://there", {}), (URL, SHARDED)])
+@pytest.mark.parametrize(("place", "options"), [(MEMORY, {}), (URL, SHARDED)])
 @pytest.mark.usefixtures("s3")
 def test_it_goes_on_where_it_stopped(
     scan: Path, monkeypatch: pytest.MonkeyPatch, place: str, options: dict[str, Any]
@@ -138,7 +139,7 @@ def test_what_is_there_is_replaced_only_when_asked_and_nothing_beside_it(s3: S3,
     assert s3.get("thesis/years.txt") == b"of work"
 
 
-@pytest.mark.parametrize(("place", "options"), [(URL, {}), ("memory://there", SHARDED)])
+@pytest.mark.parametrize(("place", "options"), [(URL, {}), (MEMORY, SHARDED)])
 @pytest.mark.usefixtures("s3")
 def test_damage_is_found_and_mended(scan: Path, place: str, options: dict[str, Any]) -> None:
     output = f"{place}/damaged.ome.zarr"
