@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ct_pyramid import rows as file_rows
+from napari_ct_pyramid._tiff import pages as tiff_pages
 from napari_ct_pyramid._tiff.segments import CodedSegments
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.source import Source, open_source
@@ -522,6 +524,20 @@ def test_an_empty_block_reads_nothing(tmp_path: Path, bytes_read: list[int]) -> 
         source.read(3, 3, 0, 45, np.empty((0, 45, 37), "float32"))
         source.read(0, 6, 9, 9, np.empty((6, 0, 37), "float32"))
     assert bytes_read == []
+
+
+def test_pages_are_walked_through_again_once_a_file_may_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, np.zeros((3, 8, 8), "u1"), photometric="minisblack")
+    assert tiff_pages.walk(path) is not tiff_pages.walk(path)  # it was changed just now
+    later = time.time() + 60
+    monkeypatch.setattr(tiff_pages.time, "time", lambda: later)
+    known = tiff_pages.walk(path)
+    assert tiff_pages.walk(path) is known
+    tifffile.imwrite(path, np.zeros((4, 8, 8), "u1"), photometric="minisblack")
+    assert len(tiff_pages.walk(path).pages) == 4
 
 
 def test_a_file_that_shrinks_while_it_is_open(tmp_path: Path) -> None:

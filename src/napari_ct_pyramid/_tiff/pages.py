@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ import numpy.typing as npt
 
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first bytes of TIFF and BigTIFF, in either byte order."""
+
+_SETTLED_SECONDS = 4  # the coarsest clocks of file systems are of 2
+_REMEMBERED_BYTES = 2_000_000
+_remembered: dict[tuple[int, ...], Chain] = {}
 
 IntArray = npt.NDArray[np.int64]
 
@@ -88,12 +93,19 @@ class Chain(NamedTuple):
 def walk(path: Path) -> Chain:
     """Walk through the pages of a TIFF or BigTIFF of either byte order.
 
+    The last file's are remembered: while somebody changes options, one plan follows another.
+
     Raises
     ------
     OSError
         If the file cannot be read.
     """
     with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        known = _remembered.get(state)
+        if known:
+            return known
         walker = _Walker(file)
         pages: list[Page] = []
         flaw = None
@@ -101,7 +113,14 @@ def walk(path: Path) -> Chain:
             pages.extend(walker.pages())  # what comes before a flaw is kept
         except _FlawError as found:
             flaw = str(found)
-        return Chain(pages, flaw, walker.size, walker.order)
+        chain = Chain(pages, flaw, walker.size, walker.order)
+    changed = max(status.st_mtime_ns, status.st_ctime_ns) / 1e9
+    tables = sum(page.offsets.nbytes + page.counts.nbytes for page in pages)
+    # A file that was changed just now may change again without a clock telling the difference.
+    if time.time() - changed > _SETTLED_SECONDS and tables < _REMEMBERED_BYTES:
+        _remembered.clear()
+        _remembered[state] = chain
+    return chain
 
 
 _STORAGE_TAGS = {
