@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 import tifffile
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid import cli
+from napari_ct_pyramid import cli, sampling
 from napari_ct_pyramid.checksums import CHECKSUMS
 from napari_ct_pyramid.journal import JOURNAL, Journal
 from napari_ct_pyramid.receipt import RECEIPT, read_receipt
@@ -191,7 +190,7 @@ def test_the_source_is_compared_voxel_by_voxel(scan: Path, output: Path) -> None
     voxels = VOXELS.copy()
     write_scan(scan.parent, voxels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_module("napari_ct_pyramid.convert"), "_SAMPLE_BYTES", 64)
+        patch.setattr(sampling, "_BYTES", 64)
         shutil.rmtree(output)
         ct.convert(scan, **OPTIONS)
         voxels[21, 17, 9] += 1

@@ -16,16 +16,15 @@ def show(paths: Sequence[AnyPath], *, browser: bool) -> None:
     """Show volumes in the browser, or only print where they are to be seen, until Ctrl-C."""
     if not paths:
         raise RequestError("There is nothing to look at: name an OME-Zarr, or use --link URL for one on a web server.")
-    with Neuroglancer(paths) as shown:
+    with Neuroglancer(paths) as shown, suppress(KeyboardInterrupt):  # the way to end it
         write(shown.url)
         if not browser:
             write(shown.state_url)
         elif not open_browser(shown.url):
             say("No browser could be opened: open this address in one on this machine.")
         say("Served to this machine only, until Ctrl-C.")
-        with suppress(KeyboardInterrupt):  # the way to end it
-            while True:
-                time.sleep(60)
+        while True:
+            time.sleep(0.5)  # a signal that comes just before a sleep does not end it
 
 
 def print_link(address: str, paths: Sequence[AnyPath]) -> None:

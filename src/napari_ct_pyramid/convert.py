@@ -6,7 +6,6 @@ The rooms it introduces to each other (source, plan, engine, store) do not know 
 from __future__ import annotations
 
 import importlib
-import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -39,7 +38,7 @@ from .plan import Plan, make_plan
 from .receipt import write_receipt
 from .report import Progress, Receipt, rescaled, run_through
 from .rescale import automatic_window, rescaling
-from .sampling import spread_rows
+from .sampling import a_few_rows, spread_rows
 from .source import Source, open_source
 from .store import Store, bytes_in_transit
 from .window import display_window
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["convert", "default_output", "iter_convert", "plan"]
 
 _PROGRESS_SECONDS = 0.25
-_SAMPLE_BYTES = 4_000_000
-_SAMPLE_PLACES = 8
 
 
 def plan(src: PathLike, dst: PathLike | None = None, *, client: Client | None = None, **options: Any) -> Plan:
@@ -267,7 +264,7 @@ def plan_source(
     source: Source, output: AnyPath | None, options: ConversionOptions, cluster: Cluster | None = None
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan of a conversion, and its identity; without an output, whatever is free on the disk."""
-    rows = sample_rows(source)
+    rows = a_few_rows(source)
     if cluster:
         options = replace(options, threads=options.threads or cluster.threads)
     window = automatic_window(spread_rows(source)) if options.window == AUTO else None
@@ -308,18 +305,6 @@ def _go_on(planned: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Pl
     if not record.done or not checksums_are_there(output, planned.levels):
         return planned, None
     return replace(planned, blocks_done=len(record.done)), record
-
-
-def sample_rows(source: Source) -> np.ndarray:
-    """A few rows here and there."""
-    depth, rows, columns = source.volume.shape
-    height = min(rows, math.ceil(_SAMPLE_BYTES / _SAMPLE_PLACES / (columns * source.volume.dtype.itemsize)))
-    places = sorted({(depth - 1) * i // (_SAMPLE_PLACES - 1) for i in range(_SAMPLE_PLACES)})
-    sample = np.empty((len(places), height, columns), source.volume.dtype)
-    for i, z in enumerate(places):
-        y = (rows - height) * i // len(places)
-        source.read(z, z + 1, y, y + height, sample[i : i + 1])
-    return sample
 
 
 def _image_name(output: AnyPath) -> str:

@@ -6,7 +6,6 @@ of four threads four blocks. The block of a worker that is gone is given to anot
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from uuid import uuid4
 from . import errand
 from .bench import Made
 from .cluster import Cluster
-from .engine import Stopped
+from .conductor import Conductor, Stopped
 from .errors import ConversionError, CtPyramidError, sentence
 from .files import replace_file
 from .journal import BlockId
@@ -63,7 +62,7 @@ def gather(cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identit
     return Crew(cluster, job)
 
 
-class Crew:
+class Crew(Conductor):
     """The workers of a cluster, told of a job. To be used in a `with` statement.
 
     Parameters
@@ -85,12 +84,10 @@ class Crew:
     """
 
     def __init__(self, cluster: Cluster, job: errand.Job) -> None:
+        super().__init__(job.plan, "ct-pyramid-crew")
         self._cluster = cluster
         self._job = job
         self._topic = f"ct-pyramid-{job.id}"
-        self._conductor = threading.Thread(target=self._conduct, name="ct-pyramid-crew")
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
         self._news: SimpleQueue[_Task | tuple[BlockId, int]] = SimpleQueue()
         self._tasks: dict[str, _Task] = {}
         self._losses: Counter[BlockId] = Counter()
@@ -128,30 +125,10 @@ class Crew:
         self._work, self._keep = work, keep
         return self
 
-    def start(self) -> None:
-        """Begin, in the background."""
-        self._conductor.start()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait so long at most; True once everything is done.
-
-        Raises
-        ------
-        Exception
-            Whatever stopped it.
-        """
-        self._conductor.join(seconds)
-        if self._conductor.is_alive():
-            return False
-        if self._error:
-            raise self._error
-        return True
-
     def stop(self) -> None:
         """Have the workers end as soon as the rows and chunks now in hand are done, and wait for that."""
-        self._stop.set()
-        if self._conductor.ident:
-            self._conductor.join()
+        super().stop()
+        if self._begun:
             self._end()
 
     def _end(self) -> None:
@@ -161,13 +138,6 @@ class Crew:
         with suppress(OSError, CtPyramidError):
             client.cancel([task.future for task in self._tasks.values()])
             self._cluster.end(self._job.id)
-
-    def _conduct(self) -> None:
-        try:
-            for number, stage in enumerate(self._job.plan.stages):
-                self._run_stage(number, stage)
-        except BaseException as error:  # noqa: BLE001  handed to whoever waits
-            self._error = error
 
     def _run_stage(self, number: int, stage: Stage) -> None:
         waiting = deque(_Block((number, n), stage, region) for n, region in self._work.todo(number))

@@ -18,6 +18,7 @@ from . import downsample
 from .bench import Bench, Block, Chunks, ChunkWrite, Made, Rows, Turns, Write
 from .checksums import Checksum
 from .chunkgrid import ChunkGrid
+from .conductor import Conductor, Stopped
 from .intake import Intake
 from .memory import own_array
 from .plan import Plan
@@ -30,11 +31,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Stopped(Exception):
-    """The engine was stopped from outside."""
-
-
-class Engine:
+class Engine(Conductor):
     """Runs a plan in threads of its own.
 
     Parameters
@@ -56,58 +53,20 @@ class Engine:
         work: Work,
         keep: Callable[[Made], None] | None = None,
     ) -> None:
+        super().__init__(plan, "ct-pyramid")
         self._intake = Intake(source, plan, read_extent(plan.volume, plan.stages[0].cell))
-        self._plan = plan
         self._store = store
         self._work = work
         self._keep = keep
-        self._conductor = threading.Thread(target=self._conduct, name="ct-pyramid")
         self._pool = ThreadPoolExecutor(plan.threads, "ct-pyramid")
         self._keeper = ThreadPoolExecutor(1, "ct-pyramid-keeper")
         self._own = threading.local()
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._failing = threading.Lock()
-
-    def start(self) -> None:
-        """Begin, in the background."""
-        self._conductor.start()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait so long at most; True once everything is done.
-
-        Raises
-        ------
-        Exception
-            Whatever stopped the engine.
-        """
-        self._conductor.join(seconds)
-        if self._conductor.is_alive():
-            return False
-        if self._error:
-            raise self._error
-        return True
 
     def stop(self) -> None:
         """End as soon as the rows and chunks now in hand are done, and wait for that."""
-        self._stop.set()
-        if self._conductor.is_alive():
-            self._conductor.join()
+        super().stop()
         self._pool.shutdown()
         self._keeper.shutdown()
-
-    def _conduct(self) -> None:
-        try:
-            for number, stage in enumerate(self._plan.stages):
-                self._run_stage(number, stage)
-        except BaseException as error:  # noqa: BLE001  handed to whoever waits
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        """What goes wrong first is the reason; all else follows from it."""
-        with self._failing:
-            self._error = self._error or error
-        self._stop.set()
 
     def _fail_if_failed(self, write: Future[Checksum]) -> None:
         error = write.exception()

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .source import Source
 
 _BYTES = 4_000_000
 _PLACES = 128
-_FEW_PLACES = 8  # at least, whatever it takes to decode them
+_FEW_PLACES = 8  # whatever it takes to decode them
 _DECODED_BYTES = 100_000_000
+
+
+def a_few_rows(source: Source) -> np.ndarray:
+    """Stretches of rows here and there, the same every time: few enough to be read for every plan."""
+    depth, rows, columns = source.volume.shape
+    height = min(rows, math.ceil(_BYTES / _FEW_PLACES / (columns * source.volume.dtype.itemsize)))
+    places = sorted({(depth - 1) * i // (_FEW_PLACES - 1) for i in range(_FEW_PLACES)})
+    sample = np.empty((len(places), height, columns), source.volume.dtype)
+    for i, z in enumerate(places):
+        y = (rows - height) * i // len(places)
+        source.read(z, z + 1, y, y + height, sample[i : i + 1])
+    return sample
 
 
 def spread_rows(source: Source) -> np.ndarray:

@@ -19,7 +19,7 @@ from .bench import Rows
 from .checking import CheckingStore, Problem, Verification
 from .checksums import Checksums, checksums_are_there, crc32
 from .chunkfiles import ChunkFiles
-from .convert import run, sample_rows
+from .convert import run
 from .engine import Engine
 from .errors import ConversionError, RequestError, SourceError
 from .files import sync_folder
@@ -36,6 +36,7 @@ from .pyramid import open_pyramid
 from .receipt import note_verified, read_receipt
 from .remote import RemotePath
 from .report import Progress, run_through
+from .sampling import a_few_rows
 from .source import Source, open_source
 from .store import bytes_in_transit
 from .tally import Tally
@@ -165,7 +166,7 @@ def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[st
     if source is None:
         first, *others = plan.stages
         return replace(plan, stages=(replace(first, from_source=False), *others)), identity
-    now = identify(plan, source_mark(source.files, crc32(sample_rows(source))))
+    now = identify(plan, source_mark(source.files, crc32(a_few_rows(source))))
     different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
     if different:
         raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")
