@@ -19,9 +19,13 @@ CHILDREN_SECONDS = 0.2  # looking for children goes through every process there 
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `words` are the last that it said; `ended` is "", "failed" or "too slow"."""
+    """One run. `words` are the last that it said; `ended` is "", "failed" or "too slow".
+
+    `on_disk_seconds` is until all that it wrote was on the disk, and no longer only in the system's memory.
+    """
 
     seconds: float
+    on_disk_seconds: float
     cpu_seconds: float
     peak_bytes: int
     written_bytes: int
@@ -32,8 +36,7 @@ class Run:
 
 def measure(command: list[str], folder: Path, limit: float | None = None) -> Run:
     """Run a command in the folder that it writes to; after `limit` seconds it is ended, with its children."""
-    if hasattr(os, "sync"):
-        os.sync()  # what the last one left to be written is not this one's
+    _sync()  # what the last one left to be written is not this one's
     with tempfile.TemporaryFile() as said:
         before, start = _children_seconds(), time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
@@ -47,11 +50,18 @@ def measure(command: list[str], folder: Path, limit: float | None = None) -> Run
             seconds = time.perf_counter() - start
             family.end()
             process.wait()
+        _sync()
+        on_disk_seconds = time.perf_counter() - start
         cpu = max(family.cpu_seconds(), _children_seconds() - before)
         said.seek(max(0, said.seek(0, os.SEEK_END) - 4000))
         words = said.read().decode(errors="replace")
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    return Run(seconds, cpu, family.most_bytes, sum(sizes), len(sizes), ended, words)
+    return Run(seconds, on_disk_seconds, cpu, family.most_bytes, sum(sizes), len(sizes), ended, words)
+
+
+def _sync() -> None:
+    if hasattr(os, "sync"):
+        os.sync()
 
 
 def _children_seconds() -> float:

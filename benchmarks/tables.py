@@ -52,6 +52,7 @@ def results(rows: list[Row], nbytes: int, levels: int) -> str:
         "what",
         "seconds",
         "range",
+        "on disk",
         "ours = 1",
         "raw = 1",
         "GB/s",
@@ -68,12 +69,13 @@ def results(rows: list[Row], nbytes: int, levels: int) -> str:
 
 def _result(row: Row, nbytes: int, levels: int, ours: float | None, raw: float | None) -> list[str]:
     if not row.seconds:
-        return [row.name, *["–"] * 9, row.trouble]
+        return [row.name, *["–"] * 10, row.trouble]
     taken = [run.seconds for run in row.runs]
     return [
         row.name,
         f"{median(taken):.1f}",
         f"{min(taken):.1f}–{max(taken):.1f}",
+        f"{median(run.on_disk_seconds for run in row.runs):.1f}",
         f"{row.seconds / ours:.2f}" if ours else "–",
         f"{row.seconds / raw:.2f}" if raw else "–",
         f"{nbytes / row.seconds / 1e9:.2f}",

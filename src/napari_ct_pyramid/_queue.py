@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QObject, Signal
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from ._preview import LivePreview
+    from .batch import State
     from .plan import Plan
-
-State = Literal["waiting", "running", "done", "failed"]
 
 
 @dataclass(eq=False)
@@ -214,7 +213,7 @@ class Queue(QObject):
             if entry.state in ("waiting", "failed"):
                 entry.output, entry.plan, entry.error = str(found.output), found.plan, found.error
                 entry.progress, entry.in_run = None, entry.in_run and self.running
-                entry.state = "waiting" if found.state in ("running", "stopped") else found.state  # type: ignore[assignment]
+                entry.state = found.state
         if answer.error and self.running:
             for entry in self._asked:
                 entry.state, entry.error = "failed", answer.error

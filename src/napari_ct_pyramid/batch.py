@@ -24,7 +24,7 @@ from .verify import iter_verify
 if TYPE_CHECKING:
     from .cluster import Client
 
-State = Literal["waiting", "running", "done", "failed", "stopped"]
+State = Literal["waiting", "running", "done", "failed"]
 
 R = TypeVar("R", Receipt, Verification)
 
@@ -38,7 +38,7 @@ class BatchItem(Generic[R]):
     source : path or None
         None where the output alone is looked at.
     output : path
-    state : {"waiting", "running", "done", "failed", "stopped"}
+    state : {"waiting", "running", "done", "failed"}
     plan : Plan or None
         Once there is one.
     progress : Progress or None
@@ -102,10 +102,6 @@ class Batch(Generic[R]):
         sizes = [(item, item.plan.volume.nbytes) for item in self.items if item.plan and not item.was_made_before]
         total = sum(size for _, size in sizes)
         return sum(item.fraction * size for item, size in sizes) / total if total else 0.0
-
-    def stopped(self) -> Batch[R]:
-        """What it comes to where its generator was closed: the item that was running is stopped."""
-        return Batch(tuple(replace(i, state="stopped") if i.state == "running" else i for i in self.items))
 
     def _with(self, place: int, **changes: Any) -> Batch[R]:
         items = list(self.items)
