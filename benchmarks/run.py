@@ -75,7 +75,7 @@ def make_rows(asked: argparse.Namespace, file: File) -> list[Row]:
         )
         for budget in asked.budgets
     ]
-    if not asked.no_raw:
+    if not asked.no_raw and not file.lzw:  # to which decoding.py has the limit
         name = "raw limit: tensorstore writes level 0 alone"
         rows.append(Row(name, "raw", here, command=partial(contenders.raw_limit, threads=threads)))
     for name in asked.peers if not file.alone else ():

@@ -20,5 +20,6 @@ arguments=()
 for group in $groups; do
     arguments+=(--group "$group")
 done
-"$folder/bin/python" -m pip install -qq --disable-pip-version-check --editable ".$extras" "${arguments[@]}"
+# Most of what comes along is never imported, and need not be compiled.
+"$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-compile --editable ".$extras" "${arguments[@]}"
 echo "$wanted" >"$stamp"
