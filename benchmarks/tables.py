@@ -16,6 +16,21 @@ import psutil
 if TYPE_CHECKING:
     from run import Row
 
+RESULTS = (
+    "what",
+    "seconds",
+    "range",
+    "on disk",
+    "ours = 1",
+    "raw = 1",
+    "GB/s",
+    "CPU s",
+    "peak GB",
+    "written GB",
+    "files",
+    "right?",
+)
+
 
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     """A Markdown table; columns of figures stand to the right."""
@@ -48,28 +63,14 @@ def machine(cores: int) -> str:
 
 def results(rows: list[Row], nbytes: int, levels: int) -> str:
     """Times are medians with their range; peaks are the largest of all runs."""
-    head = [
-        "what",
-        "seconds",
-        "range",
-        "on disk",
-        "ours = 1",
-        "raw = 1",
-        "GB/s",
-        "CPU s",
-        "peak GB",
-        "written GB",
-        "files",
-        "right?",
-    ]
     ours = rows[0].seconds
     raw = next((row.seconds for row in rows if row.kind == "raw"), None)
-    return table(head, [_result(row, nbytes, levels, ours, raw) for row in rows])
+    return table(RESULTS, [_result(row, nbytes, levels, ours, raw) for row in rows])
 
 
 def _result(row: Row, nbytes: int, levels: int, ours: float | None, raw: float | None) -> list[str]:
     if not row.seconds:
-        return [row.name, *["–"] * 10, row.trouble]
+        return [row.name, *["–" for _ in RESULTS[1:-1]], row.trouble]
     taken = [run.seconds for run in row.runs]
     return [
         row.name,
