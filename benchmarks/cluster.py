@@ -29,12 +29,12 @@ from files import FILES
 from run import cores
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.bench import Made
-from napari_ct_pyramid.crew import Crew
+from napari_ct_pyramid.conversion.buffers import Made
+from napari_ct_pyramid.conversion.dask.scheduler import Crew
+from napari_ct_pyramid.conversion.progress import Work
+from napari_ct_pyramid.model.plan import Plan, make_plan
+from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.plan import Plan, make_plan
-from napari_ct_pyramid.volume import Volume
-from napari_ct_pyramid.work import Work
 
 VOLUMES = {"56.6 GB": (2160, 2560, 2560), "1.1 TB": (6464, 6464, 6464)}
 STORAGES = (2e9, 10e9)  # bytes a second, read and written: one good file server, and a parallel file system

@@ -13,7 +13,7 @@ from itertools import cycle, product
 import numpy as np
 import tensorstore as ts
 
-from napari_ct_pyramid.source import open_source
+from napari_ct_pyramid.sources.registry import open_source
 
 IN_HAND = 8  # rows of chunks being read or written at once; more gain no speed
 

@@ -27,10 +27,9 @@ from napari.components import LayerList
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
-from napari_ct_pyramid._stage import Stage
-from napari_ct_pyramid._widget import ConvertWidget
-from napari_ct_pyramid._worker import ActivityBar
-from napari_ct_pyramid.sample import sample_slices
+from napari_ct_pyramid.plugin.widget.jobs import ActivityBar
+from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
+from napari_ct_pyramid.sources.phantom import sample_slices
 
 TICK_MS = 5
 SIDE = 1024

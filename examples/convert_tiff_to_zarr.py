@@ -10,7 +10,7 @@ It takes what `ct-pyramid convert` takes; `--help` lists it. From Python the sam
 
 import sys
 
-from napari_ct_pyramid.cli import main
+from napari_ct_pyramid.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["convert", *sys.argv[1:]]))

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 folder=$1 python=$2 extras=$3 groups=$4
 
 wanted=$({ "$python" -VV; echo "$python $extras $groups $PWD"; cat pyproject.toml scripts/environment.sh
-    grep __version__ src/napari_ct_pyramid/__init__.py; } | cksum)
+    grep __version__ src/napari_ct_pyramid/model/version.py; } | cksum)
 stamp=$folder/.made-from
 if [ -x "$folder/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0

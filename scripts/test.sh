@@ -30,10 +30,10 @@ test_other() {
     begin "$minor" scripts/test_other_python.sh "$minor" "$python"
 }
 
-begin plain .venv/bin/python -m pytest --ignore tests/napari --ignore tests/browser
+begin plain .venv/bin/python -m pytest --ignore tests/plugin --ignore tests/neuroglancer/test_browser.py
 [ ${#others[@]} -eq 0 ] || test_other "${others[0]}"
 make --no-print-directory check
-scripts/on_screen.sh .venv/bin/python -m pytest tests/napari tests/browser
+scripts/on_screen.sh .venv/bin/python -m pytest tests/plugin tests/neuroglancer/test_browser.py
 for other in "${others[@]:1}"; do
     test_other "$other"
 done

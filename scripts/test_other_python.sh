@@ -11,4 +11,4 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 echo "== Python $minor"
 scripts/environment.sh ".venv-$minor" "$python" "" "test"
-".venv-$minor/bin/python" -m pytest --tenth --ignore tests/napari --ignore tests/browser
+".venv-$minor/bin/python" -m pytest --tenth --ignore tests/plugin --ignore tests/neuroglancer/test_browser.py

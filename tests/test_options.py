@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_ct_pyramid.errors import RequestError
-from napari_ct_pyramid.options import NAMED_CHUNKS, UNITS, ConversionOptions, available_cores, option_default
+from napari_ct_pyramid.options import NAMED_CHUNKS, UNITS, ConversionOptions, available_cores, parse_size
 
 
 def options(**asked: Any) -> ConversionOptions:
@@ -28,6 +30,11 @@ def options(**asked: Any) -> ConversionOptions:
         ("chunks", ["128", "64", "32"], (128, 64, 32)),
         ("chunks", np.array([128, 64, 32]), (128, 64, 32)),
         ("chunks", (128.0, 64, 32), (128, 64, 32)),
+        ("chunks", 128, (128, 128, 128)),
+        ("chunks", "128", (128, 128, 128)),
+        ("chunks", "128,64,32", (128, 64, 32)),
+        ("chunks", "128, 64, 32", (128, 64, 32)),
+        ("chunks", "128x64×32", (128, 64, 32)),
         ("num_levels", "auto", None),
         ("num_levels", None, None),
         ("num_levels", "4", 4),
@@ -49,7 +56,21 @@ def options(**asked: Any) -> ConversionOptions:
         ("voxel_size", "1 0.65 6.5e-1", (1.0, 0.65, 0.65)),
         ("voxel_size", (1, 2, 3), (1.0, 2.0, 3.0)),
         ("unit", None, None),
-        ("unit", "micrometer", "micrometer"),
+        *(
+            ("unit", unit, "micrometer")
+            for unit in (
+                "micrometer",
+                "um",
+                "µm",
+                "\N{GREEK SMALL LETTER MU}m",
+                "micron",
+                "microns",
+                "Micrometers",
+                "micrometre",
+            )
+        ),
+        ("unit", "mm", "millimeter"),
+        ("unit", "nm", "nanometer"),
         ("threads", None, None),
         ("threads", "3", 3),
         ("overwrite", True, True),
@@ -68,8 +89,6 @@ def test_what_users_write_becomes_a_plain_value(name: str, given: Any, value: An
     [
         ("chunks", "0 128 128", r"^'0 128 128' is not a chunk size: it takes three whole numbers above zero"),
         ("chunks", (128, -1, 128), "^'128 -1 128' is not a chunk size"),
-        ("chunks", "128", "^'128' is not a chunk size"),
-        ("chunks", 128, "^'128' is not a chunk size"),
         ("chunks", "128 128", "^'128 128' is not a chunk size"),
         ("chunks", "1 2 3 4", "^'1 2 3 4' is not a chunk size"),
         ("chunks", "", "^'' is not a chunk size"),
@@ -123,7 +142,7 @@ def test_a_missing_chunk_size_is_an_error_that_explains_both_names() -> None:
 
 
 def test_the_defaults_are_accepted_as_they_stand() -> None:
-    asked = {option.name: option_default(option.name) for option in fields(ConversionOptions)}
+    asked = {option.name: option.default for option in fields(ConversionOptions)}
     assert asked["max_memory"] == "4G"  # as a user would write it, for help texts and fields
     assert ConversionOptions(**asked | {"chunks": "visualization"}) == ConversionOptions(chunks="visualization")
 
@@ -132,7 +151,6 @@ def test_every_option_has_all_that_a_face_needs() -> None:
     for option in fields(ConversionOptions):
         about = option.metadata
         assert about["help"]
-        assert about["flags"][-1] == "--" + option.name.replace("_", "-")
         assert (about["metavar"] is None) == (option.type == "bool")
         assert about["rare"] in (True, False)
 
@@ -157,3 +175,53 @@ def test_threads_are_those_asked_for_or_every_core_this_process_may_use() -> Non
     assert options(threads=7).thread_count == 7
     assert options().thread_count == available_cores()
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4G", 4_000_000_000),
+        ("4g", 4_000_000_000),
+        ("500M", 500_000_000),
+        ("2GB", 2_000_000_000),
+        ("2 GB", 2_000_000_000),
+        (" 2gb ", 2_000_000_000),
+        ("1.5GiB", 3 * 2**29),
+        ("1T", 10**12),
+        ("1TiB", 2**40),
+        ("7k", 7000),
+        ("7kB", 7000),
+        ("7KiB", 7168),
+        ("4096", 4096),
+        ("4096B", 4096),
+        (4096, 4096),
+        (4e9, 4_000_000_000),
+        ("0.1G", 100_000_000),
+        ("9007199254740993", 2**53 + 1),  # the first number that a float cannot hold
+    ],
+)
+def test_sizes_as_people_write_them(text: str | int, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4X", "", " ", "G", "4GG", "4iB", "4 G B", "-4G", "+4G", "4,5G", "1e9", "0x10", "nan", "inf", ".5G", "5.G",
+        "four", "4G\n4G", None, True, "9" * 5000,
+    ],
+)  # fmt: skip
+def test_nonsense_is_an_error_that_shows_how_sizes_look(text: object) -> None:
+    with pytest.raises(RequestError, match=r'is not a size\. Try "4G", "500M", "2GB"'):
+        parse_size(text)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("text", ["0", "0G", "0.0", "0.4", 0])
+def test_nothing_is_no_size(text: str | int) -> None:
+    with pytest.raises(RequestError, match="less than one byte"):
+        parse_size(text)
+
+
+@given(st.integers(1, 10**18))
+def test_a_plain_number_of_bytes_is_taken_as_it_is(size: int) -> None:
+    assert parse_size(size) == parse_size(str(size)) == parse_size(f"{size}B") == size

@@ -1,0 +1,137 @@
+"""What makes a conversion the same one: its source, its options, and how its work is cut up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from napari_ct_pyramid.model.formatting import numbers, times
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.version import __version__
+from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.storage.paths import AnyPath
+
+OPTIONS = (
+    "chunks", "num_levels", "dtype", "window", "method", "downsample", "edges", "compressor", "ome_zarr_version",
+    "shards", "voxel_size", "unit", "axes", "crop",
+)  # fmt: skip
+"""Those on which the output depends, as an identity names them."""
+
+
+@dataclass(frozen=True)
+class SourceMark:
+    """By which a source is known again.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of its files.
+    modified : str
+        When the last of them was changed, in UTC.
+    sample : int
+        Checksum of some of its voxels.
+    """
+
+    size: int
+    modified: str
+    sample: int
+
+
+def source_mark(files: Sequence[AnyPath], sample: int) -> SourceMark:
+    """Of the source that lies in these files."""
+    stats = [file.stat() for file in files]
+    modified = datetime.fromtimestamp(max(stat.st_mtime_ns for stat in stats) // 1_000_000 / 1000, UTC)
+    return SourceMark(sum(stat.st_size for stat in stats), modified.isoformat(timespec="milliseconds"), sample)
+
+
+def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
+    """All on which the output depends, JSON-able: two conversions with the same make the same output."""
+    return {
+        "version": __version__,
+        "source": plan.volume.name,
+        "size": mark.size,
+        "modified": mark.modified,
+        "sample": mark.sample,
+        "shape": list(plan.volume.shape),
+        "source_dtype": plan.volume.dtype.str,
+        "grain": [*plan.volume.grain, *plan.volume.grain_start],
+        "chunks": list(plan.options.chunks),
+        "num_levels": len(plan.levels),
+        "dtype": plan.options.dtype,
+        "window": [plan.rescale.low, plan.rescale.high] if plan.rescale else None,  # what an automatic one came to
+        "method": plan.options.method,
+        "downsample": numbers(plan.options.downsample) if plan.options.downsample else "auto",
+        "edges": plan.options.edges,
+        "compressor": plan.options.compressor,
+        "ome_zarr_version": plan.options.ome_zarr_version,
+        "shards": list(plan.options.shards) if isinstance(plan.options.shards, tuple) else plan.options.shards,
+        "voxel_size": list(plan.voxel_size) if plan.voxel_size else None,
+        "unit": plan.unit,
+        "axes": plan.options.axes,
+        "crop": [list(part) for part in plan.options.crop] if plan.options.crop else None,
+        "stages": [[stage.base, stage.top, *stage.block] for stage in plan.stages],
+    }
+
+
+def asked_options(identity: dict[str, Any], **more: Any) -> ConversionOptions:
+    """The options that a conversion of this identity has."""
+    return ConversionOptions(**{name: identity[name] for name in OPTIONS}, **more)
+
+
+def other_options(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The options of `before` that differ from those of `now`; none where they are not all that differs."""
+    different = {key for key in _WORDS if before.get(key) != now.get(key)}
+    if not different <= {*OPTIONS, "stages"}:  # how the work is cut up follows from the options
+        return {}
+    return {name: before.get(name) for name in OPTIONS if name in different}
+
+
+_WORDS = {
+    "version": "the version of this program",
+    "source": "the source's name",
+    "size": "the source's size in bytes",
+    "modified": "the time of the source's last change",
+    "sample": "the source's content",
+    "shape": "the source's shape",
+    "source_dtype": "the source's type",
+    "grain": "the way in which the source is stored",
+    "chunks": "the chunk size",
+    "num_levels": "the number of levels",
+    "dtype": "the type",
+    "window": "the window",
+    "method": "the method",
+    "downsample": "how levels become smaller",
+    "edges": "what becomes of edges",
+    "compressor": "the compressor",
+    "ome_zarr_version": "the version of OME-Zarr",
+    "shards": "the shards",
+    "voxel_size": "the voxel size",
+    "unit": "the unit",
+    "axes": "the order of the axes",
+    "crop": "the part that is converted",
+    "stages": "how the work is cut up",
+}
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is different, for people; nothing where nothing is."""
+    found: list[str] = []
+    for key, what in _WORDS.items():
+        was, is_ = before.get(key), now.get(key)
+        if was == is_ or (key == "stages" and found):  # which follows from the others
+            continue
+        if key in ("sample", "grain", "crop", "stages"):
+            found.append(what)
+        else:
+            found.append(f"{what} (was {_shown(was)}, is {_shown(is_)})")
+    return ", ".join(found)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return times(value) if len(value) > 2 else " to ".join(f"{end:g}" for end in value)  # which a window is
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else str(value)

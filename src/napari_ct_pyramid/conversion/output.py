@@ -1,0 +1,178 @@
+"""Where an output goes, and that nothing of the user's is in its way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from napari_ct_pyramid.errors import Advice, DiskSpaceError, OutputExistsError, RequestError
+from napari_ct_pyramid.model.formatting import format_size
+from napari_ct_pyramid.omezarr.journal import JOURNAL, Record, write_journal
+from napari_ct_pyramid.omezarr.metadata import is_published, unpublish
+from napari_ct_pyramid.sources.inputs import parse_input
+from napari_ct_pyramid.storage.local import LOCK, bytes_below
+from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, PathLike, is_within
+
+SIGN = f"{STATE_FOLDER}/cluster"
+"""In an output that a cluster is writing: by which workers see that it is the right one."""
+
+
+def default_output(src: PathLike) -> AnyPath:
+    """``<stem>.ome.zarr`` beside the source: ``scan.ome.tif``, ``scan.tif`` and ``scan/`` become ``scan.ome.zarr``.
+
+    That of files by a pattern lies among them, and ``scan.ome.zarr`` itself becomes ``scan-2.ome.zarr``.
+    """
+    asked = parse_input(src)
+    folder = asked.path if asked.pattern is not None else asked.path.parent
+    if asked.path.name in ("", ".."):  # a folder by another name
+        folder = asked.path.resolve().parent
+    output = folder / f"{asked.stem}{OME_ZARR}"
+    return output if output.name != asked.path.name else folder / f"{asked.stem}-2{OME_ZARR}"
+
+
+def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
+    """Make sure that the output can be made.
+
+    Raises
+    ------
+    RequestError
+        If it cannot: it exists (`OutputExistsError`), or its place is no good.
+    """
+    asked = parse_input(src)
+    source, target = asked.path.resolve(), output.resolve()
+    if target == source:
+        raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
+    if is_within(target, source) and not asked.pattern:
+        raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
+    if is_within(source, target):
+        raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
+    if isinstance(output, RemotePath):
+        output.check_place()
+    else:
+        _check_folder(output)
+    if not _is_there(target) or is_nothing(target) or is_unfinished(target):
+        return
+    if not target.is_dir() or not any((target / name).exists() for name in (".zgroup", ".zattrs", "zarr.json")):
+        raise OutputExistsError(
+            f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name.",
+            replaceable=False,
+        )
+    if not overwrite:
+        raise OutputExistsError(
+            f"The output {output} exists already. Ask to overwrite it (",
+            Advice("overwrite", True),
+            "), or choose another name.",
+        )
+
+
+def _check_folder(output: Path) -> None:
+    folder = output.resolve().parent
+    if not folder.is_dir():
+        raise RequestError(f"There is no folder {output.parent} for the output. Make it first, or choose another.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RequestError(f"The folder {output.parent} cannot be written to. Choose another place for the output.")
+
+
+def _is_there(output: AnyPath) -> bool:
+    return output.exists() if isinstance(output, RemotePath) else os.path.lexists(output)
+
+
+def is_unfinished(output: AnyPath) -> bool:
+    """Whether it is of a conversion that has begun and not ended."""
+    return (output / JOURNAL).is_file() and not is_published(output)
+
+
+def can_be_verified(output: AnyPath) -> bool:
+    """Whether it is finished, and of this package."""
+    return (output / JOURNAL).is_file() and is_published(output)
+
+
+def is_nothing(output: AnyPath) -> bool:
+    """Whether it is a folder without content: what a conversion leaves that was killed at once."""
+    if isinstance(output, RemotePath):
+        return False  # a store has no such folders
+    try:
+        with os.scandir(output) as entries:
+            return all(entry.name == STATE_FOLDER and is_nothing_but_lock(Path(entry.path)) for entry in entries)
+    except OSError:
+        return False
+
+
+def is_nothing_but_lock(folder: Path) -> bool:
+    """Whether the folder holds no journal, nor anything else that tells of a conversion."""
+    return not {entry.name for entry in os.scandir(folder)} - {
+        Path(LOCK).name,
+        Path(SIGN).name,
+        Path(JOURNAL).name + ".new",
+    }
+
+
+def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Record:
+    """Make the output empty but for a new journal, in place of what was there. To be done by whoever holds its lock.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be made.
+    """
+    try:
+        # From here on it is plainly unfinished, and whoever goes on with it, with no block done, clears it again.
+        record = write_journal(output, identity, blocks)
+        unpublish(output)
+        _clear(output)
+    except OSError as error:
+        raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
+    return record
+
+
+def _clear(output: AnyPath) -> None:
+    if isinstance(output, RemotePath):
+        kept = (output / JOURNAL, output / SIGN)
+        output.remove(path for path, _ in output.below() if path not in kept)
+        return
+    for entry in [*output.iterdir(), *(output / STATE_FOLDER).iterdir()]:
+        if entry in (output / STATE_FOLDER, output / JOURNAL, output / LOCK, output / SIGN):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def bytes_free(output: AnyPath) -> int | None:
+    """Bytes that the output may take: what is free, and what it replaces. None where nobody knows: in a store."""
+    if isinstance(output, RemotePath):
+        return None
+    return shutil.disk_usage(output.resolve().parent).free + bytes_below(output)
+
+
+def check_disks(outputs: Iterable[tuple[AnyPath, int]]) -> None:
+    """Make sure that outputs of so many bytes each, made one after another, fit on their disks together.
+
+    Raises
+    ------
+    DiskSpaceError
+        If they do not.
+    """
+    disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
+    for output, size in outputs:
+        if isinstance(output, RemotePath):
+            continue
+        folder = output.resolve().parent
+        disks[folder.stat().st_dev].append((folder, size - bytes_below(output)))
+    for there in disks.values():
+        folder, free = there[0][0], shutil.disk_usage(there[0][0]).free
+        needed = max(accumulate(size for _, size in there))  # one that becomes smaller makes room for the next
+        if needed > free:
+            raise DiskSpaceError(
+                f"{len(there)} outputs on the disk of {folder} need about {format_size(needed)} together, and "
+                f"{format_size(free)} are free there. Free some space, or convert fewer at a time.",
+                needed=needed,
+                free=free,
+            )

@@ -1,0 +1,223 @@
+"""The receipt that stays with an output: where it came from, how it was made, and whether it was verified since.
+
+No path and no name of a user is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from napari_ct_pyramid.model.intensity import Rescale
+from napari_ct_pyramid.model.levels import Level
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.omezarr.journal import CHECKSUMS
+from napari_ct_pyramid.storage.local import replace_file
+from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+
+from .identity import OPTIONS
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """What became of voxels that were stored as integers of fewer bits.
+
+    Attributes
+    ----------
+    rescale : Rescale
+        What was done to them.
+    minimum, maximum : float
+        Of the finite voxels of the source, as they were; inf and -inf where there is none.
+    clipped : int
+        Voxels outside of the window, infinities among them.
+    clipped_share : float
+        Of all voxels of the source, from 0 to 1.
+    """
+
+    rescale: Rescale
+    minimum: float
+    maximum: float
+    clipped: int
+    clipped_share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        empty = self.minimum > self.maximum  # infinity is no JSON
+        return {
+            **self.rescale.to_json(),
+            "minimum": None if empty else self.minimum,
+            "maximum": None if empty else self.maximum,
+            "clipped": self.clipped,
+            "clipped_share": self.clipped_share,
+        }
+
+
+def rescaled(plan: Plan, tally: Tally) -> Rescaled | None:
+    """What became of the voxels of a conversion; None where they stayed as they were."""
+    if plan.rescale is None:
+        return None
+    share = tally.clipped / math.prod(plan.volume.shape)
+    return Rescaled(plan.rescale, tally.minimum, tally.maximum, tally.clipped, share)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a conversion made, and what it took.
+
+    Attributes
+    ----------
+    output : Path or RemotePath
+    ome_zarr_version : str
+    levels : tuple of Level
+    seconds : float
+        From the request to the finished volume; with those of blocks that were done before an interruption.
+    bytes_read, bytes_written : int
+        Voxels read from the source; files written.
+    peak_memory_bytes : int
+        Peak resident memory of the process; on a cluster the largest of any worker.
+    minimum, maximum : float
+        Of the finite voxels of level 0, as they are stored.
+    nans, infinities : int
+        Voxels of the source that are not finite.
+    window : tuple of float
+        The display window: the 0.1 and 99.9 percentiles of the coarsest level, as stored.
+    rescaled : Rescaled or None
+        What became of the voxels where another type was asked for.
+    workers : int
+        Of a cluster, that made blocks; 0 where this process did.
+    """
+
+    output: AnyPath
+    ome_zarr_version: str
+    levels: tuple[Level, ...]
+    seconds: float
+    bytes_read: int
+    bytes_written: int
+    peak_memory_bytes: int
+    minimum: float
+    maximum: float
+    nans: int
+    infinities: int
+    window: tuple[float, float]
+    rescaled: Rescaled | None = None
+    workers: int = 0
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Voxels of the source a second, in bytes, everything included."""
+        return self.bytes_read / self.seconds
+
+    @property
+    def gb_per_s(self) -> float:
+        """The same in gigabytes (10**9 bytes)."""
+        return self.bytes_per_second / 1e9
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        return {
+            "output": str(self.output),
+            "ome_zarr_version": self.ome_zarr_version,
+            "levels": [level.to_json() for level in self.levels],
+            "seconds": round(self.seconds, 3),
+            "bytes_read": self.bytes_read,
+            "bytes_written": self.bytes_written,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "gb_per_s": round(self.gb_per_s, 4),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "nans": self.nans,
+            "infinities": self.infinities,
+            "window": list(self.window),
+            "rescaled": self.rescaled.to_json() if self.rescaled else None,
+            "workers": self.workers,
+        }
+
+
+RECEIPT = f"{STATE_FOLDER}/receipt.json"
+
+_SOFTWARE = ("numpy", "imagecodecs", "tifffile", "ome-zarr", "zarr")
+
+
+def write_receipt(
+    output: AnyPath, receipt: Receipt, plan: Plan, identity: dict[str, Any], attributes: dict[str, Any]
+) -> None:
+    """Leave the receipt of a conversion in its output."""
+    told = receipt.to_json()
+    value = {
+        "source": {
+            "name": identity["source"],
+            "format": plan.volume.format,
+            "shape": identity["shape"],
+            "dtype": str(plan.volume.dtype),
+            "compression": plan.volume.compression,
+            "size": identity["size"],
+            "modified": identity["modified"],
+        },
+        "options": {
+            **{name: identity[name] for name in OPTIONS},
+            "max_memory": plan.options.max_memory,
+            "threads": plan.threads,
+        },
+        "voxel_size_from": plan.voxel_size_from,
+        "software": {
+            "napari-ct-pyramid": identity["version"],
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _SOFTWARE},
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "finished": _now(),
+        **{
+            name: told[name]
+            for name in (
+                "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes",
+                "minimum", "maximum", "nans", "infinities", "window", "rescaled", "workers",
+            )
+        },
+        "checksums": {"file": CHECKSUMS, "kind": "CRC-32 of each chunk's file and of its voxels"},
+        "metadata": attributes,
+        "verified": None,
+    }  # fmt: skip
+    _write(output, value)
+
+
+def read_receipt(output: AnyPath) -> dict[str, Any] | None:
+    """The receipt of an output; None where there is none that can be read."""
+    try:
+        value = json.loads((output / RECEIPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired: bool) -> None:
+    """Note in the receipt that the output was verified just now, and with what outcome."""
+    value = read_receipt(output)
+    if value is not None:
+        value["verified"] = {
+            "when": _now(),
+            "problems": problems,
+            "repaired": repaired,
+            "with_source": with_source,
+        }
+        _write(output, value)
+
+
+def _write(output: AnyPath, value: dict[str, Any]) -> None:
+    replace_file(output / RECEIPT, json.dumps(value, indent=2).encode())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

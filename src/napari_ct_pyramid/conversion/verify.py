@@ -1,0 +1,307 @@
+"""Reads an output back, says whether it is whole and true, and repairs it from its source.
+
+It runs the same engine as a conversion, on a store that compares where the other writes. A repair is a conversion
+that goes on: the blocks that hold what is wrong are struck from the journal, and done again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
+from napari_ct_pyramid.model.levels import factors_between
+from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
+from napari_ct_pyramid.model.plan import Plan, make_plan
+from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.omezarr.array import zarr_store
+from napari_ct_pyramid.omezarr.codec import ChunkFiles
+from napari_ct_pyramid.omezarr.journal import (
+    JOURNAL,
+    BlockId,
+    Checksums,
+    Record,
+    checksums_are_there,
+    crc32,
+    read_journal,
+    write_journal,
+)
+from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata, is_published, unpublish
+from napari_ct_pyramid.omezarr.reader import open_pyramid
+from napari_ct_pyramid.omezarr.writer import bytes_in_transit
+from napari_ct_pyramid.sources.registry import Source, open_source
+from napari_ct_pyramid.sources.sampling import a_few_rows
+from napari_ct_pyramid.storage.local import hold, sync_folder
+from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
+
+from .buffers import Rows
+from .comparison import CheckingStore, Problem, Verification
+from .convert import run
+from .engine import Engine
+from .identity import asked_options, differences, identify, source_mark
+from .progress import Progress, Work
+from .receipt import note_verified, read_receipt
+
+_PROGRESS_SECONDS = 0.25
+
+# A source is the same one whatever its name and time: these must agree.
+_OF_THE_VOXELS = ("sample", "shape", "source_dtype")
+
+
+def iter_verification(
+    output: PathLike,
+    source: PathLike | None,
+    *,
+    repair: bool,
+    max_memory: str | int,
+    threads: int | str | None,
+) -> Generator[Progress, None, Verification]:
+    """The generator under `api.iter_verify`."""
+    path = any_path(output)
+    if repair and source is None:
+        raise RequestError("A repair needs the source. Give it (", Advice("source"), ").")
+    record = _read_record(path, repair)
+    with ExitStack() as stack:
+        opened = None if source is None else stack.enter_context(_open(source, record.identity))
+        if repair:
+            stack.enter_context(hold(path))
+            record = _read_record(path, repair)
+        plan, identity = _plan(path, record, opened, {"max_memory": max_memory, "threads": threads})
+        found = yield from _find(path, plan, record, opened)
+        if repair and found.problems:
+            assert opened is not None
+            yield from _repair(path, plan, identity, record, opened, found)
+            found = replace(found, repaired=True)
+    with suppress(OSError):  # a disk that cannot be written to may be verified all the same
+        note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
+    return found
+
+
+def _open(source: PathLike, identity: dict[str, Any]) -> Source:
+    """The source as it was looked at when it was converted."""
+    try:
+        asked = asked_options(identity)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+    return open_source(source, axes=asked.axes, crop=asked.crop)
+
+
+def _damaged(error: Exception) -> SourceError:
+    return SourceError(f"The journal of the output is damaged: {error}. Convert the source again.")
+
+
+def _read_record(path: AnyPath, repair: bool) -> Record:
+    try:
+        record = read_journal(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if record is None or not (repair or is_published(path)):
+        open_pyramid(path)  # may know better what it is: nothing, or unfinished
+    if record is None:
+        raise SourceError(
+            f"{path} holds no {JOURNAL} that can be read: it was not made by ct-pyramid, or that file is damaged, and "
+            "there is nothing to compare it with. Convert its source again."
+        )
+    return record
+
+
+def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+    """How to go through the output, and the identity of its conversion as far as it is known now."""
+    import ome_zarr_models.v04.image
+    import ome_zarr_models.v05.image  # noqa: F401  what they take is part of the process
+
+    identity = record.identity
+    try:
+        asked = asked_options(identity, **options)
+        volume = source.volume if source else _volume_of(identity)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+    plan = make_plan(
+        volume,
+        asked,
+        process_memory=process_memory(),
+        in_transit=bytes_in_transit(path, asked, volume, source.files if source else ()),
+    )
+    if source is None:
+        first, *others = plan.stages
+        return replace(plan, stages=(replace(first, from_source=False), *others)), identity
+    now = identify(plan, source_mark(source.files, crc32(a_few_rows(source))))
+    different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
+    if different:
+        raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")
+    if now["stages"] != identity["stages"]:
+        raise RequestError(
+            f"The output was made by version {identity.get('version')} of this program, which cuts the work up "
+            "differently: verify it without the source, or with that version."
+        )
+    return plan, now
+
+
+def _volume_of(identity: dict[str, Any]) -> Volume:
+    z, y, x = identity["shape"]
+    grain = identity["grain"]  # by which the work was cut up
+    return Volume(
+        name=identity["source"],
+        shape=(z, y, x),
+        dtype=np.dtype(identity["source_dtype"]),
+        format="OME-Zarr",
+        grain=tuple(grain[:3]),
+        grain_start=tuple(grain[3:]),
+    )
+
+
+class _NoSource:
+    """Stands where the source would be: level 0 is read back instead."""
+
+    def read(self, *_: object) -> None:
+        raise AssertionError("there is no source to read")
+
+
+def _find(path: AnyPath, plan: Plan, record: Record, source: Rows | None) -> Generator[Progress, None, Verification]:
+    began = time.perf_counter()
+    unfinished = not is_published(path)
+    problems = [Problem(None, None, what) for what in _metadata_problems(path, plan)]
+    with ExitStack() as stack:
+        checksums = None
+        if checksums_are_there(path, plan.levels):
+            checksums = stack.enter_context(closing(Checksums(path, plan.levels)))
+        else:
+            problems.append(Problem(None, None, "the checksums are missing"))
+        store = CheckingStore(ChunkFiles(path, plan), plan, checksums)
+        blocks = _blocks_of(plan)
+        if not unfinished and not set(blocks) <= set(record.done):
+            problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
+        skip = {block: Tally() for block in blocks if unfinished and block not in record.done}
+        work = Work(plan, skip)
+        engine = Engine(source or _NoSource(), plan, store, work)
+
+        def progress() -> Progress:
+            return Progress(
+                output=path,
+                plan=plan,
+                blocks_done=work.blocks_done,
+                blocks=plan.blocks,
+                bytes_done=int(work.fraction * plan.volume.nbytes),
+                bytes_total=plan.volume.nbytes,
+                seconds=time.perf_counter() - began,
+                fraction=work.fraction,
+            )
+
+        try:
+            yield progress()
+            engine.start()
+            while not engine.wait(_PROGRESS_SECONDS):
+                yield progress()
+            yield progress()
+        finally:
+            engine.stop()
+    return Verification(
+        output=path,
+        problems=(*problems, *store.problems()),
+        chunks=sum(level.chunk_count for level in plan.levels),
+        with_source=source is not None,
+        seconds=time.perf_counter() - began,
+        peak_memory_bytes=peak_resident_memory(),
+    )
+
+
+def _blocks_of(plan: Plan) -> list[BlockId]:
+    return [(n, block) for n, stage in enumerate(plan.stages) for block, _ in enumerate(stage.blocks())]
+
+
+def _repair(
+    path: AnyPath, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
+) -> Generator[Progress, None, None]:
+    """Strike from the journal what holds something wrong, and go on."""
+    wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
+    sound = {block: tally for block, tally in record.done.items() if block not in wrong}
+    if not checksums_are_there(path, plan.levels):
+        sound = {}
+    begun = write_journal(path, identity, plan.blocks, sound, record.seconds)
+    unpublish(path)  # from here on it is unfinished
+    sync_folder(path)
+    yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
+    with closing(Checksums(path, plan.levels)) as checksums:
+        store = CheckingStore(ChunkFiles(path, plan), plan, checksums)
+        for problem in found.problems:
+            if problem.level is not None and problem.chunk is not None:
+                store.read_chunk(problem.level, problem.chunk)
+    still = store.problems()
+    if still:
+        raise ConversionError(f"{path} was repaired, and {still[0]} again. Its disk may be failing.")
+
+
+def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
+    """The block that makes the chunk that a problem is in, and those of later stages that are made from that."""
+    if problem.level is None or problem.chunk is None:
+        return
+    there = plan.levels[problem.level]
+    z, y, _ = (i * c for i, c in zip(problem.chunk, there.chunks, strict=True))
+    for number, stage in enumerate(plan.stages):
+        if problem.level <= stage.top:
+            level = max(problem.level, stage.base)
+            fz, fy, _ = factors_between(there, plan.levels[level])
+            yield number, stage.block_of(level, z // fz, y // fy)
+
+
+def _metadata_problems(path: AnyPath, plan: Plan) -> Iterator[str]:
+    """What is wrong with the metadata, by the specification and by what the conversion wrote."""
+    receipt = read_receipt(path)
+    expected: dict[str, Any] = array_metadata(plan)
+    if receipt is None:
+        yield "the receipt is missing, or cannot be read"
+    else:
+        name, metadata = group_metadata(plan.options.ome_zarr_version, receipt.get("metadata", {}))
+        expected[name] = metadata
+    as_written = True
+    for key, written in expected.items():
+        try:
+            value = json.loads((path / key).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            yield f"{key} is missing"
+        except (OSError, ValueError) as error:
+            yield f"{key} cannot be read: {error}"
+        else:
+            where = next(_changes(written, value), None)
+            if where is None:
+                continue
+            yield f"{key} was changed: {where}"
+        as_written = False
+    if as_written or is_published(path):
+        yield from _flaws(path, plan.options.ome_zarr_version)
+
+
+def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
+    """Where two JSON values differ."""
+    if isinstance(written, dict) and isinstance(value, dict):
+        for key in sorted({*written, *value}):
+            yield from _changes(written.get(key), value.get(key), f"{at}/{key}")
+    elif isinstance(written, list) and isinstance(value, list) and len(written) == len(value):
+        for i, (a, b) in enumerate(zip(written, value, strict=True)):
+            yield from _changes(a, b, f"{at}/{i}")
+    elif written != value:
+        yield f"{at or '/'} is {json.dumps(value)} where {json.dumps(written)} was written"
+
+
+def _flaws(path: AnyPath, version: str) -> Iterator[str]:
+    """What ome-zarr-models finds wrong."""
+    import ome_zarr_models.v04.image
+    import ome_zarr_models.v05.image
+    import zarr
+
+    try:
+        place = zarr_store(path) if isinstance(path, RemotePath) else path
+        if version == "0.4":
+            ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=2))
+        else:
+            ome_zarr_models.v05.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=3))
+    except Exception as error:  # noqa: BLE001  pydantic's, zarr's and its own
+        yield f"the metadata are not as the specification wants them: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,310 @@
+"""How the work is cut up so that it fits the memory budget.
+
+A *stage* reads one level (the source itself, for the first stage) and makes the levels above it,
+block by block. A *block* holds whole chunks of every level its stage makes and shares none with
+another block. Inside a block the work goes *cell* by cell, depth first: one cell a level is in
+memory, each a row of whole chunks that spans all of x.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from napari_ct_pyramid.errors import Advice, BudgetError
+from napari_ct_pyramid.options import ConversionOptions, Triple
+
+from . import downsample
+from . import intensity as rescale
+from .formatting import count, format_size, times
+from .levels import Level, factors_between
+from .volume import Volume
+
+_CELL_BYTES = 256_000_000  # a larger cell gains no speed
+_CACHE_BYTES = 1_000_000  # a core's second-level cache
+_CHUNKS_AHEAD = 6  # compressed and on their way to the disk, besides one in each thread's hands; more gain no speed
+_DECODING_BYTES = 16_000_000  # for a thread: what the allocator keeps of buffers that come and go, measured
+_FEW_DECODINGS = 1.05  # of a strip: to save the rest is worth no memory
+
+BLOCK_BYTES = 4_000_000_000
+"""Of the source in a block, at most, unless shards that were asked for are larger: work that a crash may cost."""
+
+Extent = tuple[int, int]
+"""Voxels along z and y."""
+
+Region = tuple[int, int, int, int]
+"""z0, z1, y0, y1 in voxels of some level; all of x."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Levels `base` + 1 to `top`, made from level `base`; the first stage writes its base as well.
+
+    `factors` (z, y, x) are those of each step from one level to the next. `shape` is level `base`'s. `block` and
+    `cell` are extents (z, y) in voxels: of a block on level `base`, of a cell on any level. With `ahead`, the next
+    cell of the source is read while the last is being written. Where `from_source` is not set, level `base` is read
+    back from the store.
+    """
+
+    base: int
+    top: int
+    factors: tuple[Triple, ...]
+    shape: Triple
+    block: Extent
+    cell: Extent
+    ahead: bool
+    from_source: bool
+
+    @property
+    def block_voxels(self) -> int:
+        """Voxels of level `base` that the largest block holds."""
+        return min(self.block[0], self.shape[0]) * min(self.block[1], self.shape[1]) * self.shape[2]
+
+    @property
+    def first(self) -> int:
+        """The finest level that the stage writes."""
+        return self.base if self.from_source else self.base + 1
+
+    def extent(self, level: int) -> Extent:
+        """Slices and rows of a level that a block holds."""
+        z, y, _ = self.span(level)
+        return self.block[0] // z, self.block[1] // y
+
+    def blocks(self) -> Iterator[Region]:
+        """The blocks, as regions of level `base`; those in the middle of z first, where people look first."""
+        blocks = _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
+        return iter(sorted(blocks, key=lambda block: abs(block[0] + block[1] - self.shape[0])))
+
+    def cells(self, region: Region) -> Iterator[Region]:
+        """The cells of a region of whole cells on any level, z outermost."""
+        return _tiles(region, self.cell)
+
+    def cell_shape(self, level: int) -> Triple:
+        """The largest cell on a level, in voxels."""
+        z, y, x = self.span(level)
+        depth = min(self.cell[0], self.block[0] // z, self.shape[0] // z)
+        return (depth, min(self.cell[1], self.block[1] // y, self.shape[1] // y), self.shape[2] // x)
+
+    def span(self, level: int) -> Triple:
+        """Voxels of level `base` that one of a level spans, along z, y, x."""
+        z, y, x = (math.prod(steps) for steps in zip((1, 1, 1), *self.factors[: level - self.base], strict=True))
+        return z, y, x
+
+    @property
+    def grids(self) -> int:
+        """Cells of the source that are in memory at once, sorted by chunk."""
+        return 1 + self.ahead if self.from_source else 0
+
+    def block_of(self, level: int, z: int, y: int) -> int:
+        """The number, in the order of `blocks`, of that in which a voxel of a level lies."""
+        z, y = z * self.span(level)[0], y * self.span(level)[1]
+        return next(n for n, (z0, z1, y0, y1) in enumerate(self.blocks()) if z0 <= z < z1 and y0 <= y < y1)
+
+
+class Fit(NamedTuple):
+    """What the budget allows, and the ledger of the memory it takes."""
+
+    stages: tuple[Stage, ...]
+    threads: int
+    chunk_buffers: int
+    ledger: tuple[tuple[str, int], ...]
+
+
+def fit_budget(
+    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], process_memory: int, in_transit: int = 0
+) -> Fit:
+    """The largest cells and the most threads that gain speed.
+
+    Raises
+    ------
+    BudgetError
+        If even the smallest do not fit.
+    """
+    asked = options.thread_count
+    best = None
+    for cell, ahead in _cell_choices(volume, options):
+        stages = _make_stages(volume, options, levels, cell, ahead)
+        cells = _cells_bytes(levels[0], options, stages)
+        a_thread = _thread_bytes(volume, options, levels[0], cell)
+        chunk = math.prod(options.chunks) * levels[0].dtype.itemsize
+        chunks_ahead = _CHUNKS_AHEAD if ahead else 1
+        fixed = process_memory + in_transit + cells + chunks_ahead * chunk
+        left = options.max_memory - fixed
+        threads = min(asked, left // a_thread)
+        if best is None and threads < 1:
+            smallest = _ceil_mb(fixed + a_thread)
+            text = f"{smallest // 1_000_000} MB"
+            raise BudgetError(
+                f"A budget of {format_size(options.max_memory)} is too small for this volume with chunks of "
+                f"{times(options.chunks)}: the smallest that works is {text} (",
+                Advice("max_memory", text.replace(" ", "")),
+                "). Smaller chunks need less.",
+                smallest=smallest,
+            )
+        # All the threads come before larger cells.
+        if best is None or threads == asked:
+            ledger = (
+                ("the program itself", process_memory),
+                ("cells of the levels", cells),
+                ("compressed chunks on their way to disk", (threads + chunks_ahead) * chunk),
+                (f"{count(threads, 'thread')} at work", threads * (a_thread - chunk)),
+                *([("to and from the object store", in_transit)] if in_transit else []),
+            )
+            best = Fit(stages, threads, threads + chunks_ahead, ledger)
+    assert best is not None  # the first choice is the best so far, or an error
+    return best
+
+
+def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[Extent, bool]]:
+    """A cell's extent, and whether to read ahead: from what takes least memory to what is fastest."""
+    cell = least = _least_cell(options)
+    row_bytes = volume.shape[2] * volume.dtype.itemsize
+    yield cell, False
+    # Only whole strips, tiles or chunks are decoded once: that gains more than reading ahead.
+    for axis in (1, 0):
+        while decodings(volume, cell, axis) > _FEW_DECODINGS:
+            larger = (2 * cell[0], cell[1]) if axis == 0 else (cell[0], 2 * cell[1])
+            if math.prod(larger) * row_bytes > BLOCK_BYTES and cell[axis] >= volume.grain[axis]:
+                break
+            cell = larger
+            yield cell, False
+    if cell != least:
+        yield cell, True
+        return
+    yield cell, True
+    while cell[1] < volume.shape[1] and 2 * math.prod(cell) * row_bytes <= _CELL_BYTES:
+        cell = (cell[0], 2 * cell[1])
+        yield cell, True
+
+
+def _least_cell(options: ConversionOptions) -> Extent:
+    return _even_multiple(options.chunks[0]), _even_multiple(options.chunks[1])
+
+
+def _make_stages(
+    volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], cell: Extent, ahead: bool
+) -> tuple[Stage, ...]:
+    least = _least_cell(options)
+    # Blocks do not depend on the budget: another budget may go on with them.
+    choices = [choice for choice, _ in _cell_choices(volume, options)]
+    most = max(choice[0] for choice in choices), max(choice[1] for choice in choices)
+    # Those that were asked for are level 0's; coarser levels have what of them a block holds.
+    shards = options.shards[:2] if isinstance(options.shards, tuple) else (1, 1)
+    factors = [factors_between(finer, coarser) for finer, coarser in pairwise(levels)]
+    stages: list[Stage] = []
+    base = 0
+    while True:
+        shape = levels[base].shape
+        top = base
+        span = (1, 1)
+        whole = (1, 1) if stages else shards
+        block = _block(least, most, span, whole)
+        while top + 1 < len(levels):
+            span = span[0] * factors[top][0], span[1] * factors[top][1]
+            larger = _block(least, most, span, whole)
+            if top > base and larger != block and _block_bytes(volume, shape, larger) > BLOCK_BYTES:
+                break
+            top, block = top + 1, larger
+        stages.append(
+            Stage(
+                base=base,
+                top=top,
+                factors=tuple(factors[base:top]),
+                shape=shape,
+                block=block,
+                cell=cell,
+                ahead=ahead,
+                from_source=base == 0,
+            )
+        )
+        base = top
+        if base + 1 >= len(levels):
+            return tuple(stages)
+
+
+def _block(least: Extent, most: Extent, span: Extent, shards: Extent) -> Extent:
+    """Whole chunks of every level, whose coarsest voxels span so many of the base, the largest cell, whole shards."""
+    z, y = max(least[0] * span[0], most[0]), max(least[1] * span[1], most[1])
+    return math.lcm(z, shards[0]), math.lcm(y, shards[1])
+
+
+def _block_bytes(volume: Volume, shape: Triple, block: Extent) -> int:
+    """Voxels of the source that a block holds, in bytes."""
+    return min(block[0], shape[0]) * min(block[1], shape[1]) * shape[2] * volume.dtype.itemsize
+
+
+def _cells_bytes(finest: Level, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
+    """Of the largest stage, since one runs after the other."""
+    return finest.dtype.itemsize * max(
+        stage.grids * math.prod(math.ceil(n / c) * c for n, c in zip(stage.cell_shape(0), options.chunks, strict=True))
+        + sum(math.prod(stage.cell_shape(k)) for k in range(stage.base + stage.from_source, stage.top + 1))
+        for stage in stages
+    )
+
+
+def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cell: Extent) -> int:
+    """What each thread needs for itself: to read, to average, to decode, and a chunk before and after compression."""
+    itemsize = volume.dtype.itemsize
+    # Strips or a row of tiles or chunks as decoded, and what it is decoded from.
+    grain = volume.grain[0] * volume.grain[1]
+    decoding = 0 if grain == 1 else max(min(_DECODING_BYTES, volume.nbytes), 2 * grain * volume.shape[2] * itemsize)
+    extent = math.prod(read_extent(volume, cell))
+    rows = extent * finest.shape[2] * finest.dtype.itemsize
+    if is_read_apart(volume, finest):
+        rows += extent * volume.shape[2] * itemsize
+    if volume.dtype != finest.dtype:
+        rows += rescale.scratch_bytes(volume.shape[2])
+    averaging = downsample.scratch_bytes(finest.shape[2], finest.dtype, options.method)
+    # A chunk with its padding, one as it was read back, one compressed.
+    return rows + averaging + 3 * math.prod(options.chunks) * finest.dtype.itemsize + decoding
+
+
+def is_read_apart(volume: Volume, finest: Level) -> bool:
+    """Whether rows are read into a buffer of their own, since those of level 0 are wider or of another type."""
+    return (volume.shape[2], volume.dtype) != (finest.shape[2], finest.dtype)
+
+
+def read_extent(volume: Volume, cell: Extent) -> Extent:
+    """Slices and rows that are read and averaged at once: even numbers, and if they can what a core's cache holds.
+
+    Where a grain is more than a row, they are whole grains, or the whole cell where its edges part grains: then each
+    is decoded as few times as can be.
+    """
+    least = [2, 2]
+    for axis in (0, 1):
+        grain = volume.grain[axis]
+        if grain > 1:
+            parted = cell[axis] % grain or volume.grain_start[axis] % grain
+            least[axis] = cell[axis] if parted else min(cell[axis], _even_multiple(grain))
+    slices = min(least[0], _even_multiple(volume.shape[0]))
+    in_cache = _CACHE_BYTES // (slices * volume.shape[2] * volume.dtype.itemsize)
+    return slices, min(cell[1], _even_multiple(volume.shape[1]), max(least[1], in_cache // least[1] * least[1]))
+
+
+def decodings(volume: Volume, cell: Extent, axis: int) -> float:
+    """How often a grain is decoded, on average, along z (0) or y (1) when cells of this extent are read."""
+    size, step, start = volume.shape[axis], volume.grain[axis], volume.grain_start[axis]
+    if step == 1:
+        return 1
+    extent = cell[axis]
+    reads = sum(-(-(min(at + extent, size) + start) // step) - (at + start) // step for at in range(0, size, extent))
+    return reads / (-(-(size + start) // step))
+
+
+def _even_multiple(chunk: int) -> int:
+    """The smallest multiple of a chunk that can be halved, so that half a cell ends between two voxels."""
+    return chunk * (1 + chunk % 2)
+
+
+def _tiles(region: Region, extent: tuple[int, int]) -> Iterator[Region]:
+    z0, z1, y0, y1 = region
+    for z in range(z0, z1, extent[0]):
+        for y in range(y0, y1, extent[1]):
+            yield (z, min(z + extent[0], z1), y, min(y + extent[1], y1))
+
+
+def _ceil_mb(size: int) -> int:
+    return math.ceil(size / 1e6) * 1_000_000

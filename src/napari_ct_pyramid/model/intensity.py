@@ -1,0 +1,189 @@
+"""Grey values as integers of fewer bits: a window of them is spread over all that the smaller type holds.
+
+A stored voxel says what it was: ``grey = stored * slope + intercept``, as with DICOM's Rescale Slope and Rescale
+Intercept (PS3.3, C.11.1).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .formatting import grey_formula
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+PERCENT = (0.1, 99.9)
+"""Of the voxels, those that a window leaves out when nobody says which: one for the display, or an automatic one."""
+
+_PIECE = 16_384  # voxels at a time: as float64 and with a mask, they stay in a core's second-level cache
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """How grey values are stored.
+
+    Attributes
+    ----------
+    source_dtype : numpy.dtype
+        Of the grey values.
+    dtype : numpy.dtype
+        Of what is stored: unsigned integers.
+    low, high : float
+        The window: grey values that become the least and the greatest that can be stored. What lies beyond them
+        becomes the same, and a NaN becomes the least.
+    """
+
+    source_dtype: np.dtype
+    dtype: np.dtype
+    low: float
+    high: float
+
+    @property
+    def slope(self) -> float:
+        """Grey values from one stored value to the next."""
+        return (self.high - self.low) / self._top
+
+    @property
+    def intercept(self) -> float:
+        """The grey value that is stored as 0."""
+        return self.low
+
+    @property
+    def formula(self) -> str:
+        """Grey values of stored ones, for people."""
+        return grey_formula(self.slope, self.intercept)
+
+    def apply(self, voxels: np.ndarray, out: np.ndarray) -> int:
+        """Fill `out` with what is stored for `voxels`, rounded to the nearest, ties to even.
+
+        Parameters
+        ----------
+        voxels : numpy.ndarray
+            Grey values, shape (z, y, x).
+        out : numpy.ndarray
+            Of the same shape and of `dtype`.
+
+        Returns
+        -------
+        int
+            How many voxels lie outside of the window, infinities among them, NaN not.
+        """
+        rows = max(1, _PIECE // voxels.shape[2])
+        clipped = 0
+        with np.errstate(invalid="ignore"):  # what some kinds of NaN raise
+            for image, stored in zip(voxels, out, strict=True):
+                for y in range(0, len(image), rows):
+                    clipped += self._apply(image[y : y + rows], stored[y : y + rows])
+        return clipped
+
+    def stored(self, grey: float) -> int:
+        """What is stored for one grey value."""
+        out = np.empty((1, 1, 1), self.dtype)
+        self.apply(np.full((1, 1, 1), grey), out)
+        return int(out.item())
+
+    def then(self, other: Rescale) -> Rescale:
+        """This one, and another for what it stores, as one."""
+        low, high = (value * self.slope + self.intercept for value in (other.low, other.high))
+        return Rescale(self.source_dtype, other.dtype, low, high)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in an image's metadata."""
+        return {
+            "source_dtype": self.source_dtype.name,
+            "window": [self.low, self.high],
+            "slope": self.slope,
+            "intercept": self.intercept,
+        }
+
+    @property
+    def _top(self) -> int:
+        return int(np.iinfo(self.dtype).max)
+
+    def _apply(self, voxels: np.ndarray, out: np.ndarray) -> int:
+        exact, mask = _scratch(voxels.shape)
+        exact[...] = voxels
+        clipped = int(np.count_nonzero(np.less(exact, self.low, out=mask)))
+        clipped += int(np.count_nonzero(np.greater(exact, self.high, out=mask)))
+        np.clip(exact, self.low, self.high, out=exact)
+        if voxels.dtype.kind == "f" and np.isnan(exact, out=mask).any():
+            exact[mask] = self.low
+        exact -= self.low
+        exact *= self._top / (self.high - self.low)
+        out[...] = np.rint(exact, out=exact)
+        return clipped
+
+
+def read_rescale(value: Any, dtype: np.dtype) -> Rescale | None:
+    """From the metadata of an image whose voxels are of `dtype`; None where it says nothing that makes sense."""
+    try:
+        low, high = map(float, value["window"])
+        found = Rescale(np.dtype(value["source_dtype"]), dtype, low, high)
+        return found if dtype.kind == "u" and is_sound(low, high, dtype) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def percentile_limits(voxels: np.ndarray) -> tuple[float, float] | None:
+    """The `PERCENT` percentiles of some voxels; None where too few differ, or are finite, for a window between them."""
+    finite = voxels[np.isfinite(voxels)].astype(np.float64)
+    if not finite.size:
+        return None
+    low, high = (float(value) for value in np.percentile(finite, PERCENT))
+    return (low, high) if low < high else None
+
+
+def automatic_window(sample: np.ndarray) -> tuple[float, float]:
+    """A window for all voxels, from a sample of them: without the very darkest and brightest."""
+    finite = sample[np.isfinite(sample)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = percentile_limits(finite) or (float(finite.min()), float(finite.max()))
+    if sample.dtype.kind != "f":
+        low, high = float(math.floor(low)), float(math.ceil(high))
+    if not low < high:  # of one value, which is kept exactly
+        high = low + max(1.0, abs(low) / 1e6)
+    return low, high
+
+
+def estimated_limits(samples: list[Any]) -> tuple[float, float]:
+    """A display window from some voxels, such as the middle chunk of a level."""
+    voxels = np.concatenate([np.ravel(sample)[:: max(1, sample.size // 100_000)] for sample in samples])
+    limits = percentile_limits(voxels)
+    if limits:
+        return limits
+    finite = voxels[np.isfinite(voxels)]
+    low = float(finite[0]) if finite.size else 0.0
+    return low, low + 1
+
+
+def scratch_bytes(columns: int) -> int:
+    """Memory that each thread needs to rescale rows of so many columns."""
+    return max(columns, _PIECE) * 9
+
+
+def is_sound(low: float, high: float, dtype: np.dtype) -> bool:
+    """Whether there is a slope, and one over it."""
+    slope = (high - low) / int(np.iinfo(dtype).max)
+    return math.isfinite(slope) and slope > 0 and math.isfinite(1 / slope)
+
+
+_own = threading.local()
+
+
+def _scratch(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Floats and a mask in this thread's buffers, which are made once and kept."""
+    size = math.prod(shape)
+    buffers = getattr(_own, "buffers", None)
+    if buffers is None or buffers[0].size < size:
+        room = max(size, _PIECE)
+        buffers = _own.buffers = np.empty(room, np.float64), np.empty(room, np.bool_)
+    floats, mask = buffers
+    return floats[:size].reshape(shape), mask[:size].reshape(shape)

@@ -1,0 +1,107 @@
+"""A volume as a frozen value, and boxes of voxels with the chunks that they touch. Everything is in z, y, x."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_ct_pyramid.options import Triple, VoxelSize
+
+if TYPE_CHECKING:
+    from .intensity import Rescale
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What a source holds.
+
+    Attributes
+    ----------
+    name : str
+        A name for people, such as the file's stem.
+    shape : tuple of int
+        Voxels along z, y, x.
+    dtype : numpy.dtype
+        Of the voxels as read, in the machine's byte order.
+    format : str
+        What the source is, for people: ``"BigTIFF, one page a slice"``.
+    compression : str
+        ``"none"``, or the name of the codec.
+    voxel_size : tuple of float or None
+        Along z, y, x, in `unit`; None where the source does not say.
+    unit : str or None
+        An NGFF unit of length, such as ``"micrometer"``; None where unknown.
+    voxel_size_from : str or None
+        Where the voxel size was found, for people: ``"ImageJ metadata"``.
+    grain : tuple of int
+        Voxels along z, y, x that are read or decoded together: 1 along z and y where rows lie plainly in a file,
+        more where whole strips, tiles or chunks must be decoded. Reads that begin and end between grains decode
+        nothing twice.
+    grain_start : tuple of int
+        How far within its grain the first voxel lies.
+    rescale : Rescale or None
+        What its voxels stand for, where they were grey values of another type before.
+    """
+
+    name: str
+    shape: Triple
+    dtype: np.dtype
+    format: str
+    compression: str = "none"
+    voxel_size: VoxelSize | None = None
+    unit: str | None = None
+    voxel_size_from: str | None = None
+    grain: Triple = (1, 1, 1)
+    grain_start: Triple = (0, 0, 0)
+    rescale: Rescale | None = None
+
+    @property
+    def row_step(self) -> int:
+        """Rows (y) of a grain."""
+        return self.grain[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all voxels, uncompressed."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+Box = tuple[slice, ...]
+"""One slice an axis, start and stop within the array, step at least 1."""
+
+
+def touched(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Indices of the chunks that a box lies in."""
+    return itertools.product(*(range(s.start // c, (s.stop - 1) // c + 1) for s, c in zip(box, chunks, strict=True)))
+
+
+def chunk_box(index: tuple[int, ...], chunks: tuple[int, ...], shape: tuple[int, ...]) -> Box:
+    """The voxels of a chunk, without what lies beyond the edges of its array."""
+    return tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, chunks, shape, strict=True))
+
+
+def intersection(a: Box, b: Box) -> Box:
+    """The voxels (step 1) that are in both boxes."""
+    return tuple(slice(max(s.start, t.start), min(s.stop, t.stop)) for s, t in zip(a, b, strict=True))
+
+
+def within(part: Box, box: Box) -> Box:
+    """A part of a box, counted from the corner of the box."""
+    return tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, box, strict=True))
+
+
+def overlap(box: Box, index: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[Box, Box]:
+    """The part of a box (step 1) in a chunk, counted from the corner of the chunk and from that of the box."""
+    chunk = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, chunks, strict=True))
+    part = intersection(box, chunk)
+    return within(part, chunk), within(part, box)
+
+
+def box_shape(box: Box) -> tuple[int, ...]:
+    """Voxels of a box (step 1) along each axis."""
+    return tuple(s.stop - s.start for s in box)

@@ -1,0 +1,206 @@
+"""The journal of a conversion, inside its output: what it is, and which of its blocks are safely on disk.
+
+The first line says what is being converted and how. Every other line is a block that is done, written once all of
+its chunks are on disk. A conversion that was interrupted goes on from here; a finished one keeps it, for its repair.
+What makes a volume finished is its metadata, not its journal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import imagecodecs
+
+from napari_ct_pyramid.model.levels import Level
+from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.storage.local import open_state, replace_file
+from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+
+JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
+
+BlockId = tuple[int, int]
+"""Number of the stage, and of the block within the stage."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a journal says.
+
+    Attributes
+    ----------
+    identity : dict
+        Of the conversion: two that have the same make the same output.
+    blocks : int
+        That the conversion has.
+    done : mapping
+        The blocks that are done, and what their voxels come to.
+    seconds : float
+        That they took.
+    size : int
+        Bytes of the journal that are sound.
+    """
+
+    identity: dict[str, Any]
+    blocks: int
+    done: Mapping[BlockId, Tally]
+    seconds: float
+    size: int
+
+
+def read_journal(output: AnyPath) -> Record | None:
+    """What the journal of an output says; None where there is none that makes sense."""
+    try:
+        data = (output / JOURNAL).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        first, *lines = data.splitlines(keepends=True)
+        head = json.loads(first)
+        identity, blocks, size = dict(head["identity"]), int(head["blocks"]), len(first)
+    except (ValueError, KeyError, TypeError):
+        return None
+    done, seconds = {}, 0.0
+    for line in lines:
+        try:
+            if not line.endswith(b"\n"):
+                break
+            entry = json.loads(line)
+            tally = Tally(
+                math.inf if entry["minimum"] is None else entry["minimum"],
+                -math.inf if entry["maximum"] is None else entry["maximum"],
+                entry["nans"],
+                entry["infinities"],
+                entry.get("clipped", 0),
+            )
+            done[entry["stage"], entry["block"]] = tally
+            seconds = float(entry["seconds"])
+        except (ValueError, KeyError, TypeError):
+            break  # a power cut while it was being written: what follows cannot be trusted either
+        size += len(line)
+    return Record(identity, blocks, done, seconds, size)
+
+
+class Journal:
+    """A journal being written.
+
+    Parameters
+    ----------
+    output : path
+    record : Record
+        What it says so far. What else the file holds is cut off.
+    """
+
+    def __init__(self, output: AnyPath, record: Record) -> None:
+        self._file = open_state(output / JOURNAL, record.size)
+        self._end = record.size
+
+    def append(self, block: BlockId, tally: Tally, seconds: float) -> None:
+        """Note down a block as done, safely."""
+        line = _line(block, tally, seconds)
+        self._file.write(self._end, line)
+        self._file.sync()
+        self._end += len(line)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def write_journal(
+    output: AnyPath,
+    identity: dict[str, Any],
+    blocks: int,
+    done: Mapping[BlockId, Tally] | None = None,
+    seconds: float = 0,
+) -> Record:
+    """Begin a journal in place of any that is there, in one step. `done` are blocks that are done already."""
+    lines = [json.dumps({"identity": identity, "blocks": blocks}).encode() + b"\n"]
+    lines += [_line(block, tally, seconds) for block, tally in (done or {}).items()]
+    data = b"".join(lines)
+    replace_file(output / JOURNAL, data)
+    return Record(identity, blocks, dict(done or {}), seconds, len(data))
+
+
+def _line(block: BlockId, tally: Tally, seconds: float) -> bytes:
+    entry: dict[str, Any] = {"stage": block[0], "block": block[1], **asdict(tally), "seconds": round(seconds, 3)}
+    if tally.minimum > tally.maximum:
+        entry["minimum"] = entry["maximum"] = None  # infinity is no JSON
+    return json.dumps(entry).encode() + b"\n"
+
+
+CHECKSUMS = f"{STATE_FOLDER}/checksums"
+
+_PAIR = struct.Struct("<II")
+
+# libdeflate's is ten times as fast as zlib's.
+crc32: Callable[[Any], int] = imagecodecs.deflate_crc32 if imagecodecs.DEFLATE.available else zlib.crc32
+
+
+class Checksum(NamedTuple):
+    """Of a chunk."""
+
+    file: int
+    voxels: int
+
+
+class Checksums:
+    """The checksums of an output. Several threads may read them at once.
+
+    Parameters
+    ----------
+    output : path
+    levels : sequence of Level
+    write : bool
+        Make the file if there is none of the right size.
+    """
+
+    def __init__(self, output: AnyPath, levels: Sequence[Level], *, write: bool = False) -> None:
+        self._grids = [
+            tuple(math.ceil(n / c) for n, c in zip(level.shape, level.chunks, strict=True)) for level in levels
+        ]
+        self._starts = list(accumulate((level.chunk_count for level in levels), initial=0))
+        self._lock = threading.Lock()
+        there = checksums_are_there(output, levels)
+        self._file = open_state(output / CHECKSUMS, _size(levels) if write else None, fresh=write and not there)
+
+    def put(self, level: int, index: Triple, checksum: Checksum) -> None:
+        """Write down a chunk's."""
+        with self._lock:
+            self._file.write(self._place(level, index), _PAIR.pack(*checksum))
+
+    def get(self, level: int, index: Triple) -> Checksum:
+        """A chunk's, as written down."""
+        with self._lock:
+            return Checksum(*_PAIR.unpack(self._file.read(self._place(level, index), _PAIR.size)))
+
+    def sync(self) -> None:
+        """Have all that was put safely on disk."""
+        self._file.sync()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _place(self, level: int, index: Triple) -> int:
+        _, rows, columns = self._grids[level]
+        number = (index[0] * rows + index[1]) * columns + index[2]
+        return (self._starts[level] + number) * _PAIR.size
+
+
+def checksums_are_there(output: AnyPath, levels: Sequence[Level]) -> bool:
+    """Whether an output has a file of checksums, of the right size."""
+    path = output / CHECKSUMS
+    return path.is_file() and path.stat().st_size == _size(levels)
+
+
+def _size(levels: Sequence[Level]) -> int:
+    return sum(level.chunk_count for level in levels) * _PAIR.size

@@ -1,0 +1,71 @@
+"""File > Open Sample > CT Pyramid: a CT-like volume, as a TIFF and as an OME-Zarr.
+
+Both are made when they are first asked for, and kept in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_ct_pyramid.storage.paths import OME_ZARR
+
+if TYPE_CHECKING:
+    from .reader import LayerData
+
+
+_NAME = "concrete"
+
+
+def open_tiff() -> list[LayerData]:
+    """The volume as a TIFF, which can then be converted."""
+    from .reader import after_adding, tiff_layer
+
+    layer = tiff_layer(_tiff())
+    after_adding(convert=_tiff())
+    return [layer]
+
+
+def open_ome_zarr() -> list[LayerData]:
+    """The volume converted."""
+    from napari_ct_pyramid.omezarr.reader import open_pyramid
+
+    from .reader import after_adding, pyramid_layers
+
+    layers = pyramid_layers(open_pyramid(_ome_zarr()))
+    after_adding()
+    return layers
+
+
+def _folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("napari-ct-pyramid", appauthor=False, ensure_exists=True)
+
+
+def _tiff() -> Path:
+    from napari_ct_pyramid.sources.phantom import write_sample
+
+    path = _folder() / f"{_NAME}.tif"
+    if not path.exists():
+        part = path.with_suffix(".part")  # so that an interruption leaves no half of a volume behind
+        write_sample(part).replace(path)
+    return path
+
+
+def _ome_zarr() -> Path:
+    import psutil
+
+    from napari_ct_pyramid.conversion.api import convert
+    from napari_ct_pyramid.errors import SourceError
+    from napari_ct_pyramid.omezarr.reader import open_pyramid
+
+    # In a folder of its own: beside the TIFF is where the user's own conversion of it goes.
+    path = _folder() / "converted" / f"{_NAME}{OME_ZARR}"
+    try:
+        open_pyramid(path)
+    except SourceError:
+        path.parent.mkdir(exist_ok=True)
+        memory = psutil.Process().memory_info().rss + 1_000_000_000  # whatever else is open in napari
+        convert(_tiff(), path, chunks=(64, 64, 64), num_levels=3, max_memory=memory, overwrite=True)
+    return path

@@ -1,0 +1,212 @@
+"""The form: source, output, and every option. It says what is asked for, and does not know whether it can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, FileEdit
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_ct_pyramid.sources.inputs import HDF5_ENDINGS, TIFF_ENDINGS
+
+from .fields import OptionFields, form
+from .parts import ElideMiddle, text_label
+from .plan_panel import Remedy, facts
+from .planner import Answer, Request
+
+_SOURCE_TIP = (
+    "The volume to convert: a TIFF, a folder of slices or a pattern of their names, an HDF5 file (and ::/path of a "
+    "dataset in it), a NumPy file, or an OME-Zarr. It can also be dropped here."
+)
+FILTERS = f"Volumes ({' '.join('*' + e for e in (*TIFF_ENDINGS, *HDF5_ENDINGS, '.npy'))});;All files (*)"
+
+
+class Form(QWidget):
+    """Everything that can be filled in."""
+
+    changed = Signal()
+    picked = Signal(list)  # several paths, in the file dialog
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._quiet = False
+        self._layer_file: str | None = None
+        self.source = _prepared(_SourceEdit(self.picked.emit), _SOURCE_TIP)
+        self.source.filter = FILTERS
+        self.facts = text_label()
+        self.facts.hide()
+        self.use_layer = QPushButton("Use selected layer")
+        self.output = _prepared(FileEdit(mode=FileDialogMode.OPTIONAL_FILE), "The OME-Zarr folder to be made")
+        self.folder = _prepared(FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY), "Where the OME-Zarr folders are made")
+        self.folder.line_edit.native.setPlaceholderText("beside each source")
+        self.options = OptionFields(self)
+        self.live = CheckBox(value=True, text="")
+        self.live.tooltip = "Add a layer as soon as the conversion begins; it fills in as the conversion goes"
+        self.fold = QToolButton()
+        self.rare = self.options.form(rare=True)
+        self._ones, self._several = self._lay_out()
+        self._unfold(False)
+        self.show_several(False)
+        self.offer_layer_file(None)
+        self.source.line_edit.changed.connect(self._source_changed)
+        self.output.line_edit.changed.connect(self._output_changed)
+        self.folder.line_edit.changed.connect(self._output_changed)
+        self.options.changed.connect(self._changed)
+        self.use_layer.clicked.connect(self._use_layer)
+        self.fold.toggled.connect(self._unfold)
+
+    def request(self) -> Request:
+        """What the fields say."""
+        output = self.output.line_edit.value.strip()
+        return Request(self.source.line_edit.value.strip(), output, self.options.values())
+
+    def output_folder(self) -> str:
+        """Where the outputs of several sources go; empty: each beside its source."""
+        return str(self.folder.line_edit.value).strip()
+
+    def show_several(self, several: bool) -> None:
+        """Leave out what is of one volume, its path and its output, where there are several."""
+        for row in self._ones:
+            row.setVisible(not several)
+        self._several.setVisible(several)
+        if several:
+            self.facts.hide()
+            self.options.show_files()
+        self.offer_layer_file(self._layer_file)
+
+    def set_source(self, path: str) -> None:
+        """Fill in a source. The output is filled in when it is known."""
+        self.source.line_edit.value = path
+
+    def set_request(self, request: Request) -> None:
+        """Fill in everything, without `changed`."""
+        with self._quietly():
+            self.source.line_edit.value = request.source
+            self.output.line_edit.value = request.output
+            for name, value in request.options.items():
+                self.options.set(name, value)
+
+    def apply(self, remedy: Remedy) -> None:
+        """Set what a remedy sets."""
+        for name, value in remedy.values.items():
+            if name == "output":
+                self.output.line_edit.value = value
+            else:
+                self.options.set(name, value)
+
+    def show_answer(self, answer: Answer) -> None:
+        """Fill in what was found out: the facts, the default output, what "auto" came to."""
+        with self._quietly():
+            if answer.output and not self.output.line_edit.value:
+                self.output.line_edit.value = answer.output
+        plan, volume = answer.plan, answer.volume
+        self.facts.setVisible(volume is not None)
+        if volume:
+            self.facts.setText(facts(volume, plan.voxel_size if plan else None, plan.unit if plan else None))
+            self.facts.setToolTip(f"{volume.format}, compression: {volume.compression}")
+        self.options.show_file(volume.voxel_size if volume else None, volume.unit if volume else None)
+        automatic = plan is not None and answer.request.options.get("num_levels") is None
+        self.options.show_automatic_levels(len(plan.levels) if plan and automatic else None)
+
+    def offer_layer_file(self, path: str | None) -> None:
+        """Offer the file that the selected layer came from; None where there is none."""
+        self._layer_file = path
+        another = path is not None and path != self.source.line_edit.value
+        self.use_layer.setVisible(another and self._several.isHidden())
+        self.use_layer.setToolTip(path or "")
+
+    def _lay_out(self) -> tuple[list[QWidget], QWidget]:
+        self.fold.setText(" More options")
+        self.fold.setCheckable(True)
+        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold.setAutoRaise(True)
+        source, output = form([("Source", self.source.native)]), form([("Output", self.output.native)])
+        folder = form([("Output", self.folder.native)])
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (source, self.facts, self.use_layer, output, folder):
+            column.addWidget(part)
+        column.addWidget(self.options.form(rare=False))
+        column.addWidget(self.fold, alignment=Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self.rare)
+        column.addWidget(form([("Live preview", self.live.native)]))
+        return [source, output], folder
+
+    def _unfold(self, shown: bool) -> None:
+        self.rare.setVisible(shown)
+        self.fold.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+
+    def _use_layer(self) -> None:
+        if self._layer_file:
+            self.set_source(self._layer_file)
+
+    def _source_changed(self) -> None:
+        if self._quiet:
+            return
+        with self._quietly():
+            self.output.line_edit.value = ""  # until the answer brings the new one
+            self.options.reset("overwrite")
+        self.facts.hide()
+        self.offer_layer_file(self._layer_file)
+        self._changed()
+
+    def _output_changed(self) -> None:
+        if self._quiet:
+            return
+        with self._quietly():
+            self.options.reset("overwrite")  # leave to overwrite was for the output it was given for
+        self._changed()
+
+    def _changed(self) -> None:
+        if not self._quiet:
+            self.changed.emit()
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        self._quiet, before = True, self._quiet
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+
+def layer_file(layer: object) -> str | None:
+    """The file that a layer was opened from, if it was."""
+    # A layer of sample data has no path of its own: its reader left one in its metadata.
+    path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
+    return str(path) if path and Path(path).suffix.lower() in (*TIFF_ENDINGS, *HDF5_ENDINGS) else None
+
+
+class _SourceEdit(FileEdit):
+    """Its dialog takes one file, or several, which are not for the field."""
+
+    def __init__(self, several: Callable[[list[str]], object]) -> None:
+        super().__init__(mode=FileDialogMode.EXISTING_FILE)
+        self._several = several
+
+    def _on_choose_clicked(self) -> None:
+        start = str(Path(self.line_edit.value).expanduser().absolute())
+        found = self._show_file_dialog(
+            FileDialogMode.EXISTING_FILES, caption="Choose a volume, or several", start_path=start, filter=self.filter
+        )
+        paths = [found] if isinstance(found, str) else [str(path) for path in found or ()]
+        if len(paths) == 1:
+            self.line_edit.value = paths[0]
+        elif paths:
+            self._several(paths)
+
+
+_Edit = TypeVar("_Edit", bound=FileEdit)
+
+
+def _prepared(edit: _Edit, tip: str) -> _Edit:
+    edit.choose_btn.text = "Browse…"
+    edit.tooltip = tip
+    edit.choose_btn.native.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+    ElideMiddle(edit.line_edit.native)
+    return edit

@@ -1,0 +1,149 @@
+"""Chunks of HDF5 datasets, read and decoded without h5py, by any number of threads at once.
+
+The filters are those that the HDF Group registers: https://github.com/HDFGroup/hdf5_plugins/blob/master/docs/RegisteredFilterPlugins.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.volume import overlap, touched
+from napari_ct_pyramid.options import Triple
+
+from .base import Files, Rows, Voxels
+
+if TYPE_CHECKING:
+    import h5py
+
+
+_NAMES = {
+    1: "Deflate", 2: "shuffle", 3: "Fletcher-32", 4: "SZIP", 5: "N-bit", 6: "scale-offset", 32000: "LZF",
+    32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32026: "Blosc2",
+}  # fmt: skip
+_SHUFFLES = (2, 3)  # what these do is no compression
+
+Filter = Callable[[Any, int], Any]
+
+
+def _unshuffle(data: Any, itemsize: int) -> bytes:
+    """Bytes that were sorted by their place in a number, back in numbers."""
+    return np.frombuffer(data, np.uint8).reshape(itemsize, -1).T.tobytes()
+
+
+def names_of_filters(where: str, dataset: h5py.Dataset) -> list[str]:
+    """What compresses a dataset, for people.
+
+    Raises
+    ------
+    SourceError
+        If it is something that nothing here can undo.
+    """
+    import h5py
+
+    codes = [code for code, *_ in _filters(dataset)]
+    for code in codes:
+        if code not in _DECODERS and not h5py.h5z.filter_avail(code):
+            raise SourceError(
+                f"{where} is compressed with {_NAMES.get(code, f'filter {code}')}, which cannot be decoded here. Try "
+                "`pip install hdf5plugin`, or saving it in another way."
+            )
+    return [_NAMES.get(code, f"filter {code}") for code in codes if code not in _SHUFFLES]
+
+
+def _filters(dataset: h5py.Dataset) -> list[tuple[int, tuple[int, ...]]]:
+    plist = dataset.id.get_create_plist()
+    found = (plist.get_filter(i) for i in range(plist.get_nfilters()))
+    return [(code, values) for code, _, values, _ in found]
+
+
+_DECODERS: dict[int, Callable[[Any, int, int], Any]] = {
+    # by the registered number: encoded bytes, bytes that a chunk has when decoded, bytes of a voxel
+    1: lambda data, size, _: imagecodecs.zlib_decode(data, out=size),
+    2: lambda data, _, itemsize: _unshuffle(data, itemsize),
+    32000: lambda data, size, _: imagecodecs.lzf_decode(data, header=False, out=size),
+    32001: lambda data, size, _: imagecodecs.blosc_decode(data, out=size),
+    32004: lambda data, size, _: imagecodecs.lz4h5_decode(data, out=size),
+    32015: lambda data, size, _: imagecodecs.zstd_decode(data, out=size),
+}
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Chunks whose places in the file are known.
+
+    Attributes
+    ----------
+    offsets, sizes, masks : numpy.ndarray
+        Where each lies, its bytes, and a bit for each filter that was left out, by its index along z, y, x. Those of
+        no bytes were never written.
+    chunk : tuple of int
+        Voxels in each.
+    dtype : numpy.dtype
+        In the file.
+    fill : scalar
+        What was never written.
+    filters : tuple of int
+        In the order of writing.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    masks: npt.NDArray[np.int64]
+    chunk: Triple
+    dtype: np.dtype
+    fill: Any
+    filters: tuple[int, ...]
+
+    def read(self, files: Files, start: Triple, out: Voxels) -> None:
+        box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
+        for index in touched(box, self.chunk):
+            inside, target = overlap(box, index, self.chunk)
+            out[target] = self._decoded(files, index)[inside] if self.sizes[index] else self.fill
+
+    def _decoded(self, files: Files, index: tuple[int, ...]) -> Voxels:
+        size = int(np.prod(self.chunk)) * self.dtype.itemsize
+        mask = int(self.masks[index])
+        try:
+            data: Any = bytearray(int(self.sizes[index]))
+            if files.readinto(0, int(self.offsets[index]), memoryview(data)) < len(data):
+                raise EOFError("the file ended early")
+            for place in reversed(range(len(self.filters))):
+                if not mask >> place & 1:
+                    data = _DECODERS[self.filters[place]](data, size, self.dtype.itemsize)
+            return np.frombuffer(data, self.dtype).reshape(self.chunk)
+        except OSError:
+            raise
+        except Exception as exc:  # whatever a codec makes of damaged data
+            corner = " ".join(str(i * c) for i, c in zip(index, self.chunk, strict=True))
+            raise SourceError(
+                f"The chunk of {files.paths[0]} at {corner} (z y x) could not be decoded: "
+                f"{str(exc) or type(exc).__name__}. The file is damaged there."
+            ) from exc
+
+
+def find_chunks(dataset: h5py.Dataset, axes: tuple[int, int, int], dtype: np.dtype) -> Rows | None:
+    """The chunks of a dataset; None where they can only be read by h5py."""
+    filters = tuple(code for code, _ in _filters(dataset))
+    if any(code not in _DECODERS for code in filters) or dataset.file.userblock_size:
+        return None
+    chunk = dataset.chunks[axes[0]], dataset.chunks[axes[1]], dataset.chunks[axes[2]]
+    grid = [-(-dataset.shape[axis] // dataset.chunks[axis]) for axis in axes]
+    table = np.zeros((3, *grid), np.int64)
+
+    def note(stored: Any) -> None:
+        index = tuple(stored.chunk_offset[axis] // dataset.chunks[axis] for axis in axes)
+        table[(slice(None), *index)] = stored.byte_offset, stored.size, stored.filter_mask
+
+    try:
+        dataset.id.chunk_iter(note)
+    except (AttributeError, RuntimeError):  # an old HDF5
+        return None
+    fill = np.asarray(dataset.fillvalue).astype(dtype)
+    return Chunks(table[0], table[1], table[2], chunk, dataset.dtype, fill, filters)

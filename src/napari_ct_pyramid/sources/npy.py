@@ -1,0 +1,60 @@
+"""NumPy's files of one array: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.volume import Volume
+
+from .base import FileReader, PlainRows, Reader, check_dtype, check_shape
+from .views import Transposed
+
+
+def open_npy(path: Path) -> Reader:
+    """Open an array of voxels, in C or Fortran order.
+
+    Raises
+    ------
+    SourceError
+        If it is no volume, or the file is damaged.
+    """
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise SourceError(f"{path} is a NumPy file of version {version[0]}, for arrays with names, not voxels.")
+        begin = file.tell()
+    native = check_dtype(path, dtype)
+    z, y, x = check_shape(path, shape)
+    there = path.stat().st_size - begin
+    if there < math.prod(shape) * dtype.itemsize:
+        raise SourceError(
+            f"{path} is cut short: it has {there:,} of the {math.prod(shape) * dtype.itemsize:,} bytes of its voxels. "
+            "Try copying or writing the file again."
+        )
+    stored = (x, y, z) if fortran else (z, y, x)
+    row_bytes = stored[2] * dtype.itemsize
+    offsets = begin + np.arange(stored[0], dtype=np.int64)[:, None] * stored[1] * row_bytes
+    volume = Volume(
+        name=path.stem,
+        shape=stored,
+        dtype=native,
+        format="NumPy array, Fortran order" if fortran else "NumPy array",
+        grain=(1, 1, stored[2]),
+    )
+    rows = PlainRows(offsets, stored[1], row_bytes, swap=is_swapped(dtype))
+    reader = FileReader(volume, rows, [path])
+    return Transposed(reader, "xyz") if fortran else reader
+
+
+def is_swapped(dtype: np.dtype) -> bool:
+    """Whether it is of the other byte order than this machine."""
+    return dtype.byteorder == {"little": ">", "big": "<"}[sys.byteorder]

@@ -1,0 +1,107 @@
+"""Views of any source: its axes in another order, or a part of it. Nothing is read but what is asked of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from napari_ct_pyramid.errors import Advice, RequestError
+from napari_ct_pyramid.model.formatting import times
+from napari_ct_pyramid.options import Crop, Triple
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .base import Reader, Voxels
+
+T = TypeVar("T")
+
+
+class _View:
+    """Leaves to the source what is the same."""
+
+    def __init__(self, source: Reader) -> None:
+        self._source = source
+
+    @property
+    def paths(self) -> tuple[AnyPath, ...]:
+        return self._source.paths
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class Transposed(_View):
+    """A volume whose source has its axes in another order.
+
+    Parameters
+    ----------
+    source : Reader
+        What it calls z, y, x is only first, second, third.
+    axes : str
+        What these three are, such as ``"xzy"``.
+    """
+
+    def __init__(self, source: Reader, axes: str) -> None:
+        super().__init__(source)
+        volume = source.volume
+        self._place = tuple(axes.index(axis) for axis in "zyx")  # in the source, of each axis
+        self._order = tuple("zyx".index(axis) for axis in axes)  # here, of each of the source's
+        self.volume = replace(
+            volume,
+            shape=self._here(volume.shape),
+            voxel_size=self._here(volume.voxel_size) if volume.voxel_size else None,
+            grain=self._here(volume.grain),
+            grain_start=self._here(volume.grain_start),
+            format=f"{volume.format}; axes {axes}",
+        )
+
+    def read(self, start: Triple, out: Voxels) -> None:
+        first, second, third = (start[place] for place in self._order)
+        self._source.read((first, second, third), out.transpose(self._order))
+
+    def _here(self, values: tuple[T, T, T]) -> tuple[T, T, T]:
+        z, y, x = (values[place] for place in self._place)
+        return z, y, x
+
+
+class Cropped(_View):
+    """A part of a volume.
+
+    Parameters
+    ----------
+    source : Reader
+    crop : Crop
+        Where it begins and ends along z, y, x, as in a slice of Python's; None for the edge of the volume.
+
+    Raises
+    ------
+    RequestError
+        If that is not within the volume, or nothing.
+    """
+
+    def __init__(self, source: Reader, crop: Crop) -> None:
+        super().__init__(source)
+        volume = source.volume
+        bounds = [_bounds(*part, size, axis) for part, size, axis in zip(crop, volume.shape, "zyx", strict=True)]
+        (z0, z1), (y0, y1), (x0, x1) = bounds
+        self._start = z0, y0, x0
+        starts = [(a + b) % g for a, b, g in zip(self._start, volume.grain_start, volume.grain, strict=True)]
+        self.volume = replace(
+            volume,
+            shape=(z1 - z0, y1 - y0, x1 - x0),
+            grain_start=(starts[0], starts[1], starts[2]),
+            format=f"{volume.format}; cropped from {times(volume.shape)}",
+        )
+
+    def read(self, start: Triple, out: Voxels) -> None:
+        z, y, x = (a + b for a, b in zip(self._start, start, strict=True))
+        self._source.read((z, y, x), out)
+
+
+def _bounds(start: int | None, stop: int | None, size: int, axis: str) -> tuple[int, int]:
+    first = 0 if start is None else start + size * (start < 0)
+    last = size if stop is None else stop + size * (stop < 0)
+    if 0 <= first < last <= size:
+        return first, last
+    asked = f"{'' if start is None else start}:{'' if stop is None else stop}"
+    what = "has no voxel in it" if 0 <= first <= size and 0 <= last <= size else f"goes beyond the {size:,} there are"
+    raise RequestError(f"The crop {asked} along {axis} {what}. Choose a part from 0 to {size} (", Advice("crop"), ").")

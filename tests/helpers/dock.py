@@ -1,0 +1,153 @@
+"""The widget in a window: small volumes for it, and conversions that take as long as a test wants."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
+
+from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
+from napari_ct_pyramid.sources.registry import Source
+
+SHAPE = (42, 64, 96)
+CHUNKS = "16 16 16"
+LEVELS = 3
+
+
+def volume(seed: int = 0, dtype: str = "float32") -> np.ndarray:
+    """Smooth enough to be told from noise, and never zero."""
+    z, y, x = np.indices(SHAPE)
+    return (100 + 10 * seed + z + np.sin(y / 9) * 20 + np.cos(x / 7) * 20).astype(dtype)
+
+
+def write_tiff(path: Path, seed: int = 0, **metadata: Any) -> Path:
+    """The volume as a BigTIFF that tells its voxel size."""
+    tifffile.imwrite(
+        path,
+        volume(seed),
+        bigtiff=True,
+        photometric="minisblack",
+        resolution=(20_000, 20_000),
+        resolutionunit="CENTIMETER",
+        metadata={"axes": "ZYX", "spacing": 0.5, "unit": "micrometer", **metadata},
+    )
+    return path
+
+
+def add_widget(viewer: napari.Viewer, source: Path | None = None) -> ConvertWidget:
+    """The widget in a dock, with small chunks; with a source it is ready to convert."""
+    widget = ConvertWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Convert to OME-Zarr")
+    widget.form.options.set("chunks", CHUNKS)
+    widget.form.options.set("num_levels", LEVELS)
+    if source:
+        widget.set_source(source)
+        wait_for(widget, Stage.READY)
+    return widget
+
+
+def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
+    """Let Qt do its work until something is the case, on a machine that may be busy with other things."""
+    last, waited = time.monotonic(), 0.0
+    while not true():
+        QApplication.processEvents()
+        assert waited < seconds, "nothing came of it"
+        time.sleep(0.002)
+        now = time.monotonic()
+        waited, last = waited + min(1, now - last), now  # a process may be put to sleep, and its threads with it
+
+
+def wait_for(widget: ConvertWidget, *stages: Stage) -> None:
+    """Let Qt do its work until the widget stands at a stage."""
+    try:
+        wait_until(lambda: widget.stage in stages)
+    except AssertionError:
+        said = widget.plan.box.words.text(), widget.foot.result.words.text()
+        raise AssertionError(f"the widget stands at {widget.stage}: {said}") from None
+
+
+def wait_for_progress(widget: ConvertWidget) -> None:
+    """Let Qt do its work until the progress bar shows some progress."""
+    wait_until(lambda: widget.foot.bar.value() > 0)
+
+
+def enabled(widget: ConvertWidget) -> set[str]:
+    """Of Convert, Verify and Cancel, what can be seen and pressed; and "form" where the fields can be changed."""
+    foot = widget.foot
+    found = {b.text() for b in (foot.convert, foot.verify, foot.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
+    return found | ({"form"} if widget.form.isEnabled() else set())
+
+
+def press(widget: ConvertWidget, words: str) -> None:
+    """Press a button that can be seen, by what is written on it."""
+    buttons = [b for b in widget.findChildren(QPushButton) if b.text() == words and b.isVisibleTo(widget)]
+    assert len(buttons) == 1, words
+    buttons[0].click()
+
+
+def drop_on(target: QWidget, *paths: Path) -> bool:
+    """Drop files on a widget, as from a file manager; False if it does not want them."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    rest = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    enter = QDragEnterEvent(QPoint(5, 5), *rest)
+    QApplication.sendEvent(target, enter)
+    if enter.isAccepted():
+        QApplication.sendEvent(target, QDropEvent(QPointF(5, 5), *rest))
+    return enter.isAccepted()
+
+
+class Gate:
+    """Lets a number of slices be read, and holds the conversion up after that."""
+
+    def __init__(self) -> None:
+        self.slices = 0
+        self.error: Exception | None = None
+        self._open = threading.Event()
+
+    def open(self) -> None:
+        """Let everything pass."""
+        self._open.set()
+
+    def fail(self, error: Exception) -> None:
+        """Let the next read fail."""
+        self.error = error
+        self.open()
+
+    def pass_through(self, z: int) -> None:
+        while z >= self.slices and not self._open.wait(0.005):
+            pass
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+
+
+@contextmanager
+def gated(monkeypatch: pytest.MonkeyPatch, slices: int = 0, only: str | None = None) -> Iterator[Gate]:
+    """Hold conversions, or only those of volumes of a name, up once they have read the first `slices` slices."""
+    gate = Gate()
+    gate.slices = slices
+    read = Source.read
+
+    def held_up(self: Source, z0: int, *rest: Any) -> None:
+        concerned = only is None or self.volume.name == only
+        if concerned and threading.current_thread().name.startswith("ct-pyramid_"):  # not what is sampled to plan
+            gate.pass_through(z0)
+        read(self, z0, *rest)
+
+    monkeypatch.setattr(Source, "read", held_up)
+    try:
+        yield gate
+    finally:
+        gate.open()

@@ -1,0 +1,36 @@
+"""Small volumes that are converted in many blocks, and outputs compared byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+OPTIONS: dict[str, Any] = {"chunks": (8, 8, 16), "num_levels": 3, "threads": 2}
+VOXELS = np.random.default_rng(5).integers(0, 65535, (46, 32, 32), dtype="u2")
+
+SMALL_BLOCKS = {"BLOCK_BYTES": 10_000, "_CELL_BYTES": 1}
+
+
+def small_blocks(patch: pytest.MonkeyPatch) -> None:
+    """Have blocks of some cells, and so a good number of them, in two stages."""
+    for name, size in SMALL_BLOCKS.items():
+        patch.setattr(f"napari_ct_pyramid.model.blocks.{name}", size)
+
+
+def write_scan(folder: Path, voxels: np.ndarray = VOXELS) -> Path:
+    path = folder / "scan.tif"
+    tifffile.imwrite(path, voxels, photometric="minisblack", metadata=None)
+    return path
+
+
+def pyramid_files(output: Path) -> dict[str, bytes]:
+    """All files but those that tell how long it took, and a lock that nobody holds."""
+    return {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in output.rglob("*")
+        if path.is_file() and path.name not in ("receipt.json", "journal.jsonl", "lock")
+    }

@@ -1,0 +1,40 @@
+"""The widget and the reader with an object store: one in memory, which needs no server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+import numpy as np
+
+from napari_ct_pyramid.plugin.neuroglancer_menu import ome_zarrs
+from napari_ct_pyramid.plugin.widget.widget import Stage
+from napari_ct_pyramid.storage.object_store import RemotePath
+from tests.helpers.dock import add_widget, enabled, volume, wait_for, write_tiff
+
+URL = "memory://from-napari/scan.ome.zarr"
+
+
+def test_from_a_file_to_a_store_and_back(make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path) -> None:
+    viewer = make_napari_viewer()
+    widget = add_widget(viewer, write_tiff(tmp_path / "scan.tif"))
+    widget.form.output.line_edit.value = URL
+    wait_for(widget, Stage.READY)
+    widget.foot.convert.click()
+    wait_for(widget, Stage.DONE)
+    assert widget.form.request().output == URL
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.tif"]
+    assert not viewer.layers
+    buttons = [button for button in widget.foot.result.buttons if button.text() == "Open"]
+    buttons[0].click()
+    (layer,) = viewer.layers
+    assert np.array_equal(np.asarray(layer.data[0]), volume())
+    assert (layer.name, layer.source.path) == ("scan", URL)
+    assert tuple(layer.scale) == (0.5, 0.5, 0.5)
+    assert ome_zarrs([layer]) == [RemotePath(URL)]
+    widget.foot.verify.click()
+    wait_for(widget, Stage.RUNNING)
+    wait_for(widget, Stage.DONE)
+    assert "whole and agree" in widget.foot.result.words.text()
+    assert enabled(widget) == {"Verify", "form"}
