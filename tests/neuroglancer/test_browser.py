@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_ct_pyramid.conversion.convert import convert
+from napari_ct_pyramid.conversion.api import convert
 from napari_ct_pyramid.neuroglancer import server as _folder_server
 from napari_ct_pyramid.neuroglancer.state import fragment
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, public_link

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from napari_ct_pyramid.cli.main import main
-from napari_ct_pyramid.conversion.convert import convert
+from napari_ct_pyramid.conversion.api import convert
 from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.neuroglancer import viewer as neuroglancer
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser, public_link
