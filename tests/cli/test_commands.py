@@ -16,6 +16,7 @@ import tifffile
 import zarr
 
 from napari_ct_pyramid.cli.main import main
+from napari_ct_pyramid.cli.render import SHORT_FLAGS, flag
 from napari_ct_pyramid.options import ConversionOptions
 from tests.helpers.command import CHUNKS, MODULE, VOXELS, command, everything, write_scan
 
@@ -60,9 +61,11 @@ def test_every_option_is_a_flag_with_its_help_and_default(
     shown = " ".join(capsys.readouterr().out.split())
     for option in fields(ConversionOptions):
         about = option.metadata
+        names = [SHORT_FLAGS[option.name]] if option.name in SHORT_FLAGS else []
+        names.append(flag(option.name))
         value = f" {about['metavar']}" if about["metavar"] else ""
         default = f" (default: {option.default})" if option.default else ""
-        assert f"{', '.join(about['flags'])}{value} {about['help']}{default}" in shown
+        assert f"{', '.join(names)}{value} {about['help']}{default}" in shown
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["convert", "--help"], ["--version"]])

@@ -126,7 +126,7 @@ def test_ctrl_c_in_the_second_leaves_the_rest_untouched(place: Path, capsys: pyt
     unfinished = Path("out", "b.ome.zarr")
     assert process.returncode == 130
     assert said.splitlines()[-1] == (
-        f"ct-pyramid: Interrupted. {unfinished} is unfinished, and 1 volume had not begun; the same command goes on."
+        f"ct-pyramid: Interrupted. {unfinished} is unfinished, and 1 volume had not begun; the same command resumes."
     )
     assert (printed, (place / "out" / "d.ome.zarr").exists()) == ("", False)
     before = everything(place / "out" / "a.ome.zarr")

@@ -52,7 +52,7 @@ def test_an_interrupt_leaves_something_plainly_unfinished(
         said, printed = process.stderr.read(), process.stdout.read()
     output = tmp_path / "scan.ome.zarr"
     assert process.returncode == 130
-    assert said == f"ct-pyramid: Interrupted. {output} is unfinished; the same command goes on with it.\n"
+    assert said == f"ct-pyramid: Interrupted. {output} is unfinished; the same command resumes it.\n"
     assert printed == ""
     for args in (["convert", str(scan), "-c", "4", "4", "4"], ["info", str(output)]):
         assert main(args) == 2

@@ -16,8 +16,6 @@ from napari_ct_pyramid.model.formatting import (
     table,
     times,
 )
-from napari_ct_pyramid.omezarr.journal import JOURNAL
-from napari_ct_pyramid.omezarr.metadata import is_zarr
 from napari_ct_pyramid.storage.paths import AnyPath
 
 if TYPE_CHECKING:
@@ -33,6 +31,9 @@ def read_info(path: AnyPath) -> dict[str, Any]:
     SourceError
         If it is no volume that can be read.
     """
+    from napari_ct_pyramid.omezarr.journal import JOURNAL
+    from napari_ct_pyramid.omezarr.metadata import is_zarr
+
     not_an_image = None
     if is_zarr(path) or (path / JOURNAL).is_file():
         from napari_ct_pyramid.omezarr.reader import open_pyramid
