@@ -16,10 +16,10 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_ct_pyramid import open_pyramid
-from napari_ct_pyramid.errors import BudgetError, ConversionError, DiskSpaceError, LevelsError
+from napari_ct_pyramid.errors import RESUME, Advice, BudgetError, ConversionError, DiskSpaceError, LevelsError
 from napari_ct_pyramid.options import NAMED_CHUNKS, ConversionOptions, parse_size
 from napari_ct_pyramid.plugin.widget import planner as _planner
-from napari_ct_pyramid.plugin.widget.fields import without_flags
+from napari_ct_pyramid.plugin.widget.fields import wording
 from napari_ct_pyramid.plugin.widget.plan_panel import HINT, remedies
 from napari_ct_pyramid.plugin.widget.planner import Answer, Request
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
@@ -268,7 +268,7 @@ def test_a_full_disk_is_said(viewer: napari.Viewer, source: Path, monkeypatch: p
     widget.set_source(source)
     wait_for(widget, Stage.WRONG)
     assert "1.00 kB are free" in widget.plan.box.words.text()
-    assert remedies(DiskSpaceError("", 2, 1), "") == []
+    assert remedies(DiskSpaceError("", needed=2, free=1), "") == []
 
 
 def test_nonsense_in_a_field_is_said_at_once(viewer: napari.Viewer, source: Path) -> None:
@@ -303,11 +303,11 @@ def test_a_source_that_cannot_be_read_is_said(viewer: napari.Viewer, tmp_path: P
         assert enabled(widget) == {"form"}
 
 
-def test_messages_name_fields_and_not_flags() -> None:
-    assert without_flags("Too small: 5 works (--max-memory 5M); or less.") == "Too small: 5 works; or less."
-    assert without_flags("A larger --max-memory is faster.") == "A larger “Memory” is faster."
-    assert without_flags("--voxel-size gives one, and x--unit none.") == "“Voxel size” gives one, and x--unit none."
-    assert without_flags("scan-l (2).tif") == "scan-l (2).tif"
+def test_messages_name_fields_as_the_form_does() -> None:
+    assert wording(Advice("max_memory", "4G")) == "“Memory”: 4G"
+    assert wording(Advice("voxel_size")) == "“Voxel size”"
+    assert wording(Advice("overwrite", True)) == "“Overwrite”"
+    assert "Resume" in wording(Advice(RESUME))
 
 
 def test_only_the_latest_request_is_answered(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,7 +476,7 @@ def test_a_failure_is_told_twice_and_then_resume_works(
     notification = notification_manager.records[-1]
     assert notification.severity == "error"
     assert "The disk is on fire" in notification.message
-    assert "Resume goes on with it" in notification.message
+    assert "Resume" in notification.message
     assert enabled(widget) == {"form", "Resume"}
     assert "blocks are done" in widget.plan.resumes.words.text()
     assert not viewer.layers

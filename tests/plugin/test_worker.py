@@ -17,6 +17,7 @@ from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.errors import ConversionError
+from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plugin.widget.jobs import Conversion, progress_words, short_turns
 from tests.helpers.dock import wait_until
 
@@ -54,7 +55,7 @@ class Work:
             self.may_end.set()
 
     def __call__(self, *asked_for: Any, **options: Any) -> Steps:
-        self.asked_for = (*asked_for, options)
+        self.asked_for = (*asked_for, options) if options else asked_for
         try:
             for part in self.parts:
                 self.given += 1
@@ -74,7 +75,7 @@ def begin(monkeypatch: pytest.MonkeyPatch, viewer: napari.Viewer) -> Iterator[Ca
     begun: list[Conversion] = []
 
     def start(work: Work, preview: Any = None) -> Conversion:
-        monkeypatch.setattr(importlib.import_module("napari_ct_pyramid.conversion.convert"), "iter_convert", work)
+        monkeypatch.setattr(importlib.import_module("napari_ct_pyramid.conversion.convert"), "iter_conversion", work)
         conversion = Conversion("a/scan.tif", "scan.ome.zarr", {"chunks": "visualization"}, viewer, preview)
         begun.append(conversion)
         conversion.start()
@@ -105,7 +106,7 @@ def test_a_conversion_yields_progress_and_ends_with_its_receipt(begin: Callable[
     said = ends(begin(work))
     wait_until(lambda: RECEIPT in said)
     assert said == [0, 0.5, 1, RECEIPT]
-    assert work.asked_for == ("a/scan.tif", "scan.ome.zarr", {"chunks": "visualization"})
+    assert work.asked_for == ("a/scan.tif", "scan.ome.zarr", ConversionOptions(chunks="visualization"))
 
 
 def test_cancelling_closes_the_generator_before_it_is_said_to_have_ended(begin: Callable[..., Conversion]) -> None:
