@@ -100,7 +100,7 @@ def test_blocks_hold_whole_chunks_of_every_level_and_share_none(
 ) -> None:
     z, y, x = volume.shape
     odd = 3 * (edges == "pad")
-    volume = replace(volume, grain=(1, row_step, 1), shape=(z, y + odd, x + odd), voxel_size=(3, 1, 1))
+    volume = replace(volume, granularity=(1, row_step, 1), shape=(z, y + odd, x + odd), voxel_size=(3, 1, 1))
     plan = plan_of(volume, chunks=chunks, num_levels=levels, max_memory=budget, downsample=downsample, edges=edges)
     assert plan.peak_memory_bytes <= plan.options.max_memory
     made = set()
@@ -176,7 +176,7 @@ def test_fewer_threads_are_used_where_the_budget_has_no_room_for_more() -> None:
 
 
 def test_compressed_pages_are_decoded_once_if_the_budget_allows() -> None:
-    compressed = replace(BEAMLINE, compression="LZW", grain=(1, 2560, 2560))
+    compressed = replace(BEAMLINE, compression="LZW", granularity=(1, 2560, 2560))
     roomy = plan_of(compressed, max_memory="16G")
     assert roomy.stages[0].cell[1] >= 2560
     assert not roomy.warnings

@@ -27,15 +27,15 @@ SHAPE = (9, 22, 17)
 VOLUME = coordinates(SHAPE)
 INTEGERS = coordinates(SHAPE, "uint16")
 
-Written = tuple[str, np.ndarray, tuple[int, int, int]]  # the INPUT, what it holds, its grain
+Written = tuple[str, np.ndarray, tuple[int, int, int]]  # the INPUT, what it holds, its granularity
 
 
-def hdf5(volume: np.ndarray = VOLUME, grain: tuple[int, int, int] = (1, 1, 17), **options: Any) -> Any:
+def hdf5(volume: np.ndarray = VOLUME, granularity: tuple[int, int, int] = (1, 1, 17), **options: Any) -> Any:
     def write(folder: Path) -> Written:
         with h5py.File(folder / "scan.h5", "w") as file:
             file.create_dataset("entry/data/data", data=volume, **options)
             file["entry/angles"] = np.arange(5)
-        return f"{folder / 'scan.h5'}::/entry/data/data", volume.reshape(SHAPE), grain
+        return f"{folder / 'scan.h5'}::/entry/data/data", volume.reshape(SHAPE), granularity
 
     return write
 
@@ -62,18 +62,18 @@ def hdf5_virtual(folder: Path) -> Written:
     return str(folder / "scan.h5"), VOLUME, (1, 22, 17)
 
 
-def npy(volume: np.ndarray, grain: tuple[int, int, int] = (1, 1, 17)) -> Any:
+def npy(volume: np.ndarray, granularity: tuple[int, int, int] = (1, 1, 17)) -> Any:
     def write(folder: Path) -> Written:
         np.save(folder / "scan.npy", volume)
-        return str(folder / "scan.npy"), volume.reshape(SHAPE), grain
+        return str(folder / "scan.npy"), volume.reshape(SHAPE), granularity
 
     return write
 
 
-def tiff(volume: np.ndarray, grain: tuple[int, int, int], **options: Any) -> Any:
+def tiff(volume: np.ndarray, granularity: tuple[int, int, int], **options: Any) -> Any:
     def write(folder: Path) -> Written:
         tifffile.imwrite(folder / "scan.tif", volume, photometric="minisblack", **options)
-        return str(folder / "scan.tif"), volume, grain
+        return str(folder / "scan.tif"), volume, granularity
 
     return write
 
@@ -84,12 +84,12 @@ def slices(folder: Path) -> Written:
     return str(folder), INTEGERS, (1, 5, 17)
 
 
-def zarr_array(volume: np.ndarray, grain: tuple[int, int, int], **options: Any) -> Any:
+def zarr_array(volume: np.ndarray, granularity: tuple[int, int, int], **options: Any) -> Any:
     def write(folder: Path) -> Written:
-        options.setdefault("chunks", grain)
+        options.setdefault("chunks", granularity)
         array = zarr.create_array(folder / "v.zarr", shape=volume.shape, dtype=volume.dtype, fill_value=0, **options)
         array[...] = volume
-        return str(folder / "v.zarr"), volume.reshape(SHAPE), grain
+        return str(folder / "v.zarr"), volume.reshape(SHAPE), granularity
 
     return write
 
@@ -173,7 +173,7 @@ def viewed(volume: np.ndarray, axes: str, crop: str | None) -> np.ndarray:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_in_every_view(tmp_path: Path, name: str) -> None:
-    given, written, grain = KINDS[name](tmp_path)
+    given, written, granularity = KINDS[name](tmp_path)
     for axes, crop in VIEWS.values():
         expected = viewed(written, axes, crop)
         with open_source(given, axes=axes, crop=parse_crop(crop)) as source:
@@ -186,7 +186,7 @@ def test_every_kind_in_every_view(tmp_path: Path, name: str) -> None:
                 np.testing.assert_array_equal(buffer[..., :-3], expected[z0:z1, y0:y1])
                 assert (buffer[..., -3:] == 77).all()
             if axes == "zyx":
-                assert volume.grain == grain
+                assert volume.granularity == granularity
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -202,7 +202,7 @@ def test_many_threads_at_once(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["tiff", "folder", "hdf5, gzip", "npy, Fortran", "zarr 3, shards", "ome-zarr 0.4"])
 @pytest.mark.parametrize("view", ["yxz", "turned and cropped"])
 def test_converted_and_verified(in_memory: Path, name: str, view: str) -> None:
-    """Chunks smaller and larger than grains, edges of blocks across them."""
+    """Chunks smaller and larger than read units, and block edges across them."""
     (in_memory / "in").mkdir()
     given, written, _ = KINDS[name](in_memory / "in")
     axes, crop = VIEWS[view]

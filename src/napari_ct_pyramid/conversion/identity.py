@@ -56,7 +56,7 @@ def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
         "sample": mark.sample,
         "shape": list(plan.volume.shape),
         "source_dtype": plan.volume.dtype.str,
-        "grain": [*plan.volume.grain, *plan.volume.grain_start],
+        "grain": [*plan.volume.granularity, *plan.volume.granularity_start],
         "chunks": list(plan.options.chunks),
         "num_levels": len(plan.levels),
         "dtype": plan.options.dtype,

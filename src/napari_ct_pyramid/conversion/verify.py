@@ -147,14 +147,14 @@ def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[st
 
 def _volume_of(identity: dict[str, Any]) -> Volume:
     z, y, x = identity["shape"]
-    grain = identity["grain"]  # by which the work was cut up
+    granularity = identity["grain"]  # by which the work was cut up
     return Volume(
         name=identity["source"],
         shape=(z, y, x),
         dtype=np.dtype(identity["source_dtype"]),
         format="OME-Zarr",
-        grain=tuple(grain[:3]),
-        grain_start=tuple(grain[3:]),
+        granularity=tuple(granularity[:3]),
+        granularity_start=tuple(granularity[3:]),
     )
 
 

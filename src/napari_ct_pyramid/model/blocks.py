@@ -167,7 +167,7 @@ def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[
     for axis in (1, 0):
         while decodings(volume, cell, axis) > _FEW_DECODINGS:
             larger = (2 * cell[0], cell[1]) if axis == 0 else (cell[0], 2 * cell[1])
-            if math.prod(larger) * row_bytes > BLOCK_BYTES and cell[axis] >= volume.grain[axis]:
+            if math.prod(larger) * row_bytes > BLOCK_BYTES and cell[axis] >= volume.granularity[axis]:
                 break
             cell = larger
             yield cell, False
@@ -249,8 +249,8 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cel
     """What each thread needs for itself: to read, to average, to decode, and a chunk before and after compression."""
     itemsize = volume.dtype.itemsize
     # Strips or a row of tiles or chunks as decoded, and what it is decoded from.
-    grain = volume.grain[0] * volume.grain[1]
-    decoding = 0 if grain == 1 else max(min(_DECODING_BYTES, volume.nbytes), 2 * grain * volume.shape[2] * itemsize)
+    rows = volume.granularity[0] * volume.granularity[1]
+    decoding = 0 if rows == 1 else max(min(_DECODING_BYTES, volume.nbytes), 2 * rows * volume.shape[2] * itemsize)
     extent = math.prod(read_extent(volume, cell))
     rows = extent * finest.shape[2] * finest.dtype.itemsize
     if is_read_apart(volume, finest):
@@ -270,23 +270,23 @@ def is_read_apart(volume: Volume, finest: Level) -> bool:
 def read_extent(volume: Volume, cell: Extent) -> Extent:
     """Slices and rows that are read and averaged at once: even numbers, and if they can what a core's cache holds.
 
-    Where a grain is more than a row, they are whole grains, or the whole cell where its edges part grains: then each
+    Where a read unit is more than a row, they are whole units, or the whole cell where its edges part units: then each
     is decoded as few times as can be.
     """
     least = [2, 2]
     for axis in (0, 1):
-        grain = volume.grain[axis]
-        if grain > 1:
-            parted = cell[axis] % grain or volume.grain_start[axis] % grain
-            least[axis] = cell[axis] if parted else min(cell[axis], _even_multiple(grain))
+        granularity = volume.granularity[axis]
+        if granularity > 1:
+            parted = cell[axis] % granularity or volume.granularity_start[axis] % granularity
+            least[axis] = cell[axis] if parted else min(cell[axis], _even_multiple(granularity))
     slices = min(least[0], _even_multiple(volume.shape[0]))
     in_cache = _CACHE_BYTES // (slices * volume.shape[2] * volume.dtype.itemsize)
     return slices, min(cell[1], _even_multiple(volume.shape[1]), max(least[1], in_cache // least[1] * least[1]))
 
 
 def decodings(volume: Volume, cell: Extent, axis: int) -> float:
-    """How often a grain is decoded, on average, along z (0) or y (1) when cells of this extent are read."""
-    size, step, start = volume.shape[axis], volume.grain[axis], volume.grain_start[axis]
+    """How often a read unit is decoded, on average, along z (0) or y (1) when cells of this extent are read."""
+    size, step, start = volume.shape[axis], volume.granularity[axis], volume.granularity_start[axis]
     if step == 1:
         return 1
     extent = cell[axis]

@@ -38,12 +38,12 @@ class Volume:
         An NGFF unit of length, such as ``"micrometer"``; None where unknown.
     voxel_size_from : str or None
         Where the voxel size was found, for people: ``"ImageJ metadata"``.
-    grain : tuple of int
-        Voxels along z, y, x that are read or decoded together: 1 along z and y where rows lie plainly in a file,
-        more where whole strips, tiles or chunks must be decoded. Reads that begin and end between grains decode
-        nothing twice.
-    grain_start : tuple of int
-        How far within its grain the first voxel lies.
+    granularity : tuple of int
+        Extent along z, y, x of a read unit, which is always read or decoded as a whole: 1 along z and y where plain
+        rows lie in a file, more where whole strips, tiles or chunks must be decoded. Reads that begin and end
+        between units decode nothing twice.
+    granularity_start : tuple of int
+        Position of the first voxel within its read unit.
     rescale : Rescale or None
         What its voxels stand for, where they were grey values of another type before.
     """
@@ -56,14 +56,14 @@ class Volume:
     voxel_size: VoxelSize | None = None
     unit: str | None = None
     voxel_size_from: str | None = None
-    grain: Triple = (1, 1, 1)
-    grain_start: Triple = (0, 0, 0)
+    granularity: Triple = (1, 1, 1)
+    granularity_start: Triple = (0, 0, 0)
     rescale: Rescale | None = None
 
     @property
     def row_step(self) -> int:
-        """Rows (y) of a grain."""
-        return self.grain[1]
+        """Rows (y) of a read unit."""
+        return self.granularity[1]
 
     @property
     def nbytes(self) -> int:

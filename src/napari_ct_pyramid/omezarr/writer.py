@@ -260,7 +260,7 @@ def bytes_in_transit(
         chunk = math.prod(options.chunks) * np.dtype(options.dtype or volume.dtype).itemsize
         carried += [max(chunk, PART_BYTES) if options.shards else chunk] * _WRITERS + [chunk] * options.thread_count
     if any(isinstance(path, RemotePath) for path in source):
-        carried += [math.prod(volume.grain) * volume.dtype.itemsize] * options.thread_count
+        carried += [math.prod(volume.granularity) * volume.dtype.itemsize] * options.thread_count
     return _CARRIER_BYTES + _COPIES * sum(carried) if carried else 0
 
 

@@ -118,14 +118,14 @@ def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> Reader:
     size = find_voxel_size(dataset, axes)
     filters = names_of_filters(where, dataset)
     rows: Rows | None = None
-    grain = (1, 1, shape[2])
+    granularity = (1, 1, shape[2])
     layout = ""
     if dataset.chunks:
-        grain = tuple(min(dataset.chunks[axis], n) for axis, n in zip(axes, shape, strict=True))
-        layout = f", chunks of {times(grain)}"
+        granularity = tuple(min(dataset.chunks[axis], n) for axis, n in zip(axes, shape, strict=True))
+        layout = f", chunks of {times(granularity)}"
         rows = find_chunks(dataset, axes, dtype)
     elif dataset.is_virtual:
-        grain = (1, *shape[1:])  # what it is made of is most often slices
+        granularity = (1, *shape[1:])  # what it is made of is most often slices
         layout = ", virtual"
     elif not dataset.external:
         rows = _contiguous(dataset, shape)
@@ -138,7 +138,7 @@ def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> Reader:
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,
-        grain=grain,
+        granularity=granularity,
     )
     if rows is None:
         return _Dataset(volume, path, file, dataset, axes)

@@ -48,7 +48,7 @@ def open_npy(path: Path) -> Reader:
         shape=stored,
         dtype=native,
         format="NumPy array, Fortran order" if fortran else "NumPy array",
-        grain=(1, 1, stored[2]),
+        granularity=(1, 1, stored[2]),
     )
     rows = PlainRows(offsets, stored[1], row_bytes, swap=is_swapped(dtype))
     reader = FileReader(volume, rows, [path])

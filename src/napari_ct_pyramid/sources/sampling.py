@@ -41,7 +41,7 @@ def spread_rows(source: Source) -> np.ndarray:
         sample = np.empty(volume.shape, volume.dtype)
         source.read(0, depth, 0, height, sample)
         return sample
-    decoded = volume.grain[0] * volume.grain[1] * row_bytes
+    decoded = volume.granularity[0] * volume.granularity[1] * row_bytes
     places = max(_FEW_PLACES, min(_PLACES, _DECODED_BYTES // decoded, _BYTES // row_bytes))
     rows = max(1, min(height, _BYTES // places // row_bytes))
     sample = np.empty((places, rows, columns), volume.dtype)

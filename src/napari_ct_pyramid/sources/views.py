@@ -49,8 +49,8 @@ class Transposed(_View):
             volume,
             shape=self._here(volume.shape),
             voxel_size=self._here(volume.voxel_size) if volume.voxel_size else None,
-            grain=self._here(volume.grain),
-            grain_start=self._here(volume.grain_start),
+            granularity=self._here(volume.granularity),
+            granularity_start=self._here(volume.granularity_start),
             format=f"{volume.format}; axes {axes}",
         )
 
@@ -84,11 +84,12 @@ class Cropped(_View):
         bounds = [_bounds(*part, size, axis) for part, size, axis in zip(crop, volume.shape, "zyx", strict=True)]
         (z0, z1), (y0, y1), (x0, x1) = bounds
         self._start = z0, y0, x0
-        starts = [(a + b) % g for a, b, g in zip(self._start, volume.grain_start, volume.grain, strict=True)]
+        units = zip(self._start, volume.granularity_start, volume.granularity, strict=True)
+        starts = [(start + offset) % size for start, offset, size in units]
         self.volume = replace(
             volume,
             shape=(z1 - z0, y1 - y0, x1 - x0),
-            grain_start=(starts[0], starts[1], starts[2]),
+            granularity_start=(starts[0], starts[1], starts[2]),
             format=f"{volume.format}; cropped from {times(volume.shape)}",
         )
 

@@ -88,7 +88,7 @@ def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
         dtype=dtype,
         format=f"{format}, chunks of {times((z, y, x))}",
         compression=array.compression,
-        grain=(z, y, x),
+        granularity=(z, y, x),
     )
 
 
@@ -109,7 +109,7 @@ class _ZarrReader:
     def read(self, start: Triple, out: Voxels) -> None:
         if self._array is None:
             raise ValueError("read of a closed source")
-        cuts = [_cuts(*stretch) for stretch in zip(start, out.shape, self.volume.grain, strict=True)]
+        cuts = [_cuts(*stretch) for stretch in zip(start, out.shape, self.volume.granularity, strict=True)]
         for piece in itertools.product(*cuts):
             place = [slice(0, 1, 1)] * len(self._array.shape)
             for axis, (first, last) in zip(self._axes, piece, strict=True):
@@ -121,9 +121,9 @@ class _ZarrReader:
         self._array = None
 
 
-def _cuts(start: int, size: int, grain: int) -> list[tuple[int, int]]:
-    """A stretch, parted where grains meet."""
-    edges = range(start // grain * grain + grain, start + size, grain)
+def _cuts(start: int, size: int, granularity: int) -> list[tuple[int, int]]:
+    """A stretch, split where read units meet."""
+    edges = range(start // granularity * granularity + granularity, start + size, granularity)
     return list(itertools.pairwise([start, *edges, start + size]))
 
 

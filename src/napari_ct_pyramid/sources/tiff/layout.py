@@ -57,12 +57,12 @@ def open_tiff(path: Path) -> FileReader:
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,
-        grain=grain_of(rows, (z, y, x)),
+        granularity=granularity_of(rows, (z, y, x)),
     )
     return FileReader(volume, rows, slices.files)
 
 
-def grain_of(rows: Rows, shape: Triple) -> Triple:
+def granularity_of(rows: Rows, shape: Triple) -> Triple:
     """What is read at once: a plain row, or a strip or tile."""
     z, y, x = rows.segment if isinstance(rows, CodedSegments) else (1, 1, shape[2])
     return min(z, shape[0]), min(y, shape[1]), min(x, shape[2])
@@ -118,7 +118,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileReader:
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
-        grain=grain_of(rows, shape),
+        granularity=granularity_of(rows, shape),
     )
     return FileReader(volume, rows, slices.files)
 
