@@ -17,7 +17,7 @@ import zarr
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
-from napari_ct_pyramid.sources.base import Files
+from napari_ct_pyramid.sources.base import FileHandles
 from napari_ct_pyramid.sources.registry import Source, open_source
 from tests.helpers.omezarr import pyramid_of, write_image, write_unfinished
 from tests.helpers.tiffs import coordinates
@@ -217,13 +217,13 @@ def test_converted_and_verified(in_memory: Path, name: str, view: str) -> None:
 
 def test_a_crop_reads_no_more_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    original = Files.readinto
+    original = FileHandles.readinto
 
-    def spy(self: Files, file: int, at: int, buffer: memoryview) -> int:
+    def spy(self: FileHandles, file: int, at: int, buffer: memoryview) -> int:
         sizes.append(len(buffer))
         return original(self, file, at, buffer)
 
-    monkeypatch.setattr(Files, "readinto", spy)
+    monkeypatch.setattr(FileHandles, "readinto", spy)
     for name in ("tiff", "npy", "hdf5"):
         given, _, _ = KINDS[name](tmp_path)
         with open_source(given, crop=parse_crop("2:4,10:15,3:9")) as source:

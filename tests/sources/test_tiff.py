@@ -21,7 +21,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.sources import base as file_rows
 from napari_ct_pyramid.sources.registry import Source, open_source
 from napari_ct_pyramid.sources.tiff import pages as tiff_pages
-from napari_ct_pyramid.sources.tiff.segments import CodedSegments
+from napari_ct_pyramid.sources.tiff.segments import EncodedSegments
 from tests.helpers.tiffs import ASCII, BYTE, LONG, SHORT, UNDEFINED, Array, Page, coordinates, pages_of, write_pages
 
 SHAPE = (6, 45, 37)
@@ -279,7 +279,7 @@ def test_whole_strips_are_decoded_in_place(tmp_path: Path, name: str, monkeypatc
         raise AssertionError("decoded elsewhere, to be copied")
 
     written = KINDS[name][0](tmp_path / "volume.tif")
-    monkeypatch.setattr(CodedSegments, "_decoded", fail)
+    monkeypatch.setattr(EncodedSegments, "_decoded", fail)
     with open_source(tmp_path / "volume.tif") as source:
         np.testing.assert_array_equal(block(source, 0, SHAPE[0], 0, SHAPE[1]), written)
 
@@ -427,13 +427,13 @@ def test_tiles_that_were_left_out_are_blank(tmp_path: Path) -> None:
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The size of each read from the file."""
     sizes: list[int] = []
-    original = file_rows.Files.readinto
+    original = file_rows.FileHandles.readinto
 
-    def spy(self: file_rows.Files, file: int, at: int, buffer: memoryview) -> int:
+    def spy(self: file_rows.FileHandles, file: int, at: int, buffer: memoryview) -> int:
         sizes.append(len(buffer))
         return original(self, file, at, buffer)
 
-    monkeypatch.setattr(file_rows.Files, "readinto", spy)
+    monkeypatch.setattr(file_rows.FileHandles, "readinto", spy)
     return sizes
 
 

@@ -23,7 +23,7 @@ Voxels = npt.NDArray[Any]
 _THROUGH_BYTES = 1_000_000  # read at a time, where voxels must be put in another order
 
 
-class Reader(Protocol):
+class VolumeReader(Protocol):
     """A volume of some kind that is open for reading."""
 
     volume: Volume
@@ -43,7 +43,7 @@ class Reader(Protocol):
         """Let go of the files; no thread may be reading."""
 
 
-class Files:
+class FileHandles:
     """Unbuffered handles on the files of a volume, one for each thread that reads.
 
     A thread keeps only its last file open: a volume may be spread over thousands.
@@ -86,29 +86,29 @@ class Files:
         return handle
 
 
-class Rows(Protocol):
+class RowReader(Protocol):
     """Reads voxels out of files."""
 
-    def read(self, files: Files, start: Triple, out: Voxels) -> None:
-        """As `Reader.read`."""
+    def read(self, files: FileHandles, start: Triple, out: Voxels) -> None:
+        """As `VolumeReader.read`."""
 
 
-class FileReader:
-    """A `Reader` of a volume whose place in its files is known.
+class FileVolumeReader:
+    """A `VolumeReader` of a volume whose place in its files is known.
 
     Parameters
     ----------
     volume : Volume
-    rows : Rows
+    rows : RowReader
         How to read it.
     paths : sequence of Path
         The files that `rows` counts.
     """
 
-    def __init__(self, volume: Volume, rows: Rows, paths: Sequence[Path]) -> None:
+    def __init__(self, volume: Volume, rows: RowReader, paths: Sequence[Path]) -> None:
         self.volume = volume
         self._rows = rows
-        self._files = Files([path.absolute() for path in paths])
+        self._files = FileHandles([path.absolute() for path in paths])
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -145,7 +145,7 @@ class PlainRows:
     swap: bool
     file_of_slice: tuple[int, ...] | None = None
 
-    def read(self, files: Files, start: Triple, out: Voxels) -> None:
+    def read(self, files: FileHandles, start: Triple, out: Voxels) -> None:
         if out.strides[2] == out.itemsize or out.shape[2] == 1:
             self._read_in_order(files, start, out)
             return
@@ -161,7 +161,7 @@ class PlainRows:
                 self._read_in_order(files, (start[0] + z, start[1] + y, start[2]), part)
                 target[...] = part
 
-    def _read_in_order(self, files: Files, start: Triple, out: Voxels) -> None:
+    def _read_in_order(self, files: FileHandles, start: Triple, out: Voxels) -> None:
         z0, y0, x0 = start
         y1 = y0 + out.shape[1]
         for z, target in enumerate(out, start=z0):
@@ -173,7 +173,7 @@ class PlainRows:
             if self.swap:
                 target.byteswap(inplace=True)
 
-    def _fill(self, files: Files, z: int, at: int, target: Voxels) -> None:
+    def _fill(self, files: FileHandles, z: int, at: int, target: Voxels) -> None:
         file = self.file_of_slice[z] if self.file_of_slice else 0
         together = target.flags.c_contiguous and target.shape[1] * target.itemsize == self.row_bytes
         for part in [target] if together else target:

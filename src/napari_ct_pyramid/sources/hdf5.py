@@ -21,7 +21,7 @@ from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.sources.tiff.voxel_size import Found, found_sizes, parse_unit_name, positive
 
-from .base import FileReader, PlainRows, Reader, Rows, Voxels, check_dtype, check_shape, volume_axes
+from .base import FileVolumeReader, PlainRows, RowReader, VolumeReader, Voxels, check_dtype, check_shape, volume_axes
 from .hdf5_chunks import find_chunks, names_of_filters
 from .npy import is_swapped
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _SHOWN = 12  # datasets in a message
 
 
-def open_hdf5(path: Path, inside: str | None) -> Reader:
+def open_hdf5(path: Path, inside: str | None) -> VolumeReader:
     """Open a dataset of an HDF5 file.
 
     Parameters
@@ -109,7 +109,7 @@ def _told(dataset: h5py.Dataset) -> str:
     return f"{times(dataset.shape) if dataset.shape else 'one value'} {dataset.dtype}"
 
 
-def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> Reader:
+def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> VolumeReader:
     where = f"{path}::{dataset.name}"
     dtype = check_dtype(where, dataset.dtype)
     shape = check_shape(where, dataset.shape)
@@ -117,7 +117,7 @@ def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> Reader:
     assert axes is not None
     size = find_voxel_size(dataset, axes)
     filters = names_of_filters(where, dataset)
-    rows: Rows | None = None
+    rows: RowReader | None = None
     granularity = (1, 1, shape[2])
     layout = ""
     if dataset.chunks:
@@ -143,10 +143,10 @@ def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> Reader:
     if rows is None:
         return _Dataset(volume, path, file, dataset, axes)
     file.close()
-    return FileReader(volume, rows, [path])
+    return FileVolumeReader(volume, rows, [path])
 
 
-def _contiguous(dataset: h5py.Dataset, shape: Triple) -> Rows | None:
+def _contiguous(dataset: h5py.Dataset, shape: Triple) -> RowReader | None:
     begin = dataset.id.get_offset()
     if begin is None:  # nothing was ever written
         return None

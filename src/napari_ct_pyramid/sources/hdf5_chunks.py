@@ -17,7 +17,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import overlap, touched
 from napari_ct_pyramid.options import Triple
 
-from .base import Files, Rows, Voxels
+from .base import FileHandles, RowReader, Voxels
 
 if TYPE_CHECKING:
     import h5py
@@ -101,13 +101,13 @@ class Chunks:
     fill: Any
     filters: tuple[int, ...]
 
-    def read(self, files: Files, start: Triple, out: Voxels) -> None:
+    def read(self, files: FileHandles, start: Triple, out: Voxels) -> None:
         box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
         for index in touched(box, self.chunk):
             inside, target = overlap(box, index, self.chunk)
             out[target] = self._decoded(files, index)[inside] if self.sizes[index] else self.fill
 
-    def _decoded(self, files: Files, index: tuple[int, ...]) -> Voxels:
+    def _decoded(self, files: FileHandles, index: tuple[int, ...]) -> Voxels:
         size = int(np.prod(self.chunk)) * self.dtype.itemsize
         mask = int(self.masks[index])
         try:
@@ -128,7 +128,7 @@ class Chunks:
             ) from exc
 
 
-def find_chunks(dataset: h5py.Dataset, axes: tuple[int, int, int], dtype: np.dtype) -> Rows | None:
+def find_chunks(dataset: h5py.Dataset, axes: tuple[int, int, int], dtype: np.dtype) -> RowReader | None:
     """The chunks of a dataset; None where they can only be read by h5py."""
     filters = tuple(code for code, _ in _filters(dataset))
     if any(code not in _DECODERS for code in filters) or dataset.file.userblock_size:

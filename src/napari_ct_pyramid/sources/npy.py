@@ -11,11 +11,11 @@ import numpy as np
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 
-from .base import FileReader, PlainRows, Reader, check_dtype, check_shape
+from .base import FileVolumeReader, PlainRows, VolumeReader, check_dtype, check_shape
 from .views import Transposed
 
 
-def open_npy(path: Path) -> Reader:
+def open_npy(path: Path) -> VolumeReader:
     """Open an array of voxels, in C or Fortran order.
 
     Raises
@@ -51,7 +51,7 @@ def open_npy(path: Path) -> Reader:
         granularity=(1, 1, stored[2]),
     )
     rows = PlainRows(offsets, stored[1], row_bytes, swap=is_swapped(dtype))
-    reader = FileReader(volume, rows, [path])
+    reader = FileVolumeReader(volume, rows, [path])
     return Transposed(reader, "xyz") if fortran else reader
 
 

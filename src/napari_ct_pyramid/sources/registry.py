@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_ct_pyramid.options import Crop
 
-    from .base import Reader
+    from .base import VolumeReader
 
 
 def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) -> Source:
@@ -78,7 +78,7 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
         raise
 
 
-def _view(reader: Reader, axes: str, crop: Crop | None) -> Reader:
+def _view(reader: VolumeReader, axes: str, crop: Crop | None) -> VolumeReader:
     if axes == "zyx" and crop is None:
         return reader
     from .views import Cropped, Transposed
@@ -96,7 +96,7 @@ class Source:
         What it holds.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: VolumeReader) -> None:
         self.volume = reader.volume
         self._reader = reader
 
@@ -177,14 +177,14 @@ _OTHERS = {
 }
 
 
-def _find_kind(asked: Input) -> tuple[str, Callable[[], Reader]]:
+def _find_kind(asked: Input) -> tuple[str, Callable[[], VolumeReader]]:
     """The kind of a source, and how to open it. Each kind imports what it needs when it is opened."""
     if isinstance(asked.path, RemotePath):
         return _kind_in_store(asked, asked.path)
     return _kind_of_path(asked, asked.path)
 
 
-def _kind_of_path(asked: Input, path: Path) -> tuple[str, Callable[[], Reader]]:
+def _kind_of_path(asked: Input, path: Path) -> tuple[str, Callable[[], VolumeReader]]:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as exc:
@@ -213,7 +213,7 @@ def _kind_of_path(asked: Input, path: Path) -> tuple[str, Callable[[], Reader]]:
     raise SourceError(f"{path} is no volume that can be read: it looks like {looks}. Try saving it as a TIFF.")
 
 
-def _kind_in_store(asked: Input, path: RemotePath) -> tuple[str, Callable[[], Reader]]:
+def _kind_in_store(asked: Input, path: RemotePath) -> tuple[str, Callable[[], VolumeReader]]:
     if is_zarr(path) or (path / JOURNAL).is_file():
         return "a Zarr", lambda: _open_zarr(asked)
     if not path.exists():
@@ -223,7 +223,7 @@ def _kind_in_store(asked: Input, path: RemotePath) -> tuple[str, Callable[[], Re
     )
 
 
-def _kind_of_folder(asked: Input, path: Path) -> tuple[str, Callable[[], Reader]]:
+def _kind_of_folder(asked: Input, path: Path) -> tuple[str, Callable[[], VolumeReader]]:
     if is_zarr(path) or (path / JOURNAL).is_file():
         return "a Zarr", lambda: _open_zarr(asked)
     if asked.inside is not None:
@@ -231,31 +231,31 @@ def _kind_of_folder(asked: Input, path: Path) -> tuple[str, Callable[[], Reader]
     return "a folder of slices", lambda: _open_folder(path, asked)
 
 
-def _open_tiff(path: Path) -> Reader:
+def _open_tiff(path: Path) -> VolumeReader:
     from napari_ct_pyramid.sources.tiff.layout import open_tiff
 
     return open_tiff(path)
 
 
-def _open_hdf5(path: Path, inside: str | None) -> Reader:
+def _open_hdf5(path: Path, inside: str | None) -> VolumeReader:
     from .hdf5 import open_hdf5
 
     return open_hdf5(path, inside)
 
 
-def _open_npy(path: Path) -> Reader:
+def _open_npy(path: Path) -> VolumeReader:
     from .npy import open_npy
 
     return open_npy(path)
 
 
-def _open_zarr(asked: Input) -> Reader:
+def _open_zarr(asked: Input) -> VolumeReader:
     from .zarr import open_zarr
 
     return open_zarr(asked)
 
 
-def _open_folder(path: Path, asked: Input) -> Reader:
+def _open_folder(path: Path, asked: Input) -> VolumeReader:
     from .slices import open_folder
 
     return open_folder(path, asked.pattern, asked.stem)

@@ -12,13 +12,13 @@ from napari_ct_pyramid.errors import SourceError, SourceNotFoundError
 from napari_ct_pyramid.model.formatting import count
 from napari_ct_pyramid.sources.tiff.layout import open_slices
 
-from .base import Reader
+from .base import VolumeReader
 from .inputs import TIFF_ENDINGS
 
 _NUMBERS = re.compile(r"(\d+)")
 
 
-def open_folder(path: Path, pattern: str | None, name: str) -> Reader:
+def open_folder(path: Path, pattern: str | None, name: str) -> VolumeReader:
     """Open the slices in a folder, each a TIFF file; with a pattern, those that are called so. `name` is the volume's.
 
     Raises

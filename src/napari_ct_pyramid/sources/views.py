@@ -10,7 +10,7 @@ from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.options import Crop, Triple
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .base import Reader, Voxels
+from .base import VolumeReader, Voxels
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 class _View:
     """Leaves to the source what is the same."""
 
-    def __init__(self, source: Reader) -> None:
+    def __init__(self, source: VolumeReader) -> None:
         self._source = source
 
     @property
@@ -34,13 +34,13 @@ class Transposed(_View):
 
     Parameters
     ----------
-    source : Reader
+    source : VolumeReader
         What it calls z, y, x is only first, second, third.
     axes : str
         What these three are, such as ``"xzy"``.
     """
 
-    def __init__(self, source: Reader, axes: str) -> None:
+    def __init__(self, source: VolumeReader, axes: str) -> None:
         super().__init__(source)
         volume = source.volume
         self._place = tuple(axes.index(axis) for axis in "zyx")  # in the source, of each axis
@@ -68,7 +68,7 @@ class Cropped(_View):
 
     Parameters
     ----------
-    source : Reader
+    source : VolumeReader
     crop : Crop
         Where it begins and ends along z, y, x, as in a slice of Python's; None for the edge of the volume.
 
@@ -78,7 +78,7 @@ class Cropped(_View):
         If that is not within the volume, or nothing.
     """
 
-    def __init__(self, source: Reader, crop: Crop) -> None:
+    def __init__(self, source: VolumeReader, crop: Crop) -> None:
         super().__init__(source)
         volume = source.volume
         bounds = [_bounds(*part, size, axis) for part, size, axis in zip(crop, volume.shape, "zyx", strict=True)]

@@ -17,7 +17,7 @@ from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.local import walk
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
 
-from .base import Reader, Voxels, check_dtype, check_shape, volume_axes
+from .base import VolumeReader, Voxels, check_dtype, check_shape, volume_axes
 from .inputs import INSIDE, Input
 from .views import Cropped, Transposed
 
@@ -25,7 +25,7 @@ _DEEP = 5  # folders below each other that are looked through
 _SHOWN = 12  # arrays in a message
 
 
-def open_zarr(asked: Input) -> Reader:
+def open_zarr(asked: Input) -> VolumeReader:
     """Open the finest level of an OME-Zarr image, or an array.
 
     Raises
@@ -53,7 +53,7 @@ def open_zarr(asked: Input) -> Reader:
     return _ZarrReader(array, path, _volume(asked.stem, array, str(path), f"Zarr array, v{version}"))
 
 
-def _open_image(name: str, pyramid: Pyramid) -> Reader:
+def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
     level = pyramid.levels[0]
     path = pyramid.path / level.path
     array = ZarrArray(path)
@@ -67,7 +67,7 @@ def _open_image(name: str, pyramid: Pyramid) -> Reader:
     volume = replace(volume, rescale=pyramid.rescale)
     if known:
         volume = replace(volume, voxel_size=(z, y, x), unit=unit, voxel_size_from="its OME-Zarr metadata")
-    reader: Reader = _ZarrReader(array, pyramid.path, volume)
+    reader: VolumeReader = _ZarrReader(array, pyramid.path, volume)
     if pyramid.original_shape:  # without what it was padded with
         stop = [pyramid.original_shape[axis] for axis in axes]
         if tuple(stop) != volume.shape:

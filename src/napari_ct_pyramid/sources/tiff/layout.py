@@ -20,17 +20,17 @@ from tifffile import TiffFile, TiffPage
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
-from napari_ct_pyramid.sources.base import FileReader, PlainRows, Rows
+from napari_ct_pyramid.sources.base import FileVolumeReader, PlainRows, RowReader
 from napari_ct_pyramid.storage.paths import image_name
 
 from . import check
 from .pages import IntArray, Page, walk
-from .segments import CodedSegments, Decode, whole_strips
+from .segments import Decode, EncodedSegments, whole_strips
 from .series import Slices, find_slices
 from .voxel_size import find_voxel_size
 
 
-def open_tiff(path: Path) -> FileReader:
+def open_tiff(path: Path) -> FileVolumeReader:
     """Open a TIFF that holds one volume.
 
     Raises
@@ -59,16 +59,16 @@ def open_tiff(path: Path) -> FileReader:
         voxel_size_from=size.origin,
         granularity=granularity_of(rows, (z, y, x)),
     )
-    return FileReader(volume, rows, slices.files)
+    return FileVolumeReader(volume, rows, slices.files)
 
 
-def granularity_of(rows: Rows, shape: Triple) -> Triple:
+def granularity_of(rows: RowReader, shape: Triple) -> Triple:
     """What is read at once: a plain row, or a strip or tile."""
-    z, y, x = rows.segment if isinstance(rows, CodedSegments) else (1, 1, shape[2])
+    z, y, x = rows.segment if isinstance(rows, EncodedSegments) else (1, 1, shape[2])
     return min(z, shape[0]), min(y, shape[1]), min(x, shape[2])
 
 
-def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileReader:
+def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeReader:
     """Open a volume whose slices, in this order, are a file each.
 
     Of each only its directory is read.
@@ -120,7 +120,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileReader:
         voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
         granularity=granularity_of(rows, shape),
     )
-    return FileReader(volume, rows, slices.files)
+    return FileVolumeReader(volume, rows, slices.files)
 
 
 @contextlib.contextmanager
@@ -139,7 +139,7 @@ def _quiet() -> Iterator[None]:
         logger.removeFilter(from_others)
 
 
-def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> Rows:
+def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> RowReader:
     """Where the rows lie, after a look at every strip and tile."""
     assert key.dtype is not None
     row_bytes = key.imagewidth * key.dtype.itemsize
@@ -168,7 +168,7 @@ def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> Rows:
     if plain:
         return PlainRows(offsets, segment[1], row_bytes, swap, slices.file_of_page)
     tables = tuple(page.jpeg_tables for page in pages)
-    return CodedSegments(
+    return EncodedSegments(
         offsets=offsets,
         counts=counts,
         depth=key.imagedepth,

@@ -13,7 +13,7 @@ from tifffile import TiffPage
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.options import Triple
-from napari_ct_pyramid.sources.base import Files, Voxels
+from napari_ct_pyramid.sources.base import FileHandles, Voxels
 
 from .pages import IntArray
 
@@ -72,7 +72,7 @@ Decode = Callable[..., tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
-class CodedSegments:
+class EncodedSegments:
     """Strips or tiles that must be decoded: compressed, tiled, or otherwise not plain rows.
 
     Attributes
@@ -108,7 +108,7 @@ class CodedSegments:
     file_of_page: tuple[int, ...] | None = None
     strips: WholeStrips | None = None
 
-    def read(self, files: Files, start: Triple, out: Voxels) -> None:
+    def read(self, files: FileHandles, start: Triple, out: Voxels) -> None:
         slices, rows, columns = self.segment
         (z0, y0, x0), (z1, y1, x1) = start, (a + n for a, n in zip(start, out.shape, strict=True))
         for page in range(z0 // self.depth, -(-z1 // self.depth)):
@@ -140,7 +140,7 @@ class CodedSegments:
                     else voxels[first_z - z : last_z - z, first_y - y : last_y - y, first_x - x : last_x - x, 0]
                 )
 
-    def _data(self, files: Files, page: int, index: int) -> bytearray | None:
+    def _data(self, files: FileHandles, page: int, index: int) -> bytearray | None:
         """A strip or tile as it is in the file; None where it was left out."""
         at, count = int(self.offsets[page, index]), int(self.counts[page, index])
         if not at or not count:
@@ -151,7 +151,7 @@ class CodedSegments:
         return data
 
     def _decoded(
-        self, files: Files, page: int, index: int, data: bytearray | None
+        self, files: FileHandles, page: int, index: int, data: bytearray | None
     ) -> tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]:
         tables = {"jpegtables": self.jpeg_tables[page]} if self.jpeg_tables and data else {}
         try:
@@ -162,7 +162,7 @@ class CodedSegments:
     def _file(self, page: int) -> int:
         return self.file_of_page[page] if self.file_of_page else 0
 
-    def _damaged(self, files: Files, page: int, index: int, why: str) -> SourceError:
+    def _damaged(self, files: FileHandles, page: int, index: int, why: str) -> SourceError:
         part = f", strip or tile {index + 1} of {self.offsets.shape[1]}," if self.offsets.shape[1] > 1 else ""
         return SourceError(
             f"Page {page + 1} of {len(self.offsets)}{part} of {files.paths[self._file(page)]} could not be decoded: "
