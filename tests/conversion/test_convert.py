@@ -25,6 +25,7 @@ from skimage.transform import downscale_local_mean
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion.output import is_unfinished
+from napari_ct_pyramid.errors import Advice
 from napari_ct_pyramid.omezarr.writer import Store
 from napari_ct_pyramid.sources.registry import Source
 from tests.helpers.scans import pyramid_files
@@ -313,8 +314,10 @@ class TestOutput:
     def test_an_ome_zarr_is_replaced_only_when_asked(self, source: Path) -> None:
         first = ct.convert(source, chunks=(4, 4, 4))
         (first.output / "mark").touch()
-        with pytest.raises(ct.OutputExistsError, match=r"exists already.*--overwrite"):
+        with pytest.raises(ct.OutputExistsError) as caught:
             ct.convert(source, chunks=(4, 4, 4))
+        assert caught.value.replaceable
+        assert Advice("overwrite", True) in caught.value.message.parts
         assert (first.output / "mark").exists()
         ct.convert(source, chunks=(2, 2, 2), overwrite=True)
         assert not (first.output / "mark").exists()

@@ -23,6 +23,7 @@ from napari_ct_pyramid.cli.main import main
 from napari_ct_pyramid.conversion.dask import client as cluster_room
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.conversion.output import is_unfinished
+from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from tests.helpers.command import command_after, everything
 from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, pyramid_files, small_blocks, write_scan
@@ -260,7 +261,7 @@ def test_what_goes_wrong_on_a_worker_is_one_error(client: Any, scan: Path, whole
     said = str(error.value)
     assert said.startswith("Worker tcp://127.0.0.1:")
     assert "Page 7 could not be read. The output" in said
-    assert said.endswith("is unfinished; the same command goes on with it.")
+    assert Advice(RESUME) in error.value.message.parts
     assert pyramid_files(ct.convert(scan, client=client, **OPTIONS).output) == whole
 
 

@@ -17,6 +17,7 @@ from skimage.measure import block_reduce
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli import main as cli
 from napari_ct_pyramid.conversion.receipt import read_receipt
+from napari_ct_pyramid.errors import Advice
 from tests.helpers.scans import small_blocks
 
 LABELS = np.random.default_rng(8).integers(0, 4, (21, 40, 48)).astype("u2")
@@ -218,12 +219,14 @@ class TestEdges:
 
     def test_what_strict_refuses_it_says_how_to_do(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         source = write_scan(tmp_path, self.ODD)
-        with pytest.raises(ct.LevelsError, match=r"-l 1.*--edges pad") as caught:
+        with pytest.raises(ct.LevelsError, match="1") as caught:
             ct.plan(source, chunks=CHUNKS, num_levels=2)
-        assert caught.value.paddable
-        with pytest.raises(ct.LevelsError, match=r"nothing left to halve.*\(-l 7\)") as caught:
+        assert (caught.value.most, caught.value.paddable) == (1, True)
+        assert {Advice("num_levels", 1), Advice("edges", "pad")} <= set(caught.value.message.parts)
+        with pytest.raises(ct.LevelsError, match="7") as caught:
             ct.plan(source, chunks=CHUNKS, num_levels=1000, edges="pad")
-        assert not caught.value.paddable
+        assert (caught.value.most, caught.value.paddable) == (7, False)
+        assert Advice("num_levels", 7) in caught.value.message.parts
         assert len(ct.plan(source, chunks=CHUNKS, num_levels=7, edges="pad").levels) == 7
         assert cli.main(["convert", str(source), "-c", "8 8 8", "-l", "2", "--edges", "pad", "--dry-run"]) == 0
         assert "padded with 1 row and 1 column of zeros" in capsys.readouterr().out
