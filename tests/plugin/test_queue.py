@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.errors import ConversionError
@@ -190,7 +190,7 @@ def test_what_is_wrong_with_several_has_one_remedy(
     viewer: napari.Viewer, sources: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     widget = add_widget(viewer)
-    monkeypatch.setattr(widget.form.source, "_show_file_dialog", lambda *_, **__: [str(path) for path in sources])
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(path) for path in sources], ""))
     widget.form.source.choose_btn.native.click()
     wait_for(widget, Stage.READY)
     widget.form.options.set("num_levels", 9)

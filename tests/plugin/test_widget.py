@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.errors import RESUME, Advice, BudgetError, ConversionError, DiskSpaceError, LevelsError
@@ -161,7 +161,7 @@ def test_files_dropped_anywhere_on_the_dock_are_its_source(viewer: napari.Viewer
 
 def test_a_file_dialog_chooses_the_source(viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     widget = add_widget(viewer)
-    monkeypatch.setattr(widget.form.source, "_show_file_dialog", lambda *_args, **_kwargs: str(source))
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(source)], ""))
     widget.form.source.choose_btn.native.click()
     wait_for(widget, Stage.READY)
     assert widget.form.request().source == str(source)

@@ -18,7 +18,8 @@ from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.plugin.widget.jobs import Conversion, progress_words, short_turns
+from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
+from napari_ct_pyramid.plugin.widget.jobs import Conversion, progress_words
 from tests.helpers.dock import wait_until
 
 Steps = Generator[Progress, None, Any]
@@ -153,9 +154,9 @@ def test_progress_after_a_cancel_is_not_shown(begin: Callable[..., Conversion]) 
     assert said == [None]
 
 
-def test_threads_take_short_turns_while_any_is_under_way() -> None:
+def test_threads_take_short_switch_interval_while_any_is_under_way() -> None:
     before = sys.getswitchinterval()
-    first, second = short_turns(), short_turns()
+    first, second = short_switch_interval(), short_switch_interval()
     for one in (first, second):
         one.__enter__()
         assert sys.getswitchinterval() < before

@@ -24,7 +24,7 @@ from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.omezarr.growing import GrowingLevel, written
 from napari_ct_pyramid.omezarr.metadata import ChunkFiles
 from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, PyramidLevel
-from napari_ct_pyramid.plugin.widget.jobs import short_turns
+from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
 from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_name
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def warm_up() -> None:
 
 
 def _load() -> None:
-    with short_turns():
+    with short_switch_interval():
         for name in ("conversion.convert", "omezarr.array", "plugin.reader"):
             importlib.import_module(f"napari_ct_pyramid.{name}")
         Image(np.zeros((2, 2, 2)), units=("micrometer",) * 3)

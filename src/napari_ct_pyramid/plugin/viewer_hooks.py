@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.model.lazy_array import LazyArray
@@ -156,3 +159,31 @@ def _texture_limit() -> int:
         return int(get_max_texture_sizes()[1] or LEAST_TEXTURE)
     except (ImportError, RuntimeError):
         return LEAST_TEXTURE
+
+
+# For the whole process
+
+_SWITCH_INTERVAL = 0.0005  # seconds
+
+_intervals_lock = Lock()
+_intervals: list[float] = []  # what the interval was when each block that is still open began
+
+
+@contextmanager
+def short_switch_interval() -> Iterator[None]:
+    """Let Python's threads take turns more often, so that the window's thread waits less for the others.
+
+    The window's thread gives up the interpreter lock at each of its many calls into Qt. To get it back, it waits for
+    one switch interval (5 ms by default) of each thread that runs Python code.
+    """
+    with _intervals_lock:
+        _intervals.append(sys.getswitchinterval())
+        sys.setswitchinterval(min(_SWITCH_INTERVAL, _intervals[0]))
+    try:
+        yield
+    finally:
+        with _intervals_lock:
+            before = _intervals[0]
+            _intervals.pop()
+            if not _intervals:
+                sys.setswitchinterval(before)

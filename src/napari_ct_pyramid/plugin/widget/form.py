@@ -10,7 +10,7 @@ from typing import TypeVar
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_ct_pyramid.sources.inputs import HDF5_ENDINGS, TIFF_ENDINGS
 
@@ -183,18 +183,17 @@ def layer_file(layer: object) -> str | None:
 
 
 class _SourceEdit(FileEdit):
-    """Its dialog takes one file, or several, which are not for the field."""
+    """A field for one file. Its dialog also takes several, which it passes on."""
 
     def __init__(self, several: Callable[[list[str]], object]) -> None:
         super().__init__(mode=FileDialogMode.EXISTING_FILE)
         self._several = several
+        self.choose_btn.changed.disconnect()  # magicgui's own dialog takes one file
+        self.choose_btn.changed.connect(self._choose)
 
-    def _on_choose_clicked(self) -> None:
+    def _choose(self) -> None:
         start = str(Path(self.line_edit.value).expanduser().absolute())
-        found = self._show_file_dialog(
-            FileDialogMode.EXISTING_FILES, caption="Choose a volume, or several", start_path=start, filter=self.filter
-        )
-        paths = [found] if isinstance(found, str) else [str(path) for path in found or ()]
+        paths, _ = QFileDialog.getOpenFileNames(None, "Choose one or more volumes", start, self.filter)
         if len(paths) == 1:
             self.line_edit.value = paths[0]
         elif paths:

@@ -5,14 +5,13 @@ It knows how a job runs and ends, and nothing of fields, plans or layers.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
-from threading import Event, Lock
+from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from napari.qt.threading import GeneratorWorker, create_worker
+from napari.qt.threading import GeneratorWorkerSignals, WorkerBase, create_worker
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -20,6 +19,7 @@ from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.model.formatting import duration, shorten
 from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
 from napari_ct_pyramid.storage.paths import any_path
 
 if TYPE_CHECKING:
@@ -27,54 +27,37 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.model.plan import Plan
 
 
-_TURN_SECONDS = 0.0005
 _BAR_MS = 30  # in which the window is painted
 
-_turns_lock = Lock()
-_turns: list[float] = []  # how long a turn was before, for each that made them short
 
+class StepsWorker(WorkerBase):
+    """Runs a generator in a thread, and closes it, however it ends, before the signal `finished`.
 
-@contextmanager
-def short_turns() -> Iterator[None]:
-    """Have Python's threads take turns more often, so that the window waits less for those that work.
+    napari's `GeneratorWorker` leaves a generator suspended after `quit()`, with its threads and its files, and it does
+    not report a `RuntimeError`, which `ConversionError` is.
 
-    The window's thread lets go of Python at each of its many calls into Qt, and waits for a whole turn (of 5 ms,
-    if nobody changes that) of each thread that is at work to have it back.
-    """
-    with _turns_lock:
-        _turns.append(sys.getswitchinterval())
-        sys.setswitchinterval(min(_TURN_SECONDS, _turns[0]))
-    try:
-        yield
-    finally:
-        with _turns_lock:
-            before = _turns[0]
-            _turns.pop()
-            if not _turns:
-                sys.setswitchinterval(before)
-
-
-class StepsWorker(GeneratorWorker):
-    """A generator worker that closes its generator, however it ends, before it says that it has finished.
-
-    napari's own leaves a generator that was told to quit suspended for ever, with its threads and its files; and it
-    swallows a `RuntimeError`, which `ConversionError` is.
+    Parameters
+    ----------
+    function : callable
+        Makes the generator.
+    *args, **kwargs
+        Arguments of `function`.
     """
 
     result: Any = None
-    """What the generator returned. Unlike the signal `returned` it is there after a late cancel, too."""
+    """What the generator returned. Unlike the signal `returned`, it is set after a late `quit()`, too."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, function: Callable[..., Generator[Progress, None, Any]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(SignalsClass=GeneratorWorkerSignals)
+        self._steps = function(*args, **kwargs)
         self.may_go_on = Event()
-        """Set by whoever is ready for more than the first `Progress`."""
+        """The worker waits for this event after the first `Progress`."""
 
     def work(self) -> Any:
-        steps: Generator[Progress, None, Any] = self._gen
-        with short_turns(), closing(steps):
+        with short_switch_interval(), closing(self._steps):
             while not self.abort_requested:
                 try:
-                    self.yielded.emit(next(steps))
+                    self.yielded.emit(next(self._steps))
                 except StopIteration as end:
                     self.result = end.value
                     return self.result
