@@ -68,6 +68,11 @@ class Message:
 
     parts: tuple[Part, ...]
 
+    @classmethod
+    def of(cls, *parts: Part) -> Message:
+        """A message made of these parts."""
+        return cls(parts)
+
     def __str__(self) -> str:
         return self.worded(str)
 

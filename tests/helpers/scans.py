@@ -12,7 +12,7 @@ import tifffile
 OPTIONS: dict[str, Any] = {"chunks": (8, 8, 16), "num_levels": 3, "threads": 2}
 VOXELS = np.random.default_rng(5).integers(0, 65535, (46, 32, 32), dtype="u2")
 
-SMALL_BLOCKS = {"BLOCK_BYTES": 10_000, "_CELL_BYTES": 1}
+SMALL_BLOCKS = {"BLOCK_BYTES": 10_000, "CELL_BYTES": 1}
 
 
 def small_blocks(patch: pytest.MonkeyPatch) -> None:

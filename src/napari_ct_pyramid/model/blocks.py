@@ -1,9 +1,8 @@
-"""How the work is cut up so that it fits the memory budget.
+"""How a conversion is divided into stages, blocks and cells, so that it fits the memory budget.
 
-A *stage* reads one level (the source itself, for the first stage) and makes the levels above it,
-block by block. A *block* holds whole chunks of every level its stage makes and shares none with
-another block. Inside a block the work goes *cell* by cell, depth first: one cell a level is in
-memory, each a row of whole chunks that spans all of x.
+A *stage* reads one level (for the first stage, the source) and makes the coarser levels from it, block by block. A
+*block* holds whole chunks of every level that its stage makes, and shares none with another block. A block is made
+*cell* by cell, depth first: memory holds one cell of each level. A cell is a row of whole chunks that spans all of x.
 """
 
 from __future__ import annotations
@@ -23,14 +22,16 @@ from .formatting import count, format_size, times
 from .levels import Level, factors_between
 from .volume import Volume
 
-_CELL_BYTES = 256_000_000  # a larger cell gains no speed
+CELL_BYTES = 256_000_000
+"""Of a cell of the source, at most: a larger one gains no speed."""
+
 _CACHE_BYTES = 1_000_000  # a core's second-level cache
-_CHUNKS_AHEAD = 6  # compressed and on their way to the disk, besides one in each thread's hands; more gain no speed
-_DECODING_BYTES = 16_000_000  # for a thread: what the allocator keeps of buffers that come and go, measured
-_FEW_DECODINGS = 1.05  # of a strip: to save the rest is worth no memory
+_CHUNKS_AHEAD = 6  # compressed and waiting for the disk, besides one for each thread; more gain no speed
+_DECODING_BYTES = 16_000_000  # a thread: what the allocator keeps of temporary buffers, measured
+_FEW_DECODINGS = 1.05  # of each strip, on average: saving the rest is not worth the memory
 
 BLOCK_BYTES = 4_000_000_000
-"""Of the source in a block, at most, unless shards that were asked for are larger: work that a crash may cost."""
+"""Of the source in a block, at most, unless the user asked for larger shards. A crash may cost one block of work."""
 
 Extent = tuple[int, int]
 """Voxels along z and y."""
@@ -41,12 +42,22 @@ Region = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Stage:
-    """Levels `base` + 1 to `top`, made from level `base`; the first stage writes its base as well.
+    """Levels `base` + 1 to `top`, made from level `base`. The first stage also writes its base.
 
-    `factors` (z, y, x) are those of each step from one level to the next. `shape` is level `base`'s. `block` and
-    `cell` are extents (z, y) in voxels: of a block on level `base`, of a cell on any level. With `ahead`, the next
-    cell of the source is read while the last is being written. Where `from_source` is not set, level `base` is read
-    back from the store.
+    Attributes
+    ----------
+    base, top : int
+        Numbers of levels.
+    factors : tuple of (int, int, int)
+        Of each step from one level to the next, along z, y, x.
+    shape : tuple of int
+        Of level `base`, in voxels along z, y, x.
+    block, cell : tuple of int
+        Voxels along z and y of a block on level `base`, and of a cell on any level.
+    ahead : bool
+        Whether the next cell of the source is read while the last one is being written.
+    from_source : bool
+        Whether level `base` is read from the source; otherwise it is read back from the output.
     """
 
     base: int
@@ -74,7 +85,7 @@ class Stage:
         return self.block[0] // z, self.block[1] // y
 
     def blocks(self) -> Iterator[Region]:
-        """The blocks, as regions of level `base`; those in the middle of z first, where people look first."""
+        """The blocks, as regions of level `base`. Those in the middle of z come first, since users look there first."""
         blocks = _tiles((0, self.shape[0], 0, self.shape[1]), self.block)
         return iter(sorted(blocks, key=lambda block: abs(block[0] + block[1] - self.shape[0])))
 
@@ -95,17 +106,17 @@ class Stage:
 
     @property
     def grids(self) -> int:
-        """Cells of the source that are in memory at once, sorted by chunk."""
+        """Cells of the source that are in memory at once, each sorted by chunk."""
         return 1 + self.ahead if self.from_source else 0
 
     def block_of(self, level: int, z: int, y: int) -> int:
-        """The number, in the order of `blocks`, of that in which a voxel of a level lies."""
+        """The number of the block, in the order of `blocks`, that holds a voxel of a level."""
         z, y = z * self.span(level)[0], y * self.span(level)[1]
         return next(n for n, (z0, z1, y0, y1) in enumerate(self.blocks()) if z0 <= z < z1 and y0 <= y < y1)
 
 
 class Fit(NamedTuple):
-    """What the budget allows, and the ledger of the memory it takes."""
+    """The stages that a budget allows, and the ledger of their memory: names and bytes."""
 
     stages: tuple[Stage, ...]
     threads: int
@@ -116,12 +127,12 @@ class Fit(NamedTuple):
 def fit_budget(
     volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], process_memory: int, in_transit: int = 0
 ) -> Fit:
-    """The largest cells and the most threads that gain speed.
+    """The largest cells and the most threads that fit the budget and gain speed.
 
     Raises
     ------
     BudgetError
-        If even the smallest do not fit.
+        If even the smallest cells do not fit.
     """
     asked = options.thread_count
     best = None
@@ -144,7 +155,7 @@ def fit_budget(
                 "). Smaller chunks need less.",
                 smallest=smallest,
             )
-        # All the threads come before larger cells.
+        # More threads gain more than larger cells.
         if best is None or threads == asked:
             ledger = (
                 ("the program itself", process_memory),
@@ -159,11 +170,11 @@ def fit_budget(
 
 
 def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[Extent, bool]]:
-    """A cell's extent, and whether to read ahead: from what takes least memory to what is fastest."""
+    """Extents of a cell, each with whether to read ahead: from the one with the least memory to the fastest."""
     cell = least = _least_cell(options)
     row_bytes = volume.shape[2] * volume.dtype.itemsize
     yield cell, False
-    # Only whole strips, tiles or chunks are decoded once: that gains more than reading ahead.
+    # A strip, tile or chunk is decoded once only if a cell holds all of it: that gains more than reading ahead.
     for axis in (1, 0):
         while decodings(volume, cell, axis) > _FEW_DECODINGS:
             larger = (2 * cell[0], cell[1]) if axis == 0 else (cell[0], 2 * cell[1])
@@ -175,7 +186,7 @@ def _cell_choices(volume: Volume, options: ConversionOptions) -> Iterator[tuple[
         yield cell, True
         return
     yield cell, True
-    while cell[1] < volume.shape[1] and 2 * math.prod(cell) * row_bytes <= _CELL_BYTES:
+    while cell[1] < volume.shape[1] and 2 * math.prod(cell) * row_bytes <= CELL_BYTES:
         cell = (cell[0], 2 * cell[1])
         yield cell, True
 
@@ -188,10 +199,10 @@ def _make_stages(
     volume: Volume, options: ConversionOptions, levels: tuple[Level, ...], cell: Extent, ahead: bool
 ) -> tuple[Stage, ...]:
     least = _least_cell(options)
-    # Blocks do not depend on the budget: another budget may go on with them.
+    # Blocks do not depend on the budget, so that a conversion can be resumed with another budget.
     choices = [choice for choice, _ in _cell_choices(volume, options)]
     most = max(choice[0] for choice in choices), max(choice[1] for choice in choices)
-    # Those that were asked for are level 0's; coarser levels have what of them a block holds.
+    # The user gives the shards of level 0. A shard of a coarser level holds as much of that as one block does.
     shards = options.shards[:2] if isinstance(options.shards, tuple) else (1, 1)
     factors = [factors_between(finer, coarser) for finer, coarser in pairwise(levels)]
     stages: list[Stage] = []
@@ -226,18 +237,21 @@ def _make_stages(
 
 
 def _block(least: Extent, most: Extent, span: Extent, shards: Extent) -> Extent:
-    """Whole chunks of every level, whose coarsest voxels span so many of the base, the largest cell, whole shards."""
+    """The extent of a block: whole chunks of every level, at least the largest cell, and whole shards.
+
+    `span` is how many voxels of the base level one voxel of the coarsest level spans.
+    """
     z, y = max(least[0] * span[0], most[0]), max(least[1] * span[1], most[1])
     return math.lcm(z, shards[0]), math.lcm(y, shards[1])
 
 
 def _block_bytes(volume: Volume, shape: Triple, block: Extent) -> int:
-    """Voxels of the source that a block holds, in bytes."""
+    """Bytes of the source that a block holds."""
     return min(block[0], shape[0]) * min(block[1], shape[1]) * shape[2] * volume.dtype.itemsize
 
 
 def _cells_bytes(finest: Level, options: ConversionOptions, stages: tuple[Stage, ...]) -> int:
-    """Of the largest stage, since one runs after the other."""
+    """Bytes of the cells of the largest stage: only one stage runs at a time."""
     return finest.dtype.itemsize * max(
         stage.grids * math.prod(math.ceil(n / c) * c for n, c in zip(stage.cell_shape(0), options.chunks, strict=True))
         + sum(math.prod(stage.cell_shape(k)) for k in range(stage.base + stage.from_source, stage.top + 1))
@@ -246,11 +260,13 @@ def _cells_bytes(finest: Level, options: ConversionOptions, stages: tuple[Stage,
 
 
 def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cell: Extent) -> int:
-    """What each thread needs for itself: to read, to average, to decode, and a chunk before and after compression."""
+    """Bytes that each thread needs: to read, average and decode, and for a chunk before and after compression."""
     itemsize = volume.dtype.itemsize
-    # Strips or a row of tiles or chunks as decoded, and what it is decoded from.
-    rows = volume.granularity[0] * volume.granularity[1]
-    decoding = 0 if rows == 1 else max(min(_DECODING_BYTES, volume.nbytes), 2 * rows * volume.shape[2] * itemsize)
+    # Decoded strips, or a decoded row of tiles or chunks, and the bytes from which they are decoded.
+    unit_rows = volume.granularity[0] * volume.granularity[1]
+    decoding = (
+        0 if unit_rows == 1 else max(min(_DECODING_BYTES, volume.nbytes), 2 * unit_rows * volume.shape[2] * itemsize)
+    )
     extent = math.prod(read_extent(volume, cell))
     rows = extent * finest.shape[2] * finest.dtype.itemsize
     if is_read_apart(volume, finest):
@@ -258,27 +274,27 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cel
     if volume.dtype != finest.dtype:
         rows += rescale.scratch_bytes(volume.shape[2])
     averaging = downsample.scratch_bytes(finest.shape[2], finest.dtype, options.method)
-    # A chunk with its padding, one as it was read back, one compressed.
+    # A chunk with its padding, one that was read back, and one compressed.
     return rows + averaging + 3 * math.prod(options.chunks) * finest.dtype.itemsize + decoding
 
 
 def is_read_apart(volume: Volume, finest: Level) -> bool:
-    """Whether rows are read into a buffer of their own, since those of level 0 are wider or of another type."""
+    """Whether rows need a buffer of their own when they are read: those of level 0 are wider, or of another type."""
     return (volume.shape[2], volume.dtype) != (finest.shape[2], finest.dtype)
 
 
 def read_extent(volume: Volume, cell: Extent) -> Extent:
-    """Slices and rows that are read and averaged at once: even numbers, and if they can what a core's cache holds.
+    """Slices and rows that are read and averaged at once: even numbers, as many as fit in a core's cache.
 
-    Where a read unit is more than a row, they are whole units, or the whole cell where its edges part units: then each
-    is decoded as few times as can be.
+    Where a read unit is more than a row, they are whole units, or the whole cell where its edges lie within units: then
+    each unit is decoded as few times as possible.
     """
     least = [2, 2]
     for axis in (0, 1):
-        granularity = volume.granularity[axis]
-        if granularity > 1:
-            parted = cell[axis] % granularity or volume.granularity_start[axis] % granularity
-            least[axis] = cell[axis] if parted else min(cell[axis], _even_multiple(granularity))
+        unit = volume.granularity[axis]
+        if unit > 1:
+            split = cell[axis] % unit or volume.granularity_start[axis] % unit
+            least[axis] = cell[axis] if split else min(cell[axis], _even_multiple(unit))
     slices = min(least[0], _even_multiple(volume.shape[0]))
     in_cache = _CACHE_BYTES // (slices * volume.shape[2] * volume.dtype.itemsize)
     return slices, min(cell[1], _even_multiple(volume.shape[1]), max(least[1], in_cache // least[1] * least[1]))
@@ -295,7 +311,7 @@ def decodings(volume: Volume, cell: Extent, axis: int) -> float:
 
 
 def _even_multiple(chunk: int) -> int:
-    """The smallest multiple of a chunk that can be halved, so that half a cell ends between two voxels."""
+    """The smallest even multiple of a chunk, so that half a cell ends between two voxels."""
     return chunk * (1 + chunk % 2)
 
 

@@ -1,6 +1,6 @@
-"""An array to a smaller one, by the mean or another method. Knows nothing of files, chunks or levels.
+"""Downsamples an array by the mean or another method. It knows nothing of files, chunks or levels.
 
-Rows are taken in groups that stay in a core's second-level cache together with what is made of them on the way.
+Rows are processed in groups that fit in a core's second-level cache together with all temporary arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NEIGHBOURS_BYTES = 1024 * 1024
 
 Make = Callable[[np.ndarray, np.ndarray], None]
 
-# Pairs to be put in order, one after the other, for 1, 2, 4 or 8 to be sorted.
+# Sorting networks: pairs to put in order, one after the other, that sort 1, 2, 4 or 8 values.
 _NETWORKS: dict[int, tuple[tuple[int, int], ...]] = {
     1: (),
     2: ((0, 1),),
@@ -30,20 +30,20 @@ _NETWORKS: dict[int, tuple[tuple[int, int], ...]] = {
 
 
 def reduce(array: np.ndarray, out: np.ndarray, method: str = "mean") -> None:
-    """Make one voxel of every 2x2x2 voxels of `array`, or of fewer where an axis stays as it is.
+    """Make one voxel of every 2x2x2 voxels of `array`; an axis that is not downsampled counts 1 instead of 2.
 
     Parameters
     ----------
     array : numpy.ndarray
-        Shape (z, y, x), each once or twice as long as that of `out`; each axis may be a strided view.
+        Shape (z, y, x), each axis as long as that of `out` or twice as long; it may be a strided view.
     out : numpy.ndarray
         Shape (z, y, x), of the same dtype.
     method : str
         ``mean``: floats agree with `skimage.transform.downscale_local_mean` within rounding; integers are rounded
-        to the nearest, ties to even. ``median``: the mean of the two in the middle, as `numpy.median` has it,
-        integers rounded as above. ``mode``: what is there most often; of several, the smallest. ``min``, ``max``.
+        to the nearest, ties to even. ``median``: the mean of the two middle values, as `numpy.median` computes it,
+        integers rounded as above. ``mode``: the most frequent value, the smallest of several. ``min``, ``max``.
         ``stride``: the first voxel of each group.
-        A NaN makes every voxel NaN that it takes part in, whatever the method.
+        With every method, a group that holds a NaN becomes NaN.
     """
     factors = [n // m if m else 0 for n, m in zip(array.shape, out.shape, strict=True)]
     whole = all(f in (1, 2) and n == f * m for f, n, m in zip(factors, array.shape, out.shape, strict=True))
@@ -64,7 +64,7 @@ def reduce(array: np.ndarray, out: np.ndarray, method: str = "mean") -> None:
 
 
 def scratch_bytes(columns: int, dtype: np.dtype, method: str) -> int:
-    """Memory that each thread needs to reduce rows of so many columns, all its temporary arrays together."""
+    """Bytes that each thread needs to reduce rows of this many columns: all temporary arrays together."""
     voxels = max(columns, _voxels(dtype, method))
     if method in _SORTING:
         return voxels * (9 * dtype.itemsize + 3 * _wide(dtype).itemsize)
@@ -72,7 +72,7 @@ def scratch_bytes(columns: int, dtype: np.dtype, method: str) -> int:
 
 
 def _voxels(dtype: np.dtype, method: str) -> int:
-    """How many to make at once."""
+    """How many voxels to make at once."""
     if method in _SORTING:
         return _NEIGHBOURS_BYTES // (9 * dtype.itemsize)
     return _GROUP_BYTES // (4 * _wide(dtype).itemsize)
@@ -115,7 +115,7 @@ def _extreme(ufunc: np.ufunc) -> Make:
 
 
 def _fold(planes: np.ndarray, ufunc: np.ufunc, dtype: np.dtype, rows: int) -> np.ndarray:
-    """The planes taken together as one, and then pairs of its rows where there are twice as many."""
+    """The planes combined to one; then its rows combined in pairs, if there are twice as many as `rows`."""
     _, height, width = planes.shape
     scratch = _scratch((height + rows, width), dtype)
     both, pairs = scratch[:height], scratch[height:]
@@ -136,7 +136,7 @@ def _median(planes: np.ndarray, out: np.ndarray) -> None:
     half = len(neighbours) // 2
     lower, upper = neighbours[:half], neighbours[half:]
     spare = _sort(upper, _sort(lower, spare))
-    # Of each pair the lower one is below the middle and the upper one above it.
+    # Of each pair, the smaller value belongs to the lower half and the larger one to the upper half.
     for a, b in zip(lower, reversed(upper), strict=True):
         np.minimum(a, b, out=spare)
         np.maximum(a, b, out=b)
@@ -157,13 +157,13 @@ def _mode(planes: np.ndarray, out: np.ndarray) -> None:
     for before, value in pairwise(ordered):
         run *= (before == value).view(np.uint8)
         run += 1
-        np.copyto(out, value, where=run > longest)  # not where as long: of several, the smallest
+        np.copyto(out, value, where=run > longest)  # not where equally long: the smallest of several wins
         np.maximum(longest, run, out=longest)
     _settle_zeros(out)
 
 
 def _neighbours(planes: np.ndarray, out: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Of every voxel to be, the voxels that it is made of, each kind in an array of its own; and one array to spare."""
+    """The voxels of every group: one array for each place in the group, and one spare array."""
     fy, fx = (n // m for n, m in zip(planes.shape[1:], out.shape, strict=True))
     kinds = [plane[y::fy, x::fx] for plane in planes for y in range(fy) for x in range(fx)]
     *arrays, spare = _scratch((len(kinds) + 1, *out.shape), out.dtype)
@@ -173,7 +173,7 @@ def _neighbours(planes: np.ndarray, out: np.ndarray) -> tuple[list[np.ndarray], 
 
 
 def _sort(arrays: list[np.ndarray], spare: np.ndarray) -> np.ndarray:
-    """Put values in order from the first array to the last, place by place; gives the array that is to spare then."""
+    """Sort the values of the arrays, voxel by voxel, from the first array to the last. Returns the spare array."""
     for i, j in _NETWORKS[len(arrays)]:
         a, b = arrays[i], arrays[j]
         np.minimum(a, b, out=spare)
@@ -183,11 +183,11 @@ def _sort(arrays: list[np.ndarray], spare: np.ndarray) -> np.ndarray:
 
 
 def _divide(total: np.ndarray, count: int, out: np.ndarray) -> None:
-    """`total` by 2, 4 or 8 into `out`; integers to the nearest, ties to even. Spoils `total`."""
+    """`total` by 2, 4 or 8 into `out`; integers to the nearest, ties to even. Overwrites `total`."""
     if out.dtype.kind == "f":
         np.multiply(total, total.dtype.type(1 / count), out=out, casting="same_kind")
         return
-    # Add just under half, and one more where the whole part is odd: ties then go to even.
+    # Adding just under half, plus one where the quotient is odd, rounds ties to even.
     bits = count.bit_length() - 1
     odd = (total >> bits) & 1
     total += count // 2 - 1
@@ -197,13 +197,13 @@ def _divide(total: np.ndarray, count: int, out: np.ndarray) -> None:
 
 
 def _settle_zeros(out: np.ndarray) -> None:
-    """Zeros have no sign any more: which of two zeros is the smaller depends on where they lie."""
+    """Make all zeros positive: which of two zeros is the smaller would depend on their order."""
     if out.dtype.kind == "f":
         out += out.dtype.type(0)
 
 
 def _wide(dtype: np.dtype) -> np.dtype:
-    """Where eight values can be summed without loss (integers) or without overflow (float16)."""
+    """A type in which eight values can be summed without loss (integers) or overflow (float16)."""
     if dtype.kind == "f":
         return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     return np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")

@@ -1,4 +1,4 @@
-"""How numbers, durations and tables read, wherever they are shown to people."""
+"""How sizes, numbers, durations and tables are written for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def format_size(size: float) -> str:
-    """Bytes in the largest unit that leaves a number of at least 1, to three digits: ``"13.4 GB"``."""
+    """Bytes in the largest unit in which they are at least 1, with three digits: ``"13.4 GB"``."""
     for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= 0.9995 * factor:
             value = size / factor
@@ -26,12 +26,14 @@ def numbers(values: Sequence[float]) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """How many there are of what: ``"1 block"``, ``"7,858 files"``."""
+    """A number of things: ``"1 block"``, ``"7,858 files"``."""
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def duration(seconds: float) -> str:
-    """A time to the precision that people care about: ``"35 s"``, ``"4 min 10 s"``, ``"1 h 05 min"``."""
+    """A time, as precise as is useful: ``"1.8 s"``, ``"35 s"``, ``"4 min 10 s"``, ``"1 h 05 min"``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -41,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of all: ``"0.2 %"``; what is not nothing never reads as nothing."""
+    """A share from 0 to 1 in percent: ``"0.2 %"``; a small share is never written as 0."""
     return "less than 0.01 %" if 0 < share < 1e-4 else f"{100 * share:.3g} %"
 
 
@@ -51,7 +53,7 @@ def grey_formula(slope: float, intercept: float) -> str:
 
 
 def shorten(name: str, length: int) -> str:
-    """A name with its middle left out where it is longer than `length`."""
+    """A name, with its middle left out if it is longer than `length`."""
     if len(name) <= length:
         return name
     length = max(3, length)
@@ -60,7 +62,7 @@ def shorten(name: str, length: int) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of columns under their heads; the last column is set to the right."""
+    """Lines of a table; the last column is aligned to the right."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     *lefts, right = widths
     return [

@@ -1,7 +1,7 @@
-"""Grey values as integers of fewer bits: a window of them is spread over all that the smaller type holds.
+"""Windows of grey values: found from a sample, and used to store grey values as integers of fewer bits.
 
-A stored voxel says what it was: ``grey = stored * slope + intercept``, as with DICOM's Rescale Slope and Rescale
-Intercept (PS3.3, C.11.1).
+The grey value of a stored voxel is ``stored * slope + intercept``, as with DICOM's Rescale Slope and Rescale Intercept
+(PS3.3, C.11.1).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 PERCENT = (0.1, 99.9)
-"""Of the voxels, those that a window leaves out when nobody says which: one for the display, or an automatic one."""
+"""The percentiles of the voxels at which a display window, or an automatic window, begins and ends."""
 
-_PIECE = 16_384  # voxels at a time: as float64 and with a mask, they stay in a core's second-level cache
+_PIECE = 16_384  # voxels at a time: as float64 and with a mask, they fit in a core's second-level cache
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Rescale:
     source_dtype : numpy.dtype
         Of the grey values.
     dtype : numpy.dtype
-        Of what is stored: unsigned integers.
+        Of the stored values: unsigned integers.
     low, high : float
-        The window: grey values that become the least and the greatest that can be stored. What lies beyond them
-        becomes the same, and a NaN becomes the least.
+        The window: grey values that become the least and the greatest stored value. Values beyond them are clipped,
+        and a NaN becomes the least.
     """
 
     source_dtype: np.dtype
@@ -47,7 +47,7 @@ class Rescale:
 
     @property
     def slope(self) -> float:
-        """Grey values from one stored value to the next."""
+        """Difference of the grey values of two neighbouring stored values."""
         return (self.high - self.low) / self._top
 
     @property
@@ -57,11 +57,11 @@ class Rescale:
 
     @property
     def formula(self) -> str:
-        """Grey values of stored ones, for people."""
+        """How to compute grey values from stored ones, to show."""
         return grey_formula(self.slope, self.intercept)
 
     def apply(self, voxels: np.ndarray, out: np.ndarray) -> int:
-        """Fill `out` with what is stored for `voxels`, rounded to the nearest, ties to even.
+        """Fill `out` with the stored values of `voxels`, rounded to the nearest, ties to even.
 
         Parameters
         ----------
@@ -73,29 +73,29 @@ class Rescale:
         Returns
         -------
         int
-            How many voxels lie outside of the window, infinities among them, NaN not.
+            Voxels outside of the window: infinities count, NaN does not.
         """
         rows = max(1, _PIECE // voxels.shape[2])
         clipped = 0
-        with np.errstate(invalid="ignore"):  # what some kinds of NaN raise
+        with np.errstate(invalid="ignore"):  # which signalling NaNs raise
             for image, stored in zip(voxels, out, strict=True):
                 for y in range(0, len(image), rows):
                     clipped += self._apply(image[y : y + rows], stored[y : y + rows])
         return clipped
 
     def stored(self, grey: float) -> int:
-        """What is stored for one grey value."""
+        """The stored value of one grey value."""
         out = np.empty((1, 1, 1), self.dtype)
         self.apply(np.full((1, 1, 1), grey), out)
         return int(out.item())
 
     def then(self, other: Rescale) -> Rescale:
-        """This one, and another for what it stores, as one."""
+        """This rescaling followed by another, as one."""
         low, high = (value * self.slope + self.intercept for value in (other.low, other.high))
         return Rescale(self.source_dtype, other.dtype, low, high)
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in an image's metadata."""
+        """As written to an image's metadata."""
         return {
             "source_dtype": self.source_dtype.name,
             "window": [self.low, self.high],
@@ -122,7 +122,7 @@ class Rescale:
 
 
 def read_rescale(value: Any, dtype: np.dtype) -> Rescale | None:
-    """From the metadata of an image whose voxels are of `dtype`; None where it says nothing that makes sense."""
+    """The rescaling in the metadata of an image whose voxels are of `dtype`; None where there is no valid one."""
     try:
         low, high = map(float, value["window"])
         found = Rescale(np.dtype(value["source_dtype"]), dtype, low, high)
@@ -148,7 +148,7 @@ def automatic_window(sample: np.ndarray) -> tuple[float, float]:
     low, high = percentile_limits(finite) or (float(finite.min()), float(finite.max()))
     if sample.dtype.kind != "f":
         low, high = float(math.floor(low)), float(math.ceil(high))
-    if not low < high:  # of one value, which is kept exactly
+    if not low < high:  # all voxels have one value, which is kept exactly
         high = low + max(1.0, abs(low) / 1e6)
     return low, high
 
@@ -156,21 +156,18 @@ def automatic_window(sample: np.ndarray) -> tuple[float, float]:
 def estimated_limits(samples: list[Any]) -> tuple[float, float]:
     """A display window from some voxels, such as the middle chunk of a level."""
     voxels = np.concatenate([np.ravel(sample)[:: max(1, sample.size // 100_000)] for sample in samples])
-    limits = percentile_limits(voxels)
-    if limits:
-        return limits
     finite = voxels[np.isfinite(voxels)]
     low = float(finite[0]) if finite.size else 0.0
-    return low, low + 1
+    return percentile_limits(finite) or (low, low + max(1.0, abs(low) / 1e6))
 
 
 def scratch_bytes(columns: int) -> int:
-    """Memory that each thread needs to rescale rows of so many columns."""
+    """Bytes that each thread needs to rescale rows of this many columns."""
     return max(columns, _PIECE) * 9
 
 
 def is_sound(low: float, high: float, dtype: np.dtype) -> bool:
-    """Whether there is a slope, and one over it."""
+    """Whether the slope of a window, and its inverse, can be computed."""
     slope = (high - low) / int(np.iinfo(dtype).max)
     return math.isfinite(slope) and slope > 0 and math.isfinite(1 / slope)
 
@@ -179,7 +176,7 @@ _own = threading.local()
 
 
 def _scratch(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Floats and a mask in this thread's buffers, which are made once and kept."""
+    """Floats and a mask in buffers of this thread, which are made once and kept."""
     size = math.prod(shape)
     buffers = getattr(_own, "buffers", None)
     if buffers is None or buffers[0].size < size:

@@ -25,17 +25,17 @@ class Level:
     Attributes
     ----------
     path : str
-        Of the level's array in the store: ``"0"``, ``"1"``, …
+        Of the level's array in the group: ``"0"``, ``"1"``, …
     shape, chunks : tuple of int
         Along z, y, x, in voxels. Padding is included.
     dtype : numpy.dtype
         Of the voxels; all levels have the same.
     reduction : tuple of int
-        Voxels of level 0 that one of this level spans, along z, y, x.
+        Voxels of level 0 that one voxel of this level spans, along z, y, x.
     voxel_size, translation : tuple of float
-        Along z, y, x, in the volume's unit (1.0 a voxel of level 0 where none is known).
+        Along z, y, x, in the volume's unit. A voxel of level 0 is 1.0 where the voxel size is unknown.
     shards : tuple of int or None
-        Along z, y, x, in voxels: what of the level one file holds. None: one chunk.
+        Voxels of one file along z, y, x; None where each file holds one chunk.
     """
 
     path: str
@@ -54,26 +54,26 @@ class Level:
 
     @property
     def chunk_count(self) -> int:
-        """Chunks that the level has, those at its edges included."""
+        """All chunks of the level, including those at its edges."""
         return math.prod(math.ceil(n / c) for n, c in zip(self.shape, self.chunks, strict=True))
 
     @property
     def file_count(self) -> int:
-        """Files that its chunks are in."""
+        """Files that hold its chunks."""
         return math.prod(math.ceil(n / s) for n, s in zip(self.shape, self.shards or self.chunks, strict=True))
 
     @property
     def chunks_per_shard(self) -> int:
-        """Chunks that a shard has room for; it may reach beyond the level's edges."""
+        """Chunks that fit in a shard, which may reach beyond the level's edges."""
         return math.prod(self._shard_grid)
 
     def chunks_in_shard(self, number: Triple) -> int:
-        """Chunks of the level that lie in a shard (z, y, x)."""
+        """Chunks of the level in the shard with this number (z, y, x)."""
         grid = (math.ceil(n / c) for n, c in zip(self.shape, self.chunks, strict=True))
         return math.prod(min(s, n - i * s) for i, s, n in zip(number, self._shard_grid, grid, strict=True))
 
     def place_in_shard(self, index: Triple) -> tuple[Triple, int]:
-        """The shard (z, y, x) that a chunk (z, y, x) is in, and its number within it."""
+        """The shard (z, y, x) of a chunk (z, y, x), and the number of the chunk in that shard."""
         shard, slot = place_in_shard(index, self._shard_grid)
         return _triple(shard), slot
 
@@ -112,7 +112,7 @@ def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSiz
             dtype=dtype,
             reduction=reduction,
             voxel_size=_triple(s * r for s, r in zip(size, reduction, strict=True)),
-            # What is made of two voxels sits between them; the first of two stays where it was.
+            # The mean of two voxels lies between them; the first of two keeps its place.
             translation=_triple(s * (r - 1) / 2 * between for s, r in zip(size, reduction, strict=True)),
         )
         for k, reduction in enumerate(reductions)
@@ -120,12 +120,12 @@ def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSiz
 
 
 def factors_between(finer: Level, coarser: Level) -> Triple:
-    """Voxels of one level that one of another spans, along z, y, x."""
+    """Voxels of the finer level that one voxel of the coarser level spans, along z, y, x."""
     return _triple(b // a for a, b in zip(finer.reduction, coarser.reduction, strict=True))
 
 
 def _reductions(shape: Triple, options: ConversionOptions, voxel_size: VoxelSize) -> list[Triple]:
-    """Of as many levels as asked for, or of those until there is a single voxel."""
+    """The reductions of as many levels as asked for, or fewer if a level is a single voxel before that."""
     reductions: list[Triple] = [(1, 1, 1)]
     while True:
         last = reductions[-1]
@@ -134,7 +134,7 @@ def _reductions(shape: Triple, options: ConversionOptions, voxel_size: VoxelSize
         if options.num_levels:
             enough = len(reductions) == options.num_levels
         else:
-            # With auto, every axis is halved in the end.
+            # With automatic factors, every axis is halved sooner or later.
             halved = options.downsample or (2, 2, 2)
             enough = all(n <= COARSEST_AXIS or f == 1 for n, f in zip(sizes, halved, strict=True))
         if enough or sizes == (1, 1, 1):
@@ -143,7 +143,7 @@ def _reductions(shape: Triple, options: ConversionOptions, voxel_size: VoxelSize
 
 
 def _auto_factors(voxel_size: Sequence[float]) -> Triple:
-    """2 along the axes whose voxels are less than twice as large as the smallest, until they are alike."""
+    """2 along the axes whose voxels are less than twice as large as the smallest, so that voxels become isotropic."""
     limit = 2 * min(voxel_size) * (1 - 1e-6)
     return _triple(2 if size < limit else 1 for size in voxel_size)
 
@@ -155,7 +155,7 @@ def _too_many(shape: Triple, options: ConversionOptions, reductions: list[Triple
         most = sum(shape[1] % r[1] == 0 and shape[2] % r[2] == 0 for r in reductions)
     fewer = (f"Ask for {count(most, 'level')}{' or fewer' * (most > 1)} (", Advice("num_levels", most), ")")
     if len(reductions) < (options.num_levels or 0):
-        left = f"With {options.num_levels:,} levels there would be nothing left to halve of {times(shape)} voxels."
+        left = f"A volume of {times(shape)} voxels is too small for {options.num_levels:,} levels."
         return LevelsError(f"{left} ", *fewer, ".", most=most)
     asked = f"{'the automatic ' if options.num_levels is None else ''}{len(reductions)} levels"
     _, by_y, by_x = reductions[-1]

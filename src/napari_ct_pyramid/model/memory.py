@@ -1,4 +1,4 @@
-"""How much memory this process holds, as the operating system counts it; and arrays that give theirs back to it."""
+"""How much memory this process holds, and arrays whose memory returns to the operating system."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import numpy as np
 import psutil
 
 PROCESS_BYTES = 180_000_000
-"""The bare process: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
+"""A process without buffers: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
 
-_GROWTH_BYTES = 60_000_000  # of a process that has begun already: what it may still import, measured;
-_LATER_GROWTH_BYTES = 10_000_000  # and of one that has imported all of it
+_GROWTH_BYTES = 60_000_000  # what a running process may still import, measured
+_LATER_GROWTH_BYTES = 10_000_000  # the same for a process that has imported all of it
 
 
 def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros in pages of their own, which the system has back as soon as the array is gone.
+    """Zeros in pages of their own, which return to the system as soon as the array is freed.
 
-    What other arrays leave stays with the process in amounts that nobody can foresee, and the next conversion in the
-    same process would have to do with less.
+    The allocator keeps an unpredictable part of other arrays' memory, and the next conversion in the same process would
+    have less.
     """
     size = max(1, math.prod(shape) * dtype.itemsize)
-    # By default, where there is a choice, such pages are made to be shared with other processes, and slower.
+    # By default such pages are shared with child processes, which is slower.
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE) if os.name == "posix" else mmap.mmap(-1, size)
     if hasattr(mmap, "MADV_HUGEPAGE"):  # as numpy does
         with suppress(OSError):
@@ -36,27 +36,27 @@ def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def page_buffer(size: int) -> memoryview:
-    """Memory for `size` bytes that begins and ends at a page."""
+    """Memory for at least `size` bytes that begins and ends at a page boundary."""
     return own_array((pages(size),), np.dtype(np.uint8)).data
 
 
 def resident_memory() -> int:
-    """Resident memory now, in bytes."""
+    """Resident memory of this process now, in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
 def process_memory() -> int:
-    """What the process will hold without a conversion's buffers, in bytes."""
+    """Resident memory that this process will reach without a conversion's buffers, in bytes."""
     growth = _LATER_GROWTH_BYTES if "ome_zarr.writer" in sys.modules else _GROWTH_BYTES
     return max(PROCESS_BYTES, resident_memory() + growth)
 
 
 def peak_resident_memory() -> int:
-    """The most resident memory so far, in bytes."""
+    """Peak resident memory of this process so far, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     if sys.platform == "linux":
-        # Not ru_maxrss, which begins at what the parent held when it started this process.
+        # Not ru_maxrss, which starts at the memory of the parent when it started this process.
         high_water = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
         if high_water:
             return int(high_water[1]) * 1024
@@ -66,5 +66,5 @@ def peak_resident_memory() -> int:
 
 
 def pages(size: int) -> int:
-    """Bytes of the whole pages that hold so many."""
+    """The size rounded up to whole pages, in bytes."""
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -1,4 +1,4 @@
-"""What a conversion will do, worked out beforehand: levels, blocks, memory, files. Pure arithmetic."""
+"""The plan of a conversion: levels, blocks, memory and files, computed before anything is written."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from .volume import Volume
 
 @dataclass(frozen=True)
 class Plan:
-    """A conversion, worked out. Comparable and picklable.
+    """The plan of a conversion. Comparable and picklable.
 
     Attributes
     ----------
     volume : Volume
         The source.
     options : ConversionOptions
-        What was asked for.
+        What the user asked for.
     voxel_size, unit, voxel_size_from
-        As `Volume` has them, after the options had their say.
+        As in `Volume`; the options take precedence.
     levels : tuple of Level
     stages : tuple of Stage
     threads : int
-        As many of those asked for as the budget allows.
+        As many of the requested threads as the budget allows.
     chunk_buffers : int
-        Chunks that may be compressed and not yet on disk.
+        Chunks that may be compressed and not on disk yet.
     memory : tuple of (str, int)
-        The ledger: what takes memory, and how many bytes of it, at the peak.
+        The ledger: each use of memory, and its bytes at the peak.
     bytes_out_estimate : int
-        Expected on disk.
+        Bytes expected on disk.
     bytes_free : int or None
-        On the output's disk; None where unknown.
+        Free bytes on the output's disk; None where unknown.
     warnings : tuple of Message
     workers : int
-        Of the cluster that makes the blocks, as many as there are to begin with; 0 where this process does.
+        Workers of the cluster that makes the blocks, when it is planned; 0 where this process makes them.
     rescale : Rescale or None
-        What becomes of the voxels on the way; None where they stay as they are.
+        How the voxels are rescaled; None where they are not.
     blocks_done : int
-        Of an unfinished conversion that this one goes on with.
+        Blocks that are done in the unfinished conversion that this one resumes.
     """
 
     volume: Volume
@@ -74,23 +74,23 @@ class Plan:
 
     @property
     def peak_memory_bytes(self) -> int:
-        """The peak resident memory of the process, or of each worker, from the ledger."""
+        """The peak resident memory of the process, or of each worker, by the ledger."""
         return sum(size for _, size in self.memory)
 
     @cached_property
     def blocks(self) -> int:
-        """Blocks, of all stages."""
+        """The number of blocks of all stages."""
         return sum(1 for stage in self.stages for _ in stage.blocks())
 
     @property
     def files(self) -> int:
-        """Files of the output: chunks, an array's metadata for each level, the group's and its attributes."""
+        """The number of files of the output: chunks or shards, and metadata."""
         of_group = 2 if self.options.ome_zarr_version == "0.4" else 1
         return sum(level.file_count + 1 for level in self.levels) + of_group
 
     @property
     def meaning(self) -> Rescale | None:
-        """What stored voxels stand for: what becomes of the source's, and what these stood for; None: themselves."""
+        """What stored voxels stand for: the source's rescaling and this one together; None where there is neither."""
         before = self.volume.rescale
         return before.then(self.rescale) if before and self.rescale else self.rescale or before
 
@@ -156,31 +156,31 @@ def make_plan(
     workers: int = 0,
     in_transit: int = 0,
 ) -> Plan:
-    """Work a conversion out.
+    """Plan a conversion.
 
     Parameters
     ----------
     volume, options
-        What is there, and what was asked for.
+        The source, and what the user asked for.
     window : tuple of float, optional
-        What an automatic window came to.
+        The window that was found, where the options ask for an automatic one.
     compression_ratio : float
-        Bytes before by bytes after, as sampled.
+        Bytes before compression by bytes after it, measured on a sample.
     bytes_free : int or None
-        Free on the output's disk; None skips the comparison.
+        Free bytes on the output's disk; None skips the comparison.
     process_memory : int
         Resident memory of the process without the conversion's buffers, in bytes.
     workers : int
-        Of the cluster that is to make the blocks; 0 where this process is.
+        Workers of the cluster that will make the blocks; 0 where this process will.
     in_transit : int
-        Bytes that are on their way to an object store, or from there, in buffers that are not the conversion's.
+        Bytes in buffers of the libraries that transfer data to and from an object store.
 
     Raises
     ------
     RequestError
-        If voxels of this type cannot be made to the one that was asked for.
+        If the source's voxels cannot be stored as the requested type.
     LevelsError
-        If y or x cannot be halved as often as asked.
+        If y or x cannot be halved as often as requested.
     BudgetError
         If the budget is too small for any plan.
     DiskSpaceError
@@ -210,8 +210,8 @@ def make_plan(
     )
     if bytes_free is not None and plan.bytes_out_estimate > bytes_free:
         raise DiskSpaceError(
-            f"The output needs about {format_size(plan.bytes_out_estimate)} and {format_size(bytes_free)} are free "
-            "there. Free some space, or choose an output on another disk.",
+            f"The output needs about {format_size(plan.bytes_out_estimate)}, and its disk has "
+            f"{format_size(bytes_free)} free. Free some space, or choose an output on another disk.",
             needed=plan.bytes_out_estimate,
             free=bytes_free,
         )
@@ -230,47 +230,43 @@ def _warnings(
         "zyx", levels[-1].reduction, volume.shape, ("slice", "row", "column"), strict=True
     ):
         if step > size:
-            yield _message(
+            yield Message.of(
                 f"{len(levels)} levels halve {axis} {step.bit_length() - 1} times, and there are {count(size, what)}: "
                 "the coarsest levels are mostly padding."
             )
     cell = stages[0].cell
     often = decodings(volume, cell, 0) * decodings(volume, cell, 1)
     if often > 1.005:
-        yield _message(
-            f"The source is {_stored(volume)} {times(volume.granularity)} voxels, and this budget holds {cell[0]:,} "
-            f"slices of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. "
-            "A larger budget (", Advice("max_memory"), ") is faster.",
+        yield Message.of(
+            f"The source is {_stored(volume)} {times(volume.granularity)} voxels, and this budget holds {cell[0]:,} slices "
+            f"of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. A larger budget (",
+            Advice("max_memory"), ") is faster.",
         )  # fmt: skip
     block = stages[0].block_voxels * volume.dtype.itemsize
     if isinstance(options.shards, tuple) and block > BLOCK_BYTES:
-        yield _message(
+        yield Message.of(
             f"A block holds whole shards, and is {format_size(block)} of the source: so much is done again after an "
             "interruption. Smaller shards (", Advice("shards"), ") lose less.",
         )  # fmt: skip
     if threads < options.thread_count:
-        yield _message(
+        yield Message.of(
             f"This budget is enough for {threads} of {options.thread_count} threads. A larger one (",
             Advice("max_memory"), ") is faster.",
         )  # fmt: skip
     most = max(sum(1 for _ in stage.blocks()) for stage in stages)
     if workers > most:
-        yield _message(
+        yield Message.of(
             f"There are {count(workers, 'worker')}, and never more than {count(most, 'block')} to be made at once."
         )
     if options.unit and not (options.voxel_size or volume.voxel_size):
-        yield _message(
+        yield Message.of(
             f"The unit {options.unit} is not used: no voxel size is known. Give one (", Advice("voxel_size"), ")."
         )
     if options.voxel_size and not (options.unit or volume.unit):
-        yield _message(
+        yield Message.of(
             "The voxel size has no unit, so nobody can tell how large a voxel is. Give one (",
             Advice("unit", "micrometer"), ").",
         )  # fmt: skip
-
-
-def _message(*parts: str | Advice) -> Message:
-    return Message(parts)
 
 
 def _stored(volume: Volume) -> str:
@@ -280,18 +276,18 @@ def _stored(volume: Volume) -> str:
 def rescaling(
     volume: Volume, options: ConversionOptions, automatic: tuple[float, float] | None = None
 ) -> Rescale | None:
-    """What is to become of a volume's voxels; None where they stay as they are.
+    """How to rescale a volume's voxels; None where they keep their type.
 
     Parameters
     ----------
     volume, options
     automatic : tuple of float, optional
-        What an automatic window came to.
+        The window that was found, where the options ask for an automatic one.
 
     Raises
     ------
     RequestError
-        If it makes no sense for voxels of their type.
+        If voxels of their type cannot be rescaled so.
     """
     if options.dtype is None:
         return None
@@ -304,7 +300,7 @@ def rescaling(
         )
     window = options.window if isinstance(options.window, tuple) else automatic
     if window is None:
-        raise ValueError("an automatic window has to be found beforehand")
+        raise ValueError("the automatic window must be found before planning")
     if not is_sound(*window, dtype):
         raise RequestError(
             f"A window from {window[0]:g} to {window[1]:g} is too {'narrow' if window[1] - window[0] < 1 else 'wide'} "

@@ -1,4 +1,4 @@
-"""How chunks are put together in shards, so that a volume is dozens of files and not tens of thousands."""
+"""How chunks are grouped in shards, so that a volume is dozens of files instead of tens of thousands."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .formatting import times
 from .levels import Level
 
 SHARD_BYTES = 2**30
-"""An automatic shard holds at most so many bytes of voxels: 128 chunks of 128 x 128 x 128 float32."""
+"""An automatic shard holds at most this many bytes of voxels: 128 chunks of 128 x 128 x 128 float32."""
 
 
 def with_shards(levels: tuple[Level, ...], stages: tuple[Stage, ...], options: ConversionOptions) -> tuple[Level, ...]:
-    """The levels with the shards that were asked for. A block holds whole shards of every level.
+    """The levels, with the shards that the user asked for. A block holds whole shards of every level.
 
     Raises
     ------
     RequestError
-        If the shards asked for do not hold whole chunks.
+        If the shards do not hold whole chunks.
     """
     if options.shards is None:
         return levels
@@ -40,13 +40,13 @@ def with_shards(levels: tuple[Level, ...], stages: tuple[Stage, ...], options: C
 
 
 def _chunks_of_block(level: Level, stage: Stage, k: int) -> Triple:
-    """Chunks of a level that a block holds, along z, y, x."""
+    """Chunks of a level in a block, along z, y, x."""
     z, y = stage.extent(k)
     return z // level.chunks[0], y // level.chunks[1], math.ceil(level.shape[2] / level.chunks[2])
 
 
 def _automatic(level: Level, most: Triple) -> Triple:
-    """As many chunks as `SHARD_BYTES` allows, doubled along the shortest side again and again."""
+    """As many chunks as `SHARD_BYTES` allows: the shortest side is doubled as long as possible."""
     number = [1, 1, 1]
     growing = [0, 1, 2]
     while growing:
@@ -61,12 +61,12 @@ def _automatic(level: Level, most: Triple) -> Triple:
 
 
 def _fits(number: int, most: Triple, axis: int) -> bool:
-    # A block spans all of x, so the last shard along x may be a part of one.
+    # A block spans all of x, so the last shard along x may be incomplete.
     return number < 2 * most[axis] if axis == 2 else most[axis] % number == 0
 
 
 def _asked(shards: Triple, chunks: Triple, most: Triple) -> Triple:
-    """Those asked for, or on coarser levels what of them a block holds."""
+    """The shards that the user asked for; on coarser levels no more than one block holds."""
     if any(s % c for s, c in zip(shards, chunks, strict=True)):
         raise RequestError(
             f"Shards of {times(shards)} do not hold whole chunks of {times(chunks)}: every side must be a multiple of "

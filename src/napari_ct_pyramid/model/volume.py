@@ -23,13 +23,13 @@ class Volume:
     Attributes
     ----------
     name : str
-        A name for people, such as the file's stem.
+        A name to show, such as the file's stem.
     shape : tuple of int
         Voxels along z, y, x.
     dtype : numpy.dtype
         Of the voxels as read, in the machine's byte order.
     format : str
-        What the source is, for people: ``"BigTIFF, one page a slice"``.
+        The kind of source, to show: ``"BigTIFF, one page a slice"``.
     compression : str
         ``"none"``, or the name of the codec.
     voxel_size : tuple of float or None
@@ -37,7 +37,7 @@ class Volume:
     unit : str or None
         An NGFF unit of length, such as ``"micrometer"``; None where unknown.
     voxel_size_from : str or None
-        Where the voxel size was found, for people: ``"ImageJ metadata"``.
+        Where the voxel size was found, to show: ``"ImageJ metadata"``.
     granularity : tuple of int
         Extent along z, y, x of a read unit, which is always read or decoded as a whole: 1 along z and y where plain
         rows lie in a file, more where whole strips, tiles or chunks must be decoded. Reads that begin and end
@@ -45,7 +45,7 @@ class Volume:
     granularity_start : tuple of int
         Position of the first voxel within its read unit.
     rescale : Rescale or None
-        What its voxels stand for, where they were grey values of another type before.
+        What its voxels stand for, where they are rescaled grey values.
     """
 
     name: str
