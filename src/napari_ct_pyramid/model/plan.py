@@ -238,8 +238,8 @@ def _warnings(
     often = decodings(volume, cell, 0) * decodings(volume, cell, 1)
     if often > 1.005:
         yield Message.of(
-            f"The source is {_stored(volume)} {times(volume.granularity)} voxels, and this budget holds {cell[0]:,} slices "
-            f"of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. A larger budget (",
+            f"The source is {_stored(volume)} {times(volume.granularity)} voxels, and this budget holds {cell[0]:,} "
+            f"slices of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. A larger budget (",
             Advice("max_memory"), ") is faster.",
         )  # fmt: skip
     block = stages[0].block_voxels * volume.dtype.itemsize
