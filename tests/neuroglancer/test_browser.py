@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from napari_ct_pyramid.conversion.api import convert
-from napari_ct_pyramid.neuroglancer import server as _folder_server
+from napari_ct_pyramid.neuroglancer.server import RequestHandler
 from napari_ct_pyramid.neuroglancer.state import fragment
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, public_link
 from napari_ct_pyramid.omezarr.reader import open_pyramid
@@ -127,7 +127,7 @@ def visit(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             if secret in visit.shown.url and handler.command == "GET":  # or it is the icon that browsers look for
                 visit.asked.append((path.rstrip("/"), int(code)))
 
-        monkeypatch.setattr(_folder_server._Handler, "log_request", note)
+        monkeypatch.setattr(RequestHandler, "log_request", note)
         visit.go(visit.shown.url)
         return visit
 

@@ -224,8 +224,8 @@ def test_a_file_cut_short_while_it_is_sent(server: FolderServer, monkeypatch: py
 
 
 def test_the_front_door_and_the_silence_behind_it(folder: Path) -> None:
-    with FolderServer({"volume/0": folder}, silent="events/view") as server:
-        server.front = "there#!{}"
+    with FolderServer({"volume/0": folder}, event_stream="events/view") as server:
+        server.redirect = "there#!{}"
         status, body, headers = ask(server, "")
         assert (status, body, headers["Location"]) == (302, b"", "there#!{}")
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)

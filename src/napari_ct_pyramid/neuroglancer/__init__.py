@@ -1,1 +1,1 @@
-"""OME-Zarr volumes in Neuroglancer: the view, and the server under it. It knows neither napari nor the command line."""
+"""Shows OME-Zarr volumes in Neuroglancer: the view, and the local server. It knows neither napari nor the terminal."""

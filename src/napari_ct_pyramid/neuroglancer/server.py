@@ -1,7 +1,7 @@
-"""Lends folders to a browser on this machine: read-only, on loopback only, under a path that nobody can guess.
+"""A web server of folders for a browser on this machine: read-only, on loopback, under a path nobody can guess.
 
-It knows nothing of volumes or viewers. Other people's web pages cannot read from it: they do not know the path, and no
-other origin is ever allowed.
+It knows nothing of volumes or viewers. Web pages of other origins cannot read from it: they do not know the path, and
+the server allows no other origin.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ LOOPBACK = "127.0.0.1"
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".wasm": "application/wasm"}
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_SIGN_OF_LIFE = 15.0  # seconds
+_KEEP_ALIVE_SECONDS = 15.0
 
 
 class FolderServer:
-    """A server of folders, until `stop` or, as a context manager, until the end of the block.
+    """A server of folders, which runs until `stop` or the end of the ``with`` block.
 
     Parameters
     ----------
     folders : mapping of str to path
-        What lies under which path: with ``{"a": folder}``, ``{url}a/b`` is the file ``folder/b``. Nothing else is
-        served: neither a list of what is in a folder, nor what a link in it leads to outside.
-    silent : str, optional
-        A path with an event stream on which nothing ever happens.
+        The folder under each path: with ``{"a": folder}``, ``{url}a/b`` is the file ``folder/b``. It serves nothing
+        else: no list of a folder's files, and no file outside that a link in a folder points to.
+    event_stream : str, optional
+        A path at which a client can listen for events; none is ever sent.
 
     Attributes
     ----------
     url : str
         Ends with a slash.
-    front : str or None
-        Where `url` itself leads to.
+    redirect : str or None
+        The address to which `url` itself redirects.
     """
 
-    def __init__(self, folders: Mapping[str, AnyPath], silent: str | None = None) -> None:
+    def __init__(self, folders: Mapping[str, AnyPath], event_stream: str | None = None) -> None:
         self.folders = {f"{name}/": folder.resolve() for name, folder in folders.items()}
-        self.silent = silent
-        self.front: str | None = None
+        self.event_stream = event_stream
+        self.redirect: str | None = None
         self.secret = secrets.token_urlsafe(32)
         self.stopping = threading.Event()
         self._server = _Server(self)
@@ -59,7 +59,7 @@ class FolderServer:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="ct-pyramid-server").start()
 
     def stop(self) -> None:
-        """Answer no request any more, and close the port."""
+        """Answer no more requests, and close the port."""
         self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
@@ -78,7 +78,7 @@ class FolderServer:
         Raises
         ------
         FileNotFoundError
-            If there is none, or none that is to be had here.
+            If there is no such file in the folders that are served.
         OSError
             If it cannot be read.
         """
@@ -88,11 +88,11 @@ class FolderServer:
                 continue
             if isinstance(folder, RemotePath):
                 object_ = folder.joinpath(*parts).open()
-                object_.seek(0, os.SEEK_END)  # to learn that it is there, and its size
+                object_.seek(0, os.SEEK_END)  # fails if there is none
                 return object_
             try:
                 file = folder.joinpath(*parts).resolve(strict=True)
-            except RuntimeError:  # links that lead in a circle, before Python 3.13
+            except RuntimeError:  # links that form a circle, before Python 3.13
                 continue
             if file.is_relative_to(folder) and file.is_file():
                 return file.open("rb")
@@ -100,23 +100,25 @@ class FolderServer:
 
 
 class _Server(ThreadingMixIn, TCPServer):
-    """Not an HTTPServer, as that one asks for the name of the machine, which may take seconds."""
+    """Not an HTTPServer: that asks for the name of the machine, which may take seconds."""
 
     daemon_threads = True
 
     def __init__(self, owner: FolderServer) -> None:
         self.owner = owner
-        super().__init__((LOOPBACK, 0), _Handler)
+        super().__init__((LOOPBACK, 0), RequestHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: browsers hang up on what they do not need any more."""
+        """Ignore it: browsers close connections that they no longer need."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class RequestHandler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
+
     protocol_version = "HTTP/1.1"
     server_version = "ct-pyramid"
     sys_version = ""
-    disable_nagle_algorithm = True  # or the body of an answer may wait for a word on its head
+    disable_nagle_algorithm = True  # otherwise the body may wait until the client confirms the headers
     server: _Server
 
     def do_GET(self) -> None:
@@ -127,34 +129,34 @@ class _Handler(BaseHTTPRequestHandler):
         secret, _, path = self.path.partition("?")[0].removeprefix("/").partition("/")
         if not secrets.compare_digest(secret.encode(), owner.secret.encode()):
             self._answer(HTTPStatus.NOT_FOUND)
-        elif not path and owner.front:
-            self._answer(HTTPStatus.FOUND, Location=owner.front)
-        elif path == owner.silent:
-            self._stay_silent()
+        elif not path and owner.redirect:
+            self._answer(HTTPStatus.FOUND, Location=owner.redirect)
+        elif path == owner.event_stream:
+            self._keep_event_stream_open()
         else:
-            self._give(unquote(path))
+            self._send_file(unquote(path))
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_POST(self) -> None:
-        self.close_connection = True  # what came with the request is left unread
+        self.close_connection = True  # the body of the request is not read
         self._answer(HTTPStatus.METHOD_NOT_ALLOWED, Allow="GET, HEAD")
 
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815
 
-    def _give(self, path: str) -> None:
+    def _send_file(self, path: str) -> None:
         try:
             file = self.server.owner.open(path)
         except (FileNotFoundError, NotADirectoryError):
             self._answer(HTTPStatus.NOT_FOUND)
             return
-        except OSError:  # which is not the same: a chunk that is not found counts as empty
+        except OSError:  # not 404: the client takes a missing chunk for an empty one
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         with file:
             size = file.seek(0, os.SEEK_END)
-            part = _asked_for(self.headers.get("Range", ""), size)
+            part = _requested_range(self.headers.get("Range", ""), size)
             if part is not None and not part:
                 self._answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, **{"Content-Range": f"bytes */{size}"})
                 return
@@ -164,30 +166,31 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self.send_header("Content-Range", f"bytes {part.start}-{part.stop - 1}/{size}")
             self.send_header("Accept-Ranges", "bytes")
-            self._end_head(len(part), _TYPES.get(PurePosixPath(path).suffix, "application/octet-stream"))
+            self._end_headers(len(part), _TYPES.get(PurePosixPath(path).suffix, "application/octet-stream"))
             if self.command == "GET" and part:
                 if isinstance(file, RemoteFile):
                     file.seek(part.start)
                     sent = self.wfile.write(file.read(len(part)))
                 else:
                     sent = self.connection.sendfile(file, part.start, len(part))
-                self.close_connection |= sent < len(part)  # it was cut short meanwhile: let the browser know
+                # If the file has become shorter meanwhile, a closed connection tells the browser.
+                self.close_connection |= sent < len(part)
 
-    def _stay_silent(self) -> None:
+    def _keep_event_stream_open(self) -> None:
         self.close_connection = True
         self.send_response(HTTPStatus.OK)
-        self._end_head(None, "text/event-stream")
-        while self.command == "GET" and not self.server.owner.stopping.wait(_SIGN_OF_LIFE):
-            self.wfile.write(b":\n\n")  # fails once nobody listens
+        self._end_headers(None, "text/event-stream")
+        while self.command == "GET" and not self.server.owner.stopping.wait(_KEEP_ALIVE_SECONDS):
+            self.wfile.write(b":\n\n")  # fails when the client has gone
 
     def _answer(self, status: HTTPStatus, **headers: str) -> None:
         """Answer without a body."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self._end_head(0)
+        self._end_headers(0)
 
-    def _end_head(self, length: int | None, kind: str | None = None) -> None:
+    def _end_headers(self, length: int | None, kind: str | None = None) -> None:
         if length is not None:
             self.send_header("Content-Length", str(length))
         if kind is not None:
@@ -201,13 +204,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal is for people."""
+        """Write no log: the terminal is for the user."""
 
 
-def _asked_for(header: str, size: int) -> range | None:
-    """The bytes that a Range header asks for; an empty range if there are none, None if it asks for all.
+def _requested_range(header: str, size: int) -> range | None:
+    """The bytes that a Range header asks for: an empty range if the file has none of them, None for the whole file.
 
-    As the standard allows, what is no single range of bytes counts as no header.
+    As the standard allows, a header that is not a single range of bytes is ignored.
     """
     found = _RANGE.fullmatch(header.strip())
     if not found or found[0] == "bytes=-":

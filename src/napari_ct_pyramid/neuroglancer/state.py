@@ -1,4 +1,4 @@
-"""What Neuroglancer is to show, in the JSON that it takes: layers, axes, position and zoom. It opens nothing.
+"""The state of a Neuroglancer view as JSON: layers, axes, position and zoom. It opens no file.
 
 https://neuroglancer-docs.web.app/json/api/index.html
 """
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from napari_ct_pyramid.errors import RequestError, SourceError
+from napari_ct_pyramid.errors import VIEW, Advice, RequestError, SourceError
+from napari_ct_pyramid.options import PREFIXES, UNITS
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.omezarr.reader import Channel, Pyramid
@@ -23,34 +24,44 @@ State = dict[str, Any]
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
 _VERSIONS = {"0.4": "zarr2", "0.5": "zarr3"}
 
-# Neuroglancer has metres, seconds, and numbers without a unit.
-_POWERS = {
-    "yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2,
-    "deca": 1, "": 0, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15,
-    "atto": -18, "zepto": -21, "yocto": -24,
-}  # fmt: skip
+# Neuroglancer knows one prefix more than NGFF does.
+_PREFIXES = {**PREFIXES, "deca": 1}
+
+# The factor from a unit to Neuroglancer's own, and that: it measures in meters, in seconds, or without a unit.
 _UNITS: dict[str | None, tuple[float, str]] = {
     None: (1.0, ""),
-    **{f"{prefix}meter": (10.0**power, "m") for prefix, power in _POWERS.items()},
-    **{f"{prefix}second": (10.0**power, "s") for prefix, power in _POWERS.items()},
-    "angstrom": (1e-10, "m"),
-    "inch": (0.0254, "m"),
-    "foot": (0.3048, "m"),
-    "yard": (0.9144, "m"),
-    "mile": (1609.34, "m"),  # as Neuroglancer has it
-    "parsec": (3.0856775814913673e16, "m"),
+    **{unit: (meters, "m") for unit, meters in UNITS.items()},
+    **{f"{prefix}meter": (10.0**power, "m") for prefix, power in _PREFIXES.items()},
+    **{f"{prefix}second": (10.0**power, "s") for prefix, power in _PREFIXES.items()},
+    # Neuroglancer's own mile, rounded. Our position must mean what its client computes from the metadata.
+    "mile": (1609.34, "m"),
     "minute": (60.0, "s"),
     "hour": (3600.0, "s"),
     "day": (86400.0, "s"),
 }
 
-_PANEL = (440, 270)  # pixels that each of the four panels has at least, but in a very small window
-_FROM_A_CORNER = [0.25, 0.35, 0.1, -0.9]  # a quaternion: all three sections are in sight
+_PANEL = (440, 270)  # pixels: each of the four panels is at least this large, except in a very small window
+_OBLIQUE = [0.25, 0.35, 0.1, -0.9]  # a quaternion that shows all three sections in the 3D panel
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """An axis of a volume, in metres or whatever Neuroglancer measures it in."""
+    """An axis of a volume, in the units that Neuroglancer measures in.
+
+    Attributes
+    ----------
+    name : str
+    voxel : float
+        Size of a voxel.
+    unit : str
+        ``"m"``, ``"s"`` or ``""``.
+    start : float
+        Where the first voxel begins.
+    size : int
+        Number of voxels.
+    in_space : bool
+        False for time.
+    """
 
     name: str
     voxel: float
@@ -61,11 +72,12 @@ class _Axis:
 
     @property
     def stop(self) -> float:
+        """Where the last voxel ends."""
         return self.start + self.size * self.voxel
 
 
-def check(pyramid: Pyramid) -> None:
-    """See whether Neuroglancer can show a volume.
+def check_supported(pyramid: Pyramid) -> None:
+    """Check that Neuroglancer can show a volume.
 
     Raises
     ------
@@ -74,48 +86,48 @@ def check(pyramid: Pyramid) -> None:
     """
     problem = _problem(pyramid)
     if problem:
-        raise SourceError(f"{pyramid.path} {problem}. To look at it in napari: ct-pyramid view {pyramid.path}")
+        path = str(pyramid.path)
+        raise SourceError(f"Neuroglancer cannot show {path}: {problem}. To see it in napari: ", Advice(VIEW, path), ".")
 
 
 def _problem(pyramid: Pyramid) -> str | None:
     dtype = pyramid.levels[0].dtype.name
     if dtype not in _TYPES:
-        most, last = ", ".join(_TYPES[:-1]), _TYPES[-1]
-        return f"holds {dtype} voxels, which Neuroglancer cannot show: it takes {most} and {last}"
+        return f"its voxels are {dtype}, and Neuroglancer reads only {', '.join(_TYPES[:-1])} and {_TYPES[-1]}"
     if pyramid.ome_zarr_version not in _VERSIONS:
-        return f"is OME-Zarr {pyramid.ome_zarr_version}, and Neuroglancer reads {' and '.join(_VERSIONS)}"
+        return f"it is OME-Zarr {pyramid.ome_zarr_version}, and Neuroglancer reads only {' and '.join(_VERSIONS)}"
     for unit in pyramid.units:
         if unit not in _UNITS:
-            return f"is measured in {unit!r}, a unit that Neuroglancer does not know"
+            return f"its unit is {unit!r}, which Neuroglancer does not know"
     if pyramid.ome_zarr_version == "0.4" and any(channel.color is None for channel in pyramid.channels):
-        return "describes a channel without its colour, and such an image Neuroglancer does not open"
+        return "one of its channels has no color in the metadata, and Neuroglancer does not open such an image"
     return None
 
 
 def data_format(pyramid: Pyramid) -> str:
-    """Neuroglancer's name for how a volume is stored."""
+    """Neuroglancer's name for the version of Zarr that a volume is stored in."""
     return _VERSIONS[pyramid.ome_zarr_version]
 
 
-def view_of(volumes: Sequence[tuple[Pyramid, str]]) -> State:
-    """A view of the whole of some volumes, each found good by `check`, with the middle in the middle.
+def view_state(volumes: Sequence[tuple[Pyramid, str]]) -> State:
+    """A view that shows volumes as a whole, centered.
 
     Parameters
     ----------
     volumes : sequence of (Pyramid, str)
-        Each with the address that Neuroglancer finds it at.
+        Volumes that `check_supported` accepts, each with the address at which Neuroglancer finds it.
 
     Raises
     ------
     RequestError
-        If they do not go together.
+        If one view cannot show all of them.
     """
     axes = _common_axes([_axes(pyramid) for pyramid, _ in volumes])
     space = [axis for axis in axes if axis.in_space]
     layers: list[State] = []
     for pyramid, source in volumes:
         for layer in _layers(pyramid, source):
-            # So that of any number of volumes, one over the other, each shows as much as the others.
+            # With these opacities, volumes that lie over each other are equally visible, however many they are.
             opacity = 1 if "blend" in layer else round(1 / (len(layers) + 1), 3)
             layers.append({**layer, "name": _unused(layer["name"], layers), "opacity": opacity})
     return {
@@ -127,68 +139,74 @@ def view_of(volumes: Sequence[tuple[Pyramid, str]]) -> State:
     }
 
 
-def view_unseen(source: str, name: str) -> State:
-    """A view of a volume of which nothing is known, so that Neuroglancer has to find out most of it."""
+def default_state(source: str, name: str) -> State:
+    """A view of a volume whose metadata is not at hand: Neuroglancer chooses position, zoom and contrast."""
     layers = [{"type": "image", "source": source, "name": name, "opacity": 1, "tab": "rendering"}]
     return _appearance(layers, "4panel")
 
 
 def fragment(state: State) -> str:
-    """A state as the end of an address."""
+    """A state as the fragment of an address."""
     return "#!" + quote(json.dumps(state, separators=(",", ":"), ensure_ascii=False), safe="~@$&()*!+=:;,/?'")
 
 
 def _appearance(layers: list[State], layout: str) -> State:
     return {
         "layers": layers,
-        "selectedLayer": {"layer": layers[0]["name"], "visible": True},  # its sliders are in sight
+        "selectedLayer": {"layer": layers[0]["name"], "visible": True},  # opens the panel with its sliders
         "crossSectionBackgroundColor": "#000000",
-        "projectionOrientation": _FROM_A_CORNER,
+        "projectionOrientation": _OBLIQUE,
         "layout": layout,
     }
 
 
 def _axes(pyramid: Pyramid) -> list[_Axis]:
-    """All but channels; those in space first, in the order x, y, z."""
+    """The axes except channels: first those in space, in the order x, y, z."""
     level = pyramid.levels[0]
     shape = pyramid.original_shape or level.shape
     found = []
-    for name, kind, unit, size, voxel, centre in zip(
+    for name, kind, unit, size, voxel, center in zip(
         pyramid.axes, pyramid.axis_types, pyramid.units, shape, level.scale, level.translation, strict=True
     ):
         if kind != "channel":
             factor, base = _UNITS[unit]
-            start = (centre - voxel / 2) * factor
+            start = (center - voxel / 2) * factor
             found.append(_Axis(name, factor * voxel, base, start, size, in_space=kind != "time"))
     return [axis for axis in reversed(found) if axis.in_space] + [axis for axis in found if not axis.in_space]
 
 
 def _common_axes(each: Sequence[Sequence[_Axis]]) -> list[_Axis]:
-    """The axes of all volumes: each with the smallest voxels that there are, from the first start to the last end."""
+    """The axes that cover all volumes, each with the smallest voxels that any of them has."""
     names = dict.fromkeys(axis.name for axes in each for axis in axes)
     common = []
     for name in names:
         same = [axis for axes in each for axis in axes if axis.name == name]
         units = {axis.unit for axis in same}
         if len(units) > 1:
-            said = " or ".join(unit or "no unit" for unit in sorted(units))
-            raise RequestError(f"These volumes do not go together: axis {name} is in {said}. Open them one at a time.")
+            found = " and ".join(unit or "no unit" for unit in sorted(units))
+            raise RequestError(
+                f"One view cannot show these volumes together: axis {name} has different units ({found}). Open the "
+                "volumes one at a time."
+            )
         finest = min(same, key=lambda axis: axis.voxel)
-        # In whole voxels, so that these are where the finest volume has them.
+        # A whole number of voxels, so that the voxels of the finest volume keep their borders.
         before = max(math.ceil(round((finest.start - axis.start) / finest.voxel, 6)) for axis in same)
-        behind = max(math.ceil(round((axis.stop - finest.stop) / finest.voxel, 6)) for axis in same)
+        after = max(math.ceil(round((axis.stop - finest.stop) / finest.voxel, 6)) for axis in same)
         start = finest.start - before * finest.voxel
-        common.append(_Axis(name, finest.voxel, finest.unit, start, before + finest.size + behind, finest.in_space))
+        common.append(_Axis(name, finest.voxel, finest.unit, start, before + finest.size + after, finest.in_space))
     return common
 
 
 def _middle(axis: _Axis) -> float:
-    """The centre of the voxel in the middle, in voxels: between two of them it would be chance which one is shown."""
+    """The center of the middle voxel, in voxels. Between two voxels, chance would decide which one is shown."""
     return round(axis.start / axis.voxel + axis.size // 2 + 0.5, 6)
 
 
 def _zoom(space: Sequence[_Axis]) -> State:
-    """Neuroglancer measures in the smallest voxel: a pixel of the sections, and the height of the view in 3D."""
+    """The zoom that shows the whole volume.
+
+    Neuroglancer counts in the smallest voxel: its size of a pixel in the sections, and its height of the 3D view.
+    """
     smallest = min(axis.voxel for axis in space)
     x, y, z = [*(axis.size * axis.voxel / smallest for axis in space), 0.0, 0.0][:3]
     width, height = _PANEL
@@ -215,27 +233,28 @@ def _layers(pyramid: Pyramid, source: str) -> list[State]:
 
 
 def _layer(pyramid: Pyramid, source: str, channel: Channel | None, name: str) -> State:
-    whole = pyramid.levels[0].dtype.kind in "iu"
-    layer = {"type": "image", "source": source, "name": name, "tab": "rendering", "shader": _shader(channel, whole)}
+    integers = pyramid.levels[0].dtype.kind in "iu"
+    layer = {"type": "image", "source": source, "name": name, "tab": "rendering", "shader": _shader(channel, integers)}
     return layer if channel is None or channel.active else {**layer, "visible": False}
 
 
-def _shader(channel: Channel | None, whole: bool) -> str:
-    """Grey or a colour, with a slider for the range of values that it stands for."""
+def _shader(channel: Channel | None, integers: bool) -> str:
+    """A shader that draws voxels in grey or in a color, with a slider for the range of grey values."""
     ranges = []
     if channel and channel.window:
-        low, high, start, end = (round(v) if whole else v for v in channel.window)
+        low, high, start, end = (round(v) if integers else v for v in channel.window)
         if start < end:
             ranges = [f"range=[{start}, {end}]", f"window=[{min(low, start)}, {max(high, end)}]"]
     slider = "#uicontrol invlerp normalized" + (f"({', '.join(ranges)})" if ranges else "")
-    colour = (channel.color or "FFFFFF")[:6] if channel else "FFFFFF"
-    if colour.upper() == "FFFFFF":
+    color = (channel.color or "FFFFFF")[:6] if channel else "FFFFFF"
+    if color.upper() == "FFFFFF":
         return f"{slider}\nvoid main() {{\n  emitGrayscale(normalized());\n}}\n"
-    picker = f'#uicontrol vec3 color color(default="#{colour.lower()}")'
+    picker = f'#uicontrol vec3 color color(default="#{color.lower()}")'
     return f"{slider}\n{picker}\nvoid main() {{\n  emitRGB(color * normalized());\n}}\n"
 
 
 def _unused(name: str, layers: Iterable[State]) -> str:
+    """A name that no layer has: `name`, or that with a number."""
     taken = {layer["name"] for layer in layers}
     number = 2
     unused = name
@@ -245,4 +264,5 @@ def _unused(name: str, layers: Iterable[State]) -> str:
 
 
 def _digits(number: float) -> float:
+    """A number with four digits, for a short address."""
     return float(f"{number:.4g}")

@@ -1,7 +1,7 @@
-"""Neuroglancer in one click: shows OME-Zarr volumes with the client that the `neuroglancer` package brings along.
+"""Shows OME-Zarr volumes in Neuroglancer, with the client that the `neuroglancer` package contains.
 
-One server gives the browser both the client and the volumes, and takes nothing from it: all that Neuroglancer shows is
-in its address. No other machine is asked for anything.
+One server gives the browser the client and the volumes. The address holds the whole view, so that the server receives
+nothing, and no other machine is involved.
 """
 
 from __future__ import annotations
@@ -17,66 +17,68 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 
-from napari_ct_pyramid.errors import RequestError, SourceError
+from napari_ct_pyramid.errors import CONVERT, Advice, RequestError, SourceError
+from napari_ct_pyramid.model.intensity import estimated_limits
+from napari_ct_pyramid.model.lazy_array import middle_chunk
 from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
 from .server import FolderServer
-from .state import check, data_format, fragment, view_of, view_unseen
+from .state import check_supported, data_format, default_state, fragment, view_state
 
 PUBLIC_VIEWER = "https://neuroglancer-demo.appspot.com/"
 
-# The client takes what stands before "/v/" in its address for its server, and what comes after it for its own name; at
-# "/events/" and that name it listens to what its server may have to say. This one never says anything.
+# The client takes the part of its address before "/v/" for its server, and the part after it for its own name. It
+# listens for messages at "/events/" and that name. This server sends none.
 _CLIENT, _EVENTS = "v/view", "events/view"
 
 
 class Neuroglancer:
-    """Some volumes in Neuroglancer, for as long as they are served: until `stop`, or the end of the ``with`` block.
+    """Volumes shown in Neuroglancer, and served until `stop` or the end of the ``with`` block.
 
     Parameters
     ----------
     paths : sequence of path
-        OME-Zarr images, 0.4 or 0.5, to be shown together.
+        OME-Zarr images, 0.4 or 0.5, to show together.
 
     Attributes
     ----------
     url : str
-        Where the browser finds the view.
+        The address to open in a browser.
     state_url : str
-        The same view, with all that is to be shown written out.
+        The same view, with its whole state in the address.
 
     Raises
     ------
     RequestError
-        If the `neuroglancer` package is not installed, or the volumes do not go together.
+        If the `neuroglancer` package is not installed, or one view cannot show the volumes together.
     SourceError
-        If one is no image, or none that Neuroglancer can show.
+        If a path is not an image, or not one that Neuroglancer can show.
     """
 
     def __init__(self, paths: Sequence[PathLike]) -> None:
         self._paths = [any_path(path).absolute() for path in paths]
         folders = {f"volume/{number}": path for number, path in enumerate(self._paths)}
-        self._server = FolderServer({_CLIENT: _find_client(), **folders}, silent=_EVENTS)
+        self._server = FolderServer({_CLIENT: find_client(), **folders}, event_stream=_EVENTS)
         self.url = self._server.url
         self.state_url = ""
         try:
-            self.renew()
+            self.refresh()
         except BaseException:
             self.stop()
             raise
 
-    def renew(self) -> None:
-        """Look at the volumes again, as they may have been made anew. Whoever opens `url` from now on sees them so."""
+    def refresh(self) -> None:
+        """Read the volumes' metadata again, in case they were rewritten. `url` leads to the new view from then on."""
         volumes = []
         for number, path in enumerate(self._paths):
             pyramid = _open(path)
             volumes.append((pyramid, f"{self.url}volume/{number}/|{data_format(pyramid)}:"))
-        self.state_url = f"{self.url}{_CLIENT}/index.html{fragment(view_of(volumes))}"
-        self._server.front = self.state_url
+        self.state_url = f"{self.url}{_CLIENT}/index.html{fragment(view_state(volumes))}"
+        self._server.redirect = self.state_url
 
     def stop(self) -> None:
-        """Serve them no longer."""
+        """Stop serving the volumes."""
         self._server.stop()
 
     def __enter__(self) -> Self:
@@ -89,24 +91,24 @@ class Neuroglancer:
 
 
 def public_link(address: str, path: PathLike | None = None) -> str:
-    """A link to the public Neuroglancer, for a volume that lies on a web server or in an object store.
+    """A link to the public Neuroglancer, for a volume on a web server or in an object store.
 
-    Nothing is read from there: the viewer does that, once somebody follows the link.
+    This function reads nothing from that address. The viewer does, when somebody opens the link.
 
     Parameters
     ----------
     address : str
-        Of the OME-Zarr: ``https://…``, ``s3://bucket/…`` or ``gs://bucket/…``.
+        Address of the OME-Zarr: ``https://…``, ``s3://bucket/…`` or ``gs://bucket/…``.
     path : path, optional
-        The same OME-Zarr on this machine. With it the link says how far to zoom and where to look; without it, that
-        is as the viewer begins.
+        The same OME-Zarr on this machine. With it the link holds position, zoom and contrast; without it, the viewer
+        chooses them.
 
     Raises
     ------
     RequestError
-        If it is no such address.
+        If the public viewer cannot read such an address.
     SourceError
-        If there is no such volume at `path`, or none that Neuroglancer can show.
+        If there is no volume at `path`, or none that Neuroglancer can show.
     """
     try:
         parts = urlsplit(address)
@@ -115,52 +117,52 @@ def public_link(address: str, path: PathLike | None = None) -> str:
         good = False
     if not good:
         raise RequestError(
-            f"{address!r} is no address of an OME-Zarr that the public viewer could read: it takes one such as "
+            f"{address!r} is not an address from which the public viewer can read an OME-Zarr. It takes one such as "
             "https://example.org/scan.ome.zarr, s3://bucket/scan.ome.zarr or gs://bucket/scan.ome.zarr."
         )
     source = "zarr://" + quote(address.rstrip("/"), safe=":/%~@+,=&$!'()*;[]")
     if path is not None:
-        return PUBLIC_VIEWER + fragment(view_of([(_open(any_path(path)), source)]))
+        return PUBLIC_VIEWER + fragment(view_state([(_open(any_path(path)), source)]))
     name = image_name(PurePosixPath(unquote(parts.path)).name) or parts.netloc
-    return PUBLIC_VIEWER + fragment(view_unseen(source, name))
+    return PUBLIC_VIEWER + fragment(default_state(source, name))
 
 
 def open_browser(url: str) -> bool:
-    """Open a page in the user's browser; False if there is none with a window."""
+    """Open a page in the user's browser; False if there is no browser with a window."""
     if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}:
-        return False  # or a browser of the terminal would come up in it
+        return False  # otherwise a text browser might start in the terminal
     return webbrowser.open(url)
 
 
-def _find_client() -> Path:
-    """The folder with what Neuroglancer is in the browser. The package itself is not imported: nothing else is used."""
+def find_client() -> Path:
+    """The folder of the client, which runs in the browser. The package itself is not imported: nothing else is used.
+
+    Raises
+    ------
+    RequestError
+        If the `neuroglancer` package is not installed.
+    """
     spec = find_spec("neuroglancer")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         client = Path(folder, "static", "client")
         if (client / "index.html").is_file():
             return client
-    raise RequestError(
-        "Neuroglancer is not installed. To get the package, which is all that it takes: "
-        "pip install 'napari-ct-pyramid[neuroglancer]'"
-    )
+    raise RequestError("Neuroglancer is not installed. Install it: pip install 'napari-ct-pyramid[neuroglancer]'")
 
 
 def _open(path: AnyPath) -> Pyramid:
     if isinstance(path, Path) and path.is_file():
         raise SourceError(
-            f"{path} is a file, and Neuroglancer takes OME-Zarr. "
-            f"To make one: ct-pyramid convert {path} -c visualization"
-        )
+            f"Neuroglancer shows OME-Zarr, and {path} is a file. To make an OME-Zarr from it: ",
+            Advice(CONVERT, str(path)), ".",
+        )  # fmt: skip
     pyramid = open_pyramid(path)
-    check(pyramid)
+    check_supported(pyramid)
     return _with_windows(pyramid)
 
 
 def _with_windows(pyramid: Pyramid) -> Pyramid:
-    """The same image, with a display window for each channel that has none."""
-    from napari_ct_pyramid.model.intensity import estimated_limits
-    from napari_ct_pyramid.model.lazy_array import middle_chunk
-
+    """The same image, with an estimated display window for each channel that has none."""
     axis = pyramid.axis_types.index("channel") if "channel" in pyramid.axis_types else None
     coarsest = pyramid.levels[-1].array
     channels = []

@@ -36,7 +36,7 @@ def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
     key = tuple(path.absolute() for path in paths)
     try:
         if key in _served:
-            _served[key].renew()
+            _served[key].refresh()
         else:
             _served[key] = Neuroglancer(key)
     except CtPyramidError as error:
