@@ -239,8 +239,8 @@ def _warnings(
     if often > 1.005:
         yield Message.of(
             f"The source is {_stored(volume)} {times(volume.granularity)} voxels, and this budget holds {cell[0]:,} "
-            f"slices of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. A larger budget (",
-            Advice("max_memory"), ") is faster.",
+            f"slices of {cell[1]:,} rows at a time: each piece is read and decoded {often:.1f} times. "
+            "A larger budget (", Advice("max_memory"), ") is faster.",
         )  # fmt: skip
     block = stages[0].block_voxels * volume.dtype.itemsize
     if isinstance(options.shards, tuple) and block > BLOCK_BYTES:
