@@ -29,9 +29,9 @@ from files import FILES
 from run import cores
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.conversion.buffers import Made
-from napari_ct_pyramid.conversion.dask.scheduler import Crew
-from napari_ct_pyramid.conversion.progress import Work
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
+from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler
+from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions
@@ -123,21 +123,21 @@ def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -
 @contextmanager
 def timed(seconds: list[float]) -> Iterator[None]:
     """Note how long the coordinator takes over each block."""
-    set_to = Crew.set_to
+    assign = BlockScheduler.assign
 
-    def timing(self: Crew, work: Work, keep: Callable[[Made], None]) -> Crew:
-        def keeping(made: Made) -> None:
+    def timing(self: BlockScheduler, work: ProgressTracker, keep: Callable[[FinishedBlock], None]) -> BlockScheduler:
+        def keeping(made: FinishedBlock) -> None:
             began = time.perf_counter()
             keep(made)
             seconds.append(time.perf_counter() - began)
 
-        return set_to(self, work, keeping)
+        return assign(self, work, keeping)
 
-    Crew.set_to = timing
+    BlockScheduler.assign = timing
     try:
         yield
     finally:
-        Crew.set_to = set_to
+        BlockScheduler.assign = assign
 
 
 def on_paper(plan: Plan, measured: Measured, workers: int, storage: float) -> str:

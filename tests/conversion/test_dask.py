@@ -67,7 +67,7 @@ sys.gone = {name: sys.modules.pop(name) for name in list(sys.modules) if name.st
 sys.modules["napari_ct_pyramid"] = None
 """
 BACK = "import sys; sys.modules.update(sys.gone)"
-BUSY = "__import__('napari_ct_pyramid.conversion.dask.worker', fromlist=['']).__dict__['_hands'].busy.locked()"
+BUSY = "__import__('napari_ct_pyramid.conversion.dask.worker', fromlist=['']).state.busy.locked()"
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_ct_pyramid.model.statistics import Tally, tally
+from napari_ct_pyramid.model.statistics import Statistics, voxel_statistics
 from napari_ct_pyramid.omezarr.journal import JOURNAL, Journal, Record, read_journal, write_journal
 
 IDENTITY = {"source": "scan", "chunks": [1, 2, 3]}
-TALLIES = {(0, 0): Tally(-1.5, 3, 2, 1), (0, 1): Tally(), (1, 0): Tally(0, 65535)}
+STATISTICS = {(0, 0): Statistics(-1.5, 3, 2, 1), (0, 1): Statistics(), (1, 0): Statistics(0, 65535)}
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def written(tmp_path: Path) -> Path:
     (tmp_path / JOURNAL).parent.mkdir()
     record = write_journal(tmp_path, IDENTITY, 3)
     with closing(Journal(tmp_path, record)) as journal:
-        for seconds, (block, found) in enumerate(TALLIES.items(), start=1):
+        for seconds, (block, found) in enumerate(STATISTICS.items(), start=1):
             journal.append(block, found, seconds)
     return tmp_path
 
 
 def test_says_what_was_written(written: Path) -> None:
     size = (written / JOURNAL).stat().st_size
-    assert read_journal(written) == Record(IDENTITY, 3, TALLIES, 3.0, size)
+    assert read_journal(written) == Record(IDENTITY, 3, STATISTICS, 3.0, size)
 
 
 def test_no_journal(tmp_path: Path) -> None:
@@ -52,19 +52,19 @@ def test_whatever_is_cut_off_the_rest_holds_and_can_be_gone_on_with(written: Pat
             record = read_journal(written)
             assert record is not None
             count = sum(cut >= sum(map(len, lines[: n + 1])) for n in range(1, len(lines)))
-            assert list(record.done) == list(TALLIES)[:count]
+            assert list(record.done) == list(STATISTICS)[:count]
             with closing(Journal(written, record)) as journal:
-                journal.append((7, 7), Tally(), 9)
+                journal.append((7, 7), Statistics(), 9)
             after = read_journal(written)
             assert after is not None
-            assert list(after.done) == [*list(TALLIES)[:count], (7, 7)]
+            assert list(after.done) == [*list(STATISTICS)[:count], (7, 7)]
 
 
 def test_a_new_journal_takes_the_place_of_the_old(written: Path) -> None:
-    write_journal(written, IDENTITY, 5, {(0, 1): Tally()}, 2.5)
+    write_journal(written, IDENTITY, 5, {(0, 1): Statistics()}, 2.5)
     record = read_journal(written)
     assert record is not None
-    assert (record.blocks, dict(record.done), record.seconds) == (5, {(0, 1): Tally()}, 2.5)
+    assert (record.blocks, dict(record.done), record.seconds) == (5, {(0, 1): Statistics()}, 2.5)
     assert [path.name for path in (written / JOURNAL).parent.iterdir()] == [Path(JOURNAL).name]
 
 
@@ -76,7 +76,7 @@ def test_a_new_journal_takes_the_place_of_the_old(written: Path) -> None:
 def test_tallies_add_up(parts: list[list[float]]) -> None:
     arrays = [np.array(part, "f4") for part in parts]
     whole = np.concatenate(arrays)
-    found = sum(map(tally, arrays), Tally())
+    found = sum(map(voxel_statistics, arrays), Statistics())
     finite = whole[np.isfinite(whole)]
     assert found.nans == np.isnan(whole).sum()
     assert found.infinities == np.isinf(whole).sum()

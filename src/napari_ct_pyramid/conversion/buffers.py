@@ -15,7 +15,7 @@ import numpy as np
 from napari_ct_pyramid.model.blocks import Extent, Region, Stage, is_read_apart
 from napari_ct_pyramid.model.memory import own_array
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.model.statistics import Tally, tally
+from napari_ct_pyramid.model.statistics import Statistics, voxel_statistics
 from napari_ct_pyramid.omezarr.journal import BlockId, Checksum
 from napari_ct_pyramid.options import Triple
 
@@ -94,7 +94,7 @@ Write = Future[Future[Checksum]]
 
 
 @dataclass(frozen=True)
-class Made:
+class FinishedBlock:
     """A block that is made. Picklable.
 
     Attributes
@@ -103,13 +103,13 @@ class Made:
         What a journal calls it.
     chunks : tuple of (int, Triple, Checksum)
         Level, index and checksum of each of its chunks.
-    tally : Tally
+    statistics : Statistics
         Of its voxels, where they are of level 0.
     """
 
     id: BlockId
     chunks: tuple[tuple[int, Triple, Checksum], ...]
-    tally: Tally
+    statistics: Statistics
 
 
 @dataclass
@@ -126,7 +126,7 @@ class Block:
         Where it lies on the stage's base level.
     chunks : list of (int, Triple, Write)
         Its chunks so far: level, index, and what becomes of it.
-    tally : Tally
+    statistics : Statistics
         Of its voxels so far.
     """
 
@@ -134,20 +134,20 @@ class Block:
     number: int
     region: Region
     chunks: list[tuple[int, Triple, Write]] = field(default_factory=list)
-    tally: Tally = Tally()
+    statistics: Statistics = Statistics()
 
     @property
     def id(self) -> BlockId:
         """What a journal calls it."""
         return self.stage, self.number
 
-    def made(self) -> Made:
+    def made(self) -> FinishedBlock:
         """It, once all of its chunks are written: waits for that."""
         chunks = tuple((level, index, write.result().result()) for level, index, write in self.chunks)
-        return Made(self.id, chunks, self.tally)
+        return FinishedBlock(self.id, chunks, self.statistics)
 
 
-class Turns(Generic[T]):
+class BufferRing(Generic[T]):
     """The buffers of a level, used in turns."""
 
     def __init__(self, buffers: Iterable[T]) -> None:
@@ -168,15 +168,15 @@ class Turns(Generic[T]):
 
 
 @dataclass
-class Bench:
+class StageBuffers:
     """A stage at work. Voxels of the source are kept chunk by chunk, those of a level above as one array."""
 
     stage: Stage
-    grids: Turns[ChunkGrid]
-    cells: dict[int, Turns[np.ndarray]]
+    grids: BufferRing[ChunkGrid]
+    cells: dict[int, BufferRing[np.ndarray]]
 
 
-class Intake:
+class PaddedReader:
     """Reads level 0 from a source. Several threads may read at once, each in a buffer of its own where it takes one.
 
     Parameters
@@ -195,23 +195,23 @@ class Intake:
         self._apart = is_read_apart(plan.volume, plan.levels[0])
         self._own = threading.local()
 
-    def read(self, z: int, y: int, rows: np.ndarray) -> Tally:
-        """Fill `rows` (z, y, x) with those that begin at a slice and row; the tally is of the source's voxels."""
+    def read(self, z: int, y: int, rows: np.ndarray) -> Statistics:
+        """Fill `rows` (z, y, x) with those that begin at a slice and row; the statistics is of the source's voxels."""
         depth, height, width = self._volume.shape
         slices, lines = (max(0, min(n, size)) for n, size in zip(rows.shape, (depth - z, height - y), strict=False))
         rows[slices:] = 0
         rows[:slices, lines:] = 0
         rows[:slices, :lines, width:] = 0
         if not slices * lines:
-            return Tally()
+            return Statistics()
         inside = rows[:slices, :lines, :width]
         voxels = self._own_voxels()[:slices, :lines] if self._apart else inside
         self._source.read(z, z + slices, y, y + lines, voxels)
         if self._rescale:
-            return replace(tally(voxels), clipped=self._rescale.apply(voxels, inside))
+            return replace(voxel_statistics(voxels), clipped=self._rescale.apply(voxels, inside))
         if self._apart:
             inside[...] = voxels
-        return tally(voxels)
+        return voxel_statistics(voxels)
 
     def _own_voxels(self) -> np.ndarray:
         """This thread's buffer for what is read."""

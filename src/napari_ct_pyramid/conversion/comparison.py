@@ -90,7 +90,7 @@ class Verification:
         }
 
 
-class CheckingStore:
+class ComparingStore:
     """Chunks as they should be come in, and are compared with those that are there.
 
     Parameters
@@ -176,7 +176,7 @@ class CheckingStore:
 class _Comparison:
     """A chunk that is to be compared with the one that is there."""
 
-    def __init__(self, store: CheckingStore, level: int, index: Triple) -> None:
+    def __init__(self, store: ComparingStore, level: int, index: Triple) -> None:
         self._store = store
         self._chunk = (level, index)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ct_pyramid.conversion.dask.client import Cluster
-from napari_ct_pyramid.conversion.dask.scheduler import Crew, gather
+from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler, make_scheduler
 from napari_ct_pyramid.errors import (
     RESUME,
     Advice,
@@ -41,12 +41,12 @@ from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
 from napari_ct_pyramid.storage.local import bytes_below, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
-from .buffers import Made
+from .buffers import FinishedBlock
 from .display_window import display_window
 from .engine import Engine
-from .identity import differences, identify, other_options, source_mark
+from .identity import differences, fingerprint, identify, other_options
 from .output import begin_output, bytes_free, check_output, default_output, is_unfinished
-from .progress import Progress, Work
+from .progress import Progress, ProgressTracker
 from .receipt import Receipt, rescaled, write_receipt
 
 if TYPE_CHECKING:
@@ -89,18 +89,20 @@ def iter_conversion(
         with hold(output), ExitStack() as stack:
             check_output(src, output, options.overwrite)  # again: somebody may have written there until now
             planned, record = _go_on(planned, identity, output)
-            crew = stack.enter_context(gather(cluster, src, output, planned, identity)) if cluster else None
+            scheduler = (
+                stack.enter_context(make_scheduler(cluster, src, output, planned, identity)) if cluster else None
+            )
             if record is None:
                 record = begin_output(output, identity, planned.blocks)
-            return (yield from run(source, planned, output, record, crew))
+            return (yield from run(source, planned, output, record, scheduler))
 
 
 def run(
-    source: Source, planned: Plan, output: AnyPath, record: Record, crew: Crew | None = None
+    source: Source, planned: Plan, output: AnyPath, record: Record, scheduler: BlockScheduler | None = None
 ) -> Generator[Progress, None, Receipt]:
     """Do what of a plan is not done yet, and publish the volume. To be done by whoever holds the output's lock.
 
-    The work is done by threads of this process, or by the `crew`.
+    The work is done by threads of this process, or by the `scheduler`.
     """
     began = time.perf_counter()
     with _unfinished_on_error(output), ExitStack() as stack:
@@ -108,35 +110,35 @@ def run(
         checksums = stack.enter_context(closing(Checksums(output, planned.levels, write=True)))
         store = stack.enter_context(closing(Store(output, planned)))
         store.begin()
-        work = Work(planned, record.done)
+        tracker = ProgressTracker(planned, record.done)
 
         def seconds() -> float:
             return record.seconds + time.perf_counter() - started
 
-        def keep(made: Made) -> None:
+        def keep(made: FinishedBlock) -> None:
             store.make_safe((level, index) for level, index, _ in made.chunks)
             note(made)
 
-        def note(made: Made) -> None:
+        def note(made: FinishedBlock) -> None:
             """Its chunks are safe; now their checksums, and then that it is done."""
             for level, index, checksum in made.chunks:
                 checksums.put(level, index, checksum)
             checksums.sync()
-            journal.append(made.id, made.tally, seconds())
+            journal.append(made.id, made.statistics, seconds())
 
-        engine = crew.set_to(work, note) if crew else Engine(source, planned, store, work, keep)
+        engine = scheduler.assign(tracker, note) if scheduler else Engine(source, planned, store, tracker, keep)
         started = time.perf_counter()
 
         def progress() -> Progress:
             return Progress(
                 output=output,
                 plan=planned,
-                blocks_done=work.blocks_done,
+                blocks_done=tracker.blocks_done,
                 blocks=planned.blocks,
-                bytes_done=work.bytes_done,
+                bytes_done=tracker.bytes_done,
                 bytes_total=planned.volume.nbytes,
                 seconds=seconds(),
-                fraction=work.fraction,
+                fraction=tracker.fraction,
             )
 
         try:
@@ -154,22 +156,22 @@ def run(
         finally:
             engine.stop()
         _check_whole(source, store, output, record.identity)
-        window = display_window(store, planned, work.tally)
+        window = display_window(store, planned, tracker.statistics)
         attributes = make_attributes(planned, name=_image_name(output), version=__version__, window=window)
         receipt = Receipt(
             output=output,
             ome_zarr_version=planned.options.ome_zarr_version,
             levels=planned.levels,
             seconds=record.seconds + time.perf_counter() - began,
-            bytes_read=work.bytes_done,
+            bytes_read=tracker.bytes_done,
             bytes_written=0,
-            peak_memory_bytes=(crew and crew.peak_memory_bytes) or peak_resident_memory(),
-            workers=len(crew.hands) if crew else 0,
+            peak_memory_bytes=(scheduler and scheduler.peak_memory_bytes) or peak_resident_memory(),
+            workers=len(scheduler.workers_used) if scheduler else 0,
             minimum=window["min"],
             maximum=window["max"],
-            nans=work.tally.nans,
-            infinities=work.tally.infinities,
-            rescaled=rescaled(planned, work.tally),
+            nans=tracker.statistics.nans,
+            infinities=tracker.statistics.infinities,
+            rescaled=rescaled(planned, tracker.statistics),
             window=(window["start"], window["end"]),
         )
         write_receipt(output, receipt, planned, record.identity, attributes)
@@ -183,8 +185,8 @@ class _SourceChangedError(ConversionError):
 
 def _check_whole(source: Source, store: Store, output: AnyPath, identity: dict[str, Any]) -> None:
     """Nothing has changed behind the conversion's back."""
-    mark = source_mark(source.files, identity["sample"])
-    if (mark.size, mark.modified) != (identity["size"], identity["modified"]):
+    found = fingerprint(source.files, identity["sample"])
+    if (found.size, found.modified) != (identity["size"], identity["modified"]):
         raise _SourceChangedError(
             f"{identity['source']} was changed while it was being read. The output {output} is unfinished. Overwrite "
             "it (",
@@ -230,7 +232,7 @@ def plan_source(
     )
     if cluster:
         cluster.check_memory(planned)
-    return planned, identify(planned, source_mark(source.files, crc32(rows)))
+    return planned, identify(planned, fingerprint(source.files, crc32(rows)))
 
 
 def _go_on(planned: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan, Record | None]:

@@ -8,14 +8,14 @@ import numpy as np
 
 from napari_ct_pyramid.model.intensity import PERCENT
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.omezarr.writer import Store
 
 _CHUNKS = 64  # looked at, of the coarsest level, spread evenly
 _SAMPLES = 65_536  # of each
 
 
-def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
+def display_window(store: Store, plan: Plan, statistics: Statistics) -> dict[str, float]:
     """The omero window: exact extremes as min and max, percentiles of the coarsest level as start and end.
 
     Parameters
@@ -23,7 +23,7 @@ def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
     store : Store
         With all levels written.
     plan : Plan
-    tally : Tally
+    statistics : Statistics
         Of level 0, as the source has it.
 
     Returns
@@ -42,7 +42,7 @@ def display_window(store: Store, plan: Plan, tally: Tally) -> dict[str, float]:
         samples.append(voxels[:: math.ceil(voxels.size / _SAMPLES)].copy())
     found = np.concatenate(samples)
     found = found[np.isfinite(found)]
-    low, high = tally.minimum, tally.maximum
+    low, high = statistics.minimum, statistics.maximum
     if low > high:  # no voxel is finite
         low = high = 0.0
     elif plan.rescale:

@@ -16,19 +16,30 @@ from napari_ct_pyramid.model import downsample
 from napari_ct_pyramid.model.blocks import Region, Stage, read_extent
 from napari_ct_pyramid.model.memory import own_array
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.omezarr.journal import Checksum
 from napari_ct_pyramid.options import Triple
 
-from .buffers import Bench, Block, ChunkGrid, Chunks, ChunkWrite, Intake, Made, Rows, Turns, Write
-from .progress import Work
+from .buffers import (
+    Block,
+    BufferRing,
+    ChunkGrid,
+    Chunks,
+    ChunkWrite,
+    FinishedBlock,
+    PaddedReader,
+    Rows,
+    StageBuffers,
+    Write,
+)
+from .progress import ProgressTracker
 
 
 class Stopped(Exception):
     """It was stopped from outside."""
 
 
-class Conductor(ABC):
+class BackgroundRunner(ABC):
     """Has a plan carried out in the background, whoever does the work.
 
     Parameters
@@ -96,14 +107,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Engine(Conductor):
+class Engine(BackgroundRunner):
     """Runs a plan in threads of its own.
 
     Parameters
     ----------
     source, plan, store
         What to do, and with what.
-    work : Work
+    work : ProgressTracker
         The blocks of the plan that are to be done; it is kept up to date.
     keep : callable, optional
         Called with every block whose chunks have all been written, in a thread of its own and in order; once it
@@ -115,13 +126,13 @@ class Engine(Conductor):
         source: Rows,
         plan: Plan,
         store: Chunks,
-        work: Work,
-        keep: Callable[[Made], None] | None = None,
+        tracker: ProgressTracker,
+        keep: Callable[[FinishedBlock], None] | None = None,
     ) -> None:
         super().__init__(plan, "ct-pyramid")
-        self._intake = Intake(source, plan, read_extent(plan.volume, plan.stages[0].cell))
+        self._reader = PaddedReader(source, plan, read_extent(plan.volume, plan.stages[0].cell))
         self._store = store
-        self._work = work
+        self._tracker = tracker
         self._keep = keep
         self._pool = ThreadPoolExecutor(plan.threads, "ct-pyramid")
         self._keeper = ThreadPoolExecutor(1, "ct-pyramid-keeper")
@@ -139,15 +150,17 @@ class Engine(Conductor):
             self._fail(error)
 
     def _run_stage(self, number: int, stage: Stage) -> None:
-        todo = self._work.todo(number)
+        todo = self._tracker.todo(number)
         if not todo:
             return
         dtype = self._plan.levels[0].dtype
-        bench = Bench(
+        buffers = StageBuffers(
             stage,
-            grids=Turns(ChunkGrid(stage.cell_shape(0), self._plan.levels[0].chunks, dtype) for _ in range(stage.grids)),
+            grids=BufferRing(
+                ChunkGrid(stage.cell_shape(0), self._plan.levels[0].chunks, dtype) for _ in range(stage.grids)
+            ),
             cells={
-                level: Turns([own_array(stage.cell_shape(level), dtype)])
+                level: BufferRing([own_array(stage.cell_shape(level), dtype)])
                 for level in range(stage.base + stage.from_source, stage.top + 1)
             },
         )
@@ -157,7 +170,7 @@ class Engine(Conductor):
             block = Block(number, n, region)
             z0, z1, y0, y1 = region
             for cell in stage.cells((z0 // span_z, z1 // span_z, y0 // span_y, y1 // span_y)):
-                self._make(bench, block, stage.top, cell, None)
+                self._make(buffers, block, stage.top, cell, None)
             unsafe.append(self._keeper.submit(self._keep_safe, block))
             while unsafe and unsafe[0].done():
                 unsafe.popleft().result()
@@ -171,59 +184,59 @@ class Engine(Conductor):
             made = block.made()
             if self._keep:
                 self._keep(made)
-            self._work.count_block(made.tally)
+            self._tracker.count_block(made.statistics)
         except BaseException as error:
             self._fail(error)
             raise
 
-    def _make(self, bench: Bench, block: Block, level: int, region: Region, into: np.ndarray | None) -> None:
+    def _make(self, buffers: StageBuffers, block: Block, level: int, region: Region, into: np.ndarray | None) -> None:
         """Make a cell: get its voxels, reduce them `into` its part of the cell above, write them."""
-        stage = bench.stage
+        stage = buffers.stage
         if level == stage.base and stage.from_source:
-            self._make_from_source(bench, block, region, into)
+            self._make_from_source(buffers, block, region, into)
             return
         z0, z1, y0, y1 = region
-        cell = bench.cells[level].next()[: z1 - z0, : y1 - y0]
+        cell = buffers.cells[level].next()[: z1 - z0, : y1 - y0]
         if level == stage.base:
             self._read_back(stage, level, region, cell)
         else:
             fz, fy, _ = stage.factors[level - 1 - stage.base]
             for part in stage.cells((fz * z0, fz * z1, fy * y0, fy * y1)):
                 place = _within((part[0] // fz, part[1] // fz, part[2] // fy, part[3] // fy), region)
-                self._make(bench, block, level - 1, part, cell[place])
+                self._make(buffers, block, level - 1, part, cell[place])
         if into is not None:
             fz = stage.factors[level - stage.base][0]
             self._all(lambda z: self._reduce(cell[fz * z : fz * (z + 1)], into[z : z + 1]), range(into.shape[0]))
         if level != stage.base:
-            bench.cells[level].keep(self._write(block, level, region, lambda box: cell[box]))
+            buffers.cells[level].keep(self._write(block, level, region, lambda box: cell[box]))
 
-    def _make_from_source(self, bench: Bench, block: Block, region: Region, into: np.ndarray | None) -> None:
+    def _make_from_source(self, buffers: StageBuffers, block: Block, region: Region, into: np.ndarray | None) -> None:
         """Read some slices at a time, some rows at once, and reduce and sort them while the cache holds them."""
-        stage = bench.stage
+        stage = buffers.stage
         z0, z1, y0, y1 = region
         deep, step = read_extent(self._plan.volume, stage.cell)
-        grid = bench.grids.next()
+        grid = buffers.grids.next()
 
-        def read(z: int) -> tuple[int, Tally]:
+        def read(z: int) -> tuple[int, Statistics]:
             end = min(z + deep, z1)
-            found = Tally()
+            found = Statistics()
             for y in range(y0, y1, step):
                 part = (z, end, y, min(y + step, y1))
                 rows = self._own_rows(deep, step)[: end - z, : part[3] - y]
-                found += self._intake.read(z, y, rows)
+                found += self._reader.read(z, y, rows)
                 for i in range(end - z):
                     grid.put(z + i - z0, y - y0, rows[i])
                 if into is not None:
                     fz, fy, _ = stage.factors[0]
                     of_above = (z0 // fz, z1 // fz, y0 // fy, y1 // fy)
                     self._reduce(rows, into[_within((z // fz, end // fz, y // fy, part[3] // fy), of_above)])
-            return self._work.rows_of(stage, (z, end, y0, y1)), found
+            return self._tracker.rows_of(stage, (z, end, y0, y1)), found
 
         for reading in self._begin(read, range(z0, z1, deep)):
             count, found = reading.result()
-            self._work.count_rows(stage, count)
-            block.tally += found
-        bench.grids.keep(self._write(block, 0, region, lambda box: grid.chunk(box)))
+            self._tracker.count_rows(stage, count)
+            block.statistics += found
+        buffers.grids.keep(self._write(block, 0, region, lambda box: grid.chunk(box)))
 
     def _reduce(self, array: np.ndarray, out: np.ndarray) -> None:
         downsample.reduce(array, out, self._plan.options.method)
@@ -262,7 +275,7 @@ class Engine(Conductor):
             cell[self._box(level, region, index)] = self._store.read_chunk(level, index)
 
         self._all(read, self._chunks(level, region))
-        self._work.count_rows(stage, (region[1] - region[0]) * (region[3] - region[2]))
+        self._tracker.count_rows(stage, (region[1] - region[0]) * (region[3] - region[2]))
 
     def _chunks(self, level: int, region: Region) -> Iterator[Triple]:
         """Indices of the chunks in a region."""

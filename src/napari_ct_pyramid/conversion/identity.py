@@ -21,7 +21,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True)
-class SourceMark:
+class Fingerprint:
     """By which a source is known again.
 
     Attributes
@@ -39,21 +39,21 @@ class SourceMark:
     sample: int
 
 
-def source_mark(files: Sequence[AnyPath], sample: int) -> SourceMark:
+def fingerprint(files: Sequence[AnyPath], sample: int) -> Fingerprint:
     """Of the source that lies in these files."""
     stats = [file.stat() for file in files]
     modified = datetime.fromtimestamp(max(stat.st_mtime_ns for stat in stats) // 1_000_000 / 1000, UTC)
-    return SourceMark(sum(stat.st_size for stat in stats), modified.isoformat(timespec="milliseconds"), sample)
+    return Fingerprint(sum(stat.st_size for stat in stats), modified.isoformat(timespec="milliseconds"), sample)
 
 
-def identify(plan: Plan, mark: SourceMark) -> dict[str, Any]:
+def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
     """All on which the output depends, JSON-able: two conversions with the same make the same output."""
     return {
         "version": __version__,
         "source": plan.volume.name,
-        "size": mark.size,
-        "modified": mark.modified,
-        "sample": mark.sample,
+        "size": source.size,
+        "modified": source.modified,
+        "sample": source.sample,
         "shape": list(plan.volume.shape),
         "source_dtype": plan.volume.dtype.str,
         "grain": [*plan.volume.granularity, *plan.volume.granularity_start],

@@ -19,7 +19,7 @@ from napari_ct_pyramid.storage.local import LOCK, bytes_below
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, PathLike, is_within
 
-SIGN = f"{STATE_FOLDER}/cluster"
+CLUSTER_MARKER = f"{STATE_FOLDER}/cluster"
 """In an output that a cluster is writing: by which workers see that it is the right one."""
 
 
@@ -108,7 +108,7 @@ def is_nothing_but_lock(folder: Path) -> bool:
     """Whether the folder holds no journal, nor anything else that tells of a conversion."""
     return not {entry.name for entry in os.scandir(folder)} - {
         Path(LOCK).name,
-        Path(SIGN).name,
+        Path(CLUSTER_MARKER).name,
         Path(JOURNAL).name + ".new",
     }
 
@@ -133,11 +133,11 @@ def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Reco
 
 def _clear(output: AnyPath) -> None:
     if isinstance(output, RemotePath):
-        kept = (output / JOURNAL, output / SIGN)
+        kept = (output / JOURNAL, output / CLUSTER_MARKER)
         output.remove(path for path, _ in output.below() if path not in kept)
         return
     for entry in [*output.iterdir(), *(output / STATE_FOLDER).iterdir()]:
-        if entry in (output / STATE_FOLDER, output / JOURNAL, output / LOCK, output / SIGN):
+        if entry in (output / STATE_FOLDER, output / JOURNAL, output / LOCK, output / CLUSTER_MARKER):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

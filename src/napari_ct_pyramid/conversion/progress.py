@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from napari_ct_pyramid.model.blocks import Region, Stage
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.omezarr.journal import BlockId
 from napari_ct_pyramid.storage.paths import AnyPath
 
@@ -69,7 +69,7 @@ class Progress:
         return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else None
 
 
-class Work:
+class ProgressTracker:
     """The blocks of a plan.
 
     Parameters
@@ -86,11 +86,13 @@ class Work:
         Blocks whose chunks are all safely on disk.
     bytes_done : int
         Bytes of the source's voxels that have been read, now or before.
-    tally : Tally
+    statistics : Statistics
         Of level 0, in the blocks that are done.
     """
 
-    def __init__(self, plan: Plan, done: Mapping[BlockId, Tally] | None = None, only: BlockId | None = None) -> None:
+    def __init__(
+        self, plan: Plan, done: Mapping[BlockId, Statistics] | None = None, only: BlockId | None = None
+    ) -> None:
         self._plan = plan
         self._done = done or {}
         self._only = only
@@ -98,7 +100,7 @@ class Work:
         self.rows_done = 0
         self.blocks_done = 0
         self.bytes_done = 0
-        self.tally = Tally()
+        self.statistics = Statistics()
         for number, stage in enumerate(plan.stages):
             for block, region in enumerate(stage.blocks()):
                 if (number, block) in self._done:
@@ -132,7 +134,7 @@ class Work:
         if stage.from_source:
             self.bytes_done += rows * volume.shape[2] * volume.dtype.itemsize
 
-    def count_block(self, tally: Tally) -> None:
+    def count_block(self, statistics: Statistics) -> None:
         """One more block is done."""
         self.blocks_done += 1
-        self.tally += tally
+        self.statistics += statistics

@@ -16,7 +16,7 @@ from typing import Any
 from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.omezarr.journal import CHECKSUMS
 from napari_ct_pyramid.storage.local import replace_file
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
@@ -58,12 +58,12 @@ class Rescaled:
         }
 
 
-def rescaled(plan: Plan, tally: Tally) -> Rescaled | None:
+def rescaled(plan: Plan, statistics: Statistics) -> Rescaled | None:
     """What became of the voxels of a conversion; None where they stayed as they were."""
     if plan.rescale is None:
         return None
-    share = tally.clipped / math.prod(plan.volume.shape)
-    return Rescaled(plan.rescale, tally.minimum, tally.maximum, tally.clipped, share)
+    share = statistics.clipped / math.prod(plan.volume.shape)
+    return Rescaled(plan.rescale, statistics.minimum, statistics.maximum, statistics.clipped, share)
 
 
 @dataclass(frozen=True)

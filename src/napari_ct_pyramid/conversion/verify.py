@@ -19,7 +19,7 @@ from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, Sour
 from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
-from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.array import zarr_store
 from napari_ct_pyramid.omezarr.codec import ChunkFiles
@@ -43,11 +43,11 @@ from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
 from .buffers import Rows
-from .comparison import CheckingStore, Problem, Verification
+from .comparison import ComparingStore, Problem, Verification
 from .convert import run
 from .engine import Engine
-from .identity import asked_options, differences, identify, source_mark
-from .progress import Progress, Work
+from .identity import asked_options, differences, fingerprint, identify
+from .progress import Progress, ProgressTracker
 from .receipt import note_verified, read_receipt
 
 _PROGRESS_SECONDS = 0.25
@@ -133,7 +133,7 @@ def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[st
     if source is None:
         first, *others = plan.stages
         return replace(plan, stages=(replace(first, from_source=False), *others)), identity
-    now = identify(plan, source_mark(source.files, crc32(a_few_rows(source))))
+    now = identify(plan, fingerprint(source.files, crc32(a_few_rows(source))))
     different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
     if different:
         raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")
@@ -175,24 +175,24 @@ def _find(path: AnyPath, plan: Plan, record: Record, source: Rows | None) -> Gen
             checksums = stack.enter_context(closing(Checksums(path, plan.levels)))
         else:
             problems.append(Problem(None, None, "the checksums are missing"))
-        store = CheckingStore(ChunkFiles(path, plan), plan, checksums)
+        store = ComparingStore(ChunkFiles(path, plan), plan, checksums)
         blocks = _blocks_of(plan)
         if not unfinished and not set(blocks) <= set(record.done):
             problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
-        skip = {block: Tally() for block in blocks if unfinished and block not in record.done}
-        work = Work(plan, skip)
-        engine = Engine(source or _NoSource(), plan, store, work)
+        skip = {block: Statistics() for block in blocks if unfinished and block not in record.done}
+        tracker = ProgressTracker(plan, skip)
+        engine = Engine(source or _NoSource(), plan, store, tracker)
 
         def progress() -> Progress:
             return Progress(
                 output=path,
                 plan=plan,
-                blocks_done=work.blocks_done,
+                blocks_done=tracker.blocks_done,
                 blocks=plan.blocks,
-                bytes_done=int(work.fraction * plan.volume.nbytes),
+                bytes_done=int(tracker.fraction * plan.volume.nbytes),
                 bytes_total=plan.volume.nbytes,
                 seconds=time.perf_counter() - began,
-                fraction=work.fraction,
+                fraction=tracker.fraction,
             )
 
         try:
@@ -222,7 +222,7 @@ def _repair(
 ) -> Generator[Progress, None, None]:
     """Strike from the journal what holds something wrong, and go on."""
     wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
-    sound = {block: tally for block, tally in record.done.items() if block not in wrong}
+    sound = {block: statistics for block, statistics in record.done.items() if block not in wrong}
     if not checksums_are_there(path, plan.levels):
         sound = {}
     begun = write_journal(path, identity, plan.blocks, sound, record.seconds)
@@ -230,7 +230,7 @@ def _repair(
     sync_folder(path)
     yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
     with closing(Checksums(path, plan.levels)) as checksums:
-        store = CheckingStore(ChunkFiles(path, plan), plan, checksums)
+        store = ComparingStore(ChunkFiles(path, plan), plan, checksums)
         for problem in found.problems:
             if problem.level is not None and problem.chunk is not None:
                 store.read_chunk(problem.level, problem.chunk)

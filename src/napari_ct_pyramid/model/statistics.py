@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tally:
+class Statistics:
     """Of some voxels; two of them add up.
 
     Attributes
@@ -30,8 +30,8 @@ class Tally:
     infinities: int = 0
     clipped: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(
             min(self.minimum, other.minimum),
             max(self.maximum, other.maximum),
             self.nans + other.nans,
@@ -40,16 +40,16 @@ class Tally:
         )
 
 
-def tally(array: np.ndarray) -> Tally:
+def voxel_statistics(array: np.ndarray) -> Statistics:
     """Count the voxels of an array that is not empty."""
     import numpy as np
 
     low, high = array.min(), array.max()
     if array.dtype.kind != "f" or (np.isfinite(low) and np.isfinite(high)):
-        return Tally(float(low), float(high))
+        return Statistics(float(low), float(high))
     finite = array[np.isfinite(array)]
     nans = int(np.count_nonzero(np.isnan(array)))
     infinities = array.size - finite.size - nans
     if not finite.size:
-        return Tally(nans=nans, infinities=infinities)
-    return Tally(float(finite.min()), float(finite.max()), nans, infinities)
+        return Statistics(nans=nans, infinities=infinities)
+    return Statistics(float(finite.min()), float(finite.max()), nans, infinities)

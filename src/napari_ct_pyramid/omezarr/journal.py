@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import imagecodecs
 
 from napari_ct_pyramid.model.levels import Level
-from napari_ct_pyramid.model.statistics import Tally
+from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.local import open_state, replace_file
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
@@ -51,7 +51,7 @@ class Record:
 
     identity: dict[str, Any]
     blocks: int
-    done: Mapping[BlockId, Tally]
+    done: Mapping[BlockId, Statistics]
     seconds: float
     size: int
 
@@ -74,14 +74,14 @@ def read_journal(output: AnyPath) -> Record | None:
             if not line.endswith(b"\n"):
                 break
             entry = json.loads(line)
-            tally = Tally(
+            statistics = Statistics(
                 math.inf if entry["minimum"] is None else entry["minimum"],
                 -math.inf if entry["maximum"] is None else entry["maximum"],
                 entry["nans"],
                 entry["infinities"],
                 entry.get("clipped", 0),
             )
-            done[entry["stage"], entry["block"]] = tally
+            done[entry["stage"], entry["block"]] = statistics
             seconds = float(entry["seconds"])
         except (ValueError, KeyError, TypeError):
             break  # a power cut while it was being written: what follows cannot be trusted either
@@ -103,9 +103,9 @@ class Journal:
         self._file = open_state(output / JOURNAL, record.size)
         self._end = record.size
 
-    def append(self, block: BlockId, tally: Tally, seconds: float) -> None:
+    def append(self, block: BlockId, statistics: Statistics, seconds: float) -> None:
         """Note down a block as done, safely."""
-        line = _line(block, tally, seconds)
+        line = _line(block, statistics, seconds)
         self._file.write(self._end, line)
         self._file.sync()
         self._end += len(line)
@@ -119,20 +119,20 @@ def write_journal(
     output: AnyPath,
     identity: dict[str, Any],
     blocks: int,
-    done: Mapping[BlockId, Tally] | None = None,
+    done: Mapping[BlockId, Statistics] | None = None,
     seconds: float = 0,
 ) -> Record:
     """Begin a journal in place of any that is there, in one step. `done` are blocks that are done already."""
     lines = [json.dumps({"identity": identity, "blocks": blocks}).encode() + b"\n"]
-    lines += [_line(block, tally, seconds) for block, tally in (done or {}).items()]
+    lines += [_line(block, statistics, seconds) for block, statistics in (done or {}).items()]
     data = b"".join(lines)
     replace_file(output / JOURNAL, data)
     return Record(identity, blocks, dict(done or {}), seconds, len(data))
 
 
-def _line(block: BlockId, tally: Tally, seconds: float) -> bytes:
-    entry: dict[str, Any] = {"stage": block[0], "block": block[1], **asdict(tally), "seconds": round(seconds, 3)}
-    if tally.minimum > tally.maximum:
+def _line(block: BlockId, statistics: Statistics, seconds: float) -> bytes:
+    entry: dict[str, Any] = {"stage": block[0], "block": block[1], **asdict(statistics), "seconds": round(seconds, 3)}
+    if statistics.minimum > statistics.maximum:
         entry["minimum"] = entry["maximum"] = None  # infinity is no JSON
     return json.dumps(entry).encode() + b"\n"
 

@@ -18,7 +18,7 @@ from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.options import available_cores
 
-from . import worker as errand
+from .worker import ClusterJob, WorkerError, WorkerInfo, check_access, describe_worker, end_job
 
 if TYPE_CHECKING:
     from distributed import Client as Client  # noqa: PLC0414  others have it from here
@@ -123,7 +123,7 @@ class Cluster:
     Attributes
     ----------
     client : distributed.Client
-    workers : dict of str to Introduction
+    workers : dict of str to WorkerInfo
         All that were met so far, by address.
 
     Raises
@@ -136,7 +136,7 @@ class Cluster:
         if client.asynchronous:
             raise RequestError("The Dask client is asynchronous. Give one that is not: Client(...) without that.")
         self.client = client
-        self.workers: dict[str, errand.Introduction] = {}
+        self.workers: dict[str, WorkerInfo] = {}
         self.meet(self.addresses())
         if not self.workers:
             raise _no_workers(client)
@@ -177,7 +177,7 @@ class Cluster:
         RequestError
             If one cannot do anything: this package is missing there, or is another version.
         """
-        for address, answer in self._ask(errand.introduce, addresses).items():
+        for address, answer in self._ask(describe_worker, addresses).items():
             if isinstance(answer, Exception):
                 raise RequestError(
                     f"{self.name(address)} cannot run napari-ct-pyramid {__version__} ({_said(answer)})."
@@ -208,7 +208,7 @@ class Cluster:
                 "), or start workers with more memory (their --memory-limit).",
             )
 
-    def look(self, job: errand.Job, addresses: Iterable[str]) -> None:
+    def check_access(self, job: ClusterJob, addresses: Iterable[str]) -> None:
         """Make sure that workers see what a job is about.
 
         Raises
@@ -216,16 +216,16 @@ class Cluster:
         RequestError
             If one does not.
         """
-        for address, answer in self._ask(errand.look, addresses, job).items():
+        for address, answer in self._ask(check_access, addresses, job).items():
             if isinstance(answer, Exception):
                 raise RequestError(
                     f"{self.name(address)} cannot do this: {_said(answer)}. Source and output must lie "
                     "where all workers see them, by the same path."
                 ) from answer
 
-    def end(self, job_id: str) -> None:
+    def end_job(self, job_id: str) -> None:
         """Wait until no worker does anything for a job any more."""
-        self._ask(errand.end, self.addresses(), job_id)
+        self._ask(end_job, self.addresses(), job_id)
 
     def _ask(self, function: Any, addresses: Iterable[str], *args: Any) -> dict[str, Any]:
         """What each of some workers answers, or the error; nothing from those that are gone."""
@@ -236,7 +236,7 @@ class Cluster:
 
 def _said(error: Exception) -> str:
     """What it says, to be a part of a sentence."""
-    said = str(error) if isinstance(error, errand.TroubleError) else sentence(error)
+    said = str(error) if isinstance(error, WorkerError) else sentence(error)
     return said.rstrip(".")
 
 

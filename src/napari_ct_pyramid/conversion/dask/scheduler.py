@@ -15,10 +15,10 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from napari_ct_pyramid.conversion.buffers import Made
-from napari_ct_pyramid.conversion.engine import Conductor, Stopped
-from napari_ct_pyramid.conversion.output import SIGN
-from napari_ct_pyramid.conversion.progress import Work
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
+from napari_ct_pyramid.conversion.engine import BackgroundRunner, Stopped
+from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
+from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence
 from napari_ct_pyramid.model.blocks import Region, Stage
 from napari_ct_pyramid.model.plan import Plan
@@ -26,8 +26,8 @@ from napari_ct_pyramid.omezarr.journal import BlockId
 from napari_ct_pyramid.storage.local import replace_file
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
-from . import worker as errand
 from .client import Cluster
+from .worker import CancelledBlockError, ClusterJob, Done, WorkerError, make_block
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -57,24 +57,26 @@ class _Task:
     rows: int = 0
 
 
-def gather(cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identity: dict[str, Any]) -> Crew:
+def make_scheduler(
+    cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identity: dict[str, Any]
+) -> BlockScheduler:
     """Those who are to do a conversion."""
     source = str(any_path(src).absolute())
-    job = errand.Job(uuid4().hex, source, identity["size"], identity["modified"], output.absolute(), plan)
-    return Crew(cluster, job)
+    job = ClusterJob(uuid4().hex, source, identity["size"], identity["modified"], output.absolute(), plan)
+    return BlockScheduler(cluster, job)
 
 
-class Crew(Conductor):
+class BlockScheduler(BackgroundRunner):
     """The workers of a cluster, told of a job. To be used in a `with` statement.
 
     Parameters
     ----------
     cluster : Cluster
-    job : Job
+    job : ClusterJob
 
     Attributes
     ----------
-    hands : set of str
+    workers_used : set of str
         The workers that have made blocks.
     peak_memory_bytes : int
         The most resident memory of any of them.
@@ -85,8 +87,8 @@ class Crew(Conductor):
         On entering, if a worker does not see source or output.
     """
 
-    def __init__(self, cluster: Cluster, job: errand.Job) -> None:
-        super().__init__(job.plan, "ct-pyramid-crew")
+    def __init__(self, cluster: Cluster, job: ClusterJob) -> None:
+        super().__init__(job.plan, "ct-pyramid-scheduler")
         self._cluster = cluster
         self._job = job
         self._topic = f"ct-pyramid-{job.id}"
@@ -95,13 +97,13 @@ class Crew(Conductor):
         self._losses: Counter[BlockId] = Counter()
         self._ready: set[str] = set()
         self._looked = self._seen = 0.0
-        self.hands: set[str] = set()
+        self.workers_used: set[str] = set()
         self.peak_memory_bytes = 0
 
     def __enter__(self) -> Self:
         self._cluster.client.subscribe_topic(self._topic, lambda event: self._news.put(event[1]))
         try:
-            replace_file(self._job.output / SIGN, self._job.id.encode())
+            replace_file(self._job.output / CLUSTER_MARKER, self._job.id.encode())
             self._tell(self._cluster.addresses())
         except BaseException:
             self.__exit__()
@@ -112,19 +114,19 @@ class Crew(Conductor):
         self._end()
         self._cluster.client.unsubscribe_topic(self._topic)
         with suppress(OSError):
-            (self._job.output / SIGN).unlink(missing_ok=True)
+            (self._job.output / CLUSTER_MARKER).unlink(missing_ok=True)
 
-    def set_to(self, work: Work, keep: Callable[[Made], None]) -> Self:
+    def assign(self, tracker: ProgressTracker, keep: Callable[[FinishedBlock], None]) -> Self:
         """Say what is to be done.
 
         Parameters
         ----------
-        work : Work
+        tracker : ProgressTracker
             The blocks; it is kept up to date.
         keep : callable
             Called with every block that is safely on disk; once it returns, the block is done.
         """
-        self._work, self._keep = work, keep
+        self._tracker, self._keep = tracker, keep
         return self
 
     def stop(self) -> None:
@@ -139,11 +141,11 @@ class Crew(Conductor):
             return  # nobody is there to be asked; workers whose scheduler is gone end by themselves
         with suppress(OSError, CtPyramidError):
             client.cancel([task.future for task in self._tasks.values()])
-            self._cluster.end(self._job.id)
+            self._cluster.end_job(self._job.id)
 
     def _run_stage(self, number: int, stage: Stage) -> None:
-        waiting = deque(_Block((number, n), stage, region) for n, region in self._work.todo(number))
-        made: list[Made] = []
+        waiting = deque(_Block((number, n), stage, region) for n, region in self._tracker.todo(number))
+        made: list[FinishedBlock] = []
         while waiting or self._tasks or made:
             if self._stop.is_set():
                 raise Stopped
@@ -153,7 +155,7 @@ class Crew(Conductor):
                     self._hand(waiting.popleft(), worker)
             for block in made:  # only then: nobody is to wait for a disk
                 self._keep(block)
-                self._work.count_block(block.tally)
+                self._tracker.count_block(block.statistics)
             made = []
             for task in self._listen():
                 done = self._outcome(task)
@@ -183,12 +185,12 @@ class Crew(Conductor):
     def _tell(self, workers: set[str]) -> None:
         """Have workers join."""
         self._cluster.meet(workers)
-        self._cluster.look(self._job, workers)
+        self._cluster.check_access(self._job, workers)
         self._ready |= workers
 
     def _hand(self, block: _Block, worker: str) -> None:
         future = self._cluster.client.submit(
-            errand.make_block,
+            make_block,
             self._job,
             block.id,
             self._topic,
@@ -216,25 +218,25 @@ class Crew(Conductor):
 
     def _count(self, task: _Task, rows: int) -> None:
         """Rows that were read for a task, in all."""
-        self._work.count_rows(task.block.stage, rows - task.rows)
+        self._tracker.count_rows(task.block.stage, rows - task.rows)
         task.rows = rows
 
-    def _outcome(self, task: _Task) -> Made | None:
+    def _outcome(self, task: _Task) -> FinishedBlock | None:
         """What became of a task that has ended; None where it is lost with its worker."""
         from distributed import KilledWorker
 
         status = task.future.status
         with suppress(OSError):  # the worker is gone, and what it has to say with it
             if status == "finished":
-                done: errand.Done = task.future.result(timeout=_ANSWER_SECONDS)
-                self._count(task, self._work.rows_of(task.block.stage, task.block.region))
-                self.hands.add(task.worker)
+                done: Done = task.future.result(timeout=_ANSWER_SECONDS)
+                self._count(task, self._tracker.rows_of(task.block.stage, task.block.region))
+                self.workers_used.add(task.worker)
                 self.peak_memory_bytes = max(self.peak_memory_bytes, done.peak_memory_bytes)
                 return done.made
             if status == "error":
                 error = task.future.exception(timeout=_ANSWER_SECONDS)
-                if error and not isinstance(error, (errand.UnwantedError, KilledWorker)):
-                    said = error if isinstance(error, errand.TroubleError) else sentence(error)
+                if error and not isinstance(error, (CancelledBlockError, KilledWorker)):
+                    said = error if isinstance(error, WorkerError) else sentence(error)
                     raise ConversionError(f"{self._cluster.name(task.worker)}: {said}") from error
         if status == "cancelled":
             raise ConversionError("The Dask scheduler is gone, or was restarted")

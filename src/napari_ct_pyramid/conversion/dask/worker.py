@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
-from napari_ct_pyramid.conversion.buffers import Made
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
 from napari_ct_pyramid.conversion.engine import Engine
-from napari_ct_pyramid.conversion.identity import source_mark
-from napari_ct_pyramid.conversion.output import SIGN
-from napari_ct_pyramid.conversion.progress import Work
+from napari_ct_pyramid.conversion.identity import fingerprint
+from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
+from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.errors import RequestError, SourceError, sentence
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan
@@ -40,7 +40,7 @@ _REPORT_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Job:
+class ClusterJob:
     """A conversion, as workers are told of it.
 
     Attributes
@@ -50,7 +50,7 @@ class Job:
     source : str
         Where it lies, from the root of what all see.
     size, modified
-        By which the source is known again; see `SourceMark`.
+        By which the source is known again; see `Fingerprint`.
     output : path
     plan : Plan
     """
@@ -64,7 +64,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Introduction:
+class WorkerInfo:
     """What a worker says of itself.
 
     Attributes
@@ -91,19 +91,19 @@ class Introduction:
 class Done:
     """A block that a worker has made, and the most memory (bytes) that its process has held so far."""
 
-    made: Made
+    made: FinishedBlock
     peak_memory_bytes: int
 
 
-class UnwantedError(Exception):
+class CancelledBlockError(Exception):
     """The block is not wanted any more, at least not from this worker."""
 
 
-class TroubleError(Exception):
+class WorkerError(Exception):
     """What went wrong on a worker, in a sentence: not every error can be sent from one process to another."""
 
 
-class _Hands:
+class WorkerState:
     """What this process has its hands on."""
 
     def __init__(self) -> None:
@@ -113,14 +113,14 @@ class _Hands:
         self.sources: dict[str, Source] = {}
 
 
-_hands = _Hands()
+state = WorkerState()
 
 
-def introduce(dask_worker: Worker) -> Introduction:
+def describe_worker(dask_worker: Worker) -> WorkerInfo:
     """What a worker is asked first."""
     memory = dask_worker.memory_manager
     pause = memory.memory_pause_fraction or 1
-    return Introduction(
+    return WorkerInfo(
         version=__version__,
         host=socket.gethostname(),
         threads=dask_worker.state.nthreads,
@@ -129,26 +129,26 @@ def introduce(dask_worker: Worker) -> Introduction:
     )
 
 
-def look(job: Job) -> None:
+def check_access(job: ClusterJob) -> None:
     """Make sure that this worker sees source and output, and may write there.
 
     Raises
     ------
-    TroubleError
+    WorkerError
         If not.
     """
-    _in_words(lambda: _look(job))
+    _in_words(lambda: _check_access(job))
 
 
-def _look(job: Job) -> None:
+def _check_access(job: ClusterJob) -> None:
     _open(job)
     try:
-        seen = (job.output / SIGN).read_text(encoding="utf-8")
+        seen = (job.output / CLUSTER_MARKER).read_text(encoding="utf-8")
     except OSError:
         seen = ""
     if seen != job.id:
         raise RequestError(f"It does not see the output {job.output}.")
-    trial = job.output / f"{SIGN}-{uuid4().hex}"
+    trial = job.output / f"{CLUSTER_MARKER}-{uuid4().hex}"
     try:
         replace_file(trial, b"")
         trial.unlink()
@@ -156,14 +156,14 @@ def _look(job: Job) -> None:
         raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error
 
 
-def make_block(job: Job, block: BlockId, topic: str) -> Done:
+def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
     """Make a block of a job. What is read is reported to a topic of Dask's, as pairs of block and rows.
 
     Raises
     ------
-    UnwantedError
+    CancelledBlockError
         If nobody wants it any more: it was cancelled, or whoever asked for it is gone, or this worker is closing.
-    TroubleError
+    WorkerError
         If it cannot be made.
     """
     from distributed import Status, get_worker
@@ -174,30 +174,30 @@ def make_block(job: Job, block: BlockId, topic: str) -> Done:
     def wanted() -> bool:
         task = worker.state.tasks.get(key)
         leaving = worker.status in (Status.closing, Status.closed, Status.failed)
-        return job.id not in _hands.ended and not leaving and task is not None and task.state == "executing"
+        return job.id not in state.ended and not leaving and task is not None and task.state == "executing"
 
     def report(rows: int) -> None:
         worker.log_event(topic, (block, rows))
 
-    while not _hands.busy.acquire(timeout=_REPORT_SECONDS):
+    while not state.busy.acquire(timeout=_REPORT_SECONDS):
         if not wanted():
-            raise UnwantedError
+            raise CancelledBlockError
     try:
-        _hands.job = job.id
+        state.job = job.id
         made = _in_words(lambda: _make(job, block, wanted, report))
         return Done(made, peak_resident_memory())
-    except UnwantedError:
+    except CancelledBlockError:
         _close(job.id)  # whoever asked for it may be gone, and never say that it has ended
         raise
     finally:
-        _hands.job = ""
-        _hands.busy.release()
+        state.job = ""
+        state.busy.release()
 
 
-async def end(job_id: str) -> None:
+async def end_job(job_id: str) -> None:
     """Have done with a job: when this returns, this process makes no block of it, and never will."""
-    _hands.ended.add(job_id)
-    while _hands.job == job_id:
+    state.ended.add(job_id)
+    while state.job == job_id:
         await asyncio.sleep(0.02)
     _close(job_id)
 
@@ -205,32 +205,32 @@ async def end(job_id: str) -> None:
 def _in_words(work: Callable[[], T]) -> T:
     try:
         return work()
-    except UnwantedError:
+    except CancelledBlockError:
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, it is told
         said = sentence(error)
-    raise TroubleError(said)  # here, where it has no other error with it
+    raise WorkerError(said)  # here, where it has no other error with it
 
 
-def _make(job: Job, block: BlockId, wanted: Callable[[], bool], report: Callable[[int], None]) -> Made:
+def _make(job: ClusterJob, block: BlockId, wanted: Callable[[], bool], report: Callable[[int], None]) -> FinishedBlock:
     if not wanted():
-        raise UnwantedError
+        raise CancelledBlockError
     source = _open(job)
-    work = Work(job.plan, only=block)
-    found: list[Made] = []
+    tracker = ProgressTracker(job.plan, only=block)
+    found: list[FinishedBlock] = []
     with closing(Store(job.output, job.plan)) as store:
 
-        def keep(made: Made) -> None:
+        def keep(made: FinishedBlock) -> None:
             store.make_safe((level, index) for level, index, _ in made.chunks)
             found.append(made)
 
-        engine = Engine(source, job.plan, store, work, keep)
+        engine = Engine(source, job.plan, store, tracker, keep)
         engine.start()
         try:
             while not engine.wait(_REPORT_SECONDS):
                 if not wanted():
-                    raise UnwantedError
-                report(work.rows_done)
+                    raise CancelledBlockError
+                report(tracker.rows_done)
         except BaseException:
             store.abandon()
             raise
@@ -239,24 +239,24 @@ def _make(job: Job, block: BlockId, wanted: Callable[[], bool], report: Callable
     return found[0]
 
 
-def _open(job: Job) -> Source:
+def _open(job: ClusterJob) -> Source:
     """The job's source, which stays open until the job ends: it may lie in thousands of files."""
-    source = _hands.sources.get(job.id)
+    source = state.sources.get(job.id)
     if source:
         return source
     options = job.plan.options
     source = open_source(job.source, axes=options.axes, crop=options.crop)
-    mark = source_mark(source.files, 0)
-    if (mark.size, mark.modified) != (job.size, job.modified):
+    found = fingerprint(source.files, 0)
+    if (found.size, found.modified) != (job.size, job.modified):
         source.close()
         raise SourceError(
-            f"{job.source} is another file there: it has {mark.size:,} bytes and was changed at {mark.modified}, "
+            f"{job.source} is another file there: it has {found.size:,} bytes and was changed at {found.modified}, "
             f"where {job.size:,} and {job.modified} were expected."
         )
-    return _hands.sources.setdefault(job.id, source)
+    return state.sources.setdefault(job.id, source)
 
 
 def _close(job_id: str) -> None:
-    source = _hands.sources.pop(job_id, None)
+    source = state.sources.pop(job_id, None)
     if source:
         source.close()
