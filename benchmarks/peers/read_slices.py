@@ -19,7 +19,7 @@ def levels_of(store: str, reader: str) -> list:
         from pathlib import Path
 
         from napari_ct_pyramid.omezarr.reader import open_pyramid
-        from napari_ct_pyramid.plugin.reader import pyramid_layers
+        from napari_ct_pyramid.plugin.layers import pyramid_layers
 
         pyramid = open_pyramid(Path(store))
         return list(pyramid_layers(pyramid)[0][0])[: len(pyramid.levels)]

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.omezarr import array as zarrarray
-from napari_ct_pyramid.plugin import viewer_hooks as _level_choice
+from napari_ct_pyramid.plugin import level_choice
 from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_tiff_reader
 from napari_ct_pyramid.sources import lazy_levels as _lazytiff
 from napari_ct_pyramid.sources.registry import Source
@@ -298,7 +298,7 @@ def pyramid(tmp_path: Path) -> Path:
 def test_3d_shows_the_finest_level_that_fits(
     viewer: napari.Viewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 16**3)
+    monkeypatch.setattr(level_choice, "VOLUME_BYTES", 16**3)
     (layer,) = viewer.open(pyramid, plugin=PLUGIN)
     assert level_shown(viewer, layer) == 0
     viewer.dims.ndisplay = 3
@@ -313,7 +313,7 @@ def test_3d_shows_the_finest_level_that_fits(
 def test_3d_shows_no_level_that_the_graphics_card_cannot_hold(
     unseen: napari.Viewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_level_choice, "_texture_limit", lambda: 15)
+    monkeypatch.setattr(level_choice, "largest_texture", lambda: 15)
     (layer,) = unseen.open(pyramid, plugin=PLUGIN)
     process()
     unseen.dims.ndisplay = 3
@@ -323,7 +323,7 @@ def test_3d_shows_no_level_that_the_graphics_card_cannot_hold(
 def test_every_volume_in_every_window_has_its_own_level(
     unseen: napari.Viewer, viewer: napari.Viewer, tmp_path: Path, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 16**3)
+    monkeypatch.setattr(level_choice, "VOLUME_BYTES", 16**3)
     smaller = write_image(tmp_path / "b.zarr", pyramid_of(quarters((16, 16, 16)), 2))
     one, other = unseen, viewer
     one.open(pyramid, plugin=PLUGIN)  # in a window that is not the active one
@@ -351,7 +351,7 @@ def test_a_resolution_that_the_user_chose_stays(unseen: napari.Viewer, pyramid: 
 def test_an_image_without_a_level_for_3d_is_thinned_out(
     unseen: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_level_choice, "VOLUME_BYTES", 6**3)
+    monkeypatch.setattr(level_choice, "VOLUME_BYTES", 6**3)
     path = write_image(tmp_path / "a.zarr", [quarters((16, 16, 16))])
     (layer,) = unseen.open(path, plugin=PLUGIN)
     process()
@@ -421,7 +421,7 @@ def test_a_tiff_says_its_voxel_size(viewer: napari.Viewer, tmp_path: Path) -> No
 def test_a_cut_that_would_read_all_of_a_tiff_shows_the_sample(
     viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_level_choice, "CUT_BYTES", 20_000)
+    monkeypatch.setattr(level_choice, "CUT_BYTES", 20_000)
     (layer,) = viewer.open(write_tiff(tmp_path / "scan.tif", quarters((20, 60, 80))), plugin=PLUGIN)
     assert level_shown(viewer, layer) == 0
     viewer.dims.order = (1, 0, 2)  # along rows: 20 * 80 bytes

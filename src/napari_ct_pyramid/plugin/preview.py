@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pint
 from napari.layers import Image
-from napari.layers._source import layer_source  # as napari does for what a reader reads
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ct_pyramid.conversion.progress import Progress
@@ -24,8 +23,11 @@ from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.omezarr.growing import GrowingLevel, written
 from napari_ct_pyramid.omezarr.metadata import ChunkFiles
 from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, PyramidLevel
-from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
 from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_name
+
+from .after_opening import prepare_layers
+from .layers import CONTRAST_RANGE, pyramid_layers
+from .viewer_hooks import layer_source, short_switch_interval
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -131,12 +133,10 @@ class LivePreview(QObject):
     # In the thread
 
     def _open(self) -> None:
-        from .reader import pyramid_layers
-
         assert self._plan is not None
         pyramid, self._levels = growing_pyramid(self._plan, self._output)
         [(data, settings, _)] = pyramid_layers(pyramid)
-        with layer_source(path=str(self._output), reader_plugin="napari-ct-pyramid"):
+        with layer_source(self._output):
             self._opened.emit(Image(data, **settings))
 
     def _renew(self) -> None:
@@ -146,8 +146,6 @@ class LivePreview(QObject):
 
     def _renew_finished(self) -> None:
         from napari_ct_pyramid.omezarr.reader import open_pyramid
-
-        from .reader import pyramid_layers
 
         for level in self._levels:
             level.renew()
@@ -186,14 +184,12 @@ class LivePreview(QObject):
         QTimer.singleShot(_ROOM_MS, lambda: self._add_layer(layer))
 
     def _add_layer(self, layer: Image) -> None:
-        from .reader import after_adding
-
         self._busy = False
         if self._discarded:
             return
         self.layer = layer
         self._viewer.add_layer(layer)
-        after_adding()
+        prepare_layers()
         self._set_here = {"contrast_limits": list(layer.contrast_limits), "name": layer.name}
         if len(self._viewer.layers) == 1:
             # napari fits the first layer to the canvas, which then gives way to the layer's controls.
@@ -214,16 +210,14 @@ class LivePreview(QObject):
         self._next_time = ended + max(_PAUSE, (ended - began) / _SHARE, began - self._renewed_at)
 
     def _complete(self, settings: dict[str, Any] | None) -> None:
-        from .reader import EXTREMES, after_adding
-
         if settings and self.layer is not None and self._alive():
             self._set(contrast_limits=settings["contrast_limits"])
             metadata, limits = settings["metadata"], self.layer.contrast_limits
-            if EXTREMES in metadata:  # napari would cut off limits beyond these, which may be the user's
-                low, high = metadata[EXTREMES]
-                metadata[EXTREMES] = (min(low, limits[0]), max(high, limits[1]))
+            if CONTRAST_RANGE in metadata:  # napari would cut off limits beyond these, which may be the user's
+                low, high = metadata[CONTRAST_RANGE]
+                metadata[CONTRAST_RANGE] = (min(low, limits[0]), max(high, limits[1]))
             self.layer.metadata = metadata
-            after_adding()
+            prepare_layers()
             self.layer.refresh(extent=False)
         self.finished.emit()
         self._release()
@@ -290,7 +284,7 @@ def warm_up() -> None:
 
 def _load() -> None:
     with short_switch_interval():
-        for name in ("conversion.convert", "omezarr.array", "plugin.reader"):
+        for name in ("conversion.convert", "omezarr.array", "plugin.reader", "plugin.level_choice"):
             importlib.import_module(f"napari_ct_pyramid.{name}")
         Image(np.zeros((2, 2, 2)), units=("micrometer",) * 3)
         importlib.import_module("ome_zarr.writer")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_ct_pyramid.storage.paths import OME_ZARR
 
 if TYPE_CHECKING:
-    from .reader import LayerData
+    from .layers import LayerData
 
 
 _NAME = "concrete"
@@ -19,10 +19,11 @@ _NAME = "concrete"
 
 def open_tiff() -> list[LayerData]:
     """The volume as a TIFF, which can then be converted."""
-    from .reader import after_adding, tiff_layer
+    from .after_opening import prepare_layers
+    from .layers import source_layer
 
-    layer = tiff_layer(_tiff())
-    after_adding(convert=_tiff())
+    layer = source_layer(_tiff())
+    prepare_layers(convertible=_tiff())
     return [layer]
 
 
@@ -30,10 +31,11 @@ def open_ome_zarr() -> list[LayerData]:
     """The volume converted."""
     from napari_ct_pyramid.omezarr.reader import open_pyramid
 
-    from .reader import after_adding, pyramid_layers
+    from .after_opening import prepare_layers
+    from .layers import pyramid_layers
 
     layers = pyramid_layers(open_pyramid(_ome_zarr()))
-    after_adding()
+    prepare_layers()
     return layers
 
 

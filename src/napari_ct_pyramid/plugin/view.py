@@ -85,13 +85,15 @@ def _check_display() -> None:
 def _wait_until_drawn(viewer: Viewer) -> None:
     from qtpy.QtWidgets import QApplication
 
+    from .viewer_hooks import on_canvas_drawn
+
     drawn = begun = time.monotonic()
 
     def note() -> None:
         nonlocal drawn
         drawn = time.monotonic()
 
-    viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(lambda _: note())
+    on_canvas_drawn(viewer, note)
     while time.monotonic() - drawn < _QUIET and time.monotonic() - begun < _PATIENCE:
         QApplication.processEvents()
         if not all(layer.loaded for layer in viewer.layers):

@@ -175,13 +175,6 @@ class Form(QWidget):
             self._quiet = before
 
 
-def layer_file(layer: object) -> str | None:
-    """The file that a layer was opened from, if it was."""
-    # A layer of sample data has no path of its own: its reader left one in its metadata.
-    path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
-    return str(path) if path and Path(path).suffix.lower() in (*TIFF_ENDINGS, *HDF5_ENDINGS) else None
-
-
 class _SourceEdit(FileEdit):
     """A field for one file. Its dialog also takes several, which it passes on."""
 

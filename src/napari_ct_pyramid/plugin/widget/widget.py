@@ -15,11 +15,12 @@ from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.plugin.layers import source_file
 from napari_ct_pyramid.plugin.preview import LivePreview, warm_up
 from napari_ct_pyramid.storage.object_store import is_url
 from napari_ct_pyramid.storage.paths import any_path
 
-from .form import FILTERS, Form, layer_file
+from .form import FILTERS, Form
 from .jobs import Check, Conversion, Job
 from .parts import FileDrops, ScrollColumn, painted_once
 from .plan_panel import HINT, PlanView, error_words
@@ -229,7 +230,7 @@ class ConvertWidget(QWidget):
             self.form.set_source(source)
 
     def _offer_layer(self) -> None:
-        self.form.offer_layer_file(layer_file(self._viewer.layers.selection.active))
+        self.form.offer_layer_file(source_file(self._viewer.layers.selection.active))
 
     # Conversions and verifications
 
