@@ -104,19 +104,19 @@ def main() -> int:
     parser.add_argument("--no-preview", action="store_true")
     parser.add_argument("--plain", action="store_true", help="convert nothing; show an array instead")
     parser.add_argument("--folder", type=Path, help="where the volume and its conversion are made for the time being")
-    asked = parser.parse_args()
+    args = parser.parse_args()
 
     taken = time_calls()
     viewer = napari.Viewer(show_welcome_screen=False)
     widget = ConvertWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Convert to OME-Zarr")
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         source = Path(folder) / "volume.tif"
-        if not asked.plain:
-            write_volume(source, asked.gigabytes)
+        if not args.plain:
+            write_volume(source, args.gigabytes)
         ticker = Ticker()
         said: list[str] = []
-        widget.form.live.value = not asked.no_preview
+        widget.form.live.value = not args.no_preview
         widget.form.options.set("chunks", "visualization")
         widget.form.options.set("num_levels", 3)
 
@@ -145,7 +145,7 @@ def main() -> int:
 
         def begin() -> None:
             ticker.what = "nothing goes on"
-            QTimer.singleShot(2000, show_plain if asked.plain else convert)
+            QTimer.singleShot(2000, show_plain if args.plain else convert)
 
         def convert() -> None:
             widget.set_source(source)
@@ -157,7 +157,7 @@ def main() -> int:
     print(*said, ticker.table(), "", sep="\n")
     for name, seconds in taken.items():
         print(f"{name:42}longest {max(seconds) * 1000:4.0f} ms, all {sum(seconds):6.2f} s of {len(seconds):5}")
-    return 0 if asked.plain or widget.stage is Stage.DONE else 1
+    return 0 if args.plain or widget.stage is Stage.DONE else 1
 
 
 if __name__ == "__main__":
