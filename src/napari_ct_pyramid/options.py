@@ -25,9 +25,6 @@ VoxelSize = tuple[float, float, float]
 Crop = tuple[tuple[int | None, int | None], ...]
 """First voxel, and the one after the last, along z, y, x; None for the edge of the volume."""
 
-Numbers = str | float | Sequence[float]
-"""One number, or one for each of z, y, x; or their text."""
-
 Dtype = Literal["uint8", "uint16"]
 Method = Literal["mean", "median", "mode", "min", "max", "stride"]
 Edges = Literal["strict", "pad"]
@@ -118,8 +115,7 @@ class ConversionOptions:
         "always is, and readers cut the padding off again",
         default="strict", metavar="strict | pad", rare=True)
     max_memory: int = _option(
-        "the peak resident memory of the process, such as 4G, 500M or a number of bytes", default="4G", metavar="SIZE"
-    )
+        "the peak resident memory of the process, such as 4G, 500M or a number of bytes", default="4G", metavar="SIZE")
     compressor: str = _option(
         "compressor of the chunks: Blosc with bitshuffle, level 1, and one of " + ", ".join(COMPRESSORS),
         default="lz4", metavar="NAME", rare=True)
@@ -131,11 +127,8 @@ class ConversionOptions:
         "voxels; none: one chunk a file",
         default=AUTO, metavar="Z Y X | auto | none", rare=True)
     voxel_size: VoxelSize | None = _option(
-        "voxel size: one number, or three along z, y, x; overrides what the file says", metavar="V | Z Y X", rare=True
-    )
-    unit: str | None = _option(
-        "unit of the voxel size, such as micrometer, µm, um, nm or mm", metavar="UNIT", rare=True
-    )
+        "voxel size: one number, or three along z, y, x; overrides what the file says", metavar="V | Z Y X", rare=True)
+    unit: str | None = _option("unit of the voxel size, such as micrometer, µm, um or nm", metavar="UNIT", rare=True)
     axes: str = _option(
         "order of the source's axes, from the slowest to the fastest: any order of z, y and x",
         default="zyx", metavar="AXES", rare=True)
@@ -263,8 +256,7 @@ def _parse_shards(shards: Any) -> Triple | str | None:
     return _parse_triple(_parts(shards), what, shown=shards)
 
 
-def _parse_dtype(dtype: Any) -> str | None:
-    # A type of numpy's, a dtype, or its name.
+def _parse_dtype(dtype: Any) -> str | None:  # a type of numpy's, a dtype, or its name
     return None if dtype is None else _one_of(DTYPES, "a type")(getattr(dtype, "__name__", str(dtype)))
 
 
