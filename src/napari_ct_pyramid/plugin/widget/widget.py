@@ -16,7 +16,8 @@ from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plugin.layers import source_file
-from napari_ct_pyramid.plugin.preview import LivePreview, warm_up
+from napari_ct_pyramid.plugin.preload import preload
+from napari_ct_pyramid.plugin.preview import LivePreview
 from napari_ct_pyramid.storage.object_store import is_url
 from napari_ct_pyramid.storage.paths import any_path
 
@@ -72,7 +73,7 @@ class ConvertWidget(QWidget):
         self._lay_out()
         self._connect()
         self._offer_layer()
-        warm_up()
+        preload()
         under_way = Job.running(self._viewer)
         if under_way:
             self._follow(under_way)
