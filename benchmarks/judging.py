@@ -2,8 +2,8 @@
 
     python benchmarks/judging.py SOURCE.tif OUT
 
-tifffile reads the source and zarr-python reads the output, a few slices at a time. Prints JSON: the findings for level 0
-and level 1, and the format according to the output's own metadata.
+tifffile reads the source and zarr-python reads the output, a few slices at a time. Prints JSON: the findings for level
+0 and level 1, and the format according to the output's own metadata.
 """
 
 from __future__ import annotations
@@ -103,9 +103,8 @@ def judge(source: Path, out: Path) -> dict[str, Any]:
         different += int(np.count_nonzero(~((there == slab) | ((there != there) & (slab != slab)))))
         if halved:
             expected = mean(slab)
-            deviation = max(
-                deviation, float(np.abs(second.slices(z // 2, z // 2 + len(expected)) - expected).max(initial=0))
-            )
+            difference = second.slices(z // 2, z // 2 + len(expected)) - expected
+            deviation = max(deviation, float(np.abs(difference).max(initial=0)))
             largest.append(float(np.abs(expected).max(initial=0)))
     padding = first.slices(depth, slices)
     found["level_0"] = "equal" if not different else f"{different} voxels differ"
@@ -125,13 +124,9 @@ def _level_1(second: Level | None, halved: bool, deviation: float, largest: floa
     if not halved:
         return f"other shape: {' × '.join(map(str, second.shape))}"
     if dtype.kind in "iu":
-        return (
-            "mean"
-            if deviation <= 0.5
-            else "mean, rounded down"
-            if deviation < 1
-            else f"not the mean (off by {deviation:.0f})"
-        )
+        if deviation >= 1:
+            return f"not the mean (off by {deviation:.0f})"
+        return "mean" if deviation <= 0.5 else "mean, rounded down"
     return "mean" if deviation <= 1e-5 * largest else f"not the mean (off by {deviation:.2g})"
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/reading.py STORE.ome.zarr [--canvas 800 1200] [--slices 15] [--runs 3] [--dir FOLDER]
 
-Each run is a process of its own, and both readers read the same slices. A first run of each, which does not count, reads
-the same slices into the system's cache. With `--cold`, every run reads other slices.
+Each run is a process of its own, and both readers read the same slices. A first run of each, which does not count,
+reads the same slices into the system's cache. With `--cold`, every run reads other slices.
 """
 
 from __future__ import annotations
