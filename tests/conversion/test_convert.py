@@ -27,7 +27,7 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion.output import is_unfinished
 from napari_ct_pyramid.errors import Advice
 from napari_ct_pyramid.omezarr.writer import Store
-from napari_ct_pyramid.sources.registry import Source
+from napari_ct_pyramid.sources.base import Source
 from tests.helpers.scans import pyramid_files
 from tests.helpers.tiffs import coordinates
 

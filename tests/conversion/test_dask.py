@@ -35,7 +35,7 @@ PATIENCE = 60  # seconds until a hang is shown
 # Run in the workers' processes.
 SLOW = """
 import time
-from napari_ct_pyramid.sources.registry import Source
+from napari_ct_pyramid.sources.base import Source
 Source.real = Source.read
 def slow(*args):
     time.sleep(0.02)  # so that there is a middle of each block
@@ -44,14 +44,14 @@ Source.read = slow
 """
 BROKEN = """
 from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.sources.registry import Source
+from napari_ct_pyramid.sources.base import Source
 Source.real = Source.read
 def broken(*args):
     raise SourceError("Page 7 could not be read")
 Source.read = broken
 """
 MENDED = """
-from napari_ct_pyramid.sources.registry import Source
+from napari_ct_pyramid.sources.base import Source
 if hasattr(Source, "real"):
     Source.read = Source.real
 """

@@ -19,7 +19,7 @@ from napari_ct_pyramid.conversion.output import is_unfinished
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal
 from napari_ct_pyramid.omezarr.writer import Store
-from napari_ct_pyramid.sources.registry import Source
+from napari_ct_pyramid.sources.base import Source
 from tests.helpers.scans import OPTIONS, pyramid_files, small_blocks, write_scan
 
 METADATA = ".zattrs"

@@ -203,7 +203,7 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion import convert as _, engine, receipt
 from napari_ct_pyramid.model import blocks as stages
 from napari_ct_pyramid.omezarr import journal
-from napari_ct_pyramid.sources.tiff import layout  # a child would import all of this anew
+from napari_ct_pyramid.sources.tiff import open as _opener  # a child would import all of this anew
 import filelock, imagecodecs._blosc
 for name, size in {SMALL_BLOCKS!r}.items():
     setattr(stages, name, size)

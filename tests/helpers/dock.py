@@ -18,7 +18,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
-from napari_ct_pyramid.sources.registry import Source
+from napari_ct_pyramid.sources.base import Source
 
 SHAPE = (42, 64, 96)
 CHUNKS = "16 16 16"

@@ -12,7 +12,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 import napari_ct_pyramid
-from napari_ct_pyramid.sources.inputs import HDF5_ENDINGS, TIFF_ENDINGS
+from napari_ct_pyramid.sources.registry import NAPARI_ENDINGS
 
 PLUGIN = "napari-ct-pyramid"
 FILE = Path(napari_ct_pyramid.__file__).with_name("napari.yaml")
@@ -36,10 +36,10 @@ def test_the_manifest_at_the_top_of_the_repository_is_the_same() -> None:
     assert top.resolve() == FILE
 
 
-def test_the_endings_are_those_of_the_file_dialog(manifest: PluginManifest) -> None:
+def test_the_endings_are_those_of_the_registry(manifest: PluginManifest) -> None:
     assert manifest.contributions.readers
     (patterns,) = [r.filename_patterns for r in manifest.contributions.readers if r.command.endswith("read_tiff")]
-    assert patterns == [f"*{ending}" for ending in (*TIFF_ENDINGS, *HDF5_ENDINGS)]
+    assert patterns == [f"*{ending}" for ending in NAPARI_ENDINGS]
 
 
 @pytest.mark.parametrize(

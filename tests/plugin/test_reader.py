@@ -20,7 +20,7 @@ from napari_ct_pyramid.omezarr import array as zarrarray
 from napari_ct_pyramid.plugin import level_choice
 from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_tiff_reader
 from napari_ct_pyramid.sources import lazy_levels as _lazytiff
-from napari_ct_pyramid.sources.registry import Source
+from napari_ct_pyramid.sources.base import Source
 from tests.helpers.omezarr import coordinates, pyramid_of, write_image, write_unfinished
 from tests.helpers.screen import PLUGIN, drop, gray_at, settle
 

@@ -12,8 +12,9 @@ import pytest
 import tifffile
 
 from napari_ct_pyramid.sources import lazy_levels as _lazytiff
+from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.lazy_levels import PagedArray, tiff_levels
-from napari_ct_pyramid.sources.registry import Source, open_source
+from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.omezarr import coordinates
 
 SHAPE = (12, 70, 50)

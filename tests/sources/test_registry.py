@@ -17,8 +17,9 @@ import zarr
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
-from napari_ct_pyramid.sources.base import FileHandles
-from napari_ct_pyramid.sources.registry import Source, open_source
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
+from napari_ct_pyramid.sources.row_reader import FileHandles
 from tests.helpers.omezarr import pyramid_of, write_image, write_unfinished
 from tests.helpers.tiffs import coordinates
 from tests.sources.test_tiff import blocks

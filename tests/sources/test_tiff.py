@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.sources import base as file_rows
-from napari_ct_pyramid.sources.registry import Source, open_source
+from napari_ct_pyramid.sources import row_reader as file_rows
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.tiff import pages as tiff_pages
 from napari_ct_pyramid.sources.tiff.segments import EncodedSegments
 from tests.helpers.tiffs import ASCII, BYTE, LONG, SHORT, UNDEFINED, Array, Page, coordinates, pages_of, write_pages
@@ -531,13 +532,13 @@ def test_pages_are_walked_through_again_once_a_file_may_have_changed(
 ) -> None:
     path = tmp_path / "scan.tif"
     tifffile.imwrite(path, np.zeros((3, 8, 8), "u1"), photometric="minisblack")
-    assert tiff_pages.walk(path) is not tiff_pages.walk(path)  # it was changed just now
+    assert tiff_pages.read_pages(path) is not tiff_pages.read_pages(path)  # it was changed just now
     later = time.time() + 60
     monkeypatch.setattr(tiff_pages.time, "time", lambda: later)
-    known = tiff_pages.walk(path)
-    assert tiff_pages.walk(path) is known
+    known = tiff_pages.read_pages(path)
+    assert tiff_pages.read_pages(path) is known
     tifffile.imwrite(path, np.zeros((4, 8, 8), "u1"), photometric="minisblack")
-    assert len(tiff_pages.walk(path).pages) == 4
+    assert len(tiff_pages.read_pages(path).pages) == 4
 
 
 def test_a_file_that_shrinks_while_it_is_open(tmp_path: Path) -> None:

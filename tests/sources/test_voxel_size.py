@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import tifffile
 
+from napari_ct_pyramid.options import find_unit as parse_unit_name
 from napari_ct_pyramid.sources.registry import open_source
-from napari_ct_pyramid.sources.tiff.voxel_size import parse_unit_name
 from tests.helpers.tiffs import ASCII, RATIONAL, SHORT, coordinates, pages_of, write_pages
 
 VOLUME = coordinates((6, 9, 7))

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.sources.inputs import INSIDE, TIFF_ENDINGS
+from napari_ct_pyramid.sources.inputs import INSIDE
+from napari_ct_pyramid.sources.registry import INPUTS, TIFF
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
@@ -27,11 +28,7 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.dask.client import Client
 
 
-_INPUT_HELP = (
-    "a TIFF that holds one volume; a folder of slices, or a pattern of their names in quotes, such as "
-    "'scan/slice_*.tif'; an HDF5 file, with the path of a dataset if need be, as in scan.h5::/entry/data/data; a NumPy "
-    "file; an OME-Zarr, or a Zarr array; with --output-dir any number of these, and a pattern is of volumes"
-)
+_INPUT_HELP = f"{INPUTS} (a pattern in quotes); with --output-dir any number of these, and a pattern is of volumes"
 
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
 
@@ -224,7 +221,7 @@ def _tell_inputs_from_output(args: argparse.Namespace) -> None:
         args.inputs = _expand(args.inputs)
         return
     first, *others = args.inputs
-    if len(others) > 1 or any(path.suffix.lower() in TIFF_ENDINGS and path != first for path in others):
+    if len(others) > 1 or any(path.suffix.lower() in TIFF.endings and path != first for path in others):
         raise RequestError(
             f"{others[-1]} is taken for an input, and there is one too many. To convert them one by one, name a folder "
             "for their outputs: --output-dir DIR. To make one volume of slices, name their folder, or put the pattern "

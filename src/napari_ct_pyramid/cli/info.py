@@ -20,7 +20,7 @@ from napari_ct_pyramid.storage.paths import AnyPath
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.omezarr.reader import Pyramid
-    from napari_ct_pyramid.sources.registry import Source
+    from napari_ct_pyramid.sources.base import Source
 
 
 def read_info(path: AnyPath) -> dict[str, Any]:

@@ -36,7 +36,8 @@ from napari_ct_pyramid.omezarr.journal import Checksums, Journal, Record, checks
 from napari_ct_pyramid.omezarr.metadata import is_published, make_attributes
 from napari_ct_pyramid.omezarr.writer import Store, bytes_in_transit
 from napari_ct_pyramid.options import AUTO, ConversionOptions
-from napari_ct_pyramid.sources.registry import Source, open_source
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
 from napari_ct_pyramid.storage.local import bytes_below, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name

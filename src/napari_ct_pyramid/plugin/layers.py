@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ct_pyramid.sources.inputs import HDF5_ENDINGS, TIFF_ENDINGS
+from napari_ct_pyramid.sources.registry import NAPARI_ENDINGS
 
 from .level_choice import with_level_for_3d
 
@@ -119,7 +119,7 @@ def source_file(layer: object) -> str | None:
     """The TIFF or HDF5 file that a layer was opened from; None for any other layer."""
     # A layer of sample data has no path of its own. Our reader puts one in its metadata.
     path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
-    return str(path) if path and Path(path).suffix.lower() in (*TIFF_ENDINGS, *HDF5_ENDINGS) else None
+    return str(path) if path and Path(path).suffix.lower() in NAPARI_ENDINGS else None
 
 
 def _known_units(units: Sequence[str | None]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whatever holds a volume, opened for reading: one module a format.
+"""Volumes opened for reading: one module a format, and the registry that lists them.
 
 It knows nothing of budgets, nor of what is written.
 """

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
@@ -17,44 +18,39 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import overlap, touched
 from napari_ct_pyramid.options import Triple
 
-from .base import FileHandles, RowReader, Voxels
-
-if TYPE_CHECKING:
-    import h5py
-
+from .base import Voxels
+from .row_reader import FileHandles, RowReader
 
 _NAMES = {
     1: "Deflate", 2: "shuffle", 3: "Fletcher-32", 4: "SZIP", 5: "N-bit", 6: "scale-offset", 32000: "LZF",
     32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32026: "Blosc2",
 }  # fmt: skip
-_SHUFFLES = (2, 3)  # what these do is no compression
+_NO_COMPRESSION = (2, 3)  # these only arrange or check bytes
 
 Filter = Callable[[Any, int], Any]
 
 
 def _unshuffle(data: Any, itemsize: int) -> bytes:
-    """Bytes that were sorted by their place in a number, back in numbers."""
+    """Undo the shuffle filter, which stores the first bytes of all numbers first, then the second ones, and so on."""
     return np.frombuffer(data, np.uint8).reshape(itemsize, -1).T.tobytes()
 
 
 def names_of_filters(where: str, dataset: h5py.Dataset) -> list[str]:
-    """What compresses a dataset, for people.
+    """The names of the filters that compress a dataset, for people.
 
     Raises
     ------
     SourceError
-        If it is something that nothing here can undo.
+        If one of them cannot be decoded here.
     """
-    import h5py
-
     codes = [code for code, *_ in _filters(dataset)]
     for code in codes:
         if code not in _DECODERS and not h5py.h5z.filter_avail(code):
             raise SourceError(
                 f"{where} is compressed with {_NAMES.get(code, f'filter {code}')}, which cannot be decoded here. Try "
-                "`pip install hdf5plugin`, or saving it in another way."
+                "`pip install hdf5plugin`, or saving it with another compression."
             )
-    return [_NAMES.get(code, f"filter {code}") for code in codes if code not in _SHUFFLES]
+    return [_NAMES.get(code, f"filter {code}") for code in codes if code not in _NO_COMPRESSION]
 
 
 def _filters(dataset: h5py.Dataset) -> list[tuple[int, tuple[int, ...]]]:
@@ -64,7 +60,7 @@ def _filters(dataset: h5py.Dataset) -> list[tuple[int, tuple[int, ...]]]:
 
 
 _DECODERS: dict[int, Callable[[Any, int, int], Any]] = {
-    # by the registered number: encoded bytes, bytes that a chunk has when decoded, bytes of a voxel
+    # by registered number: a function of encoded bytes, size of a decoded chunk, size of a voxel
     1: lambda data, size, _: imagecodecs.zlib_decode(data, out=size),
     2: lambda data, _, itemsize: _unshuffle(data, itemsize),
     32000: lambda data, size, _: imagecodecs.lzf_decode(data, header=False, out=size),
@@ -75,20 +71,20 @@ _DECODERS: dict[int, Callable[[Any, int, int], Any]] = {
 
 
 @dataclass(frozen=True)
-class Chunks:
-    """Chunks whose places in the file are known.
+class EncodedChunks:
+    """A `RowReader` of chunks whose positions in the file are known.
 
     Attributes
     ----------
     offsets, sizes, masks : numpy.ndarray
-        Where each lies, its bytes, and a bit for each filter that was left out, by its index along z, y, x. Those of
-        no bytes were never written.
+        By the index of a chunk along z, y, x: its position, its bytes (0: it was never written), and a bit for each
+        filter that was not applied.
     chunk : tuple of int
-        Voxels in each.
+        Voxels in a chunk along z, y, x.
     dtype : numpy.dtype
-        In the file.
+        As stored in the file.
     fill : scalar
-        What was never written.
+        The value of chunks that were never written.
     filters : tuple of int
         In the order of writing.
     """
@@ -113,23 +109,23 @@ class Chunks:
         try:
             data: Any = bytearray(int(self.sizes[index]))
             if files.readinto(0, int(self.offsets[index]), memoryview(data)) < len(data):
-                raise EOFError("the file ended early")
+                raise EOFError("the file ends early")
             for place in reversed(range(len(self.filters))):
                 if not mask >> place & 1:
                     data = _DECODERS[self.filters[place]](data, size, self.dtype.itemsize)
             return np.frombuffer(data, self.dtype).reshape(self.chunk)
         except OSError:
             raise
-        except Exception as exc:  # whatever a codec makes of damaged data
+        except Exception as exc:  # codecs raise errors of every kind on damaged data
             corner = " ".join(str(i * c) for i, c in zip(index, self.chunk, strict=True))
             raise SourceError(
                 f"The chunk of {files.paths[0]} at {corner} (z y x) could not be decoded: "
-                f"{str(exc) or type(exc).__name__}. The file is damaged there."
+                f"{str(exc) or type(exc).__name__}. The file is damaged there: try copying it again."
             ) from exc
 
 
-def find_chunks(dataset: h5py.Dataset, axes: tuple[int, int, int], dtype: np.dtype) -> RowReader | None:
-    """The chunks of a dataset; None where they can only be read by h5py."""
+def find_chunks(dataset: h5py.Dataset, axes: Triple, dtype: np.dtype) -> RowReader | None:
+    """The chunks of a dataset; None where only h5py can read them."""
     filters = tuple(code for code, _ in _filters(dataset))
     if any(code not in _DECODERS for code in filters) or dataset.file.userblock_size:
         return None
@@ -146,4 +142,4 @@ def find_chunks(dataset: h5py.Dataset, axes: tuple[int, int, int], dtype: np.dty
     except (AttributeError, RuntimeError):  # an old HDF5
         return None
     fill = np.asarray(dataset.fillvalue).astype(dtype)
-    return Chunks(table[0], table[1], table[2], chunk, dataset.dtype, fill, filters)
+    return EncodedChunks(table[0], table[1], table[2], chunk, dataset.dtype, fill, filters)

@@ -10,13 +10,9 @@ from napari_ct_pyramid.storage.object_store import RemotePath, is_url
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
 INSIDE = "::"
-"""What parts a file from the path of an array within it: ``scan.h5::/entry/data/data``."""
+"""Separates a file from the path of an array within it: ``scan.h5::/entry/data/data``."""
 
-TIFF_ENDINGS = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
-HDF5_ENDINGS = (".h5", ".hdf5", ".nxs")
-"""By which files are offered: in the widget's file dialog and, written out once more, in napari's manifest."""
-
-_WILD = frozenset("*?[")
+_WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class Input:
     inside : str or None
         Path of an array within it.
     pattern : str or None
-        What the names of the files look like, as a shell would have it.
+        A pattern that the names of the files match, with the wildcards of a shell.
     """
 
     path: AnyPath
@@ -38,10 +34,17 @@ class Input:
     pattern: str | None = None
 
     @property
+    def local_path(self) -> Path:
+        """The path, which must be one on this machine."""
+        if isinstance(self.path, RemotePath):
+            raise TypeError(f"{self.path} is in an object store")
+        return self.path
+
+    @property
     def stem(self) -> str:
-        """The name of what it holds: ``scan`` for scan.ome.tif, scan.h5::/data, scan/ and scan_*.tif."""
+        """The name of the volume: ``scan`` for scan.ome.tif, scan.h5::/data, scan/ and scan_*.tif."""
         if self.pattern is not None:
-            literal = self.pattern[: min(self.pattern.find(c) for c in _WILD if c in self.pattern)]
+            literal = self.pattern[: min(self.pattern.find(c) for c in _WILDCARDS if c in self.pattern)]
             return literal.rstrip("_-. 0") or self.path.resolve().name
         name = self.path.name if self.path.name not in ("", "..") else self.path.resolve().name
         if isinstance(self.path, RemotePath) or self.path.is_dir():
@@ -50,7 +53,7 @@ class Input:
 
 
 def parse_input(path: PathLike) -> Input:
-    """Take an INPUT apart. What is there under just this name is meant, whatever signs are in it."""
+    """Split an INPUT into its parts. If a file or folder has exactly this name, it is meant, whatever signs it has."""
     text = str(path) if isinstance(path, RemotePath) else os.fspath(path)
     if is_url(text):
         place, _, inside = text.partition(INSIDE)
@@ -61,6 +64,6 @@ def parse_input(path: PathLike) -> Input:
     if INSIDE in text:
         file, _, inside = text.partition(INSIDE)
         return Input(Path(file), inside.replace("\\", "/").strip("/"))
-    if _WILD.intersection(path.name):
+    if _WILDCARDS.intersection(path.name):
         return Input(path.parent, pattern=path.name)
     return Input(path)

@@ -1,7 +1,6 @@
-"""The levels at which a TIFF can be looked at before it is converted: all of it, and every nth voxel of it.
+"""The levels of a source that can be shown before it is converted: all voxels, and every nth voxel.
 
-Pages are read when they are looked at. The coarse level is had in seconds and little memory however large the file
-is. It knows nothing of napari.
+Pages are read when they are shown. The coarse level takes seconds and little memory, however large the file is.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,32 +19,30 @@ from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.model.volume import Box
 from napari_ct_pyramid.options import Triple, available_cores
 
-if TYPE_CHECKING:
-    from napari_ct_pyramid.sources.registry import Source
-
+from .base import Source
 
 SAMPLE_BYTES = 64_000_000
-"""The coarse level takes at most this much memory."""
+"""The most memory that the coarse level takes."""
 
 SAMPLE_READ_BYTES = 1_000_000_000
-"""At most this much of the file is read for all of the coarse level, and in at most `SAMPLE_READS` pieces."""
+"""The most that is read of the file for all of the coarse level, in at most `SAMPLE_READS` pieces."""
 
 SAMPLE_READS = 65_536
 
 _Part = TypeVar("_Part")
 
-_LARGEST_AXIS = 2048  # of the coarse level: every graphics card takes that in 3D
-_LARGEST_PAGE = 8192  # of what is shown in 2D: every graphics card takes that
-_TILE = 512  # rows and columns that napari is to ask for together
+_LARGEST_AXIS = 2048  # of the coarse level: every graphics card can show this in 3D
+_LARGEST_PAGE = 8192  # in 2D: every graphics card can show this
+_TILE = 512  # rows and columns of a chunk, which napari reads together
 
 
 class PagedArray(LazyArray):
-    """The voxels of a TIFF.
+    """All voxels of a source.
 
     Parameters
     ----------
     source : Source
-        The file. It is closed when nobody has its voxels any more.
+        It is closed when no array needs it any more.
     """
 
     def __init__(self, source: Source) -> None:
@@ -67,7 +64,7 @@ class PagedArray(LazyArray):
 
 
 def tiff_levels(source: Source) -> list[LazyArray]:
-    """A volume's levels, the finest first: all voxels; in the end, unless that is small, a sample that fits in 3D."""
+    """The levels, the finest first: all voxels, and for a large volume a sample that can be shown in 3D."""
     whole = PagedArray(source)
     step = 1
     while not _fits(tuple(math.ceil(n / step) for n in whole.shape), whole.dtype):
@@ -84,13 +81,13 @@ def _fits(shape: tuple[int, ...], dtype: np.dtype) -> bool:
 
 
 class _Pages:
-    """Reads boxes of a source, with several threads."""
+    """Reads boxes of a source with several threads."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
     def read(self, box: Box) -> np.ndarray:
-        """All slices of a box at once where they are many, or else all strips of the one."""
+        """A box: several slices at once, or several strips at once if there is one slice."""
         volume = self.source.volume
         z, y, x = box
         slices = range(z.start, z.stop, z.step)
@@ -121,17 +118,17 @@ class _Pages:
 
 
 class _Samples:
-    """Every nth voxel of a source. Slices that were read are kept: together they are small.
+    """Every nth voxel of a source. It keeps the slices that were read: together they are small.
 
     Parameters
     ----------
     pages : _Pages
     step : int
-        The n, for rows and columns. For slices it is larger if that would read too much.
+        n for rows and columns. For slices, n is larger where this would read too much.
     """
 
     def __init__(self, pages: _Pages, step: int) -> None:
-        self._pages = pages  # while they are there, the file is open
+        self._pages = pages  # the file is open as long as they exist
         volume = pages.source.volume
         self._parts = _parts_with(range(0, volume.shape[1], step), volume.row_step, volume.shape[1])
         row_bytes = volume.shape[2] * volume.dtype.itemsize
@@ -163,13 +160,13 @@ class _Samples:
 
 
 def _parts_with(rows: range, row_step: int, height: int) -> list[tuple[int, int]]:
-    """What to read to have these rows of a page: the strips they are in."""
+    """The rows to read for these rows of a page: those of the strips that they are in."""
     strips = sorted({row // row_step for row in rows})
     return [(strip * row_step, min((strip + 1) * row_step, height)) for strip in strips]
 
 
 def _thread_count() -> int:
-    return max(4, available_cores())  # a few more than cores hide the time that a disk takes
+    return max(4, available_cores())  # a few more than cores, since some wait for the disk
 
 
 @cache
@@ -177,6 +174,6 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_thread_count(), "ct-pyramid-tiff")
 
 
-def _run(work: Callable[[_Part], None], parts: Iterable[_Part]) -> None:
-    for _ in _threads().map(work, parts):
-        pass  # raises what was raised
+def _run(function: Callable[[_Part], None], parts: Iterable[_Part]) -> None:
+    for _ in _threads().map(function, parts):
+        pass  # raises the exception of a thread

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ import numpy as np
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 
-from .base import FileVolumeReader, PlainRows, VolumeReader, check_dtype, check_shape
+from .base import VolumeReader, check_dtype, check_shape
+from .row_reader import FileVolumeReader, PlainRows, is_swapped
 from .views import Transposed
 
 
@@ -21,7 +21,7 @@ def open_npy(path: Path) -> VolumeReader:
     Raises
     ------
     SourceError
-        If it is no volume, or the file is damaged.
+        If it is not a volume, or the file is damaged.
     """
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
@@ -30,15 +30,18 @@ def open_npy(path: Path) -> VolumeReader:
         elif version == (2, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
         else:
-            raise SourceError(f"{path} is a NumPy file of version {version[0]}, for arrays with names, not voxels.")
+            raise SourceError(
+                f"{path} is a NumPy file of version {version[0]}, which is for arrays with named fields. Try saving "
+                "the field that holds the voxels on its own."
+            )
         begin = file.tell()
     native = check_dtype(path, dtype)
     z, y, x = check_shape(path, shape)
-    there = path.stat().st_size - begin
-    if there < math.prod(shape) * dtype.itemsize:
+    present = path.stat().st_size - begin
+    if present < math.prod(shape) * dtype.itemsize:
         raise SourceError(
-            f"{path} is cut short: it has {there:,} of the {math.prod(shape) * dtype.itemsize:,} bytes of its voxels. "
-            "Try copying or writing the file again."
+            f"{path} is cut short: it has {present:,} of the {math.prod(shape) * dtype.itemsize:,} bytes of its "
+            "voxels. Try copying or writing the file again."
         )
     stored = (x, y, z) if fortran else (z, y, x)
     row_bytes = stored[2] * dtype.itemsize
@@ -53,8 +56,3 @@ def open_npy(path: Path) -> VolumeReader:
     rows = PlainRows(offsets, stored[1], row_bytes, swap=is_swapped(dtype))
     reader = FileVolumeReader(volume, rows, [path])
     return Transposed(reader, "xyz") if fortran else reader
-
-
-def is_swapped(dtype: np.dtype) -> bool:
-    """Whether it is of the other byte order than this machine."""
-    return dtype.byteorder == {"little": ">", "big": "<"}[sys.byteorder]

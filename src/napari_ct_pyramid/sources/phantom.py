@@ -1,7 +1,6 @@
-"""A volume to try things on: what a tomograph makes of a core of concrete with grains, pores and steel fibres.
+"""A synthetic volume for demos and tests: a CT scan of a concrete core with grains, pores and steel fibres.
 
-The same numbers give the same voxels, and slices are made one at a time, so that a sample may have any size.
-Knows nothing of conversion.
+The same shape and seed give the same voxels. Slices are made one at a time, so that a phantom may have any size.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _NOISE, _RINGS = 0.03, 0.015
 
 
 def write_sample(path: str | os.PathLike[str], shape: Triple = (128, 256, 256), *, seed: int = 0) -> Path:
-    """Write a phantom as a BigTIFF of float32, one uncompressed page a slice, that tells its voxel size.
+    """Write a phantom as a BigTIFF of float32, one uncompressed page a slice, with its voxel size.
 
     Parameters
     ----------
     path : path-like
-        The file to write; one that is there is replaced.
+        The file to write. An existing file is replaced.
     shape : tuple of int
         Voxels along z, y, x.
     seed : int
@@ -78,15 +77,15 @@ class _Ellipsoid:
     value: float
 
     def span(self) -> Span:
-        """The slices it can be seen in: the first and the last."""
+        """The first and the last slice that it is visible in."""
         return self.centre[0] - self.radii[0] - 1, self.centre[0] + self.radii[0] + 1
 
     def box(self, z: int) -> Box:  # noqa: ARG002  # a fibre needs it
-        """Corners (y, x) around what slice z cuts of it."""
+        """Corners (y, x) of a box around its section in slice z."""
         return self.centre[1:] - self.radii[1:], self.centre[1:] + self.radii[1:]
 
     def depth(self, z: int, y: Values, x: Values) -> Values:
-        """About how many voxels a point lies inside the surface."""
+        """About how many voxels a point is inside the surface."""
         (cz, cy, cx), (rz, ry, rx) = self.centre, self.radii
         far = np.sqrt(((z - cz) / rz) ** 2 + ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2)
         return np.asarray((1 - far) * self.radii.min())
@@ -128,29 +127,29 @@ class _Phantom:
         self._middle = np.array(shape[1:]) / 2 - 0.5
         self._radius = 0.45 * self._size
         rng = np.random.default_rng(seed)
-        share = shape[0] / self._size  # of a cube: a thin sample holds fewer things, each as large
-        self._things: list[_Ellipsoid | _Fibre] = [
+        share = shape[0] / self._size  # of a cube: a thin phantom has fewer objects, of the same size
+        self._objects: list[_Ellipsoid | _Fibre] = [
             *(self._ellipsoid(rng, 0.02, 0.08, rng.uniform(0.6, 0.95)) for _ in range(round(_GRAINS * share))),
             *(self._ellipsoid(rng, 0.01, 0.04, _PORE) for _ in range(round(_PORES * share))),
             *(self._fibre(rng) for _ in range(round(_FIBRES * share))),
         ]
-        self._spans = np.array([thing.span() for thing in self._things]).reshape(-1, 2)
+        self._spans = np.array([item.span() for item in self._objects]).reshape(-1, 2)
         self._y, self._x = np.ogrid[: shape[1], : shape[2]]
         far = np.hypot(self._y - self._middle[0], self._x - self._middle[1])
-        self._cement = _CEMENT * (0.85 + 0.15 * (far / self._radius) ** 2)  # hard rays leave the middle darker
+        self._cement = _CEMENT * (0.85 + 0.15 * (far / self._radius) ** 2)  # beam hardening: the middle is darker
         self._core = np.clip(self._radius - far + 0.5, 0, 1)
-        flaws = rng.normal(0, _RINGS, size=int(far.max()) + 1)  # of the detector: the same in every slice
-        self._rings = flaws[far.astype(int)]
+        rings = rng.normal(0, _RINGS, size=int(far.max()) + 1)  # by the detector: the same in every slice
+        self._rings = rings[far.astype(int)]
 
     def slice(self, z: int) -> Plane:
         plane = self._cement.copy()
         for k in np.flatnonzero((self._spans[:, 0] <= z) & (z <= self._spans[:, 1])):
-            thing = self._things[k]
-            low, high = thing.box(z)
+            item = self._objects[k]
+            low, high = item.box(z)
             (y0, x0), (y1, x1) = (np.clip(corner, 0, self._shape[1:]).astype(int) for corner in (low - 1, high + 2))
             part = plane[y0:y1, x0:x1]
-            cover = np.clip(thing.depth(z, self._y[y0:y1], self._x[:, x0:x1]) + 0.5, 0, 1)
-            part += cover * (thing.value - part)
+            cover = np.clip(item.depth(z, self._y[y0:y1], self._x[:, x0:x1]) + 0.5, 0, 1)
+            part += cover * (item.value - part)
         noise = np.random.default_rng((self._seed, z)).normal(0, _NOISE, size=plane.shape)
         return np.asarray(plane * self._core + self._rings + noise, np.float32)
 
@@ -165,7 +164,7 @@ class _Phantom:
         return _Fibre(centre - half, centre + half, 0.007 * self._size, _STEEL)
 
     def _inside(self, rng: np.random.Generator, within: float = 1) -> Point:
-        """A point in the core, everywhere as likely."""
+        """A random point in the core, uniformly distributed."""
         far, angle = within * self._radius * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
         y, x = self._middle + far * np.array([np.sin(angle), np.cos(angle)])
         return np.array([rng.uniform(0, self._shape[0]), y, x])

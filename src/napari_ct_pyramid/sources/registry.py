@@ -1,7 +1,8 @@
-"""Opens whatever holds a volume, and reads any block of its rows.
+"""The registry of source formats, and `open_source`, which finds a source's format in it.
 
-Finds out what kind it is and leaves the rest to what knows that kind: `_tiff`, and the modules of `_sources`. Knows
-nothing of levels, chunks and budgets.
+A new format is one module, and one entry of `FORMATS`: detection, error messages, file dialogs, help texts and the
+README's table are made from it; napari's manifest is tested against it. A format's module is imported when a source of
+that format is opened, so that neither it nor its libraries are loaded before.
 """
 
 from __future__ import annotations
@@ -9,24 +10,228 @@ from __future__ import annotations
 import difflib
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError
-from napari_ct_pyramid.omezarr.journal import JOURNAL
-from napari_ct_pyramid.omezarr.metadata import is_zarr
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike
 
 from .inputs import INSIDE, Input, parse_input
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from napari_ct_pyramid.options import Crop
 
-    from .base import VolumeReader
+    from .base import Source, VolumeReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFormat:
+    """A kind of file or folder, which holds a volume or at least looks as if it might.
+
+    Attributes
+    ----------
+    name : str
+        What a user calls one, with its article: ``"a TIFF"``.
+    opener : callable or None
+        Opens an INPUT of this format; None for a format that cannot be read.
+    endings : tuple of str
+        Of the names of its files, the most common one first.
+    magic : tuple of bytes
+        What its files begin with, one of them; none for a format that is a folder.
+    magic_at : int
+        Position of the magic bytes.
+    is_folder : callable or None
+        Whether a folder is of this format.
+    remote : bool
+        It is read from object stores, too.
+    arrays : bool
+        It may hold several arrays, of which ``::`` names one.
+    extra : str or None
+        The extra of this package that brings the library it needs.
+    in_napari : bool
+        The plugin offers to open files with these endings in napari.
+    examples, readme : str
+        Its line in the README's table.
+    phrase : str
+        What a user may give, for help texts.
+    hint : str
+        What to try with a format that cannot be read.
+    """
+
+    name: str
+    opener: Callable[[Input], VolumeReader] | None = None
+    endings: tuple[str, ...] = ()
+    magic: tuple[bytes, ...] = ()
+    magic_at: int = 0
+    is_folder: Callable[[AnyPath], bool] | None = None
+    remote: bool = False
+    arrays: bool = False
+    extra: str | None = None
+    in_napari: bool = False
+    examples: str = ""
+    readme: str = ""
+    phrase: str = ""
+    hint: str = ""
+
+    def matches(self, head: bytes) -> bool:
+        """Whether a file with these first bytes is of this format."""
+        return any(head.startswith(magic, self.magic_at) for magic in self.magic)
+
+    def open(self, source: Input) -> VolumeReader:
+        """Open an INPUT of this format.
+
+        Raises
+        ------
+        SourceError
+            If it is not a volume that can be read, or the library for it is not installed.
+        """
+        assert self.opener is not None
+        try:
+            return self.opener(source)
+        except ImportError as exc:
+            if self.extra is None:
+                raise
+            raise SourceError(
+                f"{source.path} is {self.name}, and the library that reads it could not be loaded ({exc}). Install it: "
+                f"pip install 'napari-ct-pyramid[{self.extra}]'"
+            ) from exc
+
+
+def _open_tiff(source: Input) -> VolumeReader:
+    from .tiff.open import open_tiff
+
+    return open_tiff(source.local_path)
+
+
+def _open_hdf5(source: Input) -> VolumeReader:
+    from .hdf5 import open_hdf5
+
+    return open_hdf5(source.local_path, source.inside)
+
+
+def _open_npy(source: Input) -> VolumeReader:
+    from .npy import open_npy
+
+    return open_npy(source.local_path)
+
+
+def _open_zarr(source: Input) -> VolumeReader:
+    from .zarr import open_zarr
+
+    return open_zarr(source)
+
+
+def _open_slices(source: Input) -> VolumeReader:
+    from .slices import open_folder
+
+    return open_folder(source.local_path, source.pattern, source.stem, TIFF.endings)
+
+
+def _is_zarr(path: AnyPath) -> bool:
+    from napari_ct_pyramid.omezarr.journal import JOURNAL
+    from napari_ct_pyramid.omezarr.metadata import is_zarr
+
+    return is_zarr(path) or (path / JOURNAL).is_file()
+
+
+TIFF = SourceFormat(
+    name="a TIFF",
+    opener=_open_tiff,
+    endings=(".tif", ".tiff", ".btf", ".tf8", ".tf2"),
+    magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    in_napari=True,
+    examples="`scan.tif`",
+    readme="TIFF and BigTIFF with one page a slice, ImageJ stacks (over 4 GB too), OME-TIFF (in several files too), "
+    "stacks of MetaMorph and other microscopes, tiled and compressed pages, either byte order: whatever tifffile reads "
+    "as one z, y, x volume",
+    phrase="a TIFF that holds one volume",
+)
+"""The format of files, and of the slices in a folder."""
+
+_SLICE = "A volume takes all its slices: try saving them as TIFFs, in a folder of their own."
+_ARCHIVE = "Try unpacking it first."
+
+# In the order in which they are tried. A folder of slices is last: every folder might be one.
+FORMATS: tuple[SourceFormat, ...] = (
+    TIFF,
+    SourceFormat(
+        name="an HDF5 file",
+        opener=_open_hdf5,
+        endings=(".h5", ".hdf5", ".nxs"),
+        magic=(b"\x89HDF\r\n\x1a\n",),
+        arrays=True,
+        extra="hdf5",
+        in_napari=True,
+        examples="`scan.h5`, `scan.h5::/entry/data/data`",
+        readme="HDF5 and NeXus (extra `hdf5`): the only dataset with three axes, or the one that is named; all threads "
+        "decode chunks",
+        phrase="an HDF5 file, with the path of a dataset if it has several, as in scan.h5::/entry/data/data",
+    ),
+    SourceFormat(
+        name="a NumPy array",
+        opener=_open_npy,
+        endings=(".npy",),
+        magic=(b"\x93NUMPY",),
+        examples="`scan.npy`",
+        readme="NumPy, C or Fortran order",
+        phrase="a NumPy file",
+    ),
+    SourceFormat(
+        name="a Zarr",
+        opener=_open_zarr,
+        is_folder=_is_zarr,
+        remote=True,
+        arrays=True,
+        examples="`scan.ome.zarr`, `scan.zarr::/a`",
+        readme="the finest level of an OME-Zarr, or a Zarr array (v2 or v3, with shards too): to write it with other "
+        "chunks or levels",
+        phrase="an OME-Zarr, or a Zarr array",
+    ),
+    SourceFormat(
+        name="a folder of slices",
+        opener=_open_slices,
+        is_folder=lambda _: True,
+        examples="`slices/`, `'scan/slice_*.tif'`",
+        readme="one TIFF a slice, in the order of their numbers; a missing slice, or one that differs, is an error "
+        "that names the file",
+        phrase="a folder of slices, or a pattern of their names, such as scan/slice_*.tif",
+    ),
+    SourceFormat(name="a PNG image", magic=(b"\x89PNG",), hint=_SLICE),
+    SourceFormat(name="a JPEG image", magic=(b"\xff\xd8\xff",), hint=_SLICE),
+    SourceFormat(name="a BMP image", magic=(b"BM",), hint=_SLICE),
+    SourceFormat(name="a DICOM file", magic=(b"DICM",), magic_at=128, hint=_SLICE),
+    SourceFormat(name="an NRRD volume", magic=(b"NRRD",)),
+    SourceFormat(name="a NetCDF file", magic=(b"CDF",), hint="Try saving it as NetCDF-4, which is HDF5."),
+    SourceFormat(name="a gzip archive", magic=(b"\x1f\x8b",), hint=_ARCHIVE),
+    SourceFormat(name="a ZIP archive", magic=(b"PK\x03\x04",), hint=_ARCHIVE),
+    SourceFormat(name="a RAR archive", magic=(b"Rar!",), hint=_ARCHIVE),
+    SourceFormat(name="a 7-Zip archive", magic=(b"7z\xbc\xaf",), hint=_ARCHIVE),
+    SourceFormat(name="a PDF document", magic=(b"%PDF",)),
+)
+_READABLE = tuple(kind for kind in FORMATS if kind.opener)
+_SAVE_AS_TIFF = "Try saving it as a TIFF."
+_HEAD_BYTES = max(kind.magic_at + len(magic) for kind in FORMATS for magic in kind.magic)
+
+
+ENDINGS = tuple(ending for kind in _READABLE for ending in kind.endings)
+"""Of all files that can be read."""
+
+NAPARI_ENDINGS = tuple(ending for kind in _READABLE if kind.in_napari for ending in kind.endings)
+"""Of the files that the plugin offers to open in napari: its manifest has them once more."""
+
+FILE_FILTER = f"Volumes ({' '.join(f'*{ending}' for ending in ENDINGS)});;All files (*)"
+"""For a file dialog of Qt."""
+
+INPUTS = "; ".join(kind.phrase for kind in _READABLE)
+"""What a user may give as a source, for help texts."""
+
+
+def readme_table() -> str:
+    """The table of the formats in the README."""
+    lines = [f"| {kind.examples} | {kind.readme} |" for kind in _READABLE]
+    return "\n".join(["| INPUT | what |", "| --- | --- |", *lines])
 
 
 def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) -> Source:
@@ -36,39 +241,43 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
     ----------
     path : path-like
         A TIFF or BigTIFF file that holds one volume; a folder of slices, each a TIFF, or a pattern of their names
-        (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset where it has several of three axes
-        (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, whose finest level it is, or a Zarr array.
+        (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset where it has several with three
+        axes (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, of which the finest level is read, or
+        a Zarr array.
     axes : str
-        How its axes lie, from the slowest to the fastest.
+        The order of its axes, from the slowest to the fastest.
     crop : tuple, optional
-        Only this part of it, along z, y, x, as `ConversionOptions` has it.
+        Only this part of it, along z, y, x, as `ConversionOptions.crop` has it.
 
     Returns
     -------
     Source
-        To be closed when done: it is a context manager.
+        A context manager. Close it when done.
 
     Raises
     ------
     SourceNotFoundError
         If there is no such file.
     SourceError
-        If it is not a volume that can be read. Every page is looked at, so that a bad one is found now.
+        If it is not a volume that can be read. Every page of a TIFF is checked, so that a damaged one is found now.
     RequestError
         If the part is not within it.
     """
-    asked = parse_input(path)
-    kind = "a volume"
+    from .base import Source
+
+    source = parse_input(path)
+    name = "a volume"
     try:
-        kind, opener = _find_kind(asked)
-        reader = opener()
+        kind = find_format(source)
+        name = kind.name
+        reader = kind.open(source)
     except SourceError:
         raise
     except PermissionError as exc:
         raise SourceError(f"{path} may not be read by this user. Try changing its permissions.") from exc
-    except Exception as exc:  # libraries meet damaged files with errors of every kind
+    except Exception as exc:  # libraries raise errors of every kind on damaged files
         raise SourceError(
-            f"{path} could not be read as {kind}{_reason(exc)}. It may be damaged: try opening it in another "
+            f"{path} could not be read as {name}{_reason(exc)}. It may be damaged: try opening it in another "
             "program, such as Fiji, and saving it again."
         ) from exc
     try:
@@ -78,194 +287,94 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
         raise
 
 
-def _view(reader: VolumeReader, axes: str, crop: Crop | None) -> VolumeReader:
-    if axes == "zyx" and crop is None:
-        return reader
-    from .views import Cropped, Transposed
+def find_format(source: Input) -> SourceFormat:
+    """The format of an INPUT.
 
-    turned = reader if axes == "zyx" else Transposed(reader, axes)
-    return turned if crop is None else Cropped(turned, crop)
-
-
-class Source:
-    """A volume that is open for reading. Made by `open_source`.
-
-    Attributes
-    ----------
-    volume : Volume
-        What it holds.
+    Raises
+    ------
+    SourceError
+        If there is none for it.
+    SourceNotFoundError
+        If there is no such file.
     """
-
-    def __init__(self, reader: VolumeReader) -> None:
-        self.volume = reader.volume
-        self._reader = reader
-
-    @property
-    def files(self) -> tuple[AnyPath, ...]:
-        """The files that hold it, or by which it is known at least."""
-        return self._reader.paths
-
-    def read(self, z0: int, z1: int, y0: int, y1: int, out: npt.NDArray[Any]) -> None:
-        """Read rows ``y0`` to ``y1`` of slices ``z0`` to ``z1``, in full width.
-
-        Any number of threads may call it at once; each has its own handle on the file.
-
-        Parameters
-        ----------
-        z0, z1, y0, y1 : int
-            A block within the volume; the ends are not part of it.
-        out : numpy.ndarray
-            Filled with the voxels: shape (z1 - z0, y1 - y0, x), of the volume's dtype. May be a view with strides
-            along z and y; along x its voxels must lie one after another.
-
-        Raises
-        ------
-        SourceError
-            If the data is not there any more, or cannot be decoded.
-        """
-        volume = self.volume
-        z, y, x = volume.shape
-        if not (0 <= z0 <= z1 <= z and 0 <= y0 <= y1 <= y):
-            raise ValueError(f"block z {z0} to {z1}, y {y0} to {y1} is not within a volume of shape {volume.shape}")
-        if out.shape == (z1 - z0, y1 - y0, x) and not out.size:
-            return
-        if out.shape != (z1 - z0, y1 - y0, x) or out.dtype != volume.dtype or out.strides[2] != out.itemsize:
-            raise ValueError(f"cannot read into an array of shape {out.shape}, {out.dtype}, strides {out.strides}")
-        try:
-            self._reader.read((z0, y0, 0), out)
-        except OSError as exc:
-            if isinstance(exc, SourceError):
-                raise
-            raise SourceError(
-                f"{exc.filename or self.files[0]} could not be read ({exc.strerror or exc}). "
-                "Try again when its disk can be reached."
-            ) from exc
-
-    def close(self) -> None:
-        """Close the file; no thread may be reading."""
-        self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _reason(error: Exception) -> str:
-    """What an error says, if it was written for people."""
-    if isinstance(error, OSError):
-        return f" ({error.strerror or error})"
-    return f" ({error})" if isinstance(error, ValueError) and str(error) else ""
-
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_HDF5, _NUMPY = b"\x89HDF\r\n\x1a\n", b"\x93NUMPY"
-_OTHERS = {
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"BM": "a BMP image",
-    b"NRRD": "an NRRD volume",
-    b"\x1f\x8b": "a gzip archive",
-    b"PK\x03\x04": "a ZIP archive",
-    b"Rar!": "a RAR archive",
-    b"7z\xbc\xaf": "a 7-Zip archive",
-    b"%PDF": "a PDF document",
-    b"CDF": "a NetCDF file",
-}
-
-
-def _find_kind(asked: Input) -> tuple[str, Callable[[], VolumeReader]]:
-    """The kind of a source, and how to open it. Each kind imports what it needs when it is opened."""
-    if isinstance(asked.path, RemotePath):
-        return _kind_in_store(asked, asked.path)
-    return _kind_of_path(asked, asked.path)
-
-
-def _kind_of_path(asked: Input, path: Path) -> tuple[str, Callable[[], VolumeReader]]:
+    if isinstance(source.path, RemotePath):
+        return _format_in_store(source.path)
     try:
-        mode = path.stat().st_mode
+        mode = source.path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise SourceNotFoundError(
-            f"There is no {'folder' if asked.pattern else 'file'} {path}{_nearest(path)}"
+            f"There is no {'folder' if source.pattern else 'file'} {source.path}{_nearest(source.path)}"
         ) from exc
     if stat.S_ISDIR(mode):
-        return _kind_of_folder(asked, path)
+        return _format_of_folder(source)
     if not stat.S_ISREG(mode):
-        raise SourceError(f"{path} is not an ordinary file, where a volume is needed.")
+        raise SourceError(f"{source.path} is not an ordinary file. Try the path of a file that holds a volume.")
+    return _format_of_file(source, source.path)
+
+
+def _format_of_file(source: Input, path: Path) -> SourceFormat:
     with path.open("rb") as file:
-        head = file.read(132)
-    if head.startswith(_HDF5):
-        return "an HDF5 file", lambda: _open_hdf5(path, asked.inside)
-    if asked.inside is not None:
-        raise SourceError(f"{path} is a file without parts: {INSIDE}/{asked.inside} is for HDF5 files and Zarr groups.")
-    if head[:4] in _TIFF:
-        return "a TIFF", lambda: _open_tiff(path)
-    if head.startswith(_NUMPY):
-        return "a NumPy array", lambda: _open_npy(path)
+        head = file.read(_HEAD_BYTES)
+    kind = next((kind for kind in FORMATS if kind.matches(head)), None)
+    if source.inside is not None and not (kind and kind.arrays):
+        raise _without_arrays(source)
+    if kind and kind.opener:
+        return kind
     if not head:
-        raise SourceError(f"{path} is empty, where a volume is needed. Try copying it again.")
-    looks = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None)
-    if looks is None:
-        looks = "a DICOM file" if head[128:] == b"DICM" else f"something else (it begins with {head[:8]!r})"
-    raise SourceError(f"{path} is no volume that can be read: it looks like {looks}. Try saving it as a TIFF.")
+        raise SourceError(f"{path} is empty. Try copying or writing the file again.")
+    found = kind.name if kind else f"something else (it begins with {head[:8]!r})"
+    hint = kind.hint if kind and kind.hint else _SAVE_AS_TIFF
+    raise SourceError(f"{path} is not a volume that can be read: it looks like {found}. {hint}")
 
 
-def _kind_in_store(asked: Input, path: RemotePath) -> tuple[str, Callable[[], VolumeReader]]:
-    if is_zarr(path) or (path / JOURNAL).is_file():
-        return "a Zarr", lambda: _open_zarr(asked)
+def _format_of_folder(source: Input) -> SourceFormat:
+    kind = next(kind for kind in _READABLE if kind.is_folder and kind.is_folder(source.path))
+    if source.inside is not None and not kind.arrays:
+        raise _without_arrays(source)
+    return kind
+
+
+def _format_in_store(path: RemotePath) -> SourceFormat:
+    remote = [kind for kind in _READABLE if kind.remote]
+    for kind in remote:
+        if kind.is_folder and kind.is_folder(path):
+            return kind
     if not path.exists():
         raise SourceNotFoundError(f"There is nothing at {path}. Try its full address.")
+    names = " or ".join(kind.name for kind in remote)
     raise SourceError(
-        f"{path} is no Zarr, and nothing else is read from an object store. Copy it to this machine first."
+        f"{path} is not {names}, and nothing else can be read from an object store. Try copying it to this machine."
     )
 
 
-def _kind_of_folder(asked: Input, path: Path) -> tuple[str, Callable[[], VolumeReader]]:
-    if is_zarr(path) or (path / JOURNAL).is_file():
-        return "a Zarr", lambda: _open_zarr(asked)
-    if asked.inside is not None:
-        raise SourceError(f"{path} is no Zarr group, so there is no {INSIDE}/{asked.inside} in it.")
-    return "a folder of slices", lambda: _open_folder(path, asked)
-
-
-def _open_tiff(path: Path) -> VolumeReader:
-    from napari_ct_pyramid.sources.tiff.layout import open_tiff
-
-    return open_tiff(path)
-
-
-def _open_hdf5(path: Path, inside: str | None) -> VolumeReader:
-    from .hdf5 import open_hdf5
-
-    return open_hdf5(path, inside)
-
-
-def _open_npy(path: Path) -> VolumeReader:
-    from .npy import open_npy
-
-    return open_npy(path)
-
-
-def _open_zarr(asked: Input) -> VolumeReader:
-    from .zarr import open_zarr
-
-    return open_zarr(asked)
-
-
-def _open_folder(path: Path, asked: Input) -> VolumeReader:
-    from .slices import open_folder
-
-    return open_folder(path, asked.pattern, asked.stem)
+def _without_arrays(source: Input) -> SourceError:
+    names = " or ".join(kind.name for kind in _READABLE if kind.arrays)
+    return SourceError(
+        f"{source.path} is not {names}, so it has no array {INSIDE}/{source.inside}. Try its path alone."
+    )
 
 
 def _nearest(path: Path) -> str:
-    """What is there instead of a missing file: one whose name is nearly the same, or not even the folder."""
+    """What to try instead of a file that does not exist: one with nearly the same name, if there is one."""
     try:
         names = [other.name for other in path.parent.iterdir()]
     except OSError:
         return f": there is no folder {path.parent}."
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.8)
     return f". Did you mean {path.with_name(near[0])}?" if near else ". Try its full path."
+
+
+def _reason(error: Exception) -> str:
+    """The text of an error, if it was written for people."""
+    if isinstance(error, OSError):
+        return f" ({error.strerror or error})"
+    return f" ({error})" if isinstance(error, ValueError) and str(error) else ""
+
+
+def _view(reader: VolumeReader, axes: str, crop: Crop | None) -> VolumeReader:
+    if axes == "zyx" and crop is None:
+        return reader
+    from .views import Cropped, Transposed
+
+    transposed = reader if axes == "zyx" else Transposed(reader, axes)
+    return transposed if crop is None else Cropped(transposed, crop)

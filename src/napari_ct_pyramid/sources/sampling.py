@@ -1,32 +1,32 @@
-"""Some rows of a source that stand for all of it."""
+"""Some rows of a source that represent all of it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from .registry import Source
+from .base import Source, Voxels
 
 _BYTES = 4_000_000
 _PLACES = 128
-_FEW_PLACES = 8  # whatever it takes to decode them
+_FEW_PLACES = 8  # however long it takes to decode them
 _DECODED_BYTES = 100_000_000
 
 
-def a_few_rows(source: Source) -> np.ndarray:
-    """Stretches of rows here and there, the same every time: few enough to be read for every plan."""
-    depth, rows, columns = source.volume.shape
-    height = min(rows, math.ceil(_BYTES / _FEW_PLACES / (columns * source.volume.dtype.itemsize)))
-    places = sorted({(depth - 1) * i // (_FEW_PLACES - 1) for i in range(_FEW_PLACES)})
-    sample = np.empty((len(places), height, columns), source.volume.dtype)
-    for i, z in enumerate(places):
-        y = (rows - height) * i // len(places)
-        source.read(z, z + 1, y, y + height, sample[i : i + 1])
-    return sample
+def a_few_rows(source: Source) -> Voxels:
+    """Rows from a few places, the same every time: few enough to be read for every plan.
+
+    Their bytes identify the source in the journal of a conversion, so the choice of rows must never change.
+    """
+    depth, height, columns = source.volume.shape
+    rows = min(height, math.ceil(_BYTES / _FEW_PLACES / (columns * source.volume.dtype.itemsize)))
+    slices = sorted({(depth - 1) * i // (_FEW_PLACES - 1) for i in range(_FEW_PLACES)})
+    return _read(source, [(z, (height - rows) * i // len(slices)) for i, z in enumerate(slices)], rows)
 
 
-def spread_rows(source: Source) -> np.ndarray:
+def spread_rows(source: Source) -> Voxels:
     """Rows from all over a source, the same every time; all of them where there are few.
 
     Returns
@@ -44,10 +44,17 @@ def spread_rows(source: Source) -> np.ndarray:
     decoded = volume.granularity[0] * volume.granularity[1] * row_bytes
     places = max(_FEW_PLACES, min(_PLACES, _DECODED_BYTES // decoded, _BYTES // row_bytes))
     rows = max(1, min(height, _BYTES // places // row_bytes))
-    sample = np.empty((places, rows, columns), volume.dtype)
-    for i in range(places):
-        z = (2 * i + 1) * depth // (2 * places)
-        # Along y by the golden ratio, which leaves no large gaps however many places there are.
-        y = i * 618_034 % 1_000_000 * (height - rows) // 1_000_000
-        source.read(z, z + 1, y, y + rows, sample[i : i + 1])
+    # Along y by the golden ratio, which leaves no large gaps however many places there are.
+    starts = [
+        ((2 * i + 1) * depth // (2 * places), i * 618_034 % 1_000_000 * (height - rows) // 1_000_000)
+        for i in range(places)
+    ]
+    return _read(source, starts, rows)
+
+
+def _read(source: Source, starts: Sequence[tuple[int, int]], rows: int) -> Voxels:
+    """A number of rows from each place (z, y) on."""
+    sample = np.empty((len(starts), rows, source.volume.shape[2]), source.volume.dtype)
+    for (z, y), out in zip(starts, sample, strict=True):
+        source.read(z, z + 1, y, y + rows, out[None])
     return sample

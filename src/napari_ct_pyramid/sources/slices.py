@@ -1,68 +1,79 @@
-"""A folder of slices, or the files that a pattern names: finds them, in order, and says what is odd among them."""
+"""A folder of slices, or the files that match a pattern: finds them, in order, and names those that do not fit."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError
 from napari_ct_pyramid.model.formatting import count
-from napari_ct_pyramid.sources.tiff.layout import open_slices
 
 from .base import VolumeReader
-from .inputs import TIFF_ENDINGS
+from .tiff.open import open_slices
 
 _NUMBERS = re.compile(r"(\d+)")
 
 
-def open_folder(path: Path, pattern: str | None, name: str) -> VolumeReader:
-    """Open the slices in a folder, each a TIFF file; with a pattern, those that are called so. `name` is the volume's.
+def open_folder(path: Path, pattern: str | None, name: str, endings: Sequence[str]) -> VolumeReader:
+    """Open the slices in a folder, each a TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    pattern : str or None
+        Only the files whose names match it.
+    name : str
+        The name of the volume.
+    endings : sequence of str
+        Without a pattern, only the files whose names end in one of these.
 
     Raises
     ------
     SourceError
-        If they are not all of them alike, in one sequence of numbers without a gap.
+        If they are not all alike, or not numbered without a gap.
     """
-    names = _names(path, pattern)
+    names = _names(path, pattern, endings)
     where = path / pattern if pattern else path
     if not names:
-        kind = f"No file in {path} is called {pattern}" if pattern else f"{where} holds no TIFF file"
-        raise SourceNotFoundError(f"{kind}. A volume takes its slices, such as slice_0001.tif, slice_0002.tif, ….")
+        what = f"No file in {path} matches {pattern}" if pattern else f"{where} has no TIFF file"
+        raise SourceNotFoundError(f"{what}. A volume takes its slices, such as slice_0001.tif, slice_0002.tif, ….")
     if len(names) == 1:
         raise SourceError(
-            f"{where} is a single file, {names[0]}, where a volume has two or more slices. If that file holds all of "
-            "them, name it itself."
+            f"{where} has a single file, {names[0]}, and a volume has two or more slices. If that file has all of "
+            "them, try its own path."
         )
     return open_slices(where, name, [path / file for file in in_order(where, names)])
 
 
-def _names(path: Path, pattern: str | None) -> list[str]:
+def _names(path: Path, pattern: str | None, endings: Sequence[str]) -> list[str]:
     try:
         entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise SourceNotFoundError(f"There is no folder {path}. Try its full path.") from exc
     if pattern:
         return [entry.name for entry in entries if fnmatchcase(entry.name, pattern) and entry.is_file()]
-    return [entry.name for entry in entries if entry.suffix.lower() in TIFF_ENDINGS and entry.is_file()]
+    return [entry.name for entry in entries if entry.suffix.lower() in endings and entry.is_file()]
 
 
 def in_order(where: Path, names: list[str]) -> list[str]:
-    """File names by their number, which must be all in which they differ.
+    """File names sorted by their number. They must differ in nothing else.
 
     Raises
     ------
     SourceError
-        If one is of another kind, there twice, or missing.
+        If one is named differently, or a number is there twice, or missing.
     """
     parts = {name: _NUMBERS.split(name) for name in names}  # words and numbers in turn
     words, _ = Counter(tuple(part[::2]) for part in parts.values()).most_common(1)[0]
     _check_alike(where, names, [name for name in names if tuple(parts[name][::2]) != words])
     numbers = {name: tuple(map(int, parts[name][1::2])) for name in names}
-    if len(words) < 2:  # no number at all, and so but one name
-        raise SourceError(f"The files of {where} have no numbers in their names, which would say their order.")
+    if len(words) < 2:  # no number at all, and so one name only
+        raise SourceError(f"The files of {where} have no numbers in their names. Try numbering the slices.")
     columns = list(zip(*numbers.values(), strict=True))
     running = max(range(len(columns)), key=lambda i: (len(set(columns[i])), i))
     usual = [Counter(column).most_common(1)[0][0] for column in columns]
@@ -77,7 +88,7 @@ def in_order(where: Path, names: list[str]) -> list[str]:
         if other == number:
             raise SourceError(
                 f"{following} and {name} in {where} have the same number. Try moving one of them elsewhere, or a "
-                f"pattern that only the slices have."
+                f"pattern that matches only the slices."
             )
         if other > number + 1:
             missing = _numbered(parts[name], running, number + 1)
@@ -85,24 +96,24 @@ def in_order(where: Path, names: list[str]) -> list[str]:
             raise SourceError(
                 f"{missing} is missing in {where}: {following} comes after {name}"
                 + (f", without the {lost:,} slices between them" if lost > 1 else "")
-                + ". Slices must be numbered without a gap."
+                + ". Try copying or numbering the slices again, without a gap."
             )
     return ordered
 
 
 def _numbered(parts: list[str], running: int, number: int) -> str:
-    """A name with another number."""
+    """The same name with another number."""
     at = 2 * running + 1
     return "".join([*parts[:at], str(number).zfill(len(parts[at])), *parts[at + 1 :]])
 
 
-def _check_alike(where: Path, names: list[str], odd: list[str]) -> None:
-    if not odd:
+def _check_alike(where: Path, names: list[str], different: list[str]) -> None:
+    if not different:
         return
-    usual = next(name for name in sorted(names) if name not in odd)
-    more = f", and {count(len(odd) - 1, 'more file')} like it," if len(odd) > 1 else ""
+    usual = next(name for name in sorted(names) if name not in different)
+    more = f", and {count(len(different) - 1, 'more file')} like it," if len(different) > 1 else ""
     raise SourceError(
-        f"{min(odd)}{more} in {where} {'are' if more else 'is'} not named as the other slices are, such as {usual}. "
-        f"Try moving what is no slice elsewhere, or a pattern that only slices have, such as "
+        f"{min(different)}{more} in {where} {'are' if more else 'is'} not named as the other slices are, such as "
+        f"{usual}. Try moving all that is not a slice elsewhere, or a pattern that matches only slices, such as "
         f"'{where.parent if '*' in where.name else where}/{_NUMBERS.sub('*', usual)}'."
     )

@@ -1,4 +1,4 @@
-"""Views of any source: its axes in another order, or a part of it. Nothing is read but what is asked of them."""
+"""Views of any source: with its axes in another order, or a part of it. They read no more than is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class _View:
-    """Leaves to the source what is the same."""
+    """What all views have in common: the files of their source."""
 
     def __init__(self, source: VolumeReader) -> None:
         self._source = source
@@ -35,22 +35,22 @@ class Transposed(_View):
     Parameters
     ----------
     source : VolumeReader
-        What it calls z, y, x is only first, second, third.
+        Its volume calls the axes z, y, x, in this order.
     axes : str
-        What these three are, such as ``"xzy"``.
+        The real names of these axes, such as ``"xzy"``.
     """
 
     def __init__(self, source: VolumeReader, axes: str) -> None:
         super().__init__(source)
         volume = source.volume
-        self._place = tuple(axes.index(axis) for axis in "zyx")  # in the source, of each axis
-        self._order = tuple("zyx".index(axis) for axis in axes)  # here, of each of the source's
+        self._place = tuple(axes.index(axis) for axis in "zyx")  # of each axis in the source
+        self._order = tuple("zyx".index(axis) for axis in axes)  # of each axis of the source in this view
         self.volume = replace(
             volume,
-            shape=self._here(volume.shape),
-            voxel_size=self._here(volume.voxel_size) if volume.voxel_size else None,
-            granularity=self._here(volume.granularity),
-            granularity_start=self._here(volume.granularity_start),
+            shape=self._transposed(volume.shape),
+            voxel_size=self._transposed(volume.voxel_size) if volume.voxel_size else None,
+            granularity=self._transposed(volume.granularity),
+            granularity_start=self._transposed(volume.granularity_start),
             format=f"{volume.format}; axes {axes}",
         )
 
@@ -58,7 +58,7 @@ class Transposed(_View):
         first, second, third = (start[place] for place in self._order)
         self._source.read((first, second, third), out.transpose(self._order))
 
-    def _here(self, values: tuple[T, T, T]) -> tuple[T, T, T]:
+    def _transposed(self, values: tuple[T, T, T]) -> tuple[T, T, T]:
         z, y, x = (values[place] for place in self._place)
         return z, y, x
 
@@ -70,12 +70,12 @@ class Cropped(_View):
     ----------
     source : VolumeReader
     crop : Crop
-        Where it begins and ends along z, y, x, as in a slice of Python's; None for the edge of the volume.
+        Start and stop along z, y, x, as in a Python slice; None for the edge of the volume.
 
     Raises
     ------
     RequestError
-        If that is not within the volume, or nothing.
+        If the part is not within the volume, or is empty.
     """
 
     def __init__(self, source: VolumeReader, crop: Crop) -> None:
@@ -104,5 +104,5 @@ def _bounds(start: int | None, stop: int | None, size: int, axis: str) -> tuple[
     if 0 <= first < last <= size:
         return first, last
     asked = f"{'' if start is None else start}:{'' if stop is None else stop}"
-    what = "has no voxel in it" if 0 <= first <= size and 0 <= last <= size else f"goes beyond the {size:,} there are"
+    what = "is empty" if 0 <= first <= size and 0 <= last <= size else f"goes beyond the {size:,} voxels of the volume"
     raise RequestError(f"The crop {asked} along {axis} {what}. Choose a part from 0 to {size} (", Advice("crop"), ").")

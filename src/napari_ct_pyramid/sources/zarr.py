@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.model.formatting import times
-from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.metadata import ZARR_FILES
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
-from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.options import Triple, find_unit
 from napari_ct_pyramid.storage.local import walk
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
 
 from .base import VolumeReader, Voxels, check_dtype, check_shape, volume_axes
 from .inputs import INSIDE, Input
 from .views import Cropped, Transposed
+from .voxel_size import FoundVoxelSize, found_voxel_size
 
-_DEEP = 5  # folders below each other that are looked through
+_DEPTH = 5  # of folders that are searched for arrays
 _SHOWN = 12  # arrays in a message
 
 
-def open_zarr(asked: Input) -> VolumeReader:
+def open_zarr(source: Input) -> VolumeReader:
     """Open the finest level of an OME-Zarr image, or an array.
 
     Raises
     ------
     SourceError
-        If it is neither, or not of three axes, or there are several arrays and none was named.
+        If it is neither, or does not have three axes, or there are several arrays and none was named.
     """
-    path = asked.path / asked.inside if asked.inside else asked.path
+    path = source.path / source.inside if source.inside else source.path
     if not path.is_dir():
-        raise SourceError(f"{asked.path} has nothing at /{asked.inside}. {_choice(asked.path)}")
+        raise SourceError(f"{source.path} has nothing at /{source.inside}. {_choice(source.path)}")
     if not _is_array(path):
         try:
-            return _open_image(asked.stem, open_pyramid(path))
+            return _open_image(source.stem, open_pyramid(path))
         except UnfinishedError:
             raise
         except SourceError:
@@ -46,11 +46,12 @@ def open_zarr(asked: Input) -> VolumeReader:
                 raise
         arrays = _arrays(path)
         if len(arrays) != 1:
-            raise SourceError(f"{path} is no OME-Zarr image, and no array was named in it. {_choice(path, name=True)}")
+            example = f" Name one, as in {path.name}{INSIDE}/{relative_to(arrays[0][0], path)}." if arrays else ""
+            raise SourceError(f"{path} is not an OME-Zarr image, and no array was named. {_choice(path)}{example}")
         path = arrays[0][0]
     array = ZarrArray(path)
     version = array.metadata["zarr_format"]
-    return _ZarrReader(array, path, _volume(asked.stem, array, str(path), f"Zarr array, v{version}"))
+    return _ZarrReader(array, path, _volume(source.stem, array, str(path), f"Zarr array, v{version}"))
 
 
 def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
@@ -60,20 +61,36 @@ def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
     axes = volume_axes(array.shape)
     volume = _volume(name, array, str(pyramid.path), f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}")
     assert axes is not None
-    z, y, x = (level.scale[axis] for axis in axes)
-    units = {pyramid.units[axis] for axis in axes}
-    unit = units.pop() if len(units) == 1 else None
-    known = not units and (unit is not None or (z, y, x) != (1, 1, 1))  # ones are what is written of the unknown
-    volume = replace(volume, rescale=pyramid.rescale)
-    if known:
-        volume = replace(volume, voxel_size=(z, y, x), unit=unit, voxel_size_from="its OME-Zarr metadata")
+    size = _voxel_size(pyramid, axes)
+    volume = replace(
+        volume,
+        rescale=pyramid.rescale,
+        voxel_size=size.voxel_size,
+        unit=size.unit,
+        voxel_size_from=size.origin,
+    )
     reader: VolumeReader = _ZarrReader(array, pyramid.path, volume)
-    if pyramid.original_shape:  # without what it was padded with
+    if pyramid.original_shape:  # without the padding
         stop = [pyramid.original_shape[axis] for axis in axes]
         if tuple(stop) != volume.shape:
             reader = Cropped(reader, tuple((None, n) for n in stop))
     names = "".join(pyramid.axes[axis] for axis in axes)
     return Transposed(reader, names) if names != "zyx" and sorted(names) == ["x", "y", "z"] else reader
+
+
+def _voxel_size(pyramid: Pyramid, axes: Triple) -> FoundVoxelSize:
+    """The scale of the finest level, with its units as NGFF names them: other programs also write ``um`` or ``µm``."""
+    sizes = [pyramid.levels[0].scale[axis] for axis in axes]
+    stated = [pyramid.units[axis] for axis in axes]
+    origin = "its OME-Zarr metadata"
+    if not any(stated) and sizes == [1, 1, 1]:  # what programs write if they do not know it
+        return FoundVoxelSize()
+    unknown = sorted({name for name in stated if name and find_unit(name) is None})
+    if unknown:
+        z, y, x = sizes
+        names = " and ".join(map(repr, unknown))
+        return FoundVoxelSize((z, y, x), None, f"{origin}, without the unit {names}, which is not known")
+    return found_voxel_size(sizes, [find_unit(name) for name in stated], origin)
 
 
 def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
@@ -93,7 +110,7 @@ def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
 
 
 class _ZarrReader:
-    """Reads an array a chunk at a time, so that memory is no more than was planned for."""
+    """Reads an array one chunk at a time, so that it takes no more memory than was planned for."""
 
     def __init__(self, array: ZarrArray, root: AnyPath, volume: Volume) -> None:
         self.volume = volume
@@ -109,22 +126,18 @@ class _ZarrReader:
     def read(self, start: Triple, out: Voxels) -> None:
         if self._array is None:
             raise ValueError("read of a closed source")
-        cuts = [_cuts(*stretch) for stretch in zip(start, out.shape, self.volume.granularity, strict=True)]
-        for piece in itertools.product(*cuts):
+        box = tuple(slice(first, first + size) for first, size in zip(start, out.shape, strict=True))
+        chunk = self.volume.granularity
+        for index in touched(box, chunk):
+            part = intersection(box, chunk_box(index, chunk, self.volume.shape))
             place = [slice(0, 1, 1)] * len(self._array.shape)
-            for axis, (first, last) in zip(self._axes, piece, strict=True):
-                place[axis] = slice(first, last, 1)
-            target = out[tuple(slice(a - s, b - s) for (a, b), s in zip(piece, start, strict=True))]
+            for axis, wanted in zip(self._axes, part, strict=True):
+                place[axis] = slice(wanted.start, wanted.stop, 1)
+            target = out[within(part, box)]
             target[...] = self._array.read_once(tuple(place)).reshape(target.shape)
 
     def close(self) -> None:
         self._array = None
-
-
-def _cuts(start: int, size: int, granularity: int) -> list[tuple[int, int]]:
-    """A stretch, split where read units meet."""
-    edges = range(start // granularity * granularity + granularity, start + size, granularity)
-    return list(itertools.pairwise([start, *edges, start + size]))
 
 
 def _is_array(path: AnyPath) -> bool:
@@ -142,7 +155,7 @@ def _has_multiscales(path: AnyPath) -> bool:
 
 
 def _arrays(root: AnyPath) -> list[tuple[AnyPath, ZarrArray]]:
-    """Those of three axes in a group and the groups in it."""
+    """The arrays with three axes in a group and the groups in it."""
     found = []
     for path, below, names in walk(root):
         if ".zarray" in names or ("zarr.json" in names and _is_array(path)):
@@ -153,18 +166,18 @@ def _arrays(root: AnyPath) -> list[tuple[AnyPath, ZarrArray]]:
                 continue
             if volume_axes(array.shape):
                 found.append((path, array))
-        elif len(relative_to(path, root).parts) >= _DEEP:
+        elif len(relative_to(path, root).parts) >= _DEPTH:
             below.clear()
     return sorted(found, key=lambda one: str(one[0]))
 
 
-def _choice(root: AnyPath, *, name: bool = False) -> str:
+def _choice(root: AnyPath) -> str:
+    """A sentence with the arrays that may be volumes."""
     arrays = _arrays(root)
     if not arrays:
-        return "There is no array of three axes in it."
+        return "It has no array with three axes."
     some = ", ".join(
         f"/{relative_to(path, root)} ({times(array.shape)} {np.dtype(array.dtype)})" for path, array in arrays[:_SHOWN]
     )
     more = f", and {len(arrays) - _SHOWN:,} more" if len(arrays) > _SHOWN else ""
-    how = f" Name one, as in {root.name}{INSIDE}/{relative_to(arrays[0][0], root)}." if name else ""
-    return f"Arrays of three axes in it are {some}{more}.{how}"
+    return f"Its arrays with three axes are {some}{more}."

@@ -26,7 +26,8 @@ from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.omezarr.journal import BlockId
 from napari_ct_pyramid.omezarr.writer import Store
-from napari_ct_pyramid.sources.registry import Source, open_source
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.local import replace_file
 from napari_ct_pyramid.storage.paths import AnyPath
 

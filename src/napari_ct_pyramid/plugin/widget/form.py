@@ -12,18 +12,14 @@ from magicgui.widgets import CheckBox, FileEdit
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_ct_pyramid.sources.inputs import HDF5_ENDINGS, TIFF_ENDINGS
+from napari_ct_pyramid.sources.registry import FILE_FILTER, INPUTS
 
 from .fields import OptionFields, form
 from .parts import ElideMiddle, text_label
 from .plan_panel import Remedy, facts
 from .planner import Answer, Request
 
-_SOURCE_TIP = (
-    "The volume to convert: a TIFF, a folder of slices or a pattern of their names, an HDF5 file (and ::/path of a "
-    "dataset in it), a NumPy file, or an OME-Zarr. It can also be dropped here."
-)
-FILTERS = f"Volumes ({' '.join('*' + e for e in (*TIFF_ENDINGS, *HDF5_ENDINGS, '.npy'))});;All files (*)"
+_SOURCE_TIP = f"The volume to convert: {INPUTS}. It can also be dropped here."
 
 
 class Form(QWidget):
@@ -37,7 +33,7 @@ class Form(QWidget):
         self._quiet = False
         self._layer_file: str | None = None
         self.source = _prepared(_SourceEdit(self.picked.emit), _SOURCE_TIP)
-        self.source.filter = FILTERS
+        self.source.filter = FILE_FILTER
         self.facts = text_label()
         self.facts.hide()
         self.use_layer = QPushButton("Use selected layer")

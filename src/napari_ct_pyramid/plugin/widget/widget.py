@@ -18,10 +18,11 @@ from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plugin.layers import source_file
 from napari_ct_pyramid.plugin.preload import preload
 from napari_ct_pyramid.plugin.preview import LivePreview
+from napari_ct_pyramid.sources.registry import FILE_FILTER
 from napari_ct_pyramid.storage.object_store import is_url
 from napari_ct_pyramid.storage.paths import any_path
 
-from .form import FILTERS, Form
+from .form import Form
 from .jobs import Check, Conversion, Job
 from .parts import FileDrops, ScrollColumn, painted_once
 from .plan_panel import HINT, PlanView, error_words
@@ -63,7 +64,7 @@ class ConvertWidget(QWidget):
         self.stage = Stage.EMPTY
 
         self.form = Form()
-        self.sources = QueueView(FILTERS)
+        self.sources = QueueView(FILE_FILTER)
         self.sources.hide()
         self.plan = PlanView()
         self.foot = Foot()

@@ -1,1 +1,1 @@
-"""Volumes in TIFF files: the page directory, the layout of the voxels, and their size."""
+"""Volumes in TIFF files: the page directory, the slices among the pages, their strips and tiles, and the voxel size."""

@@ -1,8 +1,8 @@
-"""The page directory of a TIFF: how every page is stored and where its data lies, from one quick walk.
+"""The page directory of a TIFF: how every page is stored and where its data is, in one quick pass.
 
-tifffile trusts that later pages are stored as the first one is, and takes 0.1 ms to parse a page in full. Here
-every page is looked at, but only the tags that say how its pixels are stored, so that a wrong page among
-thousands is found before anything is written. Knows nothing of volumes.
+tifffile assumes that later pages are stored as the first one is, and takes 0.1 ms to parse a page in full. This
+module reads every page, but only the tags that say how its pixels are stored, so that a damaged page among
+thousands is found before anything is written. It knows nothing of volumes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""The first bytes of TIFF and BigTIFF, in either byte order."""
+_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF, in either byte order
 
-_SETTLED_SECONDS = 4  # the coarsest clocks of file systems are of 2
+_SETTLED_SECONDS = 4  # some file systems note the time of a change to 2 seconds
 _REMEMBERED_BYTES = 2_000_000
 _remembered: dict[tuple[int, ...], Chain] = {}
 
@@ -29,7 +28,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Storage(NamedTuple):
-    """How a page stores its pixels; absent tags have the default that the TIFF specification gives them."""
+    """How a page stores its pixels. A missing tag has the default of the TIFF specification."""
 
     width: int = 0
     length: int = 0
@@ -55,20 +54,20 @@ class Page:
     Attributes
     ----------
     number : int
-        Its place in the file, from 1.
+        Its number in the file, from 1.
     at : int
-        Where its directory begins in the file.
+        Position of its directory in the file.
     storage : Storage
         How its pixels are stored.
     offsets, counts : numpy.ndarray
-        Where its strips or tiles lie, and their bytes. Uncompressed strips that lie one after another are joined
-        to one: pages of one-row strips would otherwise fill memory with offsets.
+        Positions and bytes of its strips or tiles. Contiguous uncompressed strips are joined to one: pages with
+        strips of one row would otherwise fill memory with offsets.
     reduced : bool
-        The page says that it is a smaller copy or a mask of another one.
+        Its tags say that it is a smaller copy or a mask of another page.
     jpeg_tables : bytes or None
-        What JPEG strips or tiles need besides themselves.
+        The tables that its JPEG strips or tiles are decoded with.
     file : str or None
-        Name of its file, where every slice has its own.
+        Name of its file, where every slice has a file of its own.
     """
 
     number: int
@@ -82,7 +81,7 @@ class Page:
 
 
 class Chain(NamedTuple):
-    """All pages of a file, and what ended the walk before its last page, if anything did."""
+    """All pages of a file, and the flaw that ended the directory before its last page, if there is one."""
 
     pages: list[Page]
     flaw: str | None
@@ -90,10 +89,15 @@ class Chain(NamedTuple):
     order: Literal["big", "little"]
 
 
-def walk(path: Path) -> Chain:
-    """Walk through the pages of a TIFF or BigTIFF of either byte order.
+def is_tiff(head: bytes) -> bool:
+    """Whether the first four bytes of a file are those of a TIFF."""
+    return head in _HEADS
 
-    The last file's are remembered: while somebody changes options, one plan follows another.
+
+def read_pages(path: Path) -> Chain:
+    """Read the directory of a TIFF or BigTIFF of either byte order.
+
+    The last result is remembered while the file is unchanged: a plan is made anew with every change of the options.
 
     Raises
     ------
@@ -106,17 +110,17 @@ def walk(path: Path) -> Chain:
         known = _remembered.get(state)
         if known:
             return known
-        walker = _Walker(file)
+        parser = _Parser(file)
         pages: list[Page] = []
         flaw = None
         try:
-            pages.extend(walker.pages())  # what comes before a flaw is kept
+            pages.extend(parser.pages())  # pages before a flaw are kept
         except _FlawError as found:
             flaw = str(found)
-        chain = Chain(pages, flaw, walker.size, walker.order)
+        chain = Chain(pages, flaw, parser.size, parser.order)
     changed = max(status.st_mtime_ns, status.st_ctime_ns) / 1e9
     tables = sum(page.offsets.nbytes + page.counts.nbytes for page in pages)
-    # A file that was changed just now may change again without a clock telling the difference.
+    # A file that has just changed may change again and keep the same time stamp.
     if time.time() - changed > _SETTLED_SECONDS and tables < _REMEMBERED_BYTES:
         _remembered.clear()
         _remembered[state] = chain
@@ -146,14 +150,14 @@ _ARRAYS = {*_OFFSETS, *_COUNTS, _JPEG_TABLES}
 _WANTED = {*_STORAGE_TAGS, *_ARRAYS, _SUBFILE, _OLD_SUBFILE}
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
 _NOTHING = np.zeros(0, np.int64)
-_MOST_TAGS = 4096  # more in one page, and it is no directory that is being read
+_MOST_TAGS = 4096  # a page with more is not a directory
 
 
 class _FlawError(Exception):
-    """The directory cannot be followed any further."""
+    """The directory cannot be read any further."""
 
 
-class _Walker:
+class _Parser:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.size = os.fstat(file.fileno()).st_size
@@ -164,7 +168,7 @@ class _Walker:
         self._entry = struct.Struct(order + ("HHQ8s" if self._big else "HHI4s"))
         self._number_size, self._offset_size = (8, 8) if self._big else (2, 4)
         self._types = {kind: np.dtype(order + name) for kind, name in _TYPES.items()}
-        self._storages: dict[Storage, Storage] = {}  # alike pages share one
+        self._storages: dict[Storage, Storage] = {}  # equal pages share one
 
     def pages(self) -> Iterator[Page]:
         """Every page of the main chain, in order."""
@@ -173,7 +177,7 @@ class _Walker:
         number = 1
         while at:
             if at in seen:
-                raise _FlawError(f"page {number} leads back to an earlier page")
+                raise _FlawError(f"page {number} points back to an earlier page")
             seen.add(at)
             page, at = self._page(number, at)
             yield page
@@ -225,7 +229,7 @@ class _Walker:
     def _bytes(self, at: int, size: int, what: str) -> bytes:
         if at + size > self.size:
             raise _FlawError(
-                f"{what} should lie at bytes {at:,} to {at + size:,}, but the file ends at byte {self.size:,}"
+                f"{what} should be at bytes {at:,} to {at + size:,}, but the file ends at byte {self.size:,}"
             )
         self._file.seek(at)
         return self._file.read(size)
@@ -235,7 +239,7 @@ class _Walker:
 
 
 def _joined(storage: Storage, offsets: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
-    """The strips as one, if they are uncompressed and each begins where the last ended."""
+    """The strips as one, if they are uncompressed and contiguous."""
     if len(offsets) < 2 or len(offsets) != len(counts) or storage.compression != 1 or not storage.rows_per_strip:
         return offsets, counts
     strip = storage.rows_per_strip * storage.width * storage.samples * storage.bits // 8

@@ -1,4 +1,4 @@
-"""Which pages of a TIFF make the volume, and in what order: by tifffile's understanding of the many kinds of TIFF."""
+"""The pages of a TIFF that are the slices of the volume, in order, by the kinds of TIFF that tifffile knows."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import times
 
-from . import check
-from .pages import Chain, Page, walk
+from . import validation
+from .pages import Chain, Page, read_pages
 
 
 @dataclass(frozen=True)
 class Slices:
-    """The pages that make a volume, in order.
+    """The pages that are the slices of a volume, in order.
 
     Attributes
     ----------
     axes, shape : str, tuple of int
-        By tifffile's letters, without axes of length 1.
+        With the letters of tifffile, without axes of length 1.
     format : str
         The kind of TIFF, for people.
     pages : sequence of Page
         The pages.
     total : int or None
-        Pages there are in the file, for messages; None where the file is cut short.
-    files : tuple of str
-        The files in which they lie.
+        Number of pages in the file, for messages; None where the file is cut short.
+    files : tuple of Path
+        The files that have these pages.
     file_of_page : tuple of int or None
-        Which of the files holds each page; None where there is only one.
+        The file that has each page; None where there is one file only.
     run : int or None
-        Where slices lie one after another in a file that may have a page for the first one only.
+        Position of the first of contiguous slices, of which only the first may have a page.
     """
 
     axes: str
@@ -50,13 +50,13 @@ class Slices:
 
 
 def find_slices(path: Path, tif: TiffFile, chain: Chain) -> tuple[TiffPage, Slices]:
-    """The slices of the one volume of a file, and a page for all: they are all stored as this one is."""
+    """The slices of the one volume of a file, and its first page: all are stored in the same way."""
     pages = _without_copies(chain.pages)
     key = tif.pages.get(pages[0].number - 1)
     assert isinstance(key, TiffPage)
-    check.check_page(path, key)
-    check.check_alike(path, pages, _total(chain))
-    # tifffile makes the best of a chain that breaks off: then it is not asked
+    validation.check_page(path, key)
+    validation.check_alike(path, pages, _total(chain))
+    # tifffile accepts a directory that is cut short, and finds fewer slices: then it is not asked
     series = None if chain.flaw else _special_series(path, tif)
     if series is None:
         return key, _plain(path, tif, key, pages, chain)
@@ -64,13 +64,13 @@ def find_slices(path: Path, tif: TiffFile, chain: Chain) -> tuple[TiffPage, Slic
 
 
 def _without_copies(pages: Sequence[Page]) -> list[Page]:
-    """The pages that are not, by their own account, a smaller copy or a mask of another."""
+    """The pages whose tags do not say that they are a smaller copy or a mask of another."""
     first = next((page for page in pages if not page.reduced), pages[0]).storage
     size = first.length, first.width
     return [page for page in pages if not page.reduced or (page.storage.length, page.storage.width) == size]
 
 
-# Kinds of TIFF that are more than one slice after another, in the order in which tifffile tries them.
+# Kinds of TIFF whose metadata say more than one page a slice, in the order in which tifffile tries them.
 _SPECIAL = {
     "shaped": "tifffile", "lsm": "Zeiss LSM", "mmstack": "Micro-Manager stack", "ome": "OME-TIFF",
     "imagej": "ImageJ TIFF stack", "ndtiff": "NDTiff", "fluoview": "FluoView TIFF", "stk": "MetaMorph stack",
@@ -81,9 +81,9 @@ _SPECIAL = {
 
 
 def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
-    """The one image of a file that is more than a plain sequence of pages; None where it is not.
+    """The one image of a file of a special kind; None for a plain sequence of pages.
 
-    Thousands of plain pages are not worth tifffile's time and memory for their series.
+    For thousands of plain pages, tifffile's series would take much time and memory.
     """
     if not any(getattr(tif, f"is_{kind}", False) for kind in _SPECIAL):
         return None
@@ -93,21 +93,24 @@ def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
     if len(images) > 1:
         some = ", ".join(f"{times(image.shape)} {image.dtype}" for image in images[:4])
         raise SourceError(
-            f"{path} holds {len(images)} images: {some}{', ...' if len(images) > 4 else ''}. "
-            "Try saving the volume that you want as its own file."
+            f"{path} has {len(images)} images: {some}{', ...' if len(images) > 4 else ''}. "
+            "Try saving the one that you want as a file of its own."
         )
     if images[0].transform is not None:
-        raise SourceError(f"{path} holds data that must be computed before it is a volume ({images[0].kind}).")
+        raise SourceError(
+            f"{path} has data that must be computed before it is a volume ({images[0].kind}). "
+            "Try opening it in the program that wrote it, and saving it as a plain TIFF."
+        )
     return images[0]
 
 
 def _plain(path: Path, tif: TiffFile, key: TiffPage, pages: list[Page], chain: Chain) -> Slices:
-    """Pages one after another, each a slice; or one page that holds them all."""
+    """One page a slice, or one page with all slices."""
     run = None
     if len(pages) == 1 and key.is_final and not chain.flaw:
-        # a stack of ImageJ's whose end is missing is no stack for tifffile
-        promised = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else key.imagedepth
-        check.check_run(path, promised, _slice_bytes(key), key.dataoffsets[0], chain.file_size)
+        # tifffile does not report a stack of ImageJ that is cut short as a stack
+        expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else key.imagedepth
+        validation.check_run(path, expected, _slice_bytes(key), key.dataoffsets[0], chain.file_size)
         run = key.dataoffsets[0] if key.imagedepth > 1 else None
     sizes = {"I": len(pages), "Z": key.imagedepth, "Y": key.imagelength, "X": key.imagewidth}
     axes = "".join(axis for axis, size in sizes.items() if size > 1 or axis in "YX")
@@ -125,20 +128,20 @@ def _plain(path: Path, tif: TiffFile, key: TiffPage, pages: list[Page], chain: C
 def _special(
     path: Path, tif: TiffFile, key: TiffPage, series: TiffPageSeries, pages: list[Page], chain: Chain
 ) -> Slices:
-    """Slices that tifffile knows by the file's metadata."""
+    """Slices that tifffile finds by the file's metadata."""
     sizes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1 or axis in "YX"]
     axes, shape = "".join(axis for axis, _ in sizes), tuple(size for _, size in sizes)
     if series.dataoffset is not None:
         slices = math.prod(shape) // (key.imagelength * key.imagewidth)
-        check.check_run(path, slices, _slice_bytes(key), series.dataoffset, chain.file_size)
+        validation.check_run(path, slices, _slice_bytes(key), series.dataoffset, chain.file_size)
         kind = _format(tif, series.kind, len(pages))
         return Slices(axes, shape, kind, pages, _total(chain), (path,), run=series.dataoffset)
     pages, files, file_of_page = _pages_of(path, tif, series, chain)
-    check.check_alike(path, pages, len(pages))
-    promised = math.prod(shape) // (key.imagedepth * key.imagelength * key.imagewidth)
-    if promised != len(pages):
+    validation.check_alike(path, pages, len(pages))
+    expected = math.prod(shape) // (key.imagedepth * key.imagelength * key.imagewidth)
+    if expected != len(pages):
         raise SourceError(
-            f"{path} is cut short or damaged: it has {len(pages)} pages, and its metadata tell of {promised} "
+            f"{path} is cut short or damaged: it has {len(pages)} pages, and its metadata state {expected} "
             f"({times(shape)} voxels). Try copying or writing the file again."
         )
     kind = _format(tif, series.kind, len(pages)) + (f", {len(files)} files" if len(files) > 1 else "")
@@ -148,7 +151,7 @@ def _special(
 def _pages_of(
     path: Path, tif: TiffFile, series: TiffPageSeries, chain: Chain
 ) -> tuple[list[Page], tuple[Path, ...], tuple[int, ...] | None]:
-    """The pages of a series, which may lie in several files."""
+    """The pages of a series, which may be in several files."""
     root = Path(tif.filehandle.path)
     chains = {root: {page.at: page for page in chain.pages}}
     numbers = {root: 0}
@@ -162,12 +165,12 @@ def _pages_of(
             )
         file = Path(frame.parent.filehandle.path)
         if file not in chains:
-            other = walk(file)
-            check.check_whole(file, other.flaw)
+            other = read_pages(file)
+            validation.check_whole(file, other.flaw)
             chains[file] = {page.at: page for page in other.pages}
             numbers[file] = len(numbers)
         page = chains[file].get(frame.offset)
-        if page is None or tif.is_lsm:  # tifffile mends the offsets of LSM, and makes up pages of some others
+        if page is None or tif.is_lsm:  # tifffile corrects the offsets of LSM, and adds pages that some kinds leave out
             offsets, counts = np.array(frame.dataoffsets, np.int64), np.array(frame.databytecounts, np.int64)
             page = Page(number, frame.offset, chain.pages[0].storage, offsets, counts, jpeg_tables=frame.jpegtables)
         pages.append(replace(page, number=number))

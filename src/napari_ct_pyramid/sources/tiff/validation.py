@@ -1,4 +1,4 @@
-"""What can be wrong with a TIFF that was asked for as a volume, each as one clear sentence."""
+"""The checks of a TIFF that is to be a volume: each error says what is wrong, and what to try."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tifffile import COMPRESSION, TiffPage
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import format_size, times
+from napari_ct_pyramid.sources.base import CONVERTIBLE, DTYPES
 
-from .pages import TIFF_HEADS, IntArray, Page, Storage
+from .pages import IntArray, Page, Storage, is_tiff
 
-_DTYPES = {"float16", "float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32"}
 _KINDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 _AXES = {
     "T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x", "I": "page", "Q": "unnamed", "P": "position",
     "R": "tile", "A": "angle", "H": "lifetime", "E": "wavelength", "M": "mosaic", "L": "exposure",
 }  # fmt: skip
-_SLICES = "ZIQ"  # a sequence of pages without a name is taken for slices
+_SLICES = "ZIQ"  # pages along an axis without a name are slices
 
 _CODECS = {
     1: "none", 5: "LZW", 7: "JPEG", 8: "Deflate", 32773: "PackBits", 32946: "Deflate", 33004: "JPEG 2000",
@@ -28,12 +28,12 @@ _CODECS = {
     50001: "WebP", 50002: "JPEG XL",
 }  # fmt: skip
 
-# Blank slices shrink ten thousand times and more. A strip or tile that is large, and unpacks to a hundred thousand
-# times its size, is damaged.
-_MOST_SHRUNK = 100_000
+# Blank slices are compressed ten thousand times and more. A strip or tile that is large, and that is decoded to a
+# hundred thousand times its size, is damaged.
+_MOST_COMPRESSED = 100_000
 _LARGE = 256 * 2**20
 
-_BATCH = 64  # pages looked at together: pages of thousands of strips would take much memory all at once
+_BATCH = 64  # pages checked together: all at once, pages of thousands of strips would take much memory
 
 _AGAIN = "Try copying or writing the file again."
 
@@ -50,22 +50,22 @@ def check_page(path: Path, page: TiffPage) -> np.dtype[Any]:
     """The first page must hold grey values of a type that can be converted; returns the type."""
     if not page.imagelength or not page.imagewidth or not page.imagedepth:
         raise SourceError(
-            f"{path} holds no voxels: its pages have {times((page.imagelength, page.imagewidth))} pixels. {_AGAIN}"
+            f"{path} has no voxels: its pages have {times((page.imagelength, page.imagewidth))} pixels. {_AGAIN}"
         )
     if page.samplesperpixel > 1:
         raise SourceError(
-            f"{path} holds colour: {page.samplesperpixel} samples per pixel, where a volume has one. "
+            f"{path} has colours: {page.samplesperpixel} samples per pixel, where a volume has one. "
             "Try converting it to grey values first (in Fiji: Image > Type > 16-bit or 32-bit)."
         )
     dtype = page.dtype
-    if dtype is None or dtype.name not in _DTYPES or page.bitspersample != 8 * dtype.itemsize:
+    if dtype is None or dtype.name not in DTYPES or page.bitspersample != 8 * dtype.itemsize:
         kind = _KINDS.get(page.sampleformat, "type unknown")
         raise SourceError(
-            f"{path} holds voxels of a type that cannot be converted: {kind}, {page.bitspersample} bits. Try "
-            "converting it first (in Fiji: Image > Type) to integers of 8, 16 or 32 bits, or floats of 16, 32 or 64."
+            f"{path} has voxels of a type that cannot be converted: {kind}, {page.bitspersample} bits. Try "
+            f"converting them first (in Fiji: Image > Type) to {CONVERTIBLE}."
         )
     if min((page.tiledepth, page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip,)) < 1:
-        raise SourceError(f"{path} is damaged: its pages are cut into strips or tiles of no size. {_AGAIN}")
+        raise SourceError(f"{path} is damaged: its pages have strips or tiles of size 0. {_AGAIN}")
     return dtype.newbyteorder("=")
 
 
@@ -73,26 +73,26 @@ def check_axes(path: Path, axes: str, shape: Sequence[int]) -> None:
     """The axes, without those of length 1, must be slices, y, x."""
     if axes == "YX":
         raise SourceError(
-            f"{path} holds a single image of {times(shape)} pixels (y, x), where a volume needs two or more slices. "
-            "Try a TIFF that has all slices as its pages."
+            f"{path} is a single image of {times(shape)} pixels (y, x), where a volume needs two or more slices. "
+            "Try a TIFF that has all slices as its pages, or a folder with one TIFF for each slice."
         )
     if 0 in shape or len(axes) != 3 or axes[0] not in _SLICES or axes[1:] != "YX":
         named = ", ".join(f"{_AXES.get(axis, axis)} {size}" for axis, size in zip(axes, shape, strict=True))
         raise SourceError(
-            f"{path} is no volume of z, y, x: its axes are {named}. Try saving one volume of it as its own file (in "
-            "Fiji: Image > Duplicate, or Image > Properties where slices were taken for frames or channels)."
+            f"{path} is not a volume of z, y, x: its axes are {named}. Try saving one volume of it as its own file (in "
+            "Fiji: Image > Duplicate, or Image > Properties if slices are labelled as frames or channels)."
         )
 
 
 def name_page(page: Page, total: int | None) -> str:
-    """A page in words; `total` is None where nobody can tell how many there should be."""
+    """A page, for messages. `total` is None where it is unknown how many there should be."""
     if page.file:
         return page.file
     return f"page {page.number} of {total}" if total else f"page {page.number}"
 
 
 def check_alike(path: Path, pages: Sequence[Page], total: int | None) -> None:
-    """All pages must be stored as the first one is."""
+    """All pages must be stored in the same way as the first one."""
     first = pages[0]
     for page in pages:
         if page.storage is not first.storage and page.storage != first.storage:
@@ -100,33 +100,33 @@ def check_alike(path: Path, pages: Sequence[Page], total: int | None) -> None:
             name = page.file or name_page(page, total).capitalize()
             raise SourceError(
                 f"{name} of {path} {ours}, but {name_page(first, None)} {theirs}. "
-                f"The {'slices' if page.file else 'pages'} of a volume must all be alike: try leaving the odd ones "
-                "out, or saving the volume again as one stack."
+                f"The {'slices' if page.file else 'pages'} of a volume must all be alike: try removing those that "
+                "differ, or saving the volume again as one stack."
             )
 
 
 def _difference(ours: Storage, theirs: Storage) -> tuple[str, str]:
-    for tell in (_tell_shape, _tell_samples, _tell_dtype, _tell_compression):
-        if tell(ours) != tell(theirs):
-            return tell(ours), tell(theirs)
+    for describe in (_describe_shape, _describe_samples, _describe_dtype, _describe_compression):
+        if describe(ours) != describe(theirs):
+            return describe(ours), describe(theirs)
     name = next(name for name in ours._fields if getattr(ours, name) != getattr(theirs, name))
-    return f"has {getattr(ours, name)} for its {name.replace('_', ' ')}", f"has {getattr(theirs, name)}"
+    return f"has {getattr(ours, name)} as its {name.replace('_', ' ')}", f"has {getattr(theirs, name)}"
 
 
-def _tell_shape(storage: Storage) -> str:
+def _describe_shape(storage: Storage) -> str:
     depth = (storage.depth,) if storage.depth > 1 else ()
     return f"has {times((*depth, storage.length, storage.width))} pixels"
 
 
-def _tell_samples(storage: Storage) -> str:
+def _describe_samples(storage: Storage) -> str:
     return f"has {storage.samples} samples per pixel"
 
 
-def _tell_dtype(storage: Storage) -> str:
+def _describe_dtype(storage: Storage) -> str:
     return f"is {_KINDS.get(storage.sample_format, 'of unknown type ')}{storage.bits}"
 
 
-def _tell_compression(storage: Storage) -> str:
+def _describe_compression(storage: Storage) -> str:
     name = compression_name(storage.compression)
     return "is not compressed" if name == "none" else f"is compressed with {name}"
 
@@ -135,56 +135,56 @@ def check_head(file: Path) -> None:
     """A file must begin as a TIFF does."""
     with file.open("rb") as opened:
         head = opened.read(4)
-    if head not in TIFF_HEADS:
-        raise SourceError(f"{file} is {'no TIFF' if head else 'empty'}, whatever its name says. {_AGAIN}")
+    if not is_tiff(head):
+        raise SourceError(f"{file} is {'not a TIFF, although its name ends like one' if head else 'empty'}. {_AGAIN}")
 
 
 def check_single(file: Path, pages: Sequence[Page]) -> None:
-    """A file in a folder of slices must hold one slice, and one of its own storage."""
+    """A file in a folder of slices must have one slice."""
     if len(pages) != 1 or pages[0].storage.depth != 1:
         deep = len(pages) == 1
         raise SourceError(
-            f"{file} holds {pages[0].storage.depth if deep else len(pages)} slices, where each file of a folder of "
-            "slices holds one. Try leaving it out, or naming it alone if it holds the whole volume."
+            f"{file} has {pages[0].storage.depth if deep else len(pages)} slices, where each file of a folder of "
+            "slices has one. Try removing it, or giving its path alone if it is the whole volume."
         )
 
 
 def check_order(file: Path, order: str, first: Path, first_order: str) -> None:
-    """All files of a folder must be of one byte order."""
+    """All files of a folder must have the same byte order."""
     if order != first_order:
         raise SourceError(
-            f"{file} is {order}-endian, but {first.name} is {first_order}-endian. The slices of a volume must all be "
-            "alike: try saving them again."
+            f"{file} is {order}-endian, but {first.name} is {first_order}-endian. The slices of a volume must all "
+            "be alike: try saving them again."
         )
 
 
 def check_whole(path: Path, flaw: str | None) -> None:
-    """The chain of pages must have been followed to its end."""
+    """The directory must have been read to its end."""
     if flaw:
         raise SourceError(f"{path} is cut short or damaged: {flaw}. {_AGAIN}")
 
 
 def check_run(path: Path, slices: int, slice_bytes: int, offset: int, file_size: int) -> None:
-    """Slices that lie one after another must all be there."""
+    """Contiguous slices must all be in the file."""
     whole, rest = divmod(max(file_size - offset, 0), slice_bytes)
     if whole < slices:
         raise _cut_short(path, f"slice {whole + 1} of {slices}", rest, slice_bytes)
 
 
-def _cut_short(path: Path, what: str, there: int, expected: int) -> SourceError:
-    has = f"has {there:,} of its {expected:,} bytes in the file" if expected else "has no data at all"
+def _cut_short(path: Path, what: str, present: int, expected: int) -> SourceError:
+    has = f"has {present:,} of its {expected:,} bytes in the file" if expected else "has no data"
     return SourceError(f"{path} is cut short: {what} {has}. {_AGAIN}")
 
 
 def check_strip_numbers(path: Path, pages: Sequence[Page], total: int | None, number: int, plain: bool) -> None:
-    """All pages must tell of as many strips or tiles as they have."""
+    """All pages must give the positions of all their strips or tiles."""
     for page in pages:
-        told = min(len(page.offsets), len(page.counts))
-        # one plain strip may stand for several that follow one another, and needs no count
-        if told < number and not (plain and len(page.offsets) == 1):
+        given = min(len(page.offsets), len(page.counts))
+        # one plain strip may stand for several contiguous ones, and needs no count
+        if given < number and not (plain and len(page.offsets) == 1):
             raise SourceError(
-                f"{path} is damaged: {name_page(page, total)} should have {number:,} strips or tiles, and tells of "
-                f"{told:,}. {_AGAIN}"
+                f"{path} is damaged: {name_page(page, total)} should have {number:,} strips or tiles, and has "
+                f"{given:,}. {_AGAIN}"
             )
 
 
@@ -193,37 +193,37 @@ def check_strips(
     pages: Sequence[Page],
     total: int | None,
     table: tuple[IntArray, IntArray],
-    unpacked: IntArray,
+    decoded: IntArray,
     plain: bool,
     file_sizes: IntArray,
 ) -> None:
-    """All strips or tiles of all pages must lie within their file.
+    """All strips or tiles of all pages must be within their file.
 
     Parameters
     ----------
     table : tuple of numpy.ndarray
-        Where they begin and their bytes, by page and strip.
-    unpacked : numpy.ndarray
-        The bytes that each of a page unpacks to.
+        Their positions and bytes, by page and strip.
+    decoded : numpy.ndarray
+        The bytes of each strip or tile of a page when it is decoded.
     plain : bool
-        They are plain rows, and must all be there; of others some may be left out, and are blank then.
+        They are plain rows, and must all be there; others may be left out, and are blank then.
     file_sizes : numpy.ndarray
         Bytes in the file of each page.
     """
     for first in range(0, len(pages), _BATCH):
         batch = slice(first, first + _BATCH)
         offsets, counts = table[0][batch], table[1][batch]
-        expected = np.broadcast_to(unpacked, counts.shape) if plain else counts
-        there = np.clip(np.minimum(file_sizes[batch, None] - offsets, counts), 0, expected) * (offsets > 0)
-        bad = (there < expected).any(axis=1) | (there.sum(axis=1) == 0) | (counts < 0).any(axis=1)
+        expected = np.broadcast_to(decoded, counts.shape) if plain else counts
+        present = np.clip(np.minimum(file_sizes[batch, None] - offsets, counts), 0, expected) * (offsets > 0)
+        bad = (present < expected).any(axis=1) | (present.sum(axis=1) == 0) | (counts < 0).any(axis=1)
         if bad.any():
             row = int(bad.argmax())
-            lost = int(there[row].sum()), max(int(expected[row].sum()), 0)
+            lost = int(present[row].sum()), max(int(expected[row].sum()), 0)
             raise _cut_short(path, name_page(pages[first + row], total), *lost)
-        swollen = ((there > 0) & (unpacked > np.maximum(_LARGE, _MOST_SHRUNK * there))).any(axis=1)
-        if swollen.any():
-            row = int(swollen.argmax())
+        too_large = ((present > 0) & (decoded > np.maximum(_LARGE, _MOST_COMPRESSED * present))).any(axis=1)
+        if too_large.any():
+            row = int(too_large.argmax())
             raise SourceError(
-                f"{path} is damaged: {name_page(pages[first + row], total)} would unpack {int(there[row].sum()):,} "
-                f"bytes to {format_size(float(unpacked.sum()))}. {_AGAIN}"
+                f"{path} is damaged: {name_page(pages[first + row], total)} would decode {int(present[row].sum()):,} "
+                f"bytes to {format_size(float(decoded.sum()))}. {_AGAIN}"
             )

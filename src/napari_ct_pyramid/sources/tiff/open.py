@@ -1,6 +1,6 @@
-"""Opens a TIFF: says what volume it holds and where its rows lie, or why it cannot be read as a volume.
+"""Opens a TIFF, or a TIFF for each slice: finds the volume and the position of its rows, or what is wrong with it.
 
-Everything that can be wrong with a file is found here, before anything is written.
+The whole directory is checked here, before anything is written.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,11 +19,11 @@ from tifffile import TiffFile, TiffPage
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
-from napari_ct_pyramid.sources.base import FileVolumeReader, PlainRows, RowReader
+from napari_ct_pyramid.sources.row_reader import FileVolumeReader, PlainRows, RowReader, is_swapped
 from napari_ct_pyramid.storage.paths import image_name
 
-from . import check
-from .pages import IntArray, Page, walk
+from . import validation
+from .pages import IntArray, Page, read_pages
 from .segments import Decode, EncodedSegments, whole_strips
 from .series import Slices, find_slices
 from .voxel_size import find_voxel_size
@@ -38,22 +37,22 @@ def open_tiff(path: Path) -> FileVolumeReader:
     SourceError
         If it does not, or is damaged.
     """
-    chain = walk(path)
+    chain = read_pages(path)
     if not chain.pages:
-        check.check_whole(path, chain.flaw or "it has no page")
+        validation.check_whole(path, chain.flaw or "it has no page")
     with _quiet(), TiffFile(path) as tif:
         key, slices = find_slices(path, tif, chain)
         rows = _rows(path, tif, key, slices)
-        check.check_whole(path, chain.flaw)
-        check.check_axes(path, slices.axes, slices.shape)
+        validation.check_whole(path, chain.flaw)
+        validation.check_axes(path, slices.axes, slices.shape)
         z, y, x = slices.shape
         size = find_voxel_size(tif)
     volume = Volume(
         name=image_name(path.stem),
         shape=(z, y, x),
-        dtype=check.check_page(path, key),
+        dtype=validation.check_page(path, key),
         format=slices.format,
-        compression=check.compression_name(int(key.compression)),
+        compression=validation.compression_name(int(key.compression)),
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,
@@ -63,48 +62,45 @@ def open_tiff(path: Path) -> FileVolumeReader:
 
 
 def granularity_of(rows: RowReader, shape: Triple) -> Triple:
-    """What is read at once: a plain row, or a strip or tile."""
+    """The extent of what is read as a whole: a plain row, or a strip or tile."""
     z, y, x = rows.segment if isinstance(rows, EncodedSegments) else (1, 1, shape[2])
     return min(z, shape[0]), min(y, shape[1]), min(x, shape[2])
 
 
 def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeReader:
-    """Open a volume whose slices, in this order, are a file each.
-
-    Of each only its directory is read.
+    """Open a volume that has one file for each slice. Only the directories of the files are read.
 
     Parameters
     ----------
     where : Path
         The folder or pattern, for messages.
     name : str
-        Of the volume.
+        The name of the volume.
     files : sequence of Path
-        Two or more.
+        The slices in order, two or more.
 
     Raises
     ------
     SourceError
-        If one is damaged, is no TIFF, or is not as the first one is.
+        If one is damaged, is not a TIFF, or differs from the first one.
     """
     pages: list[Page] = []
     order = None
     for number, file in enumerate(files, start=1):
-        check.check_head(file)
-        chain = walk(file)
+        validation.check_head(file)
+        chain = read_pages(file)
         if chain.flaw or not chain.pages:
-            check.check_whole(file, chain.flaw or "it has no page")
+            validation.check_whole(file, chain.flaw or "it has no page")
         own = [page for page in chain.pages if not page.reduced] or chain.pages
-        check.check_single(file, own)
+        validation.check_single(file, own)
         order = order or chain.order
-        check.check_order(file, chain.order, files[0], order)
+        validation.check_order(file, chain.order, files[0], order)
         pages.append(replace(own[0], number=number, file=file.name))
         if number > 1:
-            check.check_alike(where, [pages[0], pages[-1]], None)
+            validation.check_alike(where, [pages[0], pages[-1]], None)
     with _quiet(), TiffFile(files[0]) as tif:
-        key = next((page for page in tif.pages if isinstance(page, TiffPage) and page.offset == pages[0].at), None)
-        assert key is not None
-        dtype = check.check_page(files[0], key)
+        key = next(page for page in tif.pages if isinstance(page, TiffPage) and page.offset == pages[0].at)
+        dtype = validation.check_page(files[0], key)
         shape = len(files), key.imagelength, key.imagewidth
         slices = Slices("ZYX", shape, "", pages, None, tuple(files), tuple(range(len(files))))
         rows = _rows(where, tif, key, slices)
@@ -114,7 +110,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeRead
         shape=shape,
         dtype=dtype,
         format=f"{len(files):,} TIFF files, one a slice",
-        compression=check.compression_name(int(key.compression)),
+        compression=validation.compression_name(int(key.compression)),
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
@@ -125,7 +121,11 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeRead
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No log of what tifffile tolerates: here that is either an error, said better, or of no interest."""
+    """Without tifffile's log of this thread: what it tolerates is checked here, or does not matter.
+
+    tifffile (seen in 2026.3.3) logs damage that it tolerates, and has no other way to turn that off. Its logger is
+    shared by the process, so a filter drops the records of this thread only.
+    """
     thread = threading.get_ident()
     logger = logging.getLogger("tifffile")
 
@@ -140,10 +140,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> RowReader:
-    """Where the rows lie, after a look at every strip and tile."""
+    """How to read the rows, after every strip and tile was checked."""
     assert key.dtype is not None
     row_bytes = key.imagewidth * key.dtype.itemsize
-    swap = tif.byteorder != {"little": "<", "big": ">"}[sys.byteorder] and key.dtype.itemsize > 1
+    swap = is_swapped(key.dtype.newbyteorder(tif.byteorder))
     if slices.run is not None:
         number = slices.shape[0]
         offsets = slices.run + np.arange(number, dtype=np.int64)[:, None] * (key.imagelength * row_bytes)
@@ -159,12 +159,12 @@ def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> RowReader
         -(-key.imagelength // segment[1]),
         -(-key.imagewidth // segment[2]),
     )
-    check.check_strip_numbers(path, pages, slices.total, math.prod(grid), plain)
-    unpacked = _unpacked(key, segment, grid)
-    offsets, counts = _table(pages, unpacked)
+    validation.check_strip_numbers(path, pages, slices.total, math.prod(grid), plain)
+    decoded = _decoded_bytes(key, segment, grid)
+    offsets, counts = _table(pages, decoded)
     sizes = np.array([file.stat().st_size for file in slices.files], np.int64)
     sizes = sizes[list(slices.file_of_page)] if slices.file_of_page else sizes.repeat(len(pages))
-    check.check_strips(path, pages, slices.total, (offsets, counts), unpacked, plain, sizes)
+    validation.check_strips(path, pages, slices.total, (offsets, counts), decoded, plain, sizes)
     if plain:
         return PlainRows(offsets, segment[1], row_bytes, swap, slices.file_of_page)
     tables = tuple(page.jpeg_tables for page in pages)
@@ -189,8 +189,8 @@ def _segment(key: TiffPage, joined: bool) -> Triple:
     return 1, key.imagelength if joined else key.rowsperstrip, key.imagewidth
 
 
-def _unpacked(key: TiffPage, segment: Triple, grid: Triple) -> IntArray:
-    """Bytes of each strip or tile of a page when it is unpacked."""
+def _decoded_bytes(key: TiffPage, segment: Triple, grid: Triple) -> IntArray:
+    """Bytes of each strip or tile of a page when it is decoded."""
     assert key.dtype is not None
     voxels = np.full(math.prod(grid), math.prod(segment), np.int64)
     if not key.is_tiled:  # the last strip ends with the image
@@ -198,32 +198,33 @@ def _unpacked(key: TiffPage, segment: Triple, grid: Triple) -> IntArray:
     return voxels * key.dtype.itemsize
 
 
-def _table(pages: Sequence[Page], unpacked: IntArray) -> tuple[IntArray, IntArray]:
-    """Where the strips or tiles of all pages begin, and their bytes, by page and strip."""
-    number = len(unpacked)
-    before = np.cumsum(unpacked) - unpacked
+def _table(pages: Sequence[Page], decoded: IntArray) -> tuple[IntArray, IntArray]:
+    """Positions and bytes of the strips or tiles of all pages, by page and strip."""
+    number = len(decoded)
+    before = np.cumsum(decoded) - decoded
     offsets = np.empty((len(pages), number), np.int64)
     counts = np.empty_like(offsets)
     for row, page in enumerate(pages):
         at, count = page.offsets, page.counts
-        if len(at) == 1:  # strips that follow one another, where those of other pages may not
+        if len(at) == 1:  # the strips of this page are contiguous, those of other pages may not be
             at = at + before
-            count = np.clip(count[:1] - before, 0, unpacked) if number > 1 and len(count) else count
-        offsets[row], counts[row] = at[:number], count[:number] if len(count) else unpacked
+            count = np.clip(count[:1] - before, 0, decoded) if number > 1 and len(count) else count
+        offsets[row], counts[row] = at[:number], count[:number] if len(count) else decoded
     return offsets, counts
 
 
 def _decoder(path: Path, key: TiffPage) -> Decode:
-    """The decoder that tifffile has for a page, from a file of its own that holds no other pages in memory."""
+    """Tifffile's decoder of a page, from a second `TiffFile`, which keeps no other pages in memory."""
     with TiffFile(path) as tif:
         page = tif.pages.get(key.index)
         assert isinstance(page, TiffPage)
         decode: Decode = page.decode
     try:
-        decode(None, 0)  # what cannot be decoded raises here, and not in the middle of a conversion
-    except Exception as exc:  # whatever a codec does
+        decode(None, 0)  # an unknown codec raises here, not in the middle of a conversion
+    except Exception as exc:  # codecs raise errors of every kind
+        name = validation.compression_name(int(key.compression))
         raise SourceError(
-            f"{path} is compressed with {check.compression_name(int(key.compression))}, which cannot be decoded here "
-            f"({exc}). Try `pip install imagecodecs`, or saving it without compression."
+            f"{path} is compressed with {name}, which cannot be decoded here ({exc}). Try "
+            "`pip install imagecodecs`, or saving it without compression."
         ) from exc
     return decode
