@@ -32,7 +32,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         opened.append(url)
         return True
 
-    monkeypatch.setattr("napari_ct_pyramid.cli.neuroglancer.open_browser", note)
+    monkeypatch.setattr("napari_ct_pyramid.neuroglancer.viewer.open_browser", note)
     return opened
 
 
@@ -76,7 +76,7 @@ def test_without_a_browser_it_prints_the_address(
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_ct_pyramid.cli.neuroglancer.open_browser", lambda url: False)
+    monkeypatch.setattr("napari_ct_pyramid.neuroglancer.viewer.open_browser", lambda url: False)
     monkeypatch.setattr("time.sleep", interrupt)
     path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
     assert main(["neuroglancer", str(path)]) == 0

@@ -1,24 +1,29 @@
-"""What is said while and after a conversion runs, in words and in time."""
+"""The display of progress, and both output streams."""
 
 from __future__ import annotations
 
-import signal
+import json
+import os
+import re
+import struct
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_ct_pyramid.cli.render import announcement, summary
-from napari_ct_pyramid.cli.terminal import Bar, Lines, Silence, choose_display, interruptible
+from napari_ct_pyramid import open_pyramid
+from napari_ct_pyramid.cli.terminal import Bar, Lines, Silence, choose_display
 from napari_ct_pyramid.conversion.progress import Progress
-from napari_ct_pyramid.conversion.receipt import Receipt
-from napari_ct_pyramid.model.formatting import duration, numbers, shorten, table, times
 from napari_ct_pyramid.model.plan import make_plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions
+from tests.helpers.command import CHUNKS, MODULE, command_after, write_scan
 
 PLAN = make_plan(Volume("scan", (100, 1000, 1000), np.dtype("f4"), "TIFF"), ConversionOptions(chunks="conversion"))
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="terminals are different here")
 
 
 def progress(done: int, seconds: float, blocks: int = 100) -> Progress:
@@ -62,6 +67,13 @@ def test_lines_come_every_minute_when_it_takes_long(capsys: pytest.CaptureFixtur
     assert [line.split()[0] for line in slow] == ["0", "1", "2", "3", "4", "6"]
 
 
+def test_no_rate_is_given_for_less_than_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lines(capsys, progress(0, 0), progress(100, 0.8)) == [
+        "  0 %  0 bytes of 100 GB",
+        "100 %  100 GB of 100 GB  took 0.8 s",
+    ]
+
+
 def test_the_last_line_comes_once_and_never_early(capsys: pytest.CaptureFixture[str]) -> None:
     shown = lines(
         capsys, progress(0, 0, 1000), progress(999, 20, 1000), progress(1000, 21, 1000), progress(1000, 25, 1000)
@@ -84,8 +96,9 @@ def test_a_bar_where_one_can_be_drawn(
 ) -> None:
     monkeypatch.setenv("TERM", kind)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    with choose_display(quiet=quiet) as chosen:
-        assert type(chosen) is display
+    chosen = choose_display(quiet=quiet)
+    chosen.close()
+    assert type(chosen) is display
 
 
 def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,94 +108,79 @@ def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("length", [1, 20, 200])
-@pytest.mark.parametrize("width", [80, 100, 200])
-def test_an_announcement_fits_its_line_whatever_the_names(length: int, width: int) -> None:
-    volume = Volume("v" * length, (100, 1000, 1000), np.dtype("f4"), "TIFF")
-    plan = make_plan(volume, ConversionOptions(chunks="conversion"))
-    line = announcement(plan, Path("some/where") / f"{'o' * length}.zarr", width)
-    assert len(line) <= width
-    assert line.startswith("Converting v")
-    assert ".zarr: 2 levels, " in line
-    assert "some/where" not in line
-    if length == 1:
-        assert line.startswith("Converting v (400 MB) to o.zarr: 2 levels, ")
+@pytest.mark.parametrize("json_flag", [["--json"], []])
+def test_a_pipe_that_nobody_reads_does_not_matter(json_flag: list[str], scan: Path) -> None:
+    with subprocess.Popen(
+        [*MODULE, "info", str(scan), *json_flag], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, "")
 
 
-def test_a_summary_has_the_facts_and_a_command_that_can_be_copied() -> None:
-    receipt = Receipt(
-        output=Path("my scans/scan.ome.zarr"),
-        ome_zarr_version="0.4",
-        levels=PLAN.levels,
-        seconds=100,
-        bytes_read=50 * 10**9,
-        bytes_written=40 * 10**9,
-        peak_memory_bytes=900_000_000,
-        minimum=0,
-        maximum=1,
-        nans=0,
-        infinities=0,
-        window=(0, 1),
-    )
-    said = summary(receipt, 10**9)
-    assert said.startswith(f"Made {receipt.output}\n")
-    assert "50.0 GB became 40.0 GB in 1 min 40 s (500 MB/s)" in said
-    assert "Peak memory 900 MB, of a budget of 1.00 GB" in said
-    assert said.endswith(f"ct-pyramid view '{receipt.output}'")
+def test_a_conversion_outlives_whoever_watched_it(scan: Path) -> None:
+    with subprocess.Popen(
+        [*MODULE, "convert", str(scan), *CHUNKS, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        process.stderr.close()
+        receipt = json.loads(process.stdout.read())
+    assert process.returncode == 0
+    assert len(open_pyramid(receipt["output"]).levels) == len(receipt["levels"])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (3599.4, "59 min 59 s"),
-        (3599.6, "1 h 00 min"),
-        (36_000, "10 h 00 min"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+def on_terminal(run: list[str], columns: int, cwd: Path) -> tuple[int, str]:
+    """Exit status of a command, and all that it wrote on a terminal of so many columns."""
+    import fcntl
+    import pty
+    import termios
 
-
-def test_names_are_shortened_in_the_middle() -> None:
-    assert shorten("scan.ome.zarr", 13) == "scan.ome.zarr"
-    assert shorten("scan.ome.zarr", 12) == "scan.o….zarr"
-    assert shorten("scan.ome.zarr", 3) == shorten("scan.ome.zarr", 0) == "s…r"
-
-
-def test_shapes_sizes_and_tables() -> None:
-    assert times((512, 2560, 2560)) == "512 × 2560 × 2560"
-    assert numbers((0.65, 0.65, 1.0)) == "0.65 0.65 1"
-    assert table(("Level", "Size"), [("0", "13 GB"), ("10", "1 B")]) == ["Level   Size", "0      13 GB", "10       1 B"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_interrupt_and_are_put_back(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        signal.raise_signal(number)
-    assert signal.getsignal(number) == before
-
-
-def test_a_second_signal_ends_the_process_at_once() -> None:
-    inside = []
-    with interruptible():
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    environment["TERM"] = "xterm-256color"
+    written = b""
+    with subprocess.Popen(run, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=environment) as process:
+        os.close(theirs)
         try:
-            signal.raise_signal(signal.SIGTERM)
-        except KeyboardInterrupt:
-            inside += [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
-    assert inside == [signal.SIG_DFL, signal.SIG_DFL]
+            while part := os.read(ours, 65536):
+                written += part
+        except OSError:  # Linux ends a terminal that nobody writes to with an error
+            pass
+    os.close(ours)
+    return process.returncode, written.decode()
 
 
-def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with interruptible():
-            signal.raise_signal(signal.SIGINT)
-            inside = signal.getsignal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert inside == signal.SIG_IGN
+@ON_POSIX
+@pytest.mark.parametrize("columns", [80, 50])
+def test_a_terminal_shows_a_bar(columns: int, tmp_path: Path) -> None:
+    name = "long" * 50
+    write_scan(tmp_path).rename(tmp_path / f"{name}.tif")
+    status, written = on_terminal([*MODULE, "convert", f"{name}.tif", *CHUNKS], columns, tmp_path)
+    assert status == 0
+    announcement, *rest = ESCAPES.sub("", written).replace("\r", "\n").splitlines()
+    assert "…" in announcement
+    assert len(announcement) <= max(columns, 72)
+    frames = [line for line in rest if " % ━" in line]
+    assert frames[0].startswith("  0 %")
+    assert frames[-1].startswith("100 %")
+    assert " took " in frames[-1]
+    assert max(map(len, frames)) < columns
+    assert f"Made {name}.ome.zarr" in rest
+    assert "\x1b[?25l" in written  # the cursor is hidden,
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")  # and comes back
+
+
+@ON_POSIX
+def test_ctrl_c_in_a_terminal_brings_the_cursor_back(scan: Path, tmp_path: Path) -> None:
+    prelude = (
+        "import os\nfrom napari_ct_pyramid.cli.terminal import Bar\nshow = Bar.show\n"
+        "Bar.show = lambda *args: (show(*args), os.kill(os.getpid(), 2))"
+    )
+    status, written = on_terminal(command_after(prelude, "convert", scan, *CHUNKS), 80, tmp_path)
+    assert status == 130
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+    assert "ct-pyramid: Interrupted." in written[written.rindex("\x1b[?25h") :]

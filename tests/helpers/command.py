@@ -1,4 +1,4 @@
-"""Runs the command line as users do, and says what lies in a folder."""
+"""Runs the command line as users do, and lists what is in a folder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,41 @@ CHUNKS = ("-c", "4", "8", "16")
 
 
 def command(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the real thing."""
+    """Run the command line in a process of its own."""
     return subprocess.run(
         [*MODULE, *map(str, args)], capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=120, check=False
     )
 
 
 def command_after(prelude: str, *args: object) -> list[str]:
-    """A command that runs the command line after some Python that changes the world first."""
-    code = f"{prelude}\nfrom napari_ct_pyramid.cli.main import main\nraise SystemExit(main())"
+    """A command that runs some Python first, and then the command line.
+
+    Ctrl-C interrupts it, even where the shell that started the tests ignores Ctrl-C.
+    """
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"{prelude}\nfrom napari_ct_pyramid.cli.main import main\nraise SystemExit(main())"
+    )
     return [sys.executable, "-c", code, *map(str, args)]
 
 
+def hold_reading(name: str, until: Path) -> str:
+    """A prelude: the threads that convert the volume `name` wait until the file `until` exists."""
+    return f"""
+import os, threading, time
+from napari_ct_pyramid.sources import registry
+read = registry.Source.read
+def held(self, *args, **kwargs):
+    converting = threading.current_thread() is not threading.main_thread()
+    while converting and self.volume.name == {name!r} and not os.path.exists({str(until)!r}):
+        time.sleep(0.01)
+    return read(self, *args, **kwargs)
+registry.Source.read = held
+"""
+
+
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
-    """All that lies in a folder, with sizes and times: equal before and after if nothing was written."""
+    """All paths in a folder, with sizes and times: equal before and after if nothing was written."""
     found = {folder, *folder.rglob("*")}
     return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in found}
 

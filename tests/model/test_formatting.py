@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_ct_pyramid.model.formatting import format_size
+from napari_ct_pyramid.model.formatting import (
+    duration,
+    format_size,
+    numbers,
+    rough_duration,
+    shorten,
+    table,
+    time_left,
+    times,
+)
 from napari_ct_pyramid.options import parse_size
 
 
@@ -36,3 +45,46 @@ def test_sizes_read_as_people_say_them(size: float, text: str) -> None:
 def test_what_is_shown_can_be_typed_and_is_right_to_three_digits(size: int) -> None:
     shown = format_size(size).removesuffix(" bytes").removesuffix(" byte")
     assert abs(parse_size(shown) - size) <= 0.006 * size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "less than 0.1 s"),
+        (0.4, "0.4 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (36_000, "10 h 00 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (1.6, "2 s"), (150, "2 min 30 s"), (7300, "2 h 01 min")])
+def test_time_left_has_no_fractions_of_a_second(seconds: float, text: str) -> None:
+    assert time_left(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (4.4, "4 s"), (33, "30 s"), (57, "1 min"), (130, "2 min"), (3700, "62 min"), (10_000, "3 h")],
+)
+def test_an_estimate_is_rounded(seconds: float, text: str) -> None:
+    assert rough_duration(seconds) == text
+
+
+def test_names_are_shortened_in_the_middle() -> None:
+    assert shorten("scan.ome.zarr", 13) == "scan.ome.zarr"
+    assert shorten("scan.ome.zarr", 12) == "scan.o….zarr"
+    assert shorten("scan.ome.zarr", 3) == shorten("scan.ome.zarr", 0) == "s…r"
+
+
+def test_shapes_sizes_and_tables() -> None:
+    assert times((512, 2560, 2560)) == "512 × 2560 × 2560"
+    assert numbers((0.65, 0.65, 1.0)) == "0.65 0.65 1"
+    assert table(("Level", "Size"), [("0", "13 GB"), ("10", "1 B")]) == ["Level   Size", "0      13 GB", "10       1 B"]

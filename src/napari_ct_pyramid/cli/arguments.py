@@ -1,193 +1,339 @@
-"""The arguments of the command line: what can be asked for, and in what words."""
+"""The arguments of the command line: the parsers of all commands, and the suggestions for misspelt words."""
 
 from __future__ import annotations
 
 import argparse
-import glob
-import os
+import difflib
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.model.version import __version__
-from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.sources.inputs import INSIDE
-from napari_ct_pyramid.sources.registry import INPUTS, TIFF
+from napari_ct_pyramid.options import (
+    AUTO,
+    COMPRESSORS,
+    DTYPES,
+    EDGES,
+    METHODS,
+    NAMED_CHUNKS,
+    OME_ZARR_VERSIONS,
+    ConversionOptions,
+)
+from napari_ct_pyramid.sources.registry import INPUTS
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
-from .render import SHORT_FLAGS, flag
-from .terminal import flush
+from .paths import expand, split_output
+from .render import flags
 
-if TYPE_CHECKING:
-    from napari_ct_pyramid.conversion.dask.client import Client
+PROGRAM = "ct-pyramid"
 
+_DESCRIPTION = """\
+Convert CT volumes of any size to multiscale OME-Zarr within a memory budget,
+and view them."""
 
-_INPUT_HELP = f"{INPUTS} (a pattern in quotes); with --output-dir any number of these, and a pattern is of volumes"
+_EPILOG = """\
+Help on a command: ct-pyramid COMMAND --help, or ct-pyramid help COMMAND
+
+To complete commands and options with the Tab key, add a line to the start-up
+file of your shell:
+  bash, zsh   eval "$(register-python-argcomplete ct-pyramid)"
+  fish        register-python-argcomplete --shell fish ct-pyramid | source
+"""
+
+_CONVERT_EPILOG = """\
+examples:
+  ct-pyramid convert scan.tif -c visualization
+  ct-pyramid convert scan.tif out.ome.zarr -c 128 --max-memory 1G
+  ct-pyramid convert slices/ -c visualization --voxel-size 0.65 --unit um
+  ct-pyramid convert a.tif b.tif --output-dir pyramids -c visualization
+"""
+
+_INPUT_HELP = f"{INPUTS} (put a pattern in quotes). With --output-dir there may be many, and a pattern names volumes"
+
+_VALUES: dict[str, Iterable[str]] = {
+    "chunks": NAMED_CHUNKS, "num_levels": [AUTO], "dtype": DTYPES, "window": [AUTO], "method": METHODS,
+    "downsample": [AUTO], "edges": EDGES, "compressor": COMPRESSORS, "ome_zarr_version": OME_ZARR_VERSIONS,
+    "shards": [AUTO, "none"],
+}  # fmt: skip
+"""Values of options that a shell can complete."""
 
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
+_NUMBERS_IN_ONE = re.compile(r"\d[x×,;*]\d")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Take a command line apart.
+    """Parse a command line.
+
+    Returns
+    -------
+    argparse.Namespace
+        The arguments of the command, whose name is `command`. The command `help` has the `text` to print.
 
     Raises
     ------
     RequestError
-        If it makes no sense.
+        If the command line is wrong.
     """
-    parser = _Parser(
-        prog="ct-pyramid",
-        description="Convert CT volumes of any size to multiscale OME-Zarr in a memory budget, and look at them.",
-        allow_abbrev=False,
-        formatter_class=_Help,
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_commands(commands)
-    if argv and argv[0] in commands.choices:
-        # Asked directly, a command takes its paths and flags in any order.
-        args: argparse.Namespace = commands.choices[argv[0]].parse_intermixed_args(_join_numbers(argv[1:]))
-    else:
-        args = parser.parse_args(argv)
+    program = _Program()
+    before, words = _split_at_command(argv)
+    if _asks(before, "-V", "--version"):
+        return _text(f"{PROGRAM} {__version__}")
+    if _asks(before, "-h", "--help"):
+        return _text(program.parser.format_help())
+    program.parser.refuse_unknown(before)
+    if not words:
+        raise RequestError(f"Name a command: {', '.join(program.commands)}. See {PROGRAM} --help.")
+    command = program.find(words[0])
+    if _asks(words, "-h", "--help"):
+        return _text(command.format_help())
+    # Arguments and options may be mixed in any order.
+    args, unknown = command.parse_known_intermixed_args(_join_numbers(words[1:]))
+    command.refuse_unknown(unknown)
     if args.command == "convert":
-        _tell_inputs_from_output(args)
+        args.inputs, args.output = split_output(args.inputs, args.output_dir)
     elif args.command == "verify":
-        args.outputs = _expand(args.outputs)
+        args.outputs = expand(args.outputs)
+    elif args.command == "help":
+        return _text((program.find(args.topic) if args.topic else program.parser).format_help())
     return args
 
 
-def request(args: argparse.Namespace) -> ConversionOptions:
-    """The options that were asked for, found to make sense on their own before anything heavy is imported."""
-    return ConversionOptions(**{option.name: getattr(args, option.name) for option in fields(ConversionOptions)})
+def help_text() -> str:
+    """The help of the whole program."""
+    return _Program().parser.format_help().rstrip()
 
 
-def verify_request(args: argparse.Namespace) -> ConversionOptions:
-    """The options of `verify`, among defaults for all others."""
-    return ConversionOptions(chunks=(1, 1, 1), max_memory=args.max_memory, threads=args.threads)
+def complete() -> None:
+    """Print completions for the shell that set `_ARGCOMPLETE`, and end the process."""
+    import argcomplete
 
-
-def cluster(args: argparse.Namespace) -> AbstractContextManager[Client | None]:
-    """The cluster that was asked for, for as long as it takes; None where this process is to do the work."""
-    if args.dask is None:
-        return nullcontext()
-    from napari_ct_pyramid.conversion.dask.client import connect
-
-    return connect(args.dask)
-
-
-class _Help(argparse.HelpFormatter):
-    """Names a flag's value once: `-l, --num-levels N`, not `-l N, --num-levels N`."""
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if not action.option_strings or action.nargs == 0:
-            return super()._format_action_invocation(action)
-        return f"{', '.join(action.option_strings)} {self._format_args(action, str(action.metavar))}"
+    argcomplete.autocomplete(_Program().parser)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error is said."""
+    """Reports every mistake as a `RequestError`, and prints nothing."""
+
+    def __init__(self, **settings: Any) -> None:
+        # Help is found and printed by `parse`: argparse cannot format it while it parses intermixed arguments.
+        super().__init__(
+            add_help=False, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings
+        )
+        self._flag_names: list[str] = []
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        flush()  # the help may have gone to a pipe that nobody reads
-        super().exit(status, message)
+    def flag(self, group: Any, *names: str, values: Iterable[str] | None = None, **settings: Any) -> None:
+        """Add an option to a group. A shell can complete its `values`."""
+        action = group.add_argument(*names, **settings)
+        self._flag_names += names
+        if values is not None:
+            action.completer = lambda **_: list(values)
+
+    def format_help(self) -> str:
+        """The help, which names an option's value once: `-c, --chunks N`, as argparse does from Python 3.13."""
+        text = super().format_help()
+        for option in fields(ConversionOptions):
+            short, *long = flags(option.name)
+            if long:
+                text = text.replace(f"{short} {option.metadata['metavar']}, {long[0]}", f"{short}, {long[0]}")
+        return text
+
+    def refuse_unknown(self, words: Sequence[str]) -> None:
+        """Suggest what was meant by words that this parser does not know.
+
+        Raises
+        ------
+        RequestError
+            If there are any.
+        """
+        for word in words:
+            name = word.split("=")[0]
+            if name in self._flag_names:
+                continue
+            if name.startswith("-"):
+                hint = _did_you_mean(name, self._flag_names)
+                raise RequestError(f"There is no option {name}.{hint} See {self.prog} --help.")
+            raise RequestError(f"There is one argument too many: {word}. See {self.prog} --help.")
 
 
-def _add_commands(commands: Any) -> None:
-    convert = _add(commands, "convert", "convert a volume, or many, to multiscale OME-Zarr",
-                   usage="%(prog)s INPUT [OUTPUT] -c Z Y X | NAME [options]\n"
-                         "       %(prog)s INPUT... --output-dir DIR -c Z Y X | NAME [options]")  # fmt: skip
-    convert.add_argument("inputs", metavar="INPUT", type=_path, nargs="+", help=_INPUT_HELP)
-    convert.add_argument("output", metavar="OUTPUT", nargs="?",
-                         help="the OME-Zarr to make (default: beside INPUT, its name ending in .ome.zarr)")  # fmt: skip
-    convert.add_argument("--output-dir", metavar="DIR", type=_path,
-                         help="convert every INPUT, one after another, into this folder")  # fmt: skip
-    _add_options(convert)
-    convert.add_argument("--dask", metavar="ADDRESS",
-                         help="have the workers of a Dask cluster do it: the address of its scheduler, such as "
-                              "tcp://host:8786, or a scheduler file; local: processes of this machine, one for each "
-                              "core; --max-memory and --threads are of each worker")  # fmt: skip
-    convert.add_argument("--dry-run", action="store_true", help="print the plan and stop")
-    convert.add_argument("--json", action="store_true",
-                         help="print the plan or the receipt as JSON; with --output-dir, a list")  # fmt: skip
-    convert.add_argument("--quiet", action="store_true", help="print nothing but errors (and the JSON, if asked for)")
+class _Program:
+    """The parser of the whole program, and those of its commands."""
 
-    info = _add(commands, "info", "say what a volume of any kind holds")
-    info.add_argument("path", metavar="PATH", type=_path)
-    info.add_argument("--json", action="store_true", help="print it as JSON")
+    def __init__(self) -> None:
+        self.parser = _Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG,
+                              usage="%(prog)s COMMAND [options]")  # fmt: skip
+        self._subparsers: Any = self.parser.add_subparsers(title="commands", metavar="COMMAND [options]", prog=PROGRAM)
+        self.commands: dict[str, _Parser] = {}
+        self._add_convert()
+        self._add_info()
+        self._add_verify()
+        self._add_demo()
+        self._add_view()
+        self._add_neuroglancer()
+        self._add_help()
+        options = self.parser.add_argument_group("options")
+        self.parser.flag(options, "-V", "--version", action="store_true", help="print the version")
+        _add_debug_and_help(self.parser, options)
 
-    verify = _add(commands, "verify", "say whether OME-Zarrs made here are whole and true")
-    verify.add_argument("outputs", metavar="OUTPUT", type=_path, nargs="+",
-                        help="an OME-Zarr that convert made; there may be many")  # fmt: skip
-    verify.add_argument("--source", metavar="INPUT", type=_path,
-                        help="compare with what it was made from (default: with the checksums of that)")  # fmt: skip
-    verify.add_argument("--repair", action="store_true", help="make what is wrong again from INPUT")
-    _add_options(verify, only=("max_memory", "threads"))
-    verify.add_argument("--json", action="store_true", help="print what was found as JSON; for many, a list")
-    verify.add_argument("--quiet", action="store_true", help="print nothing but errors (and the JSON, if asked for)")
+    def find(self, name: str) -> _Parser:
+        """The parser of a command.
 
-    demo = _add(commands, "demo", "make a small CT-like volume and convert it")
-    demo.add_argument("folder", metavar="DIR", type=_path_here, nargs="?", default=Path("ct-pyramid-demo"),
-                      help="where to put it (default: %(default)s)")  # fmt: skip
+        Raises
+        ------
+        RequestError
+            If there is no such command.
+        """
+        if name not in self.commands:
+            hint = _did_you_mean(name, self.commands) or f" There are {', '.join(self.commands)}."
+            raise RequestError(f"There is no command {name!r}.{hint} See {PROGRAM} --help.")
+        return self.commands[name]
 
-    view = _add(commands, "view", "look at a TIFF or an OME-Zarr in napari")
-    view.add_argument("path", metavar="PATH", type=_path)
-    view.add_argument(
-        "--screenshot", metavar="FILE", type=_path_here, help="save a picture of the window, and close it"
-    )
+    def _add(self, name: str, help: str, **settings: Any) -> tuple[_Parser, Any, Any]:
+        """A parser, and its groups of arguments and of options."""
+        parser: _Parser = self._subparsers.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.",
+                                                      **settings)  # fmt: skip
+        parser.set_defaults(command=name)
+        self.commands[name] = parser
+        return parser, parser.add_argument_group("arguments"), parser.add_argument_group("options")
 
-    glance = _add(commands, "neuroglancer", "look at OME-Zarrs in Neuroglancer, in the browser")
-    glance.add_argument("paths", metavar="PATH", type=_path, nargs="*", help="an OME-Zarr; several are shown together")
-    glance.add_argument("--no-browser", action="store_true", help="only print the address, and open no browser")
-    glance.add_argument("--link", metavar="URL",
-                        help="print a link to the public Neuroglancer instead, for an OME-Zarr at URL; PATH may name "
-                             "the same OME-Zarr on this machine, for the link to say what to look at")  # fmt: skip
+    def _add_convert(self) -> None:
+        parser, arguments, options = self._add(
+            "convert", "convert one volume, or many, to multiscale OME-Zarr", epilog=_CONVERT_EPILOG,
+            usage="%(prog)s INPUT [OUTPUT] -c CHUNKS [options]\n"
+                  "       %(prog)s INPUT... --output-dir DIR -c CHUNKS [options]")  # fmt: skip
+        rare = parser.add_argument_group("less common options")
+        printed = parser.add_argument_group("what is printed")
+        arguments.add_argument("inputs", metavar="INPUT", type=_path, nargs="+", help=_INPUT_HELP)
+        # Never filled by argparse, which gives every path to INPUT: it cannot know where inputs end.
+        arguments.add_argument("output", metavar="OUTPUT", nargs="?",
+                               help="the OME-Zarr to make (default: beside INPUT, such as scan.ome.zarr)")  # fmt: skip
+        _add_conversion_options(parser, options, rare=False)
+        parser.flag(options, "--output-dir", metavar="DIR", type=_path,
+                    help="convert every INPUT, one after another, into this folder")  # fmt: skip
+        _add_conversion_options(parser, rare, rare=True)
+        parser.flag(rare, "--dask", metavar="ADDRESS", values=["local"],
+                    help="let the workers of a Dask cluster convert: the address of its scheduler, such as "
+                         "tcp://host:8786, or a scheduler file; or local, which starts a process for each core of "
+                         "this machine. --max-memory and --threads then apply to each worker")  # fmt: skip
+        parser.flag(printed, "--dry-run", action="store_true", help="print the plan, and convert nothing")
+        parser.flag(printed, "--json", action="store_true",
+                    help="print the plan or the receipt as JSON; with --output-dir, a list")  # fmt: skip
+        parser.flag(printed, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
+        _add_debug_and_help(parser, printed)
 
+    def _add_info(self) -> None:
+        parser, arguments, options = self._add("info", "print the size, type and other facts of a volume")
+        arguments.add_argument("path", metavar="PATH", type=_path,
+                               help="a volume of any kind that convert reads, or an OME-Zarr")  # fmt: skip
+        parser.flag(options, "--json", action="store_true", help="print the facts as JSON")
+        _add_debug_and_help(parser, options)
 
-def _add(commands: Any, name: str, help: str, **more: Any) -> _Parser:
-    described = f"{help[0].upper()}{help[1:]}."
-    parser: _Parser = commands.add_parser(name, help=help, description=described, allow_abbrev=False,
-                                          formatter_class=_Help, **more)  # fmt: skip
-    parser.set_defaults(command=name)
-    return parser
-
-
-def _add_options(parser: _Parser, only: Sequence[str] | None = None) -> None:
-    """Flags for every field of ConversionOptions, or only some; it also checks their values."""
-    for option in fields(ConversionOptions):
-        if only and option.name not in only:
-            continue
-        about = option.metadata
-        text = about["help"].replace("%", "%%")
-        if about["metavar"] is None:
-            parser.add_argument(*_flags(option.name), dest=option.name, action="store_true", help=text)
-            continue
-        if option.default is not None:
-            text += " (default: %(default)s)"
-        parser.add_argument(
-            *_flags(option.name), dest=option.name, metavar=about["metavar"], default=option.default, help=text
+    def _add_verify(self) -> None:
+        parser, arguments, options = self._add(
+            "verify", "check that OME-Zarrs made by this program are complete and correct"
         )
+        arguments.add_argument("outputs", metavar="OUTPUT", type=_path, nargs="+",
+                               help="an OME-Zarr that convert made; there may be many")  # fmt: skip
+        parser.flag(options, "--source", metavar="INPUT", type=_path,
+                    help="the volume that OUTPUT was made from: compare with its voxels (default: with the checksums "
+                         "that the conversion stored)")  # fmt: skip
+        parser.flag(options, "--repair", action="store_true",
+                    help="make the parts that are wrong again; this needs --source")  # fmt: skip
+        _add_conversion_options(parser, options, only=("max_memory", "threads"))
+        parser.flag(options, "--json", action="store_true", help="print the result as JSON; for many, a list")
+        parser.flag(options, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
+        _add_debug_and_help(parser, options)
+
+    def _add_demo(self) -> None:
+        parser, arguments, options = self._add("demo", "make a small CT-like volume, and convert it")
+        folder = Path("ct-pyramid-demo")
+        arguments.add_argument("folder", metavar="DIR", type=_local_path, nargs="?", default=folder,
+                               help=f"the folder to make the files in (default: {folder})")  # fmt: skip
+        _add_debug_and_help(parser, options)
+
+    def _add_view(self) -> None:
+        parser, arguments, options = self._add("view", "view a volume in napari")
+        arguments.add_argument("path", metavar="PATH", type=_path,
+                               help="a volume of any kind that convert reads, or an OME-Zarr")  # fmt: skip
+        parser.flag(options, "--screenshot", metavar="FILE", type=_local_path,
+                    help="save a picture of the window to FILE, and close the window")  # fmt: skip
+        _add_debug_and_help(parser, options)
+
+    def _add_neuroglancer(self) -> None:
+        parser, arguments, options = self._add("neuroglancer", "view OME-Zarrs in the browser, with Neuroglancer")
+        arguments.add_argument("paths", metavar="PATH", type=_path, nargs="*",
+                               help="an OME-Zarr; several are shown together")  # fmt: skip
+        parser.flag(options, "--no-browser", action="store_true", help="print the address, and open no browser")
+        parser.flag(options, "--link", metavar="URL",
+                    help="print a link that opens the OME-Zarr at URL in the public Neuroglancer. If PATH names the "
+                         "same OME-Zarr on this machine, the link has its position, zoom and contrast too")  # fmt: skip
+        _add_debug_and_help(parser, options)
+
+    def _add_help(self) -> None:
+        parser, arguments, options = self._add("help", "print the help of the program, or of a command")
+        topic = arguments.add_argument("topic", metavar="COMMAND", nargs="?", help="the command")
+        topic.completer = lambda **_: list(self.commands)
+        _add_debug_and_help(parser, options)
 
 
-def _flags(name: str) -> tuple[str, ...]:
-    return (SHORT_FLAGS[name], flag(name)) if name in SHORT_FLAGS else (flag(name),)
+def _add_conversion_options(
+    parser: _Parser, group: Any, *, rare: bool | None = None, only: Sequence[str] | None = None
+) -> None:
+    """Add an option for every field of `ConversionOptions`, or some of them. That class checks the values."""
+    for option in fields(ConversionOptions):
+        about = option.metadata
+        if (only and option.name not in only) or (rare is not None and about["rare"] != rare):
+            continue
+        settings: dict[str, Any] = {"dest": option.name, "help": about["help"].replace("%", "%%")}
+        if about["metavar"] is None:
+            settings["action"] = "store_true"
+        else:
+            settings |= {"metavar": about["metavar"], "default": option.default}
+            if option.default is not None:
+                settings["help"] += f" (default: {option.default})"
+        parser.flag(group, *flags(option.name), values=_VALUES.get(option.name), **settings)
+
+
+def _add_debug_and_help(parser: _Parser, group: Any) -> None:
+    parser.flag(group, "--debug", action="store_true", help="also print the Python traceback of an error")
+    parser.flag(group, "-h", "--help", action="store_true", help="print this help")
+
+
+def _split_at_command(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options that stand before the command, and the command with all that follows."""
+    before = list(takewhile(lambda word: word.startswith("-"), argv))
+    return before, list(argv[len(before) :])
+
+
+def _asks(words: Sequence[str], *names: str) -> bool:
+    return any(word in names for word in takewhile(lambda word: word != "--", words))
+
+
+def _text(text: str) -> argparse.Namespace:
+    return argparse.Namespace(command="help", text=text.rstrip())
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question with the known word that begins with this one or is most like it; empty where none is."""
+    names = list(known)
+    near = [name for name in names if name.startswith(word)] or difflib.get_close_matches(word, names, 1, 0.7)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _path(text: str) -> AnyPath:
-    if not text:  # an unset shell variable; Path would take it for the current folder
+    if not text:  # an unset variable of the shell; Path would take it for the current folder
         raise argparse.ArgumentTypeError("the path is empty")
     return any_path(text)
 
 
-def _path_here(text: str) -> Path:
+def _local_path(text: str) -> Path:
     path = _path(text)
     if isinstance(path, RemotePath):
         raise argparse.ArgumentTypeError(f"{path} is not on this machine")
@@ -195,57 +341,29 @@ def _path_here(text: str) -> Path:
 
 
 def _join_numbers(argv: Sequence[str]) -> list[str]:
-    """The arguments with `-c 128 128 128` as one, so that what follows the numbers is not taken for another.
+    """The arguments with the numbers after an option joined: `-c 128 128 128 scan.tif` has `128 128 128` as one word.
 
-    argparse alone cannot tell where three numbers or one name end: in `-c visualization scan.tif` it would take
-    the file for a second value.
+    argparse alone cannot tell where three numbers or one name end: with several values allowed, it takes the file in
+    `-c visualization scan.tif` for a second one.
     """
-    flags = {name for option in fields(ConversionOptions)
-             if {"Z Y X", "LO HI"}.intersection((option.metadata["metavar"] or "").split(" | "))
-             for name in _flags(option.name)}  # fmt: skip
+    takes_numbers = {name for option in fields(ConversionOptions)
+                     if {"Z Y X", "LO HI"}.intersection((option.metadata["metavar"] or "").split(" | "))
+                     for name in flags(option.name)}  # fmt: skip
     joined: list[str] = []
     words = deque(argv)
     while words and words[0] != "--":
         joined.append(words.popleft())
-        numbers = []
-        while joined[-1] in flags and words and _NUMBER.fullmatch(words[0]):
-            numbers.append(words.popleft())
-        if numbers:
-            joined.append(" ".join(numbers))
+        if joined[-1] in takes_numbers:
+            numbers = list(_leading_numbers(words))
+            if numbers:
+                joined.append(" ".join(numbers))
     return [*joined, *words]
 
 
-def _tell_inputs_from_output(args: argparse.Namespace) -> None:
-    """Which paths are inputs: all of them with --output-dir; else the first, and a second is the OUTPUT."""
-    if args.output_dir is not None:
-        args.inputs = _expand(args.inputs)
-        return
-    first, *others = args.inputs
-    if len(others) > 1 or any(path.suffix.lower() in TIFF.endings and path != first for path in others):
-        raise RequestError(
-            f"{others[-1]} is taken for an input, and there is one too many. To convert them one by one, name a folder "
-            "for their outputs: --output-dir DIR. To make one volume of slices, name their folder, or put the pattern "
-            "of their names in quotes."
-        )
-    args.inputs, args.output = [first], others[0] if others else None
-
-
-def _expand(paths: Iterable[AnyPath]) -> list[AnyPath]:
-    """Paths with what matches in place of each pattern: not every shell does that, and none for one in quotes.
-
-    Raises
-    ------
-    RequestError
-        If nothing matches.
-    """
-    found: list[AnyPath] = []
-    for path in paths:
-        if isinstance(path, RemotePath) or os.path.lexists(path) or not glob.has_magic(str(path)):
-            found.append(path)
-            continue
-        pattern, *inside = str(path).split(INSIDE, 1)
-        matches = sorted(glob.glob(pattern))  # noqa: PTH207  Path has no patterns of whole paths
-        if not matches:
-            raise RequestError(f"There is nothing called {path}. Try its full path.")
-        found += [Path(INSIDE.join([match, *inside])) for match in matches]
-    return list(dict.fromkeys(found))
+def _leading_numbers(words: deque[str]) -> Iterator[str]:
+    """Take the numbers off the front; one word that holds several (`128x128x128`) is all there is."""
+    while words and _NUMBER.fullmatch(words[0]):
+        whole = _NUMBERS_IN_ONE.search(words[0])
+        yield words.popleft()
+        if whole:
+            return

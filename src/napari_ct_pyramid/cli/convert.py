@@ -1,55 +1,43 @@
-"""What `ct-pyramid convert` does for one volume, and `verify` and `demo`."""
+"""`ct-pyramid convert`: converts one volume, or many into a folder, or prints their plans."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
-from collections.abc import Callable, Generator
-from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Generator
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import CtPyramidError, RequestError
-from napari_ct_pyramid.options import NAMED_CHUNKS, ConversionOptions
+from napari_ct_pyramid.model.formatting import count
+from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .arguments import cluster, request, verify_request
-from .render import announcement, describe_plan, summary, verify_advice, verify_announcement, verify_summary
-from .terminal import choose_display, say, width, write, write_json
+from .render import announcement, batch_summary, describe_plan, describe_plans, item_to_json, names, summary
+from .terminal import interruptible, say, write, write_json
+from .watch import complain_of, watch, watch_batch
 
 if TYPE_CHECKING:
+    from napari_ct_pyramid.conversion.batch import Batch
     from napari_ct_pyramid.conversion.dask.client import Client
-    from napari_ct_pyramid.conversion.progress import Progress
-    from napari_ct_pyramid.model.plan import Plan
+    from napari_ct_pyramid.conversion.receipt import Receipt
 
 
-R = TypeVar("R")
-
-_DEMO_NOTE = "README.txt"
-_DEMO_TEXT = """\
-`ct-pyramid demo` made this folder. Running it again makes its files anew;
-the folder can be deleted at any time.
-"""
-
-
-def convert(args: argparse.Namespace) -> None:
-    """Convert a volume, or print the plan."""
-    options = request(args)
-    (source,) = args.inputs
-    with cluster(args) as client:
-        if not args.dry_run:
-            _run(source, args.output, options, client=client, json=args.json, quiet=args.quiet)
-            return
-        from napari_ct_pyramid.conversion.convert import plan_conversion
-
-        planned = plan_conversion(source, args.output, options, client)
-    if args.json:
-        write_json(planned.to_json())
-    elif not args.quiet:
-        write(describe_plan(planned))
+@interruptible()
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    # Options that make no sense on their own are an error before anything heavy is imported.
+    options = ConversionOptions(**{option.name: getattr(args, option.name) for option in fields(ConversionOptions)})
+    with _cluster(args.dask) as client:
+        if args.output_dir is not None:
+            _convert_many(args, options, client)
+        elif args.dry_run:
+            _plan_one(args, options, client)
+        else:
+            convert_one(args.inputs[0], args.output, options, client=client, json=args.json, quiet=args.quiet)
 
 
-def _run(
+def convert_one(
     source: AnyPath,
     output: AnyPath | None,
     options: ConversionOptions,
@@ -58,68 +46,61 @@ def _run(
     json: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Convert, show how far it is, and say what was made."""
+    """Convert a volume, show the progress, and print the receipt."""
     from napari_ct_pyramid.conversion.convert import iter_conversion
 
-    receipt = _watch(iter_conversion(source, output, options, client), announcement, quiet=quiet)
+    receipt = watch(iter_conversion(source, output, options, client), announcement, quiet=quiet)
     if json:
         write_json(receipt.to_json())
     elif not quiet:
         write(summary(receipt, options.max_memory))
 
 
-def _watch(steps: Generator[Progress, None, R], announce: Callable[[Plan, AnyPath, int], str], *, quiet: bool) -> R:
-    """Show how far something is, and say what it comes to."""
-    progress: Progress | None = None
-    # The display goes first, so that a conversion that takes a moment to stop leaves a terminal in order.
-    with closing(steps), choose_display(quiet=quiet) as display:
-        try:
-            while True:
-                before, progress = progress, next(steps)
-                if before is None and not quiet:
-                    say(announce(progress.plan, progress.output, width()))
-                display.show(progress)
-        except StopIteration as end:
-            result: R = end.value
-            return result
-        except KeyboardInterrupt:
-            from napari_ct_pyramid.conversion.output import is_unfinished
+def _plan_one(args: argparse.Namespace, options: ConversionOptions, client: Client | None) -> None:
+    from napari_ct_pyramid.conversion.convert import plan_conversion
 
-            if progress is None or not is_unfinished(progress.output):
-                raise
-            raise KeyboardInterrupt(f"{progress.output} is unfinished; the same command resumes it.") from None
-
-
-def verify(args: argparse.Namespace) -> None:
-    """Say whether an output is whole and true."""
-    asked = verify_request(args)
-    from napari_ct_pyramid.conversion.verify import iter_verification
-
-    (output,) = args.outputs
-    steps = iter_verification(
-        output, args.source, repair=args.repair, max_memory=asked.max_memory, threads=asked.threads
-    )
-    found = _watch(steps, verify_announcement, quiet=args.quiet)
+    plan = plan_conversion(args.inputs[0], args.output, options, client)
     if args.json:
-        write_json(found.to_json())
+        write_json(plan.to_json())
     elif not args.quiet:
-        write(verify_summary(found))
-    if not found.sound:
-        raise CtPyramidError(verify_advice(found))
+        write(describe_plan(plan))
 
 
-def demo(folder: Path) -> None:
-    """Make a small volume in a folder of the demo's own, and convert it."""
-    note = folder / _DEMO_NOTE
-    if not note.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RequestError(f"{folder} exists already and is not from a demo. Name another folder for this one.")
-        folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(_DEMO_TEXT, encoding="utf-8")
-    from napari_ct_pyramid.sources.phantom import write_sample
+def _convert_many(args: argparse.Namespace, options: ConversionOptions, client: Client | None) -> None:
+    from napari_ct_pyramid.conversion.batch import iter_convert_batch, iter_plan_batch
 
-    source = folder / "sample.tif"
-    say(f"Making a CT-like volume, {source}")
-    write_sample(source)
-    say(f"ct-pyramid convert {shlex.quote(str(source))} -c visualization -l 3")
-    _run(source, None, ConversionOptions(chunks=NAMED_CHUNKS["visualization"], num_levels=3, overwrite=True))
+    batch = _plan_many(iter_plan_batch(args.inputs, args.output_dir, options, client), quiet=args.quiet)
+    failed = batch.having("failed")
+    for item in failed:
+        complain_of(item)
+    if len(failed) == len(batch.items):
+        raise RequestError("Nothing was converted.")
+    if not args.dry_run:
+        batch = watch_batch(iter_convert_batch(batch, client), announcement, quiet=args.quiet)
+    if args.json:
+        write_json([item_to_json(item, plan=args.dry_run) for item in batch.items])
+    elif not args.quiet:
+        write(describe_plans(batch) if args.dry_run else batch_summary(batch))
+    failed = batch.having("failed")
+    if failed:
+        raise CtPyramidError(f"{len(failed)} of {len(batch.items)} failed: {names(failed)}.")
+
+
+def _plan_many(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet: bool) -> Batch[Receipt]:
+    """Plan every conversion. With many files this takes a while, so a line says that it is being done."""
+    from napari_ct_pyramid.conversion.progress import run_through
+
+    with closing(steps):
+        batch = next(steps)
+        if not quiet:
+            say(f"Planning {count(len(batch.items), 'conversion')}")
+        return run_through(steps)
+
+
+def _cluster(address: str | None) -> AbstractContextManager[Client | None]:
+    """A connection to the Dask cluster that was asked for; None where this process does the work."""
+    if address is None:
+        return nullcontext()
+    from napari_ct_pyramid.conversion.dask.client import connect
+
+    return connect(address)

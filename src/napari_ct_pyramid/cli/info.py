@@ -1,35 +1,38 @@
-"""What `ct-pyramid info` tells of a TIFF or an OME-Zarr, for people and as JSON."""
+"""`ct-pyramid info`: prints the facts about a volume, for people or as JSON."""
 
 from __future__ import annotations
 
+import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
-from napari_ct_pyramid.model.formatting import (
-    count,
-    duration,
-    format_size,
-    grey_formula,
-    numbers,
-    percent,
-    table,
-    times,
-)
 from napari_ct_pyramid.storage.paths import AnyPath
+
+from .render import describe_info
+from .terminal import write, write_json
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.omezarr.reader import Pyramid
     from napari_ct_pyramid.sources.base import Source
 
 
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    info = read_info(args.path)
+    if args.json:
+        write_json(info)
+    else:
+        write(describe_info(info))
+
+
 def read_info(path: AnyPath) -> dict[str, Any]:
-    """What is at `path`, as `--json` prints it: the same keys for every kind of volume.
+    """The facts about the volume at `path`, as `--json` prints them: the same keys for every kind of volume.
 
     Raises
     ------
     SourceError
-        If it is no volume that can be read.
+        If it is not a volume that can be read.
     """
     from napari_ct_pyramid.omezarr.journal import JOURNAL
     from napari_ct_pyramid.omezarr.metadata import is_zarr
@@ -53,76 +56,6 @@ def read_info(path: AnyPath) -> dict[str, Any]:
         if not_an_image:
             raise not_an_image from None
         raise
-
-
-def describe_info(info: dict[str, Any]) -> str:
-    """The same for people, in some lines of text."""
-    size = format_size(info["bytes"])
-    if info["file_bytes"] is not None:
-        size += f" ({format_size(info['file_bytes'])} on disk)"
-    levels, receipt = info["levels"], info["receipt"]
-    shape = f"{times(info['shape'])} ({' '.join(info['axes'])})"
-    if levels and levels[0]["shape"] != info["shape"]:
-        shape += f", stored as {times(levels[0]['shape'])}"
-    lines = [
-        info["path"],
-        f"  Format       {info['format']}",
-        f"  Shape        {shape}",
-        f"  Type         {info['dtype']}",
-        *([f"  Values       {_values_text(info['rescale'])}"] if info["rescale"] else []),
-        f"  Size         {size}",
-        f"  Voxel size   {_voxel_size_text(info)}",
-        f"  Compression  {info['compression']}",
-    ]
-    if receipt:
-        lines += _receipt_lines(receipt)
-    if levels:
-        head = ("Level", "Shape", "Chunks", "Voxel size", "Size")
-        rows = [
-            (level["path"], times(level["shape"]), times(level["chunks"]), numbers(level["scale"]),
-             format_size(level["bytes"]))
-            for level in levels
-        ]  # fmt: skip
-        lines += ["", *(f"  {line}" for line in table(head, rows))]
-    return "\n".join(lines)
-
-
-def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
-    """Where it came from; nothing of what a receipt of another version does not have."""
-    try:
-        source, checked = receipt["source"], receipt["verified"]
-        nans = f", {receipt['nans']:,} NaN" if receipt["nans"] else ""
-        budget = format_size(receipt["options"]["max_memory"])
-        by = f", by {count(receipt['workers'], 'worker')}" if receipt.get("workers") else ""
-        lines = [
-            f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])})",
-            f"  Made on      {receipt['finished']}",
-            f"  Made in      {duration(receipt['seconds'])}, {format_size(round(receipt['gb_per_s'] * 1e9))}/s, with "
-            f"{format_size(receipt['peak_memory_bytes'])} of {budget} of memory{by}",
-            f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",
-        ]
-        if rescaled := receipt.get("rescaled"):
-            lines.append(f"  Clipped      {percent(rescaled['clipped_share'])}, {count(rescaled['clipped'], 'voxel')}")
-        if checked is None:
-            return [*lines, "  Verified     never"]
-        problems = f"{checked['problems']:,} problems" if checked["problems"] else "whole and true"
-        repaired = ", repaired" if checked["repaired"] else ""
-        return [*lines, f"  Verified     {checked['when']}: {problems}{repaired}"]
-    except (KeyError, TypeError, ValueError):
-        return []
-
-
-def _values_text(rescale: dict[str, Any]) -> str:
-    low, high = rescale["window"]
-    formula = grey_formula(rescale["slope"], rescale["intercept"])
-    return f"were {rescale['source_dtype']} in a window of {low:g} to {high:g}; {formula}"
-
-
-def _voxel_size_text(info: dict[str, Any]) -> str:
-    if info["voxel_size"] is None:
-        return "unknown"
-    unit = info["unit"] or "(unit unknown)"
-    return f"{numbers(info['voxel_size'])} {unit}, from {info['voxel_size_from']}"
 
 
 def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:
@@ -154,7 +87,7 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
     voxel_size = [first.scale[i] for i in space]
     units = {pyramid.units[i] for i in space}
     unit = units.pop() if len(units) == 1 else None
-    # A scale of ones is what a volume gets of which nothing is known.
+    # Where the voxel size is not known, the scale is all ones.
     known = unit is not None or any(size != 1 for size in voxel_size)
     return {
         "path": str(pyramid.path),
@@ -164,7 +97,7 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
         "dtype": str(first.dtype),
         "rescale": pyramid.rescale.to_json() if pyramid.rescale else None,
         "bytes": math.prod(shape) * first.dtype.itemsize,
-        "file_bytes": None,  # counting many thousands of files takes longer than anyone waits
+        "file_bytes": None,  # to count many thousands of files takes too long
         "voxel_size": voxel_size if known else None,
         "unit": unit,
         "voxel_size_from": "its OME-Zarr metadata" if known else None,

@@ -1,13 +1,24 @@
-"""What `ct-pyramid convert` and `ct-pyramid verify` say before they start and after they are done."""
+"""Everything that the command line says to people: plans, receipts, verifications, facts, and advice."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.errors import CONVERT, RESUME, VIEW, Advice, sentence
-from napari_ct_pyramid.model.formatting import count, duration, format_size, numbers, percent, shorten, table, times
+from napari_ct_pyramid.model.formatting import (
+    count,
+    duration,
+    format_size,
+    grey_formula,
+    numbers,
+    percent,
+    rough_duration,
+    shorten,
+    table,
+    times,
+)
 from napari_ct_pyramid.storage.paths import AnyPath
 
 if TYPE_CHECKING:
@@ -17,13 +28,15 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.model.plan import Plan
 
 
-SHORT_FLAGS = {"chunks": "-c", "num_levels": "-l"}
-"""Of options that have one."""
+CORRECT = "complete and correct"
+
+_SHORT_FLAGS = {"chunks": "-c", "num_levels": "-l"}
 
 
-def flag(name: str) -> str:
-    """The flag of an option."""
-    return "--" + name.replace("_", "-")
+def flags(name: str) -> tuple[str, ...]:
+    """The flags of an option: the short one, where it has one, and the long one."""
+    long = "--" + name.replace("_", "-")
+    return (_SHORT_FLAGS[name], long) if name in _SHORT_FLAGS else (long,)
 
 
 def wording(advice: Advice) -> str:
@@ -34,8 +47,11 @@ def wording(advice: Advice) -> str:
         return f"ct-pyramid convert {shlex.quote(str(advice.value))} -c visualization"
     if advice.name == VIEW:
         return f"ct-pyramid view {shlex.quote(str(advice.value))}"
-    written = SHORT_FLAGS.get(advice.name, flag(advice.name))
+    written = flags(advice.name)[0]
     return written if advice.value is None or advice.value is True else f"{written} {advice.value}"
+
+
+# --- plans
 
 
 def describe_plan(plan: Plan) -> str:
@@ -70,8 +86,14 @@ def describe_plan(plan: Plan) -> str:
         + (f"; {_resumes_text(plan)}" if plan.blocks_done else ""),
         f"Output       {count(plan.files, 'file')}, about {format_size(plan.bytes_out_estimate)}"
         + (f" of {format_size(plan.bytes_free)} free" if plan.bytes_free is not None else ""),
+        *_time_lines(plan),
     ]  # fmt: skip
     return "\n".join(lines + [f"Warning      {warning.worded(wording)}" for warning in plan.warnings])
+
+
+def _time_lines(plan: Plan) -> list[str]:
+    seconds = getattr(plan, "seconds_estimate", None)
+    return [f"Time         about {rough_duration(seconds)}, at the rate of a sample"] if seconds else []
 
 
 def _workers_text(plan: Plan) -> str:
@@ -85,29 +107,31 @@ def _resumes_text(plan: Plan) -> str:
 
 def _padding_text(plan: Plan) -> str:
     y, x = (stored - n for stored, n in zip(plan.levels[0].shape[1:], plan.volume.shape[1:], strict=True))
-    return f"padded with {count(y, 'row')} and {count(x, 'column')} of zeros, which readers cut off again"
+    return f"padded with {count(y, 'row')} and {count(x, 'column')} of zeros, which readers remove"
 
 
 def _voxel_size_text(plan: Plan) -> str:
     if plan.voxel_size is None:
-        return "unknown; --voxel-size and --unit can give it"
+        return "unknown; set it with --voxel-size and --unit"
     return f"{numbers(plan.voxel_size)} {plan.unit or '(unit unknown)'} (z y x), from {plan.voxel_size_from}"
 
 
 def announcement(plan: Plan, output: AnyPath, width: int) -> str:
-    """A line of at most `width` characters that says what will be done, and one for every warning."""
-    levels = f"{len(plan.levels)} level{'s' * (len(plan.levels) > 1)}"
-    facts = f"{levels}, {format_size(plan.peak_memory_bytes)} of memory{_workers_text(plan)}"
+    """A line of at most `width` characters about a conversion that starts, and one for every warning."""
+    facts = f"{count(len(plan.levels), 'level')}, {format_size(plan.peak_memory_bytes)} of memory{_workers_text(plan)}"
     line = f"Converting {{}} ({format_size(plan.volume.nbytes)}) to {{}}: {facts}"
-    room = max(0, width - len(line.format("", "")))
-    source = shorten(plan.volume.name, max(room // 2, room - len(output.name)))
-    line = line.format(source, shorten(output.name, room - len(source)))
+    space = max(0, width - len(line.format("", "")))
+    source = shorten(plan.volume.name, max(space // 2, space - len(output.name)))
+    line = line.format(source, shorten(output.name, space - len(source)))
     resumes = [_resumes_text(plan).capitalize()] if plan.blocks_done else []
     return "\n".join([line, *resumes, *(f"Warning: {warning.worded(wording)}" for warning in plan.warnings)])
 
 
+# --- receipts
+
+
 def summary(receipt: Receipt, max_memory: int) -> str:
-    """What was made, what it took, and what to do next."""
+    """What a conversion made, how much time and memory it took, and what to do next."""
     head = ("Level", "Shape", "Size")
     read, written = format_size(receipt.bytes_read), format_size(receipt.bytes_written)
     of = f"of a budget of {format_size(max_memory)}"
@@ -116,19 +140,24 @@ def summary(receipt: Receipt, max_memory: int) -> str:
     return "\n".join(
         [
             f"Made {receipt.output}",
-            f"  {read} became {written} in {duration(receipt.seconds)} ({format_size(receipt.bytes_per_second)}/s)",
+            f"  {read} became {written} in {_time_and_rate(receipt.seconds, receipt.bytes_per_second)}",
             f"  Peak memory {format_size(receipt.peak_memory_bytes)}, {of}",
             *([f"  {_rescaled_text(receipt.rescaled, receipt.nans)}"] if receipt.rescaled else []),
             "",
             *(f"  {line}" for line in table(head, rows)),
             "",
-            f"To look at it: ct-pyramid view {shlex.quote(str(receipt.output))}",
+            f"To view it: ct-pyramid view {shlex.quote(str(receipt.output))}",
         ]
     )
 
 
+def _time_and_rate(seconds: float, rate: float) -> str:
+    """A time, and the rate where the time is long enough for a rate to mean something."""
+    return f"{duration(seconds)} ({format_size(rate)}/s)" if seconds >= 1 else duration(seconds)
+
+
 def _rescaled_text(rescaled: Rescaled, nans: int) -> str:
-    """How much was lost."""
+    """How many voxels were clipped."""
     rescale = rescaled.rescale
     became = f"; {nans:,} NaN became 0" if nans else ""
     return (
@@ -137,33 +166,37 @@ def _rescaled_text(rescaled: Rescaled, nans: int) -> str:
     )
 
 
+# --- verifications
+
+
 def verify_announcement(plan: Plan, output: AnyPath, width: int) -> str:
-    """A line of at most `width` characters that says what is being verified, or repaired."""
+    """A line of at most `width` characters about a verification, or a repair, that starts."""
     line = f"{'Repairing' if plan.blocks_done else 'Verifying'} {{}} ({format_size(plan.volume.nbytes)})"
     return line.format(shorten(output.name, max(0, width - len(line.format("")))))
 
 
 def verify_summary(found: Verification) -> str:
-    """What was found."""
+    """What a verification found."""
     source = "its source" if found.with_source else "the checksums of its source"
-    looked = f"{found.chunks:,} chunks and the metadata, compared with {source}, in {duration(found.seconds)}"
+    compared = f"{found.chunks:,} chunks and the metadata, compared with {source}, in {duration(found.seconds)}"
     if not found.problems:
-        return f"{found.output} is whole and true: {looked}"
-    lines = [f"{found.output}: {looked}", *(f"  {problem}" for problem in found.problems)]
-    return "\n".join([*lines, *(["All of it has been made again."] if found.repaired else [])])
+        return f"{found.output} is {CORRECT}: {compared}"
+    lines = [f"{found.output}: {compared}", *(f"  {problem}" for problem in found.problems)]
+    return "\n".join([*lines, *(["All problems were repaired."] if found.repaired else [])])
 
 
 def verify_advice(found: Verification) -> str:
-    """What to do about it."""
-    count = len(found.problems)
-    what = "1 thing is" if count == 1 else f"{count:,} things are"
+    """How to repair what a verification found."""
     source = "" if found.with_source else " --source INPUT"
     command = f"ct-pyramid verify {shlex.quote(str(found.output))}{source} --repair"
-    return f"{what} wrong with {found.output.name}. To make it good from its source: {command}"
+    return f"{found.output.name} has {count(len(found.problems), 'problem')}. To repair it from its source: {command}"
+
+
+# --- many volumes
 
 
 def describe_plans(batch: Batch[Receipt]) -> str:
-    """A line for each plan, and what they come to."""
+    """A line for each plan, and their sum."""
     waiting = batch.having("waiting")
     plans = [item.plan for item in waiting if item.plan]
     rows = [
@@ -194,19 +227,37 @@ def batch_summary(batch: Batch[Receipt]) -> str:
 
 
 def batch_verify_summary(batch: Batch[Verification]) -> str:
-    """A line for each output, and one for everything that is wrong with it."""
+    """A line for each output, and one for each of its problems."""
     lines = []
     for item, line in zip(batch.items, _lines(batch.items), strict=True):
         lines += [line, *(f"  {problem}" for problem in (item.result.problems if item.result else ()))]
-    sound = sum(bool(item.result and item.result.sound) for item in batch.items)
-    return "\n".join([*lines, f"{sound} of {count(len(batch.items), 'output')} are whole and true"])
+    correct = sum(bool(item.result and item.result.sound) for item in batch.items)
+    return "\n".join([*lines, f"{correct} of {count(len(batch.items), 'output')} are {CORRECT}"])
+
+
+def names(items: Sequence[BatchItem[Any]]) -> str:
+    """What users call these volumes."""
+    return ", ".join(item.name.name for item in items)
+
+
+def item_to_json(item: BatchItem[Any], *, plan: bool = False) -> dict[str, Any]:
+    """One of many volumes as JSON, with its plan or its result. All have the same keys."""
+    value: dict[str, Any] = {
+        "source": str(item.source) if item.source else None,
+        "output": str(item.output),
+        "state": item.state,
+        "error": sentence(item.error, wording) if item.error else None,
+    }
+    if plan:
+        return {**value, "plan": item.plan.to_json() if item.plan else None}
+    return {**value, "result": item.result.to_json() if item.result else None}
 
 
 def _lines(items: Iterable[BatchItem[Any]]) -> list[str]:
-    """Columns of what each is called, its state, and more."""
+    """A line for each volume: its name, its state, and more, in columns."""
     rows = [(item.name.name, _state(item), _facts(item)) for item in items]
-    names, states = (max((len(row[i]) for row in rows), default=0) for i in (0, 1))
-    return [f"{name:{names}}  {state:{states}}  {facts}".rstrip() for name, state, facts in rows]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    return [f"{name:{widths[0]}}  {state:{widths[1]}}  {facts}".rstrip() for name, state, facts in rows]
 
 
 def _state(item: BatchItem[Any]) -> str:
@@ -214,7 +265,7 @@ def _state(item: BatchItem[Any]) -> str:
         return "done already"
     found = getattr(item.result, "problems", None)
     if found is not None:
-        return count(len(found), "problem") if found else "whole and true"
+        return count(len(found), "problem") if found else CORRECT
     return str(item.state)
 
 
@@ -227,3 +278,76 @@ def _facts(item: BatchItem[Any]) -> str:
     written = getattr(item.result, "bytes_written", None)
     became = f" became {format_size(written)}" if written is not None else ""
     return f"{size}{became} in {duration(item.result.seconds)}"
+
+
+# --- facts about a volume
+
+
+def describe_info(info: dict[str, Any]) -> str:
+    """The facts about a volume, as `info.read_info` found them."""
+    size = format_size(info["bytes"])
+    if info["file_bytes"] is not None:
+        size += f" ({format_size(info['file_bytes'])} on disk)"
+    levels, receipt = info["levels"], info["receipt"]
+    shape = f"{times(info['shape'])} ({' '.join(info['axes'])})"
+    if levels and levels[0]["shape"] != info["shape"]:
+        shape += f", stored as {times(levels[0]['shape'])}"
+    lines = [
+        info["path"],
+        f"  Format       {info['format']}",
+        f"  Shape        {shape}",
+        f"  Type         {info['dtype']}",
+        *([f"  Values       {_rescale_text(info['rescale'])}"] if info["rescale"] else []),
+        f"  Size         {size}",
+        f"  Voxel size   {_known_voxel_size_text(info)}",
+        f"  Compression  {info['compression']}",
+    ]
+    if receipt:
+        lines += _receipt_lines(receipt)
+    if levels:
+        head = ("Level", "Shape", "Chunks", "Voxel size", "Size")
+        rows = [
+            (level["path"], times(level["shape"]), times(level["chunks"]), numbers(level["scale"]),
+             format_size(level["bytes"]))
+            for level in levels
+        ]  # fmt: skip
+        lines += ["", *(f"  {line}" for line in table(head, rows))]
+    return "\n".join(lines)
+
+
+def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
+    """Where an OME-Zarr came from; no lines where the receipt, by another version, has other keys."""
+    try:
+        source, checked = receipt["source"], receipt["verified"]
+        nans = f", {receipt['nans']:,} NaN" if receipt["nans"] else ""
+        budget = format_size(receipt["options"]["max_memory"])
+        by = f", by {count(receipt['workers'], 'worker')}" if receipt.get("workers") else ""
+        lines = [
+            f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])})",
+            f"  Made on      {receipt['finished']}",
+            f"  Made in      {_time_and_rate(receipt['seconds'], round(receipt['gb_per_s'] * 1e9))}, with "
+            f"{format_size(receipt['peak_memory_bytes'])} of {budget} of memory{by}",
+            f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",
+        ]
+        if rescaled := receipt.get("rescaled"):
+            lines.append(f"  Clipped      {percent(rescaled['clipped_share'])}, {count(rescaled['clipped'], 'voxel')}")
+        if checked is None:
+            return [*lines, "  Verified     never"]
+        problems = count(checked["problems"], "problem") if checked["problems"] else CORRECT
+        repaired = ", repaired" if checked["repaired"] else ""
+        return [*lines, f"  Verified     {checked['when']}: {problems}{repaired}"]
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _rescale_text(rescale: dict[str, Any]) -> str:
+    low, high = rescale["window"]
+    formula = grey_formula(rescale["slope"], rescale["intercept"])
+    return f"were {rescale['source_dtype']} in a window of {low:g} to {high:g}; {formula}"
+
+
+def _known_voxel_size_text(info: dict[str, Any]) -> str:
+    if info["voxel_size"] is None:
+        return "unknown"
+    unit = info["unit"] or "(unit unknown)"
+    return f"{numbers(info['voxel_size'])} {unit}, from {info['voxel_size_from']}"

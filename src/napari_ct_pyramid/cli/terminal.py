@@ -1,6 +1,6 @@
-"""The terminal: what a running conversion shows there, both output streams, and Ctrl-C.
+"""The terminal: both output streams, the display of progress, and Ctrl-C.
 
-It knows nothing of conversions but the `Progress` they yield.
+Of conversions it knows only the `Progress` that they yield.
 """
 
 from __future__ import annotations
@@ -13,37 +13,39 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
 
-from napari_ct_pyramid.model.formatting import duration, format_size
+from napari_ct_pyramid.model.formatting import duration, format_size, time_left
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.progress import Progress
 
 
-LINE_SECONDS = 10  # lines come no more often than this,
-LINES = 10  # and then for every tenth of the work,
-LINE_PATIENCE = 60  # or after so many seconds: the log of a long conversion stays short and shows life
+# In a log file, a line of progress comes after each tenth of the work, but not before LINE_SECONDS have passed. After
+# LINE_PATIENCE seconds without one it comes anyway, so the log of a long conversion is short but shows that it runs.
+LINES = 10
+LINE_SECONDS = 10
+LINE_PATIENCE = 60
 
 _TEXT_WIDTH = len(" 43 %  9.99 GB/s  59 min 59 s left")
 
 
 class Display(Protocol):
-    """Shows how far a conversion is."""
+    """Shows the progress of a conversion."""
 
     def show(self, progress: Progress) -> None:
-        """Show this much progress."""
+        """Show this progress."""
 
     def close(self) -> None:
-        """Leave the terminal as it was found."""
+        """Leave the terminal as it was before."""
 
 
-def choose_display(*, quiet: bool) -> AbstractContextManager[Display]:
+def choose_display(*, quiet: bool) -> Display:
     """A bar where standard error is a terminal that can draw one, else lines; nothing if quiet."""
+    if quiet:
+        return Silence()
     draws = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    display: Display = Silence() if quiet else Bar() if draws else Lines()
-    return contextlib.closing(display)
+    return Bar() if draws else Lines()
 
 
 def width() -> int:
@@ -52,21 +54,21 @@ def width() -> int:
 
 
 def say(text: str) -> None:
-    """Print to standard error, and carry on if nobody reads it any more."""
+    """Print to standard error. It is no error if nothing reads it any more."""
     with contextlib.suppress(OSError), _dropped_if_unread(sys.stderr):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 def complain(text: str) -> None:
-    """Say what went wrong."""
+    """Print an error."""
     say(f"ct-pyramid: error: {text}")
 
 
 def write(text: str) -> None:
-    """Print to standard output, and carry on if nobody reads it any more."""
+    """Print to standard output. It is no error if nothing reads it any more."""
     with _dropped_if_unread(sys.stdout):
-        # A file name may hold bytes that are no text in the terminal's encoding.
+        # A file name may hold bytes that are not text in the terminal's encoding.
         encoding = sys.stdout.encoding or "utf-8"
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
@@ -77,18 +79,12 @@ def write_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
     write(json.dumps(value, indent=2))
 
 
-def flush() -> None:
-    """Hand over what was printed to standard output, and carry on if nobody reads it any more."""
-    with _dropped_if_unread(sys.stdout):
-        sys.stdout.flush()
-
-
 @contextlib.contextmanager
 def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # What could not be written must not be tried again when Python ends.
+        # Python must not try to write the rest again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not isinstance(error, BrokenPipeError):
             raise
@@ -96,7 +92,7 @@ def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it SIGTERM is a KeyboardInterrupt, as Ctrl-C is. A second one ends the process at once."""
+    """Within it SIGTERM raises KeyboardInterrupt, as Ctrl-C does. A second signal ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,28 +121,28 @@ class Silence:
         """Show nothing."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Do nothing."""
 
 
 class Lines:
-    """A line first, last, and now and then."""
+    """Prints a first and a last line, and some in between."""
 
     def __init__(self) -> None:
         self._last: Progress | None = None
 
     def show(self, progress: Progress) -> None:
-        """Print a line if it is time for one."""
-        if self._last is None or _is_time(self._last, progress):
+        """Print a line if one is due."""
+        if self._last is None or _is_due(self._last, progress):
             self._last = progress
             done = f"{format_size(progress.bytes_done)} of {format_size(progress.bytes_total)}"
             say("  ".join([f"{_percent(progress):>5}", done, *_pace(progress)]))
 
     def close(self) -> None:
-        """Leave nothing behind: every line was complete."""
+        """Do nothing: every line is complete."""
 
 
 class Bar:
-    """A bar with percent, speed and the time left."""
+    """Draws a bar with percent, rate and time left."""
 
     def __init__(self) -> None:
         # Imported here: neither --help nor a log file needs it.
@@ -159,15 +155,15 @@ class Bar:
             self._bar,
             TextColumn("{task.fields[pace]}", markup=False),
             console=Console(stderr=True),
-            auto_refresh=False,  # progress comes often enough, and there is one thread less to stop
+            auto_refresh=False,  # progress comes often enough without a thread for it
         )
         self._task = self._rich.add_task("", total=1.0, percent="0 %", pace="")
 
     def show(self, progress: Progress) -> None:
-        """Draw the bar as far as the work is done."""
-        # What width the text leaves is the bar's, but for some columns where the terminal can echo a ^C.
+        """Draw the bar."""
+        # The bar takes the width that the text leaves, less some columns in which the terminal can echo ^C.
         self._bar.bar_width = max(4, min(40, self._rich.console.width - _TEXT_WIDTH - 3))
-        self._rich.start()  # at the first call; no other has an effect
+        self._rich.start()  # only the first call has an effect
         self._rich.update(
             self._task,
             completed=progress.fraction,
@@ -185,7 +181,7 @@ def _is_done(progress: Progress) -> bool:
     return progress.blocks_done == progress.blocks
 
 
-def _is_time(last: Progress, now: Progress) -> bool:
+def _is_due(last: Progress, now: Progress) -> bool:
     if _is_done(now):
         return not _is_done(last)
     seconds = now.seconds - last.seconds
@@ -194,7 +190,7 @@ def _is_time(last: Progress, now: Progress) -> bool:
 
 
 def _percent(progress: Progress) -> str:
-    """Percent done, rounded down: 100 % is when all of it is."""
+    """Percent done, rounded down, so that 100 % means that all is done."""
     return f"{_whole(100 * progress.fraction)} %"
 
 
@@ -203,10 +199,10 @@ def _whole(number: float) -> int:
 
 
 def _pace(progress: Progress) -> list[str]:
-    """Speed and time left, as far as they are known; in the end the time it took."""
-    if not progress.bytes_done:
-        return []
-    speed = f"{progress.bytes_per_second / 1e9:.2f} GB/s"
+    """Rate and time left, as far as they are known; in the end the time it took."""
+    # A rate over less than a second is mostly the rate of starting.
+    rate = [f"{progress.bytes_per_second / 1e9:.2f} GB/s"] if progress.bytes_done and progress.seconds >= 1 else []
     if _is_done(progress):
-        return [speed, f"took {duration(progress.seconds)}"]
-    return [speed] if progress.seconds_left is None else [speed, f"{duration(progress.seconds_left)} left"]
+        return [*rate, f"took {duration(progress.seconds)}"]
+    left = progress.seconds_left
+    return [*rate, f"{time_left(left)} left"] if rate and left is not None else rate

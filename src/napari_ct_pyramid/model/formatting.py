@@ -32,14 +32,26 @@ def count(number: int, what: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time, as precise as is useful: ``"1.8 s"``, ``"35 s"``, ``"4 min 10 s"``, ``"1 h 05 min"``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
+    return f"{seconds:.1f} s" if seconds < 9.95 else time_left(seconds)
+
+
+def time_left(seconds: float) -> str:
+    """A time without fractions of a second: ``"2 s"``, ``"4 min 10 s"``, ``"1 h 05 min"``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def rough_duration(seconds: float) -> str:
+    """A time that is an estimate: ``"20 s"``, ``"2 min"``, ``"3 h"``."""
+    if seconds < 55:
+        return f"{max(1, round(seconds)) if seconds < 10 else round(seconds, -1):.0f} s"
+    if seconds < 5400:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{round(seconds / 3600)} h"
 
 
 def percent(share: float) -> str:

@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
-from napari_ct_pyramid.model.formatting import duration, shorten
+from napari_ct_pyramid.model.formatting import shorten, time_left
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
 from napari_ct_pyramid.storage.paths import any_path
@@ -260,7 +260,7 @@ def progress_words(progress: Progress) -> str:
     """Rate and time left: ``"0.55 GB/s · 35 s left"``."""
     words = [f"{progress.bytes_per_second / 1e9:.2f} GB/s"] if progress.bytes_done else []
     if progress.seconds_left is not None and progress.seconds >= 1:
-        words.append(f"{duration(progress.seconds_left)} left")
+        words.append(f"{time_left(progress.seconds_left)} left")
     return " · ".join(words)
 
 

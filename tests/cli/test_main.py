@@ -1,9 +1,12 @@
-"""Whatever is wrong with a request or its input: one sentence, exit status 2, and nothing is written."""
+"""The exit status of every outcome, and what is printed where."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +16,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_ct_pyramid import UnfinishedError, open_pyramid
 from napari_ct_pyramid.cli.main import main
-from tests.helpers.command import CHUNKS, command, everything, write_scan
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Path:
-    return write_scan(tmp_path)
+from tests.helpers.command import CHUNKS, MODULE, command, command_after, everything, write_scan
 
 
 def pages(path: Path, *shapes: tuple[int, ...], dtypes: tuple[str, ...] = ("u2",) * 9) -> Path:
@@ -140,11 +139,6 @@ def test_bad_request(case: str, scan: Path, tmp_path: Path, capfd: pytest.Captur
     expect_one_sentence(["convert", *args], words, tmp_path, capfd)
 
 
-def test_an_unfinished_command_line_gets_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    expect_one_sentence([], "COMMAND", tmp_path, capfd)
-    expect_one_sentence(["conver"], "'conver'", tmp_path, capfd)
-
-
 @contextlib.contextmanager
 def nobody() -> Iterator[Path]:
     """A folder to work in as a user who may not do everything, whoever runs the tests."""
@@ -187,3 +181,97 @@ def test_errors_end_the_process_with_their_status(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     done = command("convert", tmp_path / "no.tif")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+# No file may grow larger than this, which is more than any metadata and less than an uncompressed chunk.
+SMALL_FILES = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+"""
+
+
+def test_a_failure_on_the_way_is_told_apart(scan: Path, tmp_path: Path) -> None:
+    failing = command_after(SMALL_FILES, "convert", scan, "-c", 8, 32, 32, "--compressor", "none")
+    done = subprocess.run(failing, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("ct-pyramid: error: ")
+    assert f"{tmp_path / 'scan.ome.zarr'} is unfinished" in said
+    with pytest.raises(UnfinishedError):
+        open_pyramid(tmp_path / "scan.ome.zarr")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_output_that_cannot_be_written_is_a_failure(scan: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*MODULE, "info", str(scan)], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ct-pyramid: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path)
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/sc\xe4n.tif")
+    try:
+        scan.rename(odd)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    done = command("info", odd)
+    assert done.returncode == 0, done.stderr
+    assert "sc\\udce4n.tif" in done.stdout
+    assert json.loads(command("info", odd, "--json").stdout)["path"] == odd
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom napari_ct_pyramid.cli.main import main\n"
+        "print(main(['convert', '--help']), *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    status, *modules = done.stderr.split()
+    assert status == "0"
+    assert done.stdout.startswith("usage: ct-pyramid convert INPUT [OUTPUT] -c ")
+    assert "napari_ct_pyramid.options" in modules
+    heavy = {
+        "numpy",
+        "tensorstore",
+        "zarr",
+        "tifffile",
+        "ome_zarr",
+        "rich",
+        "psutil",
+        "napari",
+        "asyncio",
+        "argcomplete",
+    }
+    assert not heavy & set(modules)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["convert", "--help"], ["--version"]])
+def test_help_to_a_pipe_that_nobody_reads_ends_quietly(args: list[str]) -> None:
+    with subprocess.Popen([*MODULE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, "")
+
+
+def test_alone_it_prints_its_help_and_the_request_is_wrong() -> None:
+    done = command()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == command("--help").stdout
+
+
+@pytest.mark.parametrize("args", [["--debug", "info", "no.tif"], ["info", "no.tif", "--debug"], ["info", "no.tif"]])
+def test_the_traceback_of_an_error_is_printed_with_debug_only(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 2
+    said = capsys.readouterr().err
+    assert ("Traceback (most recent call last)" in said) == ("--debug" in args)
+    assert said.splitlines()[-1].startswith("ct-pyramid: error: ")
