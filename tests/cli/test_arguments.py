@@ -60,12 +60,11 @@ def test_every_argument_and_option_is_described(
     shown = printed(capsys, command, "--help")
     assert max(map(len, shown.splitlines())) <= 80
     monkeypatch.setenv("COLUMNS", "1000")
-    shown = printed(capsys, command, "--help").split("examples:")[0]
-    rows = [line for line in shown.splitlines() if re.match(r"  \S", line)]
-    assert rows
-    for row in rows[rows[0].startswith("  ct-pyramid") :]:
-        names, _, text = row.strip().partition("  ")
-        assert text.strip(), f"{names} is not described"
+    paragraphs = printed(capsys, command, "--help").split("\n\n")
+    tables = [paragraph for paragraph in paragraphs if re.match(r"arguments|(\w+ )*options|what is printed", paragraph)]
+    assert tables
+    for names, text in re.findall(r"^  (\S(?: ?\S)*)(?:  +|\n {3,})?(.*)", "\n".join(tables), re.MULTILINE):
+        assert text, f"{names} is not described"
 
 
 def test_the_help_of_the_program_lists_the_commands_and_how_to_complete_them(

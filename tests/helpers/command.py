@@ -37,14 +37,14 @@ def hold_reading(name: str, until: Path) -> str:
     """A prelude: the threads that convert the volume `name` wait until the file `until` exists."""
     return f"""
 import os, threading, time
-from napari_ct_pyramid.sources import registry
-read = registry.Source.read
+from napari_ct_pyramid.sources.base import Source
+read = Source.read
 def held(self, *args, **kwargs):
     converting = threading.current_thread() is not threading.main_thread()
     while converting and self.volume.name == {name!r} and not os.path.exists({str(until)!r}):
         time.sleep(0.01)
     return read(self, *args, **kwargs)
-registry.Source.read = held
+Source.read = held
 """
 
 

@@ -77,8 +77,8 @@ def _check(path: AnyPath) -> None:
 def _check_display() -> None:
     if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
         raise RequestError(
-            "Looking at volumes takes a display, and there is none here. On a machine without a screen, "
-            "a picture can be had with: xvfb-run -a ct-pyramid view PATH --screenshot FILE"
+            "napari needs a display, and there is none here. On a machine without a screen, a picture of the window "
+            "can be saved: run the same under xvfb-run -a."
         )
 
 
