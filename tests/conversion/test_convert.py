@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from skimage.transform import downscale_local_mean
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.conversion.output import is_unfinished
 from napari_ct_pyramid.errors import Advice
+from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.omezarr.writer import Store
 from napari_ct_pyramid.sources.base import Source
 from tests.helpers.scans import pyramid_files

@@ -22,9 +22,9 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
 from napari_ct_pyramid.conversion.dask import client as cluster_room
 from napari_ct_pyramid.conversion.engine import Engine
-from napari_ct_pyramid.conversion.output import is_unfinished
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
+from napari_ct_pyramid.omezarr.kind import is_unfinished
 from tests.helpers.command import command_after, everything
 from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, pyramid_files, small_blocks, write_scan
 

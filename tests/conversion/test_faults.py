@@ -15,9 +15,9 @@ import pytest
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli import main as cli
-from napari_ct_pyramid.conversion.output import is_unfinished
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal
+from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.omezarr.writer import Store
 from napari_ct_pyramid.sources.base import Source
 from tests.helpers.scans import OPTIONS, pyramid_files, small_blocks, write_scan

@@ -18,9 +18,9 @@ import pytest
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.render import describe_plan
-from napari_ct_pyramid.conversion.output import is_unfinished
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
+from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.omezarr.writer import Store
 from napari_ct_pyramid.storage.local import LOCK, hold
 from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan

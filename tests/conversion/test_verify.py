@@ -16,7 +16,8 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli import main as cli
 from napari_ct_pyramid.conversion.receipt import RECEIPT, read_receipt
 from napari_ct_pyramid.errors import Advice
-from napari_ct_pyramid.omezarr.journal import CHECKSUMS, JOURNAL, Journal
+from napari_ct_pyramid.omezarr.journal import CHECKSUMS, Journal
+from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import Store
 from napari_ct_pyramid.sources import sampling
 from tests.helpers.omezarr import write_image

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ct_pyramid.model.statistics import Statistics, voxel_statistics
-from napari_ct_pyramid.omezarr.journal import JOURNAL, Journal, Record, read_journal, write_journal
+from napari_ct_pyramid.omezarr.journal import Journal, Record, read_journal, write_journal
+from napari_ct_pyramid.omezarr.kind import JOURNAL
 
 IDENTITY = {"source": "scan", "chunks": [1, 2, 3]}
 STATISTICS = {(0, 0): Statistics(-1.5, 3, 2, 1), (0, 1): Statistics(), (1, 0): Statistics(0, 65535)}

@@ -18,12 +18,12 @@ import yaozarrs
 import zarr
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.conversion.output import is_unfinished
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.plan import make_plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.journal import Journal
+from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.omezarr.writer import Store
 from napari_ct_pyramid.options import ConversionOptions
 from tests.helpers.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan

@@ -25,7 +25,8 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli import main as cli
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.neuroglancer.server import FolderServer
-from napari_ct_pyramid.omezarr.journal import JOURNAL, Journal, read_journal
+from napari_ct_pyramid.omezarr.journal import Journal, read_journal
+from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import Store
 from napari_ct_pyramid.storage import object_store as remote
 from napari_ct_pyramid.storage.local import hold

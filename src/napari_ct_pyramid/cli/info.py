@@ -34,11 +34,10 @@ def read_info(path: AnyPath) -> dict[str, Any]:
     SourceError
         If it is not a volume that can be read.
     """
-    from napari_ct_pyramid.omezarr.journal import JOURNAL
-    from napari_ct_pyramid.omezarr.metadata import is_zarr
+    from napari_ct_pyramid.omezarr.kind import kind_of
 
     not_an_image = None
-    if is_zarr(path) or (path / JOURNAL).is_file():
+    if kind_of(path):
         from napari_ct_pyramid.omezarr.reader import open_pyramid
 
         try:

@@ -96,7 +96,7 @@ class _Watcher:
             self._display = None
 
     def _what_is_left(self) -> list[str]:
-        from napari_ct_pyramid.conversion.output import is_unfinished
+        from napari_ct_pyramid.omezarr.kind import is_unfinished
 
         left = [f"{self._output} is unfinished"] if self._output and is_unfinished(self._output) else []
         if self._waiting:

@@ -33,7 +33,8 @@ from napari_ct_pyramid.model.plan import Plan, make_plan, rescaling
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.omezarr.codec import compressed_size
 from napari_ct_pyramid.omezarr.journal import Checksums, Journal, Record, checksums_are_there, crc32, read_journal
-from napari_ct_pyramid.omezarr.metadata import is_published, make_attributes
+from napari_ct_pyramid.omezarr.kind import is_published, is_unfinished
+from napari_ct_pyramid.omezarr.metadata import make_attributes
 from napari_ct_pyramid.omezarr.writer import Store, bytes_in_transit
 from napari_ct_pyramid.options import AUTO, ConversionOptions
 from napari_ct_pyramid.sources.base import Source
@@ -46,7 +47,7 @@ from .buffers import FinishedBlock
 from .display_window import display_window
 from .engine import Engine
 from .identity import differences, fingerprint, identify, other_options
-from .output import begin_output, bytes_free, check_output, default_output, is_unfinished
+from .output import begin_output, bytes_free, check_output, default_output
 from .progress import Progress, ProgressTracker
 from .receipt import Receipt, rescaled, write_receipt
 

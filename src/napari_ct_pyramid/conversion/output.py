@@ -12,8 +12,8 @@ from typing import Any
 
 from napari_ct_pyramid.errors import Advice, DiskSpaceError, OutputExistsError, RequestError
 from napari_ct_pyramid.model.formatting import format_size
-from napari_ct_pyramid.omezarr.journal import JOURNAL, Record, write_journal
-from napari_ct_pyramid.omezarr.metadata import is_published, unpublish
+from napari_ct_pyramid.omezarr.journal import Record, write_journal
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group, is_unfinished, unpublish
 from napari_ct_pyramid.sources.inputs import parse_input
 from napari_ct_pyramid.storage.local import LOCK, bytes_below
 from napari_ct_pyramid.storage.object_store import RemotePath
@@ -58,7 +58,7 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
         _check_folder(output)
     if not _is_there(target) or is_nothing(target) or is_unfinished(target):
         return
-    if not target.is_dir() or not any((target / name).exists() for name in (".zgroup", ".zattrs", "zarr.json")):
+    if not target.is_dir() or not is_group(target):
         raise OutputExistsError(
             f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name.",
             replaceable=False,
@@ -81,16 +81,6 @@ def _check_folder(output: Path) -> None:
 
 def _is_there(output: AnyPath) -> bool:
     return output.exists() if isinstance(output, RemotePath) else os.path.lexists(output)
-
-
-def is_unfinished(output: AnyPath) -> bool:
-    """Whether it is of a conversion that has begun and not ended."""
-    return (output / JOURNAL).is_file() and not is_published(output)
-
-
-def can_be_verified(output: AnyPath) -> bool:
-    """Whether it is finished, and of this package."""
-    return (output / JOURNAL).is_file() and is_published(output)
 
 
 def is_nothing(output: AnyPath) -> bool:

@@ -24,7 +24,6 @@ from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.array import zarr_store
 from napari_ct_pyramid.omezarr.codec import ChunkFiles
 from napari_ct_pyramid.omezarr.journal import (
-    JOURNAL,
     BlockId,
     Checksums,
     Record,
@@ -33,7 +32,8 @@ from napari_ct_pyramid.omezarr.journal import (
     read_journal,
     write_journal,
 )
-from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata, is_published, unpublish
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
+from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.writer import bytes_in_transit
 from napari_ct_pyramid.sources.base import Source

@@ -25,7 +25,7 @@ from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.local import open_state, replace_file
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 
-JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
+from .kind import JOURNAL
 
 BlockId = tuple[int, int]
 """Number of the stage, and of the block within the stage."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Hashable
 from typing import Any
 
@@ -17,28 +16,7 @@ from napari_ct_pyramid.model.volume import Box, touched
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath
 
-ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
-
-
-def is_zarr(path: AnyPath) -> bool:
-    """Whether a folder says that it is a Zarr of any kind."""
-    if isinstance(path, RemotePath):
-        return any((path / name).is_file() for name in ZARR_FILES)
-    return any(os.path.isfile(path / name) for name in ZARR_FILES)  # noqa: PTH113  # Path.is_file can raise
-
-
-_GROUP_FILES = {"0.4": ".zattrs", "0.5": "zarr.json"}
-
-
-def is_published(output: AnyPath) -> bool:
-    """Whether the group has the metadata that makes it a finished volume."""
-    return any((output / name).exists() for name in _GROUP_FILES.values())
-
-
-def unpublish(output: AnyPath) -> None:
-    """Take the metadata away that makes it a finished volume."""
-    for name in _GROUP_FILES.values():
-        (output / name).unlink(missing_ok=True)
+from .kind import GROUP_FILES
 
 
 def group_metadata(version: str, attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -52,8 +30,8 @@ def group_metadata(version: str, attributes: dict[str, Any]) -> tuple[str, dict[
         The group's.
     """
     if version == "0.4":
-        return _GROUP_FILES[version], attributes
-    return _GROUP_FILES[version], {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        return GROUP_FILES[version], attributes
+    return GROUP_FILES[version], {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
 
 def array_metadata(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
 from .journal import read_journal
+from .kind import is_group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,12 +204,12 @@ def open_pyramid(path: PathLike) -> Pyramid:
 def _read_metadata(path: AnyPath) -> dict[str, Any]:
     """The OME metadata of an image: the group's attributes in 0.4, what is under "ome" in them in 0.5."""
     group = _read_json(path / "zarr.json")
-    is_group = group is not None or (path / ".zgroup").exists() or (path / ".zattrs").exists()
+    in_group = group is not None or is_group(path)
     if group is not None:
         attributes = group.get("attributes") or {}
         attributes = attributes.get("ome", attributes)
     else:
-        attributes = (_read_json(path / ".zattrs") if is_group else None) or {}
+        attributes = (_read_json(path / ".zattrs") if in_group else None) or {}
     if attributes.get("multiscales"):
         return attributes
     journal = read_journal(path)
@@ -218,9 +219,9 @@ def _read_metadata(path: AnyPath) -> dict[str, Any]:
             f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still under way. "
             "To go on, run the same command again."
         )
-    if not is_group and not path.exists():
+    if not in_group and not path.exists():
         raise SourceNotFoundError(f"{path} does not exist.")
-    if not is_group:
+    if not in_group:
         raise SourceError(f"{path} is no OME-Zarr image: it holds no zarr group.")
     kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
     kind = next((kind for key, kind in kinds.items() if key in attributes), None)

@@ -5,13 +5,12 @@ napari imports this module for every file that is dropped, so each function impo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ct_pyramid.storage.object_store import RemotePath
-from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath, any_path
+from napari_ct_pyramid.omezarr.kind import looks_like_image
+from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
 if TYPE_CHECKING:
     from .layers import LayerData
@@ -26,7 +25,7 @@ def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
     napari calls this for every folder that a user opens.
     """
     folder = _single_path(path)
-    return (lambda _: _read_ome_zarr(folder)) if folder and _is_image(folder) else None
+    return (lambda _: _read_ome_zarr(folder)) if folder and looks_like_image(folder) else None
 
 
 def get_tiff_reader(path: str | Sequence[str]) -> Reader | None:
@@ -39,23 +38,6 @@ def _single_path(path: str | Sequence[str]) -> AnyPath | None:
     """The path; None if there are several, which napari would stack."""
     paths = [path] if isinstance(path, str) else path
     return any_path(paths[0]) if len(paths) == 1 else None
-
-
-def _is_image(path: AnyPath) -> bool:
-    """Whether a folder is an OME-Zarr image or an unfinished conversion, judged by its metadata only."""
-    if isinstance(path, RemotePath):
-        return True  # its name ends in .zarr; a request would take long
-    if (path / STATE_FOLDER).is_dir():
-        return True
-    for name in (".zattrs", "zarr.json"):
-        try:
-            metadata = json.loads((path / name).read_text(encoding="utf-8"))
-            attributes = metadata if name == ".zattrs" else metadata["attributes"]
-            if attributes.get("ome", attributes).get("multiscales"):
-                return True
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return False
 
 
 def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:

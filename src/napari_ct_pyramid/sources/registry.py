@@ -130,10 +130,9 @@ def _open_slices(source: Input) -> VolumeReader:
 
 
 def _is_zarr(path: AnyPath) -> bool:
-    from napari_ct_pyramid.omezarr.journal import JOURNAL
-    from napari_ct_pyramid.omezarr.metadata import is_zarr
+    from napari_ct_pyramid.omezarr.kind import kind_of
 
-    return is_zarr(path) or (path / JOURNAL).is_file()
+    return kind_of(path) is not None
 
 
 TIFF = SourceFormat(

@@ -10,7 +10,7 @@ from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
-from napari_ct_pyramid.omezarr.metadata import ZARR_FILES
+from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, names_multiscales
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.options import Triple, find_unit
 from napari_ct_pyramid.storage.local import walk
@@ -36,13 +36,13 @@ def open_zarr(source: Input) -> VolumeReader:
     path = source.path / source.inside if source.inside else source.path
     if not path.is_dir():
         raise SourceError(f"{source.path} has nothing at /{source.inside}. {_choice(source.path)}")
-    if not _is_array(path):
+    if not is_array(path):
         try:
             return _open_image(source.stem, open_pyramid(path))
         except UnfinishedError:
             raise
         except SourceError:
-            if _has_multiscales(path):
+            if names_multiscales(path):
                 raise
         arrays = _arrays(path)
         if len(arrays) != 1:
@@ -140,25 +140,11 @@ class _ZarrReader:
         self._array = None
 
 
-def _is_array(path: AnyPath) -> bool:
-    try:
-        ZarrArray(path)
-    except SourceError:
-        return (path / ".zarray").is_file()
-    return True
-
-
-def _has_multiscales(path: AnyPath) -> bool:
-    return any(
-        (path / name).is_file() and b'"multiscales"' in (path / name).read_bytes() for name in (".zattrs", "zarr.json")
-    )
-
-
 def _arrays(root: AnyPath) -> list[tuple[AnyPath, ZarrArray]]:
     """The arrays with three axes in a group and the groups in it."""
     found = []
     for path, below, names in walk(root):
-        if ".zarray" in names or ("zarr.json" in names and _is_array(path)):
+        if ".zarray" in names or ("zarr.json" in names and is_array(path)):
             below.clear()  # chunks
             try:
                 array = ZarrArray(path)

@@ -122,7 +122,8 @@ def answer(request: Request) -> Answer:
     try:
         # Loading these takes a moment, which the window does not wait for.
         from napari_ct_pyramid.conversion.convert import plan_conversion
-        from napari_ct_pyramid.conversion.output import can_be_verified, default_output, is_unfinished
+        from napari_ct_pyramid.conversion.output import default_output
+        from napari_ct_pyramid.omezarr.kind import can_be_verified, is_unfinished
 
         output = output or str(default_output(request.source))
         verifiable = can_be_verified(any_path(output))
