@@ -41,8 +41,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_it_serves_until_ctrl_c(client: Path, tmp_path: Path, flags: list[str]) -> None:
     path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
     prelude = (
-        # A shell may start the tests with SIGINT ignored.
-        "import pathlib, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import pathlib\n"
         "from napari_ct_pyramid.neuroglancer import viewer\n"
         f"viewer.find_client = lambda: pathlib.Path({str(client)!r})\n"
         "viewer.open_browser = lambda url: print('opened', url, flush=True) or True\n"

@@ -1,4 +1,4 @@
-"""A headless Chromium with one page, told what to do over a pipe (the Chrome DevTools Protocol)."""
+"""A headless Chromium with one page, controlled over a pipe (the Chrome DevTools Protocol)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import imagecodecs
 import numpy as np
 
 FOUND = shutil.which("chromium") or shutil.which("google-chrome")
-PATIENCE = 120.0  # seconds: against hangs alone
+TIMEOUT = 120.0  # seconds; only against hangs
 
 _FLAGS = [
     "--headless=new", "--no-sandbox", "--no-first-run", "--disable-background-networking",
@@ -29,7 +29,7 @@ _FLAGS = [
 
 
 class Page:
-    """The page. Whatever takes longer than `PATIENCE` fails with TimeoutError."""
+    """The page. Anything that takes longer than `TIMEOUT` raises TimeoutError."""
 
     def __init__(self, send: int, receive: int) -> None:
         self._send, self._receive = send, receive
@@ -39,6 +39,7 @@ class Page:
         self.events: list[dict[str, Any]] = []
 
     def attach(self, size: tuple[int, int]) -> None:
+        """Connect to the browser's page, and give it a size."""
         until(lambda: [t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page"])
         (target, *_) = [t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page"]
         self._session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
@@ -49,7 +50,7 @@ class Page:
         )
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol, and its result."""
+        """Send a command of the protocol, and return its result."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -65,19 +66,20 @@ class Page:
             self.events.append(answer)
 
     def _next(self) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while b"\0" not in self._unread:
             if not select.select([self._receive], [], [], max(0, deadline - time.monotonic()))[0]:
                 raise TimeoutError("Chromium does not answer")
             read = os.read(self._receive, 1 << 20)
             if not read:
-                raise EOFError("Chromium has ended")
+                raise EOFError("Chromium has exited")
             self._unread += read
         message, self._unread = self._unread.split(b"\0", 1)
         answer: dict[str, Any] = json.loads(message)
         return answer
 
     def go(self, url: str) -> None:
+        """Start to load a page."""
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
@@ -88,20 +90,21 @@ class Page:
         return answer["result"].get("value")
 
     def before_each_page(self, script: str) -> None:
+        """Run a script in every page before its own scripts."""
         self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def picture(self) -> np.ndarray:
-        """What is to be seen, as (rows, columns, 3) of uint8."""
+        """A screenshot, as (rows, columns, 3) of uint8."""
         png = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return np.asarray(imagecodecs.png_decode(png))[..., :3]
 
 
 def until(done: Callable[[], Any]) -> Any:
-    """Wait for something to be true, and return it."""
-    deadline = time.monotonic() + PATIENCE
+    """Wait until a function returns something true, and return that."""
+    deadline = time.monotonic() + TIMEOUT
     while not (value := done()):
         if time.monotonic() > deadline:
-            raise TimeoutError("it did not come to that")
+            raise TimeoutError(f"still not true after {TIMEOUT:.0f} s")
         time.sleep(0.1)
     return value
 
@@ -111,14 +114,14 @@ def chromium(profile: Path, size: tuple[int, int] = (1200, 800)) -> Iterator[Pag
     """A browser with an empty profile, until the end of the block."""
     assert FOUND
     (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
-    # Chromium reads commands from file descriptor 3 and writes to 4; these are put out of the way of both.
+    # Chromium reads commands from file descriptor 3 and writes to 4. The pipes must not have these numbers themselves.
     theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (their_in, their_out)]
     os.close(their_in)
     os.close(their_out)
     command = [FOUND, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", "about:blank"]
-    plumbing = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
+    redirections = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
     process = subprocess.Popen(
-        ["bash", "-c", plumbing, "chromium", *command],
+        ["bash", "-c", redirections, "chromium", *command],
         pass_fds=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     for fd in theirs:
@@ -128,7 +131,7 @@ def chromium(profile: Path, size: tuple[int, int] = (1200, 800)) -> Iterator[Pag
         page.attach(size)
         yield page
     finally:
-        os.close(our_out)  # with which it ends
+        os.close(our_out)  # Chromium exits when its pipe is closed
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Neuroglancer itself, in a browser: what it shows of a volume, and what it asks the server for."""
+"""Neuroglancer in a browser: what it shows of a volume, and what it requests from the server."""
 
 from __future__ import annotations
 
@@ -29,48 +29,48 @@ VOXEL = (2.0, 1.0, 1.0)  # micrometers
 
 
 def blocks(dtype: str) -> np.ndarray:
-    """A volume of blocks, each of a value of its own, which every level shows alike."""
+    """A volume of blocks with one value each, which look the same on every level."""
     z, y, x = (index // BLOCK for index in np.indices(SHAPE))
     return (1000 + 10 * (x + 6 * y + 24 * z)).astype(dtype)
 
 
 @dataclass
 class Visit:
-    """A look at volumes through the client.
+    """Volumes shown in the client.
 
     Attributes
     ----------
     page : Page
-        Where they are shown.
-    asked : list of (str, int)
-        Paths, of what the server serves, and the status of each answer.
+        The page that shows them.
+    requests : list of (str, int)
+        The paths that were requested from the server, with the status of each answer.
     """
 
     page: Page
     shown: Neuroglancer
-    asked: list[tuple[str, int]] = field(default_factory=list)
+    requests: list[tuple[str, int]] = field(default_factory=list)
 
     def go(self, url: str) -> None:
-        """Load a page afresh, and wait until all that is in view is there."""
+        """Load a page again, and wait until it shows everything."""
         self.page.go("about:blank")
-        self.asked.clear()
+        self.requests.clear()
         self.page.events.clear()
         self.page.go(url)
         until(lambda: self.page.run("document.readyState === 'complete' && 'viewer' in window"))
         until(lambda: self.page.run("viewer.layerManager.managedLayers.length > 0 && viewer.isReady()"))
 
     def go_with(self, **changes: Any) -> None:
-        """Show the same with another state."""
+        """Show the same volumes with a changed state."""
         self.go(self.shown.state_url.partition("#")[0] + fragment({**self.state, **changes}))
 
     @property
     def state(self) -> dict[str, Any]:
-        """Of the viewer, as it is now."""
+        """The current state of the viewer."""
         state: dict[str, Any] = self.page.run("JSON.parse(JSON.stringify(viewer.state.toJSON()))")
         return state
 
     def panels(self) -> dict[str, tuple[int, int, int, int]]:
-        """Left, top, width and height of the panels, on the screen."""
+        """Left, top, width and height of each panel on the screen."""
         names = ("xy", "xz", "3d", "yz")  # left to right, top to bottom
         find = "[...document.querySelectorAll('.neuroglancer-rendered-data-panel')].map(p => p.getBoundingClientRect())"
         found = self.page.run(f"{find}.map(r => [r.left, r.top, r.width, r.height].map(Math.round))")
@@ -78,21 +78,21 @@ class Visit:
 
     def chunks(self) -> list[tuple[str, int]]:
         """The requests for voxels: level and status."""
-        found = [(re.fullmatch(r"volume/\d+/(\d+)/(?:c/)?\d+/\d+/\d+", path), status) for path, status in self.asked]
+        found = [(re.fullmatch(r"volume/\d+/(\d+)/(?:c/)?\d+/\d+/\d+", path), status) for path, status in self.requests]
         return [(match[1], status) for match, status in found if match]
 
-    def complaints(self) -> list[Any]:
-        """Errors in the page, and requests that went elsewhere or failed."""
+    def errors(self) -> list[Any]:
+        """Errors in the page, requests to other servers, and requests that failed."""
         found: list[Any] = [e for e in self.page.events if e["method"] == "Runtime.exceptionThrown"]
         for event in self.page.events:
             if event["method"] == "Network.requestWillBeSent":
                 url = event["params"]["request"]["url"]
                 if not url.startswith((self.shown.url, "data:", "blob:")) and not url.endswith("/favicon.ico"):
                     found.append(url)
-        # The client looks for both kinds of metadata wherever there may be either.
+        # The client looks for the metadata of both Zarr formats.
         return found + [
             a
-            for a in self.asked
+            for a in self.requests
             if a[1] not in (200, 206, 302) and not re.search(r"/(\.zattrs|\.zarray|zarr\.json)$", a[0])
         ]
 
@@ -100,13 +100,13 @@ class Visit:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with chromium(tmp_path_factory.mktemp("profile"), SIZE) as page:
-        # What the scale bar says is drawn, and then the bar, on a canvas that goes into the picture as a texture.
+        # The client draws the text of the scale bar and then the bar on a canvas, and shows that as a texture.
         page.before_each_page("""
             window.bars = {};
             const canvas = CanvasRenderingContext2D.prototype, {fillText, fillRect} = canvas;
-            canvas.fillText = function(text, ...rest) { this.said = text; fillText.call(this, text, ...rest); };
+            canvas.fillText = function(text, ...rest) { this.lastText = text; fillText.call(this, text, ...rest); };
             canvas.fillRect = function(x, y, width, height) {
-                if (this.said) window.bars[this.said] = width;
+                if (this.lastText) window.bars[this.lastText] = width;
                 fillRect.call(this, x, y, width, height);
             };
         """)
@@ -124,8 +124,8 @@ def visit(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
         def note(handler: Any, code: Any = "-", size: Any = "-") -> None:
             _, secret, path = f"{handler.path.partition('?')[0]}/".split("/", 2)
-            if secret in visit.shown.url and handler.command == "GET":  # or it is the icon that browsers look for
-                visit.asked.append((path.rstrip("/"), int(code)))
+            if secret in visit.shown.url and handler.command == "GET":  # not the icon that browsers look for
+                visit.requests.append((path.rstrip("/"), int(code)))
 
         monkeypatch.setattr(RequestHandler, "log_request", note)
         visit.go(visit.shown.url)
@@ -139,7 +139,7 @@ def visit(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture(params=["0.4", "0.5"])
 def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The blocks: converted, and as another program may write them, in shards."""
+    """The blocks as OME-Zarr: converted, and as another program may write them, with shards."""
     path = tmp_path / "blocks.ome.zarr"
     if request.param == "0.4":
         tifffile.imwrite(tmp_path / "blocks.tif", blocks("u2"), photometric="minisblack")
@@ -163,7 +163,7 @@ def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def expected_greys(volume: Path) -> np.ndarray:
-    """What voxels are to look like."""
+    """The grey on the screen for each voxel."""
     pyramid = open_pyramid(volume)
     assert pyramid.window
     _, _, start, end = pyramid.window
@@ -171,7 +171,7 @@ def expected_greys(volume: Path) -> np.ndarray:
 
 
 def check_sections(visit: Visit, volume: Path) -> int:
-    """Compare the middle of each block that the sections cut with what it should look like; how many there are."""
+    """Check the grey in the middle of each block in the sections; return the number of blocks."""
     picture = visit.page.picture().astype(float)
     greys = expected_greys(volume)
     state = visit.state
@@ -195,7 +195,7 @@ def check_sections(visit: Visit, volume: Path) -> int:
 
 
 def check_zoom(there: Visit) -> None:
-    """The whole is in view, and no smaller than need be."""
+    """The whole volume is in view, and not smaller than necessary."""
     state = there.state
     z, y, x = (size * voxel / state["crossSectionScale"] for size, voxel in zip(SHAPE, VOXEL, strict=True))
     for name, (across, down) in {"xy": (x, y), "xz": (x, z), "yz": (z, y)}.items():
@@ -206,19 +206,20 @@ def check_zoom(there: Visit) -> None:
 
 
 def check_scale_bar(there: Visit) -> None:
-    (words, drawn), *others = there.page.run("Object.entries(window.bars)")
+    """The length that the scale bar states is the length that it has."""
+    (text, drawn), *others = there.page.run("Object.entries(window.bars)")
     assert not others
-    number, unit = re.fullmatch(r"([\d.]+) (\S+)", words).groups()
+    number, unit = re.fullmatch(r"([\d.]+) (\S+)", text).groups()
     length = float(number) * {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3}[unit]
     assert length == pytest.approx(drawn * there.state["crossSectionScale"] * 1e-6, rel=0.01)
-    # And as it is to be seen: the only thing that is quite white in the corner of the first panel.
+    # The bar is the only thing that is pure white in the corner of the first panel.
     left, top, _, height = there.panels()["xy"]
     corner = there.page.picture()[top + height - 30 : top + height, left : left + 150].min(axis=2)
     white = (corner == 255).sum(axis=1)
     assert white.max() == pytest.approx(drawn, abs=1)
 
 
-def test_the_first_sight(volume: Path, visit: Any) -> None:
+def test_the_first_view(volume: Path, visit: Any) -> None:
     there: Visit = visit(volume)
     assert check_sections(there, volume) == 6 * 4 + 6 * 3 + 4 * 3
     check_zoom(there)
@@ -230,23 +231,23 @@ def test_the_first_sight(volume: Path, visit: Any) -> None:
     assert state["layout"] == "4panel"
     assert there.page.run("document.querySelector('.neuroglancer-invlerp-widget-bounds') !== null")
     chunks = there.chunks()
-    # Of a shard no more than what is needed is read.
+    # Only the needed part of a shard is read.
     assert {status for _, status in chunks} == {200 if open_pyramid(volume).ome_zarr_version == "0.4" else 206}
     assert "0" in {level for level, _ in chunks}
-    assert not there.complaints()
+    assert not there.errors()
 
 
-def test_it_uses_the_coarse_levels_from_afar(volume: Path, visit: Any) -> None:
+def test_it_uses_coarse_levels_when_zoomed_out(volume: Path, visit: Any) -> None:
     there: Visit = visit(volume)
     there.go_with(crossSectionScale=4, projectionScale=2000, showAxisLines=False, showDefaultAnnotations=False)
     levels = there.chunks()
     assert "2" in {level for level, _ in levels}
     assert "0" not in {level for level, _ in levels}
     check_sections(there, volume)
-    assert not there.complaints()
+    assert not there.errors()
 
 
-def test_a_link_without_the_volume_at_hand_leads_to_it(volume: Path, visit: Any) -> None:
+def test_a_link_made_without_the_volume_shows_it(volume: Path, visit: Any) -> None:
     there: Visit = visit(volume)
     link = public_link(f"{there.shown.url}volume/0")
     there.go(there.shown.state_url.partition("#")[0] + "#" + link.partition("#")[2])
@@ -256,10 +257,10 @@ def test_a_link_without_the_volume_at_hand_leads_to_it(volume: Path, visit: Any)
     )
     assert there.chunks()
     assert {status for _, status in there.chunks()} <= {200, 206}
-    assert not there.complaints()
+    assert not there.errors()
 
 
-def test_channels_are_put_together(tmp_path: Path, visit: Any) -> None:
+def test_channels_are_added(tmp_path: Path, visit: Any) -> None:
     voxels = np.zeros((2, 32, 32, 32), "u1")
     voxels[0] = 100
     voxels[1, :, :, :16] = 40
@@ -273,10 +274,10 @@ def test_channels_are_put_together(tmp_path: Path, visit: Any) -> None:
     row = there.page.picture()[top + height // 2 - 20, left : left + width].astype(int)
     assert row[width // 2 - 40].tolist() == pytest.approx([100, 40, 0], abs=2)
     assert row[width // 2 + 40].tolist() == pytest.approx([100, 200, 0], abs=2)
-    assert not there.complaints()
+    assert not there.errors()
 
 
-def test_volumes_of_different_voxels_lie_where_they_should(tmp_path: Path, visit: Any) -> None:
+def test_volumes_with_different_voxel_sizes_are_in_place(tmp_path: Path, visit: Any) -> None:
     window = {"min": 0, "max": 255, "start": 0, "end": 255}
     omero = {"channels": [{"color": "FFFFFF", "window": window}]}
     more: dict[str, Any] = {"unit": "nanometer", "omero": omero, "chunks": (16, 16, 16)}
@@ -287,11 +288,11 @@ def test_volumes_of_different_voxels_lie_where_they_should(tmp_path: Path, visit
     left, top, width, height = there.panels()["xy"]
     row = there.page.picture()[top + height // 2 - 20, left : left + width, 1].astype(int)
 
-    def seen(nanometers: float) -> int:
+    def grey_at(nanometers: float) -> int:
         return int(row[round(width / 2 + (nanometers / 10 - state["position"][0]) / state["crossSectionScale"])])
 
-    assert seen(150) == pytest.approx((200 + 100) / 2, abs=3)  # both, half and half
-    assert seen(500) in (pytest.approx(50, abs=3), pytest.approx(100, abs=3))  # only the large one
-    assert seen(-40) == 0
-    assert seen(660) == 0
-    assert not there.complaints()
+    assert grey_at(150) == pytest.approx((200 + 100) / 2, abs=3)  # both, mixed equally
+    assert grey_at(500) in (pytest.approx(50, abs=3), pytest.approx(100, abs=3))  # only the large one
+    assert grey_at(-40) == 0
+    assert grey_at(660) == 0
+    assert not there.errors()

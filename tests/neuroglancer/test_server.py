@@ -1,4 +1,4 @@
-"""The server behind Neuroglancer: this machine only, these folders only, reading only."""
+"""The server for Neuroglancer: only for this machine, only these folders, read-only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIGITS = b"0123456789"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder to be served, beside things that are not."""
+    """A folder to serve, next to files that must not be served."""
     folder = tmp_path / "scan.zarr"
     (folder / "0" / "1").mkdir(parents=True)
     (folder / "0" / "1" / "2").write_bytes(DIGITS)
@@ -39,17 +39,17 @@ def server(folder: Path) -> Iterator[FolderServer]:
         yield server
 
 
-def ask(
+def request(
     server: FolderServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
-    """Status, body and headers of the answer for a path within the server's address."""
-    return ask_at(server, urlsplit(server.url).path + path, method, **headers)
+    """Request a path below the server's address: status, body and headers of the answer."""
+    return request_path(server, urlsplit(server.url).path + path, method, **headers)
 
 
-def ask_at(
+def request_path(
     server: FolderServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
-    """The same for any path. Nothing in it is tidied up on the way."""
+    """The same for any path, which is sent as it is."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
     try:
         connection.request(method, path, headers=headers)
@@ -60,18 +60,18 @@ def ask_at(
 
 
 def test_files_are_served(server: FolderServer) -> None:
-    status, body, headers = ask(server, "volume/0/0/1/2")
+    status, body, headers = request(server, "volume/0/0/1/2")
     assert (status, body) == (200, DIGITS)
     assert headers["Content-Type"] == "application/octet-stream"
     assert headers["Cache-Control"] == "no-store"
-    assert ask(server, "volume/0/.zattrs?some=thing")[:2] == (200, b"{}")
-    assert ask(server, "volume/0/%2Ezattrs")[:2] == (200, b"{}")
-    assert ask(server, "volume/0/empty")[:2] == (200, b"")
-    assert ask(server, "volume/0/index.html")[2]["Content-Type"] == "text/html"
+    assert request(server, "volume/0/.zattrs?some=thing")[:2] == (200, b"{}")
+    assert request(server, "volume/0/%2Ezattrs")[:2] == (200, b"{}")
+    assert request(server, "volume/0/empty")[:2] == (200, b"")
+    assert request(server, "volume/0/index.html")[2]["Content-Type"] == "text/html"
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "body", "said"),
+    ("requested", "status", "body", "content_range"),
     [
         ("bytes=2-4", 206, b"234", "bytes 2-4/10"),
         ("bytes=0-0", 206, b"0", "bytes 0-0/10"),
@@ -88,14 +88,14 @@ def test_files_are_served(server: FolderServer) -> None:
         (f"bytes={'9' * 5000}-", 200, DIGITS, None),
     ],
 )
-def test_ranges(server: FolderServer, asked: str, status: int, body: bytes, said: str | None) -> None:
-    answer = ask(server, "volume/0/0/1/2", Range=asked)
+def test_ranges(server: FolderServer, requested: str, status: int, body: bytes, content_range: str | None) -> None:
+    answer = request(server, "volume/0/0/1/2", Range=requested)
     assert answer[:2] == (status, body)
-    assert answer[2]["Content-Range"] == said
+    assert answer[2]["Content-Range"] == content_range
 
 
-def test_the_head_alone(server: FolderServer) -> None:
-    status, body, headers = ask(server, "volume/0/0/1/2", "HEAD")
+def test_head_requests(server: FolderServer) -> None:
+    status, body, headers = request(server, "volume/0/0/1/2", "HEAD")
     assert (status, body, headers["Content-Length"]) == (200, b"", "10")
 
 
@@ -125,8 +125,8 @@ def test_its_path_cannot_be_guessed(server: FolderServer, folder: Path) -> None:
         assert secret not in another.url
     for wrong in ("", "x", secret[:-1], secret + "x", secret.swapcase(), "%00", f"{secret}%2f"):
         path = "/" + f"{wrong}/volume/0/.zattrs".lstrip("/")
-        assert ask_at(server, path)[:2] == (404, b"")
-    assert ask_at(server, f"http://elsewhere/{secret}/volume/0/.zattrs")[0] == 404
+        assert request_path(server, path)[:2] == (404, b"")
+    assert request_path(server, f"http://elsewhere/{secret}/volume/0/.zattrs")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -160,103 +160,103 @@ def test_its_path_cannot_be_guessed(server: FolderServer, folder: Path) -> None:
     ],
 )
 def test_nothing_else_is_served(server: FolderServer, path: str) -> None:
-    assert ask(server, path)[:2] == (404, b"")
+    assert request(server, path)[:2] == (404, b"")
 
 
-def test_odd_requests(server: FolderServer) -> None:
-    assert ask(server, "volume/0/" + "x" * 5000)[0] in (404, 500)
-    assert ask(server, "x" * 100_000)[0] == 414
-    for request, answer in [
+def test_malformed_requests(server: FolderServer) -> None:
+    assert request(server, "volume/0/" + "x" * 5000)[0] in (404, 500)
+    assert request(server, "x" * 100_000)[0] == 414
+    for malformed, answer in [
         (b"GET /\xc3\xa9\xff/ HTTP/1.0\r\n\r\n", b"HTTP/1.1 404 "),
         (b"GET //// HTTP/1.0\r\n\r\n", b"HTTP/1.1 404 "),
         (b"GET * HTTP/1.0\r\n\r\n", b"HTTP/1.1 404 "),
     ]:
         with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=30) as connection:
-            connection.sendall(request)
+            connection.sendall(malformed)
             assert connection.recv(1000).startswith(answer)
-    assert ask(server, "volume/0/.zattrs")[0] == 200
+    assert request(server, "volume/0/.zattrs")[0] == 200
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links take a right there that few users have")
-def test_links_lead_nowhere_else(server: FolderServer, folder: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="few users may make links there")
+def test_links_that_point_outside_are_not_served(server: FolderServer, folder: Path) -> None:
     (folder / "file").symlink_to(folder.parent / "secret")
     (folder / "folder").symlink_to(folder.parent)
     (folder / "circle").symlink_to(folder / "circle")
     (folder / "inside").symlink_to(folder / ".zattrs")
     for path in ("file", "folder/secret", "circle"):
-        assert ask(server, f"volume/0/{path}")[0] in (404, 500)
-        assert ask(server, f"volume/0/{path}")[1] == b""
-    assert ask(server, "volume/0/inside")[:2] == (200, b"{}")
+        assert request(server, f"volume/0/{path}")[0] in (404, 500)
+        assert request(server, f"volume/0/{path}")[1] == b""
+    assert request(server, "volume/0/inside")[:2] == (200, b"{}")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "MKCOL", "MOVE"])
 def test_it_only_reads(server: FolderServer, folder: Path, method: str) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for path in ("volume/0/.zattrs", "volume/0/new", ""):
-        status, _, headers = ask(server, path, method)
+        status, _, headers = request(server, path, method)
         assert status in (405, 501)
         assert headers["Connection"] == "close"
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_pages_from_elsewhere_may_not_read(server: FolderServer) -> None:
+def test_pages_of_other_origins_cannot_read(server: FolderServer) -> None:
     for method in ("GET", "OPTIONS"):
-        headers = ask(server, "volume/0/.zattrs", method, Origin="https://example.org")[2]
+        headers = request(server, "volume/0/.zattrs", method, Origin="https://example.org")[2]
         assert not [name for name in headers if name.lower().startswith("access-control")]
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a file that cannot be read")
-def test_what_cannot_be_read_does_not_look_empty(
+def test_an_unreadable_file_is_not_reported_as_missing(
     server: FolderServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", fail)
-    assert ask(server, "volume/0/0/1/2")[:2] == (500, b"")
+    assert request(server, "volume/0/0/1/2")[:2] == (500, b"")
 
 
-def test_a_file_cut_short_while_it_is_sent(server: FolderServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_becomes_shorter_while_it_is_sent(server: FolderServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "sendfile", lambda self, file, offset, count: self.send(file.read(count - 1)))
     with pytest.raises(http.client.IncompleteRead):
-        ask(server, "volume/0/0/1/2")
+        request(server, "volume/0/0/1/2")
 
 
-def test_the_front_door_and_the_silence_behind_it(folder: Path) -> None:
+def test_the_redirect_and_the_event_stream(folder: Path) -> None:
     with FolderServer({"volume/0": folder}, event_stream="events/view") as server:
         server.redirect = "there#!{}"
-        status, body, headers = ask(server, "")
+        status, body, headers = request(server, "")
         assert (status, body, headers["Location"]) == (302, b"", "there#!{}")
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
         connection.request("GET", urlsplit(server.url).path + "events/view?c=1")
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
-        assert ask(server, "volume/0/.zattrs")[0] == 200  # while somebody listens
+        assert request(server, "volume/0/.zattrs")[0] == 200  # while a client listens
         server.stopping.set()
         assert answer.read() == b""
         connection.close()
 
 
-def test_once_stopped_it_answers_no_more(folder: Path) -> None:
+def test_a_stopped_server_does_not_answer(folder: Path) -> None:
     server = FolderServer({"volume/0": folder})
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
     path = urlsplit(server.url).path + "volume/0/.zattrs"
     connection.request("GET", path)
     assert connection.getresponse().read() == b"{}"
     server.stop()
-    connection.request("GET", path)  # over the connection that there is
+    connection.request("GET", path)  # over the open connection
     with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
         connection.getresponse()
     connection.close()
     with pytest.raises(ConnectionError):
-        ask(server, "volume/0/.zattrs")
+        request(server, "volume/0/.zattrs")
 
 
-def test_it_says_nothing_in_the_terminal(server: FolderServer, capfd: pytest.CaptureFixture[str]) -> None:
-    ask(server, "volume/0/.zattrs")
-    ask(server, "nothing")
+def test_it_prints_nothing(server: FolderServer, capfd: pytest.CaptureFixture[str]) -> None:
+    request(server, "volume/0/.zattrs")
+    request(server, "nothing")
     with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
-    ask(server, "nothing", "POST")
+    request(server, "nothing", "POST")
     assert tuple(capfd.readouterr()) == ("", "")
