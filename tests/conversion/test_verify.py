@@ -13,7 +13,6 @@ import pytest
 import tifffile
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.cli import main as cli
 from napari_ct_pyramid.conversion.receipt import RECEIPT, read_receipt
 from napari_ct_pyramid.errors import Advice
 from napari_ct_pyramid.omezarr.journal import CHECKSUMS, Journal
@@ -277,31 +276,6 @@ def test_floats_with_nan_and_odd_chunks(tmp_path: Path) -> None:
 def test_the_budget_is_kept(scan: Path, output: Path) -> None:
     with pytest.raises(ct.BudgetError):
         ct.verify(output, max_memory="1M")
-
-
-class TestCommand:
-    def test_a_sound_output(self, output: Path, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert cli.main(["verify", str(output), "--source", str(scan)]) == 0
-        said = capsys.readouterr()
-        assert "is whole and true" in said.out
-        assert "100 %" in said.err
-
-    def test_damage_is_listed_by_level_and_chunk_and_exits_1(
-        self, output: Path, scan: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        (output / "1" / "1" / "0" / "0").unlink()
-        assert cli.main(["verify", str(output)]) == 1
-        said = capsys.readouterr()
-        assert "level 1, chunk 1/1/0/0: it is missing" in said.out
-        assert said.err.splitlines()[-1].startswith("ct-pyramid: error: 1 thing is wrong with scan.ome.zarr.")
-        assert cli.main(["verify", str(output), "--json", "--quiet"]) == 1
-        found = json.loads(capsys.readouterr().out)
-        assert found["problems"] == [{"level": 1, "chunk": [1, 0, 0], "what": "it is missing"}]
-        assert cli.main(["verify", str(output), "--repair"]) == 2
-        assert cli.main(["verify", str(output), "--repair", "--source", str(scan), "--quiet"]) == 0
-        assert cli.main(["info", str(output), "--json"]) == 0
-        verified = json.loads(capsys.readouterr().out)["receipt"]["verified"]
-        assert (verified["problems"], verified["repaired"]) == (1, True)
 
 
 def test_the_receipt_names_nobody(output: Path, scan: Path) -> None:

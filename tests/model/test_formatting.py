@@ -50,7 +50,7 @@ def test_what_is_shown_can_be_typed_and_is_right_to_three_digits(size: int) -> N
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 s"),
+        (0, "less than 0.1 s"),
         (0.4, "0.4 s"),
         (9.94, "9.9 s"),
         (9.96, "10 s"),

@@ -32,6 +32,8 @@ def count(number: int, what: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time, as precise as is useful: ``"1.8 s"``, ``"35 s"``, ``"4 min 10 s"``, ``"1 h 05 min"``."""
+    if seconds < 0.05:
+        return "less than 0.1 s"
     return f"{seconds:.1f} s" if seconds < 9.95 else time_left(seconds)
 
 
