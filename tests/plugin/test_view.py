@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtGui import QImage
 
-from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError
+from napari_ct_pyramid.errors import Advice, RequestError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.plugin.view import view
 from napari_ct_pyramid.sources.phantom import write_sample
 from tests.helpers.omezarr import write_image
@@ -60,9 +60,9 @@ def test_what_cannot_be_read_opens_no_window(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SourceNotFoundError):
         view(tmp_path / "nothing.tif")
     (tmp_path / "text.tif").write_text("text")
-    with pytest.raises(SourceError, match="is no volume that can be read"):
+    with pytest.raises(SourceError, match=r"text\.tif"):
         view(tmp_path / "text.tif")
-    with pytest.raises(SourceError, match="no OME-Zarr image"):
+    with pytest.raises(SourceError, match=tmp_path.name):
         view(tmp_path)
 
 
@@ -70,8 +70,9 @@ def test_a_picture_that_cannot_be_saved_opens_no_window(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(napari, "Viewer", no_window)
-    with pytest.raises(RequestError, match="no folder"):
+    with pytest.raises(RequestError) as caught:
         view(image, screenshot=tmp_path / "nothing" / "a.png")
+    assert str(tmp_path / "nothing") in str(caught.value)
 
 
 def test_without_a_display_it_says_so(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,5 +80,6 @@ def test_without_a_display_it_says_so(image: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(RequestError, match="takes a display"):
+    with pytest.raises(RequestError) as caught:
         view(image)
+    assert Advice("screenshot") in caught.value.message.parts

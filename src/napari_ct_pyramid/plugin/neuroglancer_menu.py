@@ -1,6 +1,6 @@
 """Neuroglancer from napari: Layers > Visualize > Open in Neuroglancer, and the widget's button.
 
-What was opened is served until napari is closed.
+The volumes are served until napari closes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import napari
 from napari.utils.notifications import show_error, show_info
 
-from napari_ct_pyramid.errors import CtPyramidError
+from napari_ct_pyramid.errors import CtPyramidError, sentence
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
@@ -20,7 +20,7 @@ _served: dict[tuple[AnyPath, ...], Neuroglancer] = {}
 
 
 def open_layers() -> None:
-    """Show the selected layers' OME-Zarrs in Neuroglancer: a command of napari's menus."""
+    """Show the OME-Zarrs of the selected layers in Neuroglancer: a menu command of napari."""
     viewer = napari.current_viewer()
     if viewer is None:
         return
@@ -28,11 +28,11 @@ def open_layers() -> None:
     if paths:
         show_in_neuroglancer(paths)
     else:
-        show_info("Select a layer that was opened from an OME-Zarr, then choose this again.")
+        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
 
 
 def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
-    """Show OME-Zarrs in Neuroglancer, in the browser, or say why not."""
+    """Show OME-Zarrs together in Neuroglancer, in the browser. An error is shown in napari."""
     key = tuple(path.absolute() for path in paths)
     try:
         if key in _served:
@@ -40,15 +40,17 @@ def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
         else:
             _served[key] = Neuroglancer(key)
     except CtPyramidError as error:
-        show_error(str(error))
+        from .widget.fields import wording
+
+        show_error(sentence(error, wording))
         return
     url = _served[key].url
     if not open_browser(url):
-        show_info(f"No browser could be opened. The view is at {url}")
+        show_info(f"No browser could be opened. Open this address yourself: {url}")
 
 
 def ome_zarrs(layers: Iterable[Any]) -> list[AnyPath]:
-    """The folders that image layers were opened from, each once."""
+    """The OME-Zarrs that layers were opened from, each once."""
     paths = (getattr(layer, "metadata", {}).get("path") or layer.source.path for layer in layers)
     folders = map(any_path, dict.fromkeys(filter(None, paths)))
     return [folder for folder in folders if isinstance(folder, RemotePath) or folder.is_dir()]

@@ -1,6 +1,6 @@
 """File > Open Sample > CT Pyramid: a CT-like volume, as a TIFF and as an OME-Zarr.
 
-Both are made when they are first asked for, and kept in the user's cache folder.
+Each is made when it is first opened, and kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = "concrete"
 
 
 def open_tiff() -> list[LayerData]:
-    """The volume as a TIFF, which can then be converted."""
+    """Open the volume as a TIFF, ready to be converted."""
     from .after_opening import prepare_layers
     from .layers import source_layer
 
@@ -28,7 +28,7 @@ def open_tiff() -> list[LayerData]:
 
 
 def open_ome_zarr() -> list[LayerData]:
-    """The volume converted."""
+    """Open the converted volume."""
     from napari_ct_pyramid.omezarr.reader import open_pyramid
 
     from .after_opening import prepare_layers
@@ -50,7 +50,7 @@ def _tiff() -> Path:
 
     path = _folder() / f"{_NAME}.tif"
     if not path.exists():
-        part = path.with_suffix(".part")  # so that an interruption leaves no half of a volume behind
+        part = path.with_suffix(".part")  # an interruption must not leave an incomplete volume
         write_sample(part).replace(path)
     return path
 
@@ -62,12 +62,12 @@ def _ome_zarr() -> Path:
     from napari_ct_pyramid.errors import SourceError
     from napari_ct_pyramid.omezarr.reader import open_pyramid
 
-    # In a folder of its own: beside the TIFF is where the user's own conversion of it goes.
+    # In a folder of its own, as the user's own conversion goes beside the TIFF.
     path = _folder() / "converted" / f"{_NAME}{OME_ZARR}"
     try:
         open_pyramid(path)
     except SourceError:
         path.parent.mkdir(exist_ok=True)
-        memory = psutil.Process().memory_info().rss + 1_000_000_000  # whatever else is open in napari
+        memory = psutil.Process().memory_info().rss + 1_000_000_000  # napari itself may take any amount
         convert(_tiff(), path, chunks=(64, 64, 64), num_levels=3, max_memory=memory, overwrite=True)
     return path

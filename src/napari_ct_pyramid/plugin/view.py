@@ -1,4 +1,4 @@
-"""Opens napari with one volume in it: `ct-pyramid view`."""
+"""Opens napari with one volume, or saves a picture of its window: `ct-pyramid view`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.errors import Advice, RequestError
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
-_WINDOW = (1280, 860)  # of a picture: legible in a README
-_QUIET = 0.5  # seconds without drawing, after which a window is taken to be complete
-_PATIENCE = 60.0
+_PICTURE_SIZE = (1280, 860)  # of the window, in pixels
+_QUIET_SECONDS = 0.5  # after so long without drawing, the window counts as complete
+_MOST_SECONDS = 60.0
 
 
 def view(path: PathLike, screenshot: str | os.PathLike[str] | None = None) -> None:
@@ -29,19 +29,19 @@ def view(path: PathLike, screenshot: str | os.PathLike[str] | None = None) -> No
     path : path
         The volume.
     screenshot : path, optional
-        Save a picture of the window here, once it is drawn, and close it.
+        Save a picture of the window in this file, once it is drawn, and close the window.
 
     Raises
     ------
     SourceError
-        If it is no volume that can be read. napari is not opened then.
+        If the volume cannot be read. napari is not opened then.
     RequestError
-        If there is no display, or the picture cannot be saved.
+        If there is no display, or if the picture cannot be saved.
     """
     path = any_path(path).absolute()
     _check(path)
     if screenshot is not None and not Path(screenshot).absolute().parent.is_dir():
-        raise RequestError(f"There is no folder {Path(screenshot).absolute().parent} to save a picture in.")
+        raise RequestError(f"The picture cannot be saved: there is no folder {Path(screenshot).absolute().parent}.")
     _check_display()
     import napari
 
@@ -50,9 +50,9 @@ def view(path: PathLike, screenshot: str | os.PathLike[str] | None = None) -> No
     if screenshot is None:
         napari.run()
         return
-    viewer.window.resize(*_WINDOW)
+    viewer.window.resize(*_PICTURE_SIZE)
     _wait_until_drawn(viewer)
-    viewer.reset_view()  # the room for the picture is known only now
+    viewer.reset_view()  # the size of the canvas is known only now
     _wait_until_drawn(viewer)
     try:
         viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
@@ -63,7 +63,7 @@ def view(path: PathLike, screenshot: str | os.PathLike[str] | None = None) -> No
 
 
 def _check(path: AnyPath) -> None:
-    """Raise what opening would raise, before a window comes up."""
+    """Raise the error that opening would raise, before there is a window."""
     if isinstance(path, RemotePath) or path.is_dir():
         from napari_ct_pyramid.omezarr.reader import open_pyramid
 
@@ -77,8 +77,10 @@ def _check(path: AnyPath) -> None:
 def _check_display() -> None:
     if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
         raise RequestError(
-            "napari needs a display, and there is none here. On a machine without a screen, a picture of the window "
-            "can be saved: run the same under xvfb-run -a."
+            "napari needs a display, and there is none here. On a machine without a screen, run this under xvfb-run, "
+            "and save a picture of the window with ",
+            Advice("screenshot"),
+            ".",
         )
 
 
@@ -94,7 +96,7 @@ def _wait_until_drawn(viewer: Viewer) -> None:
         drawn = time.monotonic()
 
     on_canvas_drawn(viewer, note)
-    while time.monotonic() - drawn < _QUIET and time.monotonic() - begun < _PATIENCE:
+    while time.monotonic() - drawn < _QUIET_SECONDS and time.monotonic() - begun < _MOST_SECONDS:
         QApplication.processEvents()
         if not all(layer.loaded for layer in viewer.layers):
             note()
