@@ -22,10 +22,10 @@ import zarr
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
 from tests.conversion.test_grey_values import pyramid_of
+from tests.helpers.microscopes import metamorph
 from tests.helpers.scans import small_blocks
+from tests.helpers.tiff_kinds import ome_in_files
 from tests.helpers.tiffs import pages_of, write_pages
-from tests.sources.test_microscopes import metamorph
-from tests.sources.test_tiff import ome_in_files
 
 SHAPE = (10, 45, 37)
 GREYS = np.random.default_rng(6).normal(100, 30, SHAPE).astype("f4")

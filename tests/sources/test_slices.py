@@ -1,4 +1,4 @@
-"""A folder of slices as one volume, in the order of its numbers; what is odd in it is named."""
+"""A folder of slices as one volume, in the order of their numbers; slices that do not fit are named."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_only_the_slices_that_are_asked_for_are_opened(tmp_path: Path) -> None:
         out = np.empty((3, 20, 17), "uint16")
         source.read(0, 3, 0, 20, out)
         np.testing.assert_array_equal(out, VOLUME[:3])
-        with pytest.raises(ct.SourceError, match=r"slice_0007\.tif could not be read \(No such file"):
+        with pytest.raises(ct.SourceError, match=r"slice_0007\.tif .*No such file"):
             source.read(6, 7, 0, 20, out[:1])
 
 
@@ -79,51 +79,53 @@ def big_endian(folder: Path) -> None:
     tifffile.imwrite(folder / "slice_0005.tif", VOLUME[4], byteorder=">")
 
 
-BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "gap": (lambda f: (f / "slice_0005.tif").unlink(),
-            r"slice_0005\.tif is missing in .*scan: slice_0006\.tif comes after slice_0004\.tif\."),
+            ("slice_0005.tif is missing", "slice_0006.tif", "slice_0004.tif")),
     "wide gap": (lambda f: [(f / f"slice_{z:04}.tif").unlink() for z in (3, 4, 5)],
-                 r"slice_0003\.tif is missing .* without the 3 slices between them"),
+                 ("slice_0003.tif is missing", "3 slices")),
     "stray": (lambda f: tifffile.imwrite(f / "dark.tif", VOLUME[0]),
-              r"dark\.tif in .*scan is not named as the other slices are, such as slice_0001\.tif\..*slice_\*\.tif'"),
+              ("dark.tif", "slice_0001.tif", "slice_*.tif'")),
     "two sequences": (lambda f: [tifffile.imwrite(f / f"dark_{z}.tif", VOLUME[0]) for z in (1, 2, 3)],
-                      r"dark_1\.tif, and 2 more files like it, in .* are not named as the other"),
+                      ("dark_1.tif", "2 more files")),
     "number twice": (lambda f: tifffile.imwrite(f / "slice_5.tif", VOLUME[0]),
-                     r"slice_5\.tif and slice_0005\.tif in .* have the same number"),
+                     ("slice_5.tif", "slice_0005.tif", "number")),
     "size": (lambda f: tifffile.imwrite(f / "slice_0005.tif", VOLUME[0][:, :9]),
-             r"slice_0005\.tif of .*scan has 20 × 9 pixels, but slice_0001\.tif has 20 × 17 pixels"),
+             ("slice_0005.tif", "20 × 9", "slice_0001.tif", "20 × 17")),
     "type": (lambda f: tifffile.imwrite(f / "slice_0005.tif", VOLUME[0].astype("f4")),
-             r"slice_0005\.tif of .*scan is float32, but slice_0001\.tif is uint16"),
+             ("slice_0005.tif", "float32", "slice_0001.tif", "uint16")),
     "compression": (lambda f: tifffile.imwrite(f / "slice_0012.tif", VOLUME[0], compression="zlib"),
-                    r"slice_0012\.tif .* is compressed with Deflate, but slice_0001\.tif is not compressed"),
-    "byte order": (big_endian, r"slice_0005\.tif is big-endian, but slice_0001\.tif is little-endian"),
+                    ("slice_0012.tif", "Deflate", "slice_0001.tif", "not compressed")),
+    "byte order": (big_endian, ("slice_0005.tif", "big-endian", "slice_0001.tif", "little-endian")),
     "several slices": (lambda f: tifffile.imwrite(f / "slice_0005.tif", VOLUME[:2], photometric="minisblack"),
-                       r"slice_0005\.tif holds 2 slices"),
+                       ("slice_0005.tif", "2 slices")),
     "cut short": (lambda f: (f / "slice_0005.tif").write_bytes((f / "slice_0005.tif").read_bytes()[:-40]),
-                  r"scan is cut short: slice_0005\.tif has 640 of its 680 bytes"),
-    "no tiff": (lambda f: (f / "slice_0005.tif").write_text("hello"), r"slice_0005\.tif is no TIFF"),
-    "empty": (lambda f: (f / "slice_0005.tif").write_bytes(b""), r"slice_0005\.tif is empty"),
-    "one": (lambda f: [(f / f"slice_{z:04}.tif").unlink() for z in range(2, 13)], r"is a single file, slice_0001\.tif"),
+                  ("slice_0005.tif", "640", "680")),
+    "no tiff": (lambda f: (f / "slice_0005.tif").write_text("hello"), ("slice_0005.tif", "TIFF")),
+    "empty": (lambda f: (f / "slice_0005.tif").write_bytes(b""), ("slice_0005.tif", "empty")),
+    "one": (lambda f: [(f / f"slice_{z:04}.tif").unlink() for z in range(2, 13)], ("single file", "slice_0001.tif")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_odd_is_named(tmp_path: Path, name: str) -> None:
+def test_slices_that_do_not_fit_are_named(tmp_path: Path, name: str) -> None:
     folder = write_slices(tmp_path / "scan")
-    make, said = BAD[name]
+    make, facts = BAD[name]
     make(folder)
-    with pytest.raises(ct.SourceError, match=said):
+    with pytest.raises(ct.SourceError) as caught:
         open_source(folder)
+    assert str(folder) in str(caught.value)
+    assert [fact for fact in facts if fact not in str(caught.value)] == []
 
 
-def test_patterns_that_name_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ct.SourceNotFoundError, match=r"No file in .* is called slice_\*\.tif"):
+def test_patterns_that_match_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ct.SourceNotFoundError, match=r"slice_\*\.tif"):
         open_source(tmp_path / "slice_*.tif")
-    with pytest.raises(ct.SourceNotFoundError, match=r"There is no folder .*lost"):
+    with pytest.raises(ct.SourceNotFoundError, match="lost"):
         open_source(tmp_path / "lost" / "slice_*.tif")
 
 
-def test_the_voxel_size_of_a_slice_says_nothing_of_z_unless_it_is_said(tmp_path: Path) -> None:
+def test_the_voxel_size_of_a_slice_gives_z_only_where_it_is_stated(tmp_path: Path) -> None:
     known = {"imagej": True, "resolution": (2.0, 2.0)}
     folder = write_slices(tmp_path / "a", metadata={"unit": "um"}, **known)
     with open_source(folder) as source:

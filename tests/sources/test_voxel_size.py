@@ -1,124 +1,58 @@
-"""Voxel sizes: found wherever a file tells them plainly, and never made up."""
+"""Voxel sizes in one unit, and the names of units."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
-import tifffile
 
-from napari_ct_pyramid.options import find_unit as parse_unit_name
-from napari_ct_pyramid.sources.registry import open_source
-from tests.helpers.tiffs import ASCII, RATIONAL, SHORT, coordinates, pages_of, write_pages
-
-VOLUME = coordinates((6, 9, 7))
-Size = tuple[float, float, float] | None
-
-
-def ome(**metadata: Any) -> dict[str, Any]:
-    return {"ome": True, "metadata": {"axes": "ZYX", **metadata}}
-
-
-def imagej(resolution: tuple[float, float] | None, **metadata: Any) -> dict[str, Any]:
-    return {"imagej": True, "resolution": resolution, "metadata": {"axes": "ZYX", **metadata}}
-
-
-PIXEL = (1 / 0.65, 1 / 0.65)
-CM = {"resolution": (4000, 5000), "resolutionunit": "CENTIMETER"}
-
-
-@pytest.mark.parametrize(
-    ("options", "size", "unit", "origin"),
-    [
-        (ome(PhysicalSizeX=0.5, PhysicalSizeY=0.75, PhysicalSizeZ=2), (2, 0.75, 0.5), "micrometer", "OME-XML"),
-        (
-            ome(PhysicalSizeX=5, PhysicalSizeXUnit="nm", PhysicalSizeY=5, PhysicalSizeYUnit="nm",
-                PhysicalSizeZ=8, PhysicalSizeZUnit="nm"),
-            (8, 5, 5), "nanometer", "OME-XML",
-        ),
-        (
-            ome(PhysicalSizeX=0.5, PhysicalSizeY=0.5, PhysicalSizeZ=200, PhysicalSizeZUnit="nm"),
-            (200, 500, 500), "nanometer", "OME-XML",
-        ),
-        (ome(PhysicalSizeX=0.5, PhysicalSizeY=0.5), None, None, None),
-        (ome(PhysicalSizeX=0, PhysicalSizeY=0.5, PhysicalSizeZ=1), None, None, None),
-        (ome(), None, None, None),
-        (imagej(PIXEL, spacing=1.5, unit="um"), (1.5, 0.65, 0.65), "micrometer", "ImageJ metadata"),
-        (imagej(PIXEL, spacing=1.5, unit="micron"), (1.5, 0.65, 0.65), "micrometer", "ImageJ metadata"),
-        (imagej(PIXEL, spacing=-1.5, unit="\\u00B5m"), (1.5, 0.65, 0.65), "micrometer", "ImageJ metadata"),
-        (imagej((2, 4), spacing=0.5, unit="mm"), (0.5, 0.25, 0.5), "millimeter", "ImageJ metadata"),
-        (imagej((2, 2), spacing=0.5, unit="pixel"), (0.5, 0.5, 0.5), None, "ImageJ metadata, which names no unit"),
-        (imagej((0.512, 0.512), spacing=1.953125, unit=""), (1.953125,) * 3, None,
-         "ImageJ metadata, which names no unit"),
-        (imagej((1, 1), spacing=1, unit="pixel"), None, None, None),
-        (imagej((1, 1), unit=""), None, None, None),
-        (imagej(PIXEL, unit="um"), None, None, None),  # nobody said how far apart the slices are
-        (imagej((72, 72), spacing=1, unit="inch"), None, None, None),
-        (imagej((2, 2), spacing=1, unit="um", zunit="mm"), None, None, None),
-        ({"metadata": {"spacing": 2, "unit": "um"}, **CM}, (2, 2, 2.5), "micrometer",
-         "TIFF description and resolution"),
-        ({"metadata": {"spacing": 2, "unit": "um"}, "resolution": (2, 4), "resolutionunit": "NONE"}, (2, 0.25, 0.5),
-         "micrometer", "TIFF description and resolution"),
-        ({"metadata": {"PhysicalSizeX": 1, "PhysicalSizeY": 1, "PhysicalSizeZ": 3}}, (3, 1, 1), "micrometer",
-         "TIFF description"),
-        ({"metadata": {"spacing": 2}, **CM}, None, None, None),  # 2 of what?
-        ({"metadata": {"spacing": "far", "unit": "um"}, **CM}, None, None, None),
-        ({"metadata": None, **CM}, None, None, None),  # nothing says z
-        ({"metadata": {"spacing": 1, "unit": "inch"}, "resolution": (72, 72), "resolutionunit": "INCH"}, None, None,
-         None),
-        ({"metadata": {"spacing": 1, "unit": "inch"}, "resolution": (96, 96), "resolutionunit": "INCH"}, None, None,
-         None),
-        ({"metadata": {"spacing": 0.01, "unit": "inch"}, "resolution": (300, 300), "resolutionunit": "INCH"},
-         (0.01, 1 / 300, 1 / 300), "inch", "TIFF description and resolution"),
-    ],
-)  # fmt: skip
-def test_voxel_size(tmp_path: Path, options: dict[str, Any], size: Size, unit: str | None, origin: str | None) -> None:
-    tifffile.imwrite(tmp_path / "v.tif", VOLUME, **options)
-    with open_source(tmp_path / "v.tif") as source:
-        volume = source.volume
-    assert volume.voxel_size == (None if size is None else pytest.approx(size, rel=1e-12))
-    assert (volume.unit, volume.voxel_size_from) == (unit, origin)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("ImageJ=1.54f\nimages=6\nslices=6\nunit=micron\n", (1, 0.5, 0.5)),  # ImageJ leaves a spacing of 1 out
-        ("ImageJ=1.54f\nimages=6\nslices=6\nunit=micron\nspacing=2.25\n", (2.25, 0.5, 0.5)),
-        ("ImageJ=1.54f\nimages=6\nslices=6\n", (1, 0.5, 0.5)),
-    ],
-)
-def test_voxel_size_as_imagej_writes_it(tmp_path: Path, text: str, size: Size) -> None:
-    pages = pages_of(VOLUME)
-    pages[0].tags |= {
-        270: (ASCII, text.encode() + b"\0"),
-        282: (RATIONAL, [2, 1]),
-        283: (RATIONAL, [2, 1]),
-        296: (SHORT, [1]),
-    }
-    with open_source(write_pages(tmp_path / "v.tif", pages)) as source:
-        assert source.volume.voxel_size == size
-        assert source.volume.unit == ("micrometer" if "unit" in text else None)
-
-
-def test_a_resolution_of_seven_digits_means_a_round_pixel_size(tmp_path: Path) -> None:
-    pages = pages_of(VOLUME)
-    text = b"ImageJ=1.54f\nimages=6\nslices=6\nunit=micron\nspacing=0.65\n\0"
-    pages[0].tags |= {270: (ASCII, text)} | dict.fromkeys((282, 283), (RATIONAL, [1538461, 1000000]))
-    with open_source(write_pages(tmp_path / "v.tif", pages)) as source:
-        assert source.volume.voxel_size == (0.65, 0.65, 0.65)
+from napari_ct_pyramid.options import find_unit
+from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_size, positive, shortest
 
 
 @pytest.mark.parametrize(
     ("text", "unit"),
     [
         ("um", "micrometer"), ("µm", "micrometer"), ("\N{GREEK SMALL LETTER MU}m", "micrometer"),
-        ("\\u00B5m", "micrometer"), ("micron", "micrometer"), ("microns", "micrometer"), ("Microns", "micrometer"),
+        ("micron", "micrometer"), ("microns", "micrometer"), ("Microns", "micrometer"),
         ("micrometre", "micrometer"), ("micrometers", "micrometer"), (" mm ", "millimeter"), ("nm", "nanometer"),
         ("Å", "angstrom"), ("cm", "centimeter"), ("m", "meter"), ("inch", "inch"), ("in", "inch"),
         ("Mm", None), ("pixel", None), ("pixels", None), ("", None), (None, None), ("s", None), ("sec", None),
     ],
 )  # fmt: skip
 def test_names_of_units(text: str | None, unit: str | None) -> None:
-    assert parse_unit_name(text) == unit
+    assert find_unit(text) == unit
+
+
+def test_sizes_are_given_in_the_unit_of_z() -> None:
+    units = ["nanometer", "micrometer", "millimeter"]
+    assert found_voxel_size([200, 0.5, 0.0005], units, "a") == FoundVoxelSize((200, 500, 500), "nanometer", "a")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "units"),
+    [
+        ([1.5, None, 1.5], ["micrometer"] * 3),
+        ([1.5, 1.5, 1.5], ["micrometer", None, "micrometer"]),
+        ([1.0, 1 / 72, 1 / 72], ["inch"] * 3),
+    ],
+)
+def test_nothing_is_found_where_sizes_or_units_are_missing(sizes: list[float | None], units: list[str | None]) -> None:
+    assert found_voxel_size(sizes, units, "a") == FoundVoxelSize()
+
+
+def test_the_origin_states_that_there_is_no_unit() -> None:
+    found = found_voxel_size([1, 2, 3], [None] * 3, "HDF5 attribute voxel_size")
+    assert (found.voxel_size, found.unit) == ((1, 2, 3), None)
+    assert "no unit" in str(found.origin)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [(1.5, 1.5), ("1.5", 1.5), (-2, 2.0), (0, None), ("far", None), (None, None), (float("nan"), None), ("inf", None)],
+)
+def test_a_size_is_a_positive_number(value: object, size: float | None) -> None:
+    assert positive(value) == size
+
+
+def test_the_shortest_number_within_a_tolerance() -> None:
+    assert shortest(0.6499999, 1e-6) == 0.65
+    assert shortest(1 / 3, 0) == 1 / 3

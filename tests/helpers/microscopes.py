@@ -1,4 +1,4 @@
-"""TIFFs of microscopes, made byte by byte, against tifffile reading them whole."""
+"""TIFFs of microscopes, made byte by byte."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import tifffile
 
-import napari_ct_pyramid as ct
-from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.tiffs import ASCII, BYTE, LONG, RATIONAL, Page, coordinates, pages_of, write_pages
 
 SHAPE = (6, 45, 37)
@@ -20,7 +17,7 @@ INTEGERS = coordinates(SHAPE, "uint16")
 
 
 def metamorph(path: Path, *, rows: int | None = None, steps: list[int] | None = None, unit: str = "um") -> None:
-    """MetaMorph: one page, and after its slice the others; all that is known of them is in tags of its own.
+    """MetaMorph: one page for the first slice, which the others follow; private tags describe them.
 
     `steps` are the distances between slices, in thousandths of a micrometer.
     """
@@ -32,13 +29,13 @@ def metamorph(path: Path, *, rows: int | None = None, steps: list[int] | None = 
     tags: dict[int, Any] = {33629: (RATIONAL, planes), 33628: (LONG, [0] * 10), 33631: (BYTE, named)}
     write_pages(path, [Page(INTEGERS[0], rows, tags=tags)], big=False, directory_first=True)
     data = bytearray(path.read_bytes()) + INTEGERS[1:].tobytes()
-    # A tag of six numbers a slice says how many slices there are, and calls each a fraction.
+    # A tag of six numbers a slice, whose count is the number of slices and whose type is a fraction.
     at = data.index(struct.pack("<HHI", 33629, 5, 3 * len(steps)))
     struct.pack_into("<I", data, at + 4, len(steps))
     at = data.index(struct.pack("<HHI", 33631, 1, len(named)))
     words_at = struct.unpack_from("<I", data, at + 8)[0]
-    struct.pack_into("<HHII", data, at, 65000, 1, len(named), words_at)  # what holds the unit is nobody's tag
-    # Numbers and places of others, in pairs.
+    struct.pack_into("<HHII", data, at, 65000, 1, len(named), words_at)  # rename the tag that has the unit
+    # Codes and offsets of other values, in pairs.
     at = data.index(struct.pack("<HHI", 33628, 4, 10))
     fractions_at = words_at + 4 + len(words)
     values = (3, 1, 4, fractions_at, 5, fractions_at + 8, 6, words_at, 0, 1)
@@ -71,7 +68,7 @@ def nih_image(path: Path) -> None:
 
 
 def scanimage(path: Path) -> None:
-    """ScanImage: what it knows stands in the description."""
+    """ScanImage: its metadata is in the description."""
     pages = pages_of(INTEGERS)
     for page in pages:
         page.tags[270] = (ASCII, b"state.configPath='C:\\'\r\nstate.acq.numberOfZSlices=6\0")
@@ -93,39 +90,3 @@ KINDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "shaped, one page": (one_page_for_all, "TIFF, all slices in one page"),
     "scanimage": (scanimage, "ScanImage TIFF"),
 }
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_every_slice_is_read(tmp_path: Path, name: str) -> None:
-    write, kind = KINDS[name]
-    path = tmp_path / "scan.tif"
-    write(path)
-    np.testing.assert_array_equal(tifffile.imread(path).squeeze(), INTEGERS)
-    with open_source(path) as source:
-        assert source.volume.format == kind
-    output = ct.convert(path, chunks=(4, 16, 16), num_levels=1).output
-    np.testing.assert_array_equal(np.asarray(ct.open_pyramid(output).levels[0].array), INTEGERS)
-
-
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        ({}, ((0.7, 0.65, 0.65), "micrometer", "MetaMorph metadata")),
-        ({"unit": "nm"}, ((0.7, 0.00065, 0.00065), "micrometer", "MetaMorph metadata")),
-        ({"unit": "pixel"}, (None, None, None)),
-        ({"steps": [700] * 5 + [800]}, (None, None, None)),
-        ({"steps": [0] * 6}, (None, None, None)),
-    ],
-)
-def test_metamorph_says_how_large_voxels_are(tmp_path: Path, asked: dict[str, Any], found: Any) -> None:
-    metamorph(tmp_path / "scan.stk", **asked)
-    with open_source(tmp_path / "scan.stk") as source:
-        assert (source.volume.voxel_size, source.volume.unit, source.volume.voxel_size_from) == found
-
-
-def test_a_stack_that_is_cut_short_is_said(tmp_path: Path) -> None:
-    metamorph(tmp_path / "scan.stk")
-    data = (tmp_path / "scan.stk").read_bytes()
-    (tmp_path / "scan.stk").write_bytes(data[: -(INTEGERS[0].nbytes + 100)])
-    with pytest.raises(ct.SourceError, match="cut short"):
-        open_source(tmp_path / "scan.stk")
