@@ -2,8 +2,8 @@
 
     python convert_on_slurm.py scan.tif scan.ome.zarr -c 128 128 128 --jobs 8 --queue short --account tomo
 
-First install: `pip install 'napari-ct-pyramid[dask]' dask-jobqueue`. After an interruption, the same command resumes. See
-docs/slurm.md.
+First install: `pip install 'napari-ct-pyramid[dask]' dask-jobqueue`. After an interruption, the same command resumes.
+See docs/slurm.md.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ def main() -> None:
     parser.add_argument("source")
     parser.add_argument("output")
     parser.add_argument("-c", "--chunks", nargs=3, type=int, default=[128, 128, 128], metavar=("Z", "Y", "X"))
-    parser.add_argument(
-        "--jobs", type=int, default=4, help="number of jobs, with one worker each (default: %(default)s)"
-    )
+    parser.add_argument("--jobs", type=int, default=4, help="number of jobs, one worker each (default: %(default)s)")
     parser.add_argument("--cores", type=int, default=8, help="cores of a job (default: %(default)s)")
     parser.add_argument("--memory", type=float, default=16, help="memory of a job, in GB (default: %(default)g)")
     parser.add_argument("--walltime", default="01:00:00", help="time limit of a job (default: %(default)s)")
