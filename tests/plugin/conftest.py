@@ -23,7 +23,9 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_ct_pyramid.sources import lazy_levels
 from tests.helpers.dock import wait_until
+from tests.helpers.screen import settle
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -68,6 +70,20 @@ def shown_viewer(_windows: _Windows, tmp_path: Path) -> Iterator[napari.Viewer]:
 def viewer(hidden_viewer: napari.Viewer) -> napari.Viewer:
     """Where nothing is said of what is on the screen."""
     return hidden_viewer
+
+
+@pytest.fixture
+def small_viewer(shown_viewer: napari.Viewer) -> napari.Viewer:
+    """A small window on the screen: without a graphics card, drawing takes long."""
+    shown_viewer.window.resize(800, 560)
+    settle(shown_viewer)
+    return shown_viewer
+
+
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TIFFs of more than 4 kB have a sample for 3D."""
+    monkeypatch.setattr(lazy_levels, "SAMPLE_BYTES", 4_000)
 
 
 @pytest.fixture(scope="module")

@@ -53,10 +53,16 @@ def layer_source(path: AnyPath) -> AbstractContextManager[None]:
     return napari_layer_source(path=str(path), reader_plugin="napari-ct-pyramid")
 
 
-def on_canvas_drawn(viewer: Viewer, callback: Callable[[], None]) -> None:
-    """Call a function whenever the viewer's canvas has been drawn."""
-    # Why: napari has no event for a finished drawing. Seen in napari 0.9.2.
-    viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(lambda _event: callback())
+def on_canvas_drawn(viewer: Viewer, callback: Callable[[], None]) -> Callable[[], None]:
+    """Call a function whenever the viewer's canvas is drawn, until the returned function is called."""
+    # Why: napari has no public event for it. Seen in napari 0.9.2.
+    event = viewer.window._qt_viewer.canvas._scene_canvas.events.draw
+
+    def on_draw(_event: Any) -> None:
+        callback()
+
+    event.connect(on_draw)
+    return lambda: event.disconnect(on_draw)
 
 
 def largest_texture() -> int:
