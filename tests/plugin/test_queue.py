@@ -63,7 +63,7 @@ def test_five_volumes_and_the_one_in_the_middle_is_broken(
     names = ["a.tif", "b.tif", "broken.tif", "c.tif", "d.tif"]
     states = ["waiting", "waiting", "failed", "waiting", "waiting"]
     assert list(listed(widget).items()) == list(zip(names, states, strict=True))
-    assert why(widget.queue.entries[2]).startswith("is no volume that can be read")
+    assert "II*" in why(widget.queue.entries[2])
     assert "1 volume of 5 cannot be converted" in widget.plan.box.words.text()
     assert widget.sources.head.text() == "5 volumes · 4.13 MB"
     assert "4.33 MB" in widget.plan.disk.words.text() or "about" in widget.plan.disk.words.text()

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_ct_pyramid.sources import lazy_levels as _lazytiff
+from napari_ct_pyramid.sources import lazy_levels
 from napari_ct_pyramid.sources.base import Source
-from napari_ct_pyramid.sources.lazy_levels import PagedArray, tiff_levels
+from napari_ct_pyramid.sources.lazy_levels import SourceArray, source_levels
 from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.omezarr import coordinates
 
@@ -66,19 +66,19 @@ class Spy:
     ],
 )
 def test_any_part_of_the_volume(source: Source, key: Any) -> None:
-    whole = PagedArray(source)
+    whole = SourceArray(source)
     assert np.array_equal(np.asarray(whole[key]), coordinates(SHAPE)[key])
 
 
 def test_a_small_volume_has_one_level(source: Source) -> None:
-    (level,) = tiff_levels(source)
+    (level,) = source_levels(source)
     assert level.shape == SHAPE
 
 
 def test_a_large_volume_has_a_sample_that_fits_in_3d(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lazytiff, "SAMPLE_BYTES", 6_000)
+    monkeypatch.setattr(lazy_levels, "SAMPLE_BYTES", 6_000)
     spy = Spy(source, monkeypatch)
-    whole, sample = tiff_levels(source)
+    whole, sample = source_levels(source)
     assert not spy.reads
     assert sample.nbytes <= 6_000
     assert whole.shape == SHAPE
@@ -88,9 +88,9 @@ def test_a_large_volume_has_a_sample_that_fits_in_3d(source: Source, monkeypatch
 
 
 def test_what_was_sampled_is_kept(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lazytiff, "SAMPLE_BYTES", 6_000)
+    monkeypatch.setattr(lazy_levels, "SAMPLE_BYTES", 6_000)
     spy = Spy(source, monkeypatch)
-    sample = tiff_levels(source)[-1]
+    sample = source_levels(source)[-1]
     assert np.array_equal(sample[1], coordinates(SHAPE)[4, ::4, ::4])
     assert {z0 for z0, *_ in spy.reads} == {4}
     first = len(spy.reads)
@@ -104,10 +104,10 @@ def test_what_was_sampled_is_kept(source: Source, monkeypatch: pytest.MonkeyPatc
 def test_sampling_a_volume_reads_a_bounded_part_of_it(
     source: Source, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(_lazytiff, "SAMPLE_BYTES", 6_000)
-    monkeypatch.setattr(_lazytiff, limit, value)
+    monkeypatch.setattr(lazy_levels, "SAMPLE_BYTES", 6_000)
+    monkeypatch.setattr(lazy_levels, limit, value)
     spy = Spy(source, monkeypatch)
-    sample = tiff_levels(source)[-1]
+    sample = source_levels(source)[-1]
     voxels = np.asarray(sample)
     assert (spy.rows * 50 * 4 if limit == "SAMPLE_READ_BYTES" else len(spy.reads)) <= value
     slices = -(-12 // len(voxels))
@@ -115,7 +115,7 @@ def test_sampling_a_volume_reads_a_bounded_part_of_it(
 
 
 def test_a_slice_reads_its_page_and_a_cut_along_y_its_rows(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = PagedArray(source)
+    whole = SourceArray(source)
     spy = Spy(source, monkeypatch)
     whole[7]
     assert {z0 for z0, *_ in spy.reads} == {7}
@@ -129,15 +129,15 @@ def test_a_slice_reads_its_page_and_a_cut_along_y_its_rows(source: Source, monke
 
 
 def test_very_large_pages_have_a_level_for_the_screen(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lazytiff, "SAMPLE_BYTES", 6_000)
-    monkeypatch.setattr(_lazytiff, "_LARGEST_PAGE", 40)
-    levels = tiff_levels(source)
+    monkeypatch.setattr(lazy_levels, "SAMPLE_BYTES", 6_000)
+    monkeypatch.setattr(lazy_levels, "LARGEST_PAGE", 40)
+    levels = source_levels(source)
     assert [level.shape for level in levels] == [(12, 70, 50), (12, 35, 25), (3, 18, 13)]
     assert np.array_equal(levels[1][5], coordinates(SHAPE)[5, ::2, ::2])
 
 
 def test_the_file_is_closed_when_nobody_has_its_voxels_any_more(source: Source) -> None:
-    plane = PagedArray(source)[3:5]
+    plane = SourceArray(source)[3:5]
     gc.collect()
     assert np.asarray(plane).shape == (2, 70, 50)
     del plane

@@ -94,12 +94,12 @@ def _pyramid_layer(
 def source_layer(path: Path) -> LayerData:
     """A TIFF or an HDF5 dataset as a layer: all voxels in 2D, a sample in 3D. It reads only what is displayed."""
     from napari_ct_pyramid.model.intensity import estimated_limits
-    from napari_ct_pyramid.sources.lazy_levels import tiff_levels
+    from napari_ct_pyramid.sources.lazy_levels import source_levels
     from napari_ct_pyramid.sources.registry import open_source
 
     source = open_source(path)
     volume = source.volume
-    levels = tiff_levels(source)
+    levels = source_levels(source)
     depth = len(levels[-1])
     slices = sorted({(2 * i + 1) * depth // (2 * _SAMPLED_SLICES) for i in range(_SAMPLED_SLICES)})
     settings: dict[str, Any] = {

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.model.lazy_array import LazyArray
-from napari_ct_pyramid.sources.lazy_levels import PagedArray
+from napari_ct_pyramid.sources.lazy_levels import SourceArray
 
 from .viewer_hooks import SMALLEST_TEXTURE, connect_before_napari, largest_texture
 
@@ -102,7 +102,7 @@ def _choose_level(viewer: Viewer, layer: Any) -> None:
 
 def _wanted_level(levels: Sequence[LazyArray], displayed: list[int], ndisplay: int) -> int | None:
     """The level to draw; None if napari chooses."""
-    if isinstance(levels[0], PagedArray):  # its coarsest level is made for 3D
+    if isinstance(levels[0], SourceArray):  # its coarsest level is made for 3D
         too_much = ndisplay == 2 and levels[0].bytes_read_for(displayed) > CUT_BYTES
         return len(levels) - 1 if too_much else None
     if ndisplay == 2:

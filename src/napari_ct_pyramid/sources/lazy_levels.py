@@ -31,12 +31,14 @@ SAMPLE_READS = 65_536
 
 _Part = TypeVar("_Part")
 
+LARGEST_PAGE = 8192
+"""The most rows and columns of a level for 2D: every graphics card can show this."""
+
 _LARGEST_AXIS = 2048  # of the coarse level: every graphics card can show this in 3D
-_LARGEST_PAGE = 8192  # in 2D: every graphics card can show this
 _TILE = 512  # rows and columns of a chunk, which napari reads together
 
 
-class PagedArray(LazyArray):
+class SourceArray(LazyArray):
     """All voxels of a source.
 
     Parameters
@@ -46,12 +48,12 @@ class PagedArray(LazyArray):
     """
 
     def __init__(self, source: Source) -> None:
-        self.pages = _Pages(source)
-        weakref.finalize(self.pages, source.close)
+        self.reader = _BoxReader(source)
+        weakref.finalize(self.reader, source.close)
         _, rows, columns = shape = source.volume.shape
         self._row_step = source.volume.row_step
         step = min(rows, max(_TILE, self._row_step))
-        super().__init__(self.pages.read, shape, source.volume.dtype, (1, step, min(_TILE, columns)))
+        super().__init__(self.reader.read, shape, source.volume.dtype, (1, step, min(_TILE, columns)))
 
     def bytes_read_for(self, displayed: Iterable[int]) -> int:
         """Bytes of voxels that have to be read for a picture along these axes."""
@@ -63,24 +65,24 @@ class PagedArray(LazyArray):
         return slices * rows * columns * self.dtype.itemsize
 
 
-def tiff_levels(source: Source) -> list[LazyArray]:
+def source_levels(source: Source) -> list[LazyArray]:
     """The levels, the finest first: all voxels, and for a large volume a sample that can be shown in 3D."""
-    whole = PagedArray(source)
+    whole = SourceArray(source)
     step = 1
     while not _fits(tuple(math.ceil(n / step) for n in whole.shape), whole.dtype):
         step += 1
     if step == 1:
         return [whole]
-    shrink = math.ceil(max(whole.shape[1:]) / _LARGEST_PAGE)
+    shrink = math.ceil(max(whole.shape[1:]) / LARGEST_PAGE)
     between = [whole.every((1, shrink, shrink))] if shrink > 1 else []
-    return [whole, *between, _Samples(whole.pages, step).array]
+    return [whole, *between, _Samples(whole.reader, step).array]
 
 
 def _fits(shape: tuple[int, ...], dtype: np.dtype) -> bool:
     return math.prod(shape) * dtype.itemsize <= SAMPLE_BYTES and max(shape) <= _LARGEST_AXIS
 
 
-class _Pages:
+class _BoxReader:
     """Reads boxes of a source with several threads."""
 
     def __init__(self, source: Source) -> None:
@@ -122,14 +124,14 @@ class _Samples:
 
     Parameters
     ----------
-    pages : _Pages
+    reader : _BoxReader
     step : int
         n for rows and columns. For slices, n is larger where this would read too much.
     """
 
-    def __init__(self, pages: _Pages, step: int) -> None:
-        self._pages = pages  # the file is open as long as they exist
-        volume = pages.source.volume
+    def __init__(self, reader: _BoxReader, step: int) -> None:
+        self._reader = reader  # the file is open as long as they exist
+        volume = reader.source.volume
         self._parts = _parts_with(range(0, volume.shape[1], step), volume.row_step, volume.shape[1])
         row_bytes = volume.shape[2] * volume.dtype.itemsize
         bytes_read = sum(last - first for first, last in self._parts) * row_bytes
@@ -151,8 +153,8 @@ class _Samples:
         assert self._kept is not None
         z, step = k * self._steps[0], self._steps[1]
         for first, last in self._parts:
-            rows = np.empty((1, last - first, self._pages.source.volume.shape[2]), self.array.dtype)
-            self._pages.source.read(z, z + 1, first, last, rows)
+            rows = np.empty((1, last - first, self._reader.source.volume.shape[2]), self.array.dtype)
+            self._reader.source.read(z, z + 1, first, last, rows)
             wanted = math.ceil(first / step)  # the first sampled row from `first` on
             found = rows[0, wanted * step - first :: step, :: self._steps[2]]
             self._kept[k, wanted : wanted + len(found)] = found
@@ -171,7 +173,7 @@ def _thread_count() -> int:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_thread_count(), "ct-pyramid-tiff")
+    return ThreadPoolExecutor(_thread_count(), "ct-pyramid-source")
 
 
 def _run(function: Callable[[_Part], None], parts: Iterable[_Part]) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_ct_pyramid.sources.tiff import pages
 from napari_ct_pyramid.sources.tiff.pages import is_tiff, read_pages
 
 
@@ -20,7 +19,7 @@ def test_the_directory_is_read_again_once_a_file_may_have_changed(
     tifffile.imwrite(path, np.zeros((3, 8, 8), "u1"), photometric="minisblack")
     assert read_pages(path) is not read_pages(path)  # it has just changed
     later = time.time() + 60
-    monkeypatch.setattr(pages.time, "time", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: later)
     known = read_pages(path)
     assert read_pages(path) is known
     tifffile.imwrite(path, np.zeros((4, 8, 8), "u1"), photometric="minisblack")
