@@ -78,7 +78,9 @@ def run_once(row: Row, file: File, args: argparse.Namespace, limit: float | None
     try:
         run = measure(row.command(source, out), work, limit)
         if run.ended:
-            row.failure = tables.error_line(run.output) if run.ended == "failed" else f"stopped after {run.seconds:.0f} s"
+            row.failure = (
+                tables.error_line(run.output) if run.ended == "failed" else f"stopped after {run.seconds:.0f} s"
+            )
             print(f"{row.name}: {run.ended}\n{run.output}", file=sys.stderr)
             return
         if row.share == 1 and (not row.runs or _differ(run, row.runs[0])):

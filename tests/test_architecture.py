@@ -122,7 +122,7 @@ def test_a_package_states_its_duty_and_what_it_does_not_know(path: Path) -> None
     tree = ast.parse(path.read_text(encoding="utf-8"))
     text = ast.get_docstring(tree)
     assert text
-    assert len(tree.body) == 1, "a package's __init__.py holds nothing but its docstring"
+    assert len(tree.body) == 1, "a package's __init__.py holds only its docstring"
     assert re.search(r"\b(no|not|nothing|neither|only)\b", text, re.IGNORECASE), "it does not say what it does not know"
 
 

@@ -140,7 +140,7 @@ def view_state(volumes: Sequence[tuple[Pyramid, str]]) -> State:
 
 
 def default_state(source: str, name: str) -> State:
-    """A view of a volume whose metadata is not at hand: Neuroglancer chooses position, zoom and contrast."""
+    """A view of a volume whose metadata was not read: Neuroglancer chooses position, zoom and contrast."""
     layers = [{"type": "image", "source": source, "name": name, "opacity": 1, "tab": "rendering"}]
     return _appearance(layers, "4panel")
 
