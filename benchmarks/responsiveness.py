@@ -3,9 +3,9 @@
     python benchmarks/responsiveness.py [--gigabytes 1] [--no-preview | --plain]
 
 A timer ticks every 5 ms; the longest time between two ticks is the longest that a click would have to wait. With
---plain it converts nothing: it adds a layer of an array in memory, and refreshes it as often as a preview. That shows the
-time that napari itself and the display take; without a graphics card, most of it is drawing. Without a display, run the
-script under `xvfb-run`.
+--plain it converts nothing: it adds a layer of an array in memory, and refreshes it as often as a preview. That shows
+the time that napari itself and the display take; without a graphics card, most of it is drawing. Without a display, run
+the script under `xvfb-run`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import napari
 import numpy as np
 import tifffile
-from napari._vispy.canvas import VispyCanvas  # private, for its drawing time (napari 0.7)
+from napari._vispy.canvas import VispyCanvas  # private, for its drawing time (napari 0.9)
 from napari.components import LayerList
 from napari.layers import Image
 from qtpy.QtCore import QTimer
@@ -122,9 +122,7 @@ def main() -> int:
 
         def watch() -> None:
             begun = widget.foot.bar.value() > 0
-            ticker.what = (
-                widget.stage.value if widget.stage is not Stage.RUNNING or begun else "the preview layer appears"
-            )
+            ticker.what = widget.stage.value if widget.stage is not Stage.RUNNING or begun else "preview layer appears"
             if widget.stage is Stage.READY:
                 widget.foot.convert.click()
             elif widget.stage in (Stage.WRONG, Stage.DONE):
