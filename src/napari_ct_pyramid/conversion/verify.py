@@ -43,15 +43,13 @@ from napari_ct_pyramid.storage.local import hold, sync_folder
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
-from .buffers import Rows
 from .comparison import ComparingStore, Problem, Verification
 from .convert import run
 from .engine import Engine
 from .identity import asked_options, differences, fingerprint, identify
-from .progress import Progress, ProgressTracker
+from .padded_reader import VoxelSource
+from .progress import Progress, ProgressTracker, follow
 from .receipt import note_verified, read_receipt
-
-_PROGRESS_SECONDS = 0.25
 
 # A source is the same one whatever its name and time: these must agree.
 _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
@@ -166,7 +164,9 @@ class _NoSource:
         raise AssertionError("there is no source to read")
 
 
-def _find(path: AnyPath, plan: Plan, record: Record, source: Rows | None) -> Generator[Progress, None, Verification]:
+def _find(
+    path: AnyPath, plan: Plan, record: Record, source: VoxelSource | None
+) -> Generator[Progress, None, Verification]:
     began = time.perf_counter()
     unfinished = not is_published(path)
     problems = [Problem(None, None, what) for what in _metadata_problems(path, plan)]
@@ -185,25 +185,12 @@ def _find(path: AnyPath, plan: Plan, record: Record, source: Rows | None) -> Gen
         engine = Engine(source or _NoSource(), plan, store, tracker)
 
         def progress() -> Progress:
-            return Progress(
-                output=path,
-                plan=plan,
-                blocks_done=tracker.blocks_done,
-                blocks=plan.blocks,
-                bytes_done=int(tracker.fraction * plan.volume.nbytes),
-                bytes_total=plan.volume.nbytes,
-                seconds=time.perf_counter() - began,
-                fraction=tracker.fraction,
-            )
+            done = int(tracker.fraction * plan.volume.nbytes)
+            return tracker.progress(path, seconds=time.perf_counter() - began, bytes_done=done)
 
-        try:
-            yield progress()
-            engine.start()
-            while not engine.wait(_PROGRESS_SECONDS):
-                yield progress()
-            yield progress()
-        finally:
-            engine.stop()
+        yield progress()
+        yield from follow(engine, progress)
+        yield progress()
     return Verification(
         output=path,
         problems=(*problems, *store.problems()),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .formatting import grey_formula
+from .statistics import Statistics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,6 +160,35 @@ def estimated_limits(samples: list[Any]) -> tuple[float, float]:
     finite = voxels[np.isfinite(voxels)]
     low = float(finite[0]) if finite.size else 0.0
     return percentile_limits(finite) or (low, low + max(1.0, abs(low) / 1e6))
+
+
+def display_window(sample: np.ndarray, statistics: Statistics, rescale: Rescale | None = None) -> dict[str, float]:
+    """The omero window of an image: exact extremes as min and max, percentiles of a sample as start and end.
+
+    Parameters
+    ----------
+    sample : numpy.ndarray
+        Voxels of a coarse level, as stored.
+    statistics : Statistics
+        Of all voxels of the source.
+    rescale : Rescale, optional
+        How they were stored, where that changed them.
+
+    Returns
+    -------
+    dict
+        min, max, start and end, in stored values.
+    """
+    low, high = statistics.minimum, statistics.maximum
+    if low > high:  # no voxel is finite
+        low = high = 0.0
+    elif rescale:
+        low, high = rescale.stored(low), rescale.stored(high)
+    start, end = percentile_limits(sample) or (low, high)
+    if not start < end:  # all voxels are equal: any wider window shows them
+        end = start + 1
+    number = int if sample.dtype.kind in "iu" else float
+    return {"min": number(low), "max": number(high), "start": float(start), "end": float(end)}
 
 
 def scratch_bytes(columns: int) -> int:

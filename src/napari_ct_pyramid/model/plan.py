@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, starmap
 from typing import Any
@@ -53,6 +53,9 @@ class Plan:
         How the voxels are rescaled; None where they are not.
     blocks_done : int
         Blocks that are done in the unfinished conversion that this one resumes.
+    seconds_estimate : float or None
+        What is left to do takes so long at the rate at which a sample was read and compressed. The sample tells
+        nothing of how fast the output's disk is. None where no sample was taken.
     """
 
     volume: Volume
@@ -71,6 +74,7 @@ class Plan:
     workers: int = 0
     rescale: Rescale | None = None
     blocks_done: int = 0
+    seconds_estimate: float | None = field(default=None, compare=False)
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -141,6 +145,7 @@ class Plan:
             "max_memory_bytes": self.options.max_memory,
             "bytes_out_estimate": self.bytes_out_estimate,
             "bytes_free": self.bytes_free,
+            "seconds_estimate": None if self.seconds_estimate is None else round(self.seconds_estimate, 1),
             "warnings": [str(warning) for warning in self.warnings],
         }
 

@@ -1,4 +1,4 @@
-"""What voxels come to when they are counted: their extremes, and those that are no finite numbers."""
+"""Statistics of voxels, which add up: the smallest and largest value, and counts of those that are special."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np  # not at run time: the journal is read where no voxel is
+    import numpy as np  # not at run time: commands that touch no voxel read the journal, too
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of some voxels; two of them add up.
+    """Of some voxels. The sum of two is that of both sets of voxels.
 
     Attributes
     ----------
     minimum, maximum : float
-        Of the finite voxels; inf and -inf while there are none.
+        Of the finite voxels; inf and -inf where there are none.
     nans, infinities : int
         Voxels that are not finite.
     clipped : int
-        Voxels outside of the window in which they are stored, infinities among them.
+        Voxels outside the window in which they are stored, infinities included.
     """
 
     minimum: float = math.inf
@@ -40,16 +40,16 @@ class Statistics:
         )
 
 
-def voxel_statistics(array: np.ndarray) -> Statistics:
-    """Count the voxels of an array that is not empty."""
+def voxel_statistics(voxels: np.ndarray) -> Statistics:
+    """The statistics of an array with at least one voxel; `clipped` is 0."""
     import numpy as np
 
-    low, high = array.min(), array.max()
-    if array.dtype.kind != "f" or (np.isfinite(low) and np.isfinite(high)):
+    low, high = voxels.min(), voxels.max()
+    if voxels.dtype.kind != "f" or (np.isfinite(low) and np.isfinite(high)):
         return Statistics(float(low), float(high))
-    finite = array[np.isfinite(array)]
-    nans = int(np.count_nonzero(np.isnan(array)))
-    infinities = array.size - finite.size - nans
+    finite = voxels[np.isfinite(voxels)]
+    nans = int(np.count_nonzero(np.isnan(voxels)))
+    infinities = voxels.size - finite.size - nans
     if not finite.size:
         return Statistics(nans=nans, infinities=infinities)
     return Statistics(float(finite.min()), float(finite.max()), nans, infinities)

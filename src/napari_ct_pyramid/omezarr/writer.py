@@ -37,6 +37,8 @@ from .shards import ShardFiles
 _WRITERS = 4  # that write to the disk at once: enough to keep it busy
 _CARRIER_BYTES = 75_000_000  # the libraries that reach an object store, measured,
 _COPIES = 2  # and how often they hold what goes there, or comes from there
+_SAMPLE_CHUNKS = 64  # of the coarsest level, spread evenly
+_SAMPLE_VOXELS = 65_536  # of each of them, at most
 
 
 class Store:
@@ -130,6 +132,18 @@ class Store:
         """
         with self._explained(f"chunk {key_of(level, index)} could not be read"):
             return self.chunks.read(level, index)[0]
+
+    def sample_coarsest(self) -> np.ndarray:
+        """Voxels from all over the coarsest level, once it is written; none that padding has a part in."""
+        level = self._levels[-1]
+        shape = tuple(n // r or 1 for n, r in zip(self._plan.volume.shape, level.reduction, strict=True))
+        grid = list(np.ndindex(*(math.ceil(n / c) for n, c in zip(shape, level.chunks, strict=True))))
+        samples = [np.zeros(0, level.dtype)]
+        for index in grid[:: math.ceil(len(grid) / _SAMPLE_CHUNKS)]:
+            inside = tuple(slice(n - i * c) for n, i, c in zip(shape, index, level.chunks, strict=True))
+            voxels = self.read_chunk(len(self._levels) - 1, index)[inside].ravel()
+            samples.append(voxels[:: math.ceil(voxels.size / _SAMPLE_VOXELS)].copy())
+        return np.concatenate(samples)
 
     def make_safe(self, chunks: Iterable[tuple[int, Triple]]) -> None:
         """Have chunks that were written (level, index) safely on disk, with their names.

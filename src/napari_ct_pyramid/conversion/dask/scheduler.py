@@ -1,7 +1,8 @@
-"""Has the blocks of a plan made by the workers of a Dask cluster, each of which makes one at a time.
+"""Has the workers of a Dask cluster make the blocks of a plan, each worker one at a time.
 
-Who makes what is decided here and not by Dask's scheduler, because the budget is a process's: Dask would give a worker
-of four threads four blocks. The block of a worker that is gone is given to another; one that comes later is used.
+This module decides which worker makes which block, because the memory budget is that of a process: Dask's scheduler
+would give four blocks to a worker with four threads. Where a worker is lost, another makes its block; workers that join
+later get blocks, too.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from napari_ct_pyramid.conversion.buffers import FinishedBlock
-from napari_ct_pyramid.conversion.engine import BackgroundRunner, Stopped
+from napari_ct_pyramid.conversion.background import BackgroundRunner, Stopped
+from napari_ct_pyramid.conversion.blocks import FinishedBlock
 from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
 from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
     from distributed import Future
 
 
-_LISTEN_SECONDS = 0.1
-_LOOK_SECONDS = 0.5  # for workers that are gone, or new
-_ANSWER_SECONDS = 5  # of a worker that has made a block
-_PATIENCE_SECONDS = 60  # without any worker
-_LOSSES = 4  # of one block, each with the worker that had it: it may be the block that ends them
+_EVENT_SECONDS = 0.1  # to wait for an event
+_LOOK_SECONDS = 0.5  # between two looks at which workers are lost, or new
+_ANSWER_SECONDS = 5  # to wait for what a worker has made
+_PATIENCE_SECONDS = 60  # to wait while there is no worker at all
+_LOSSES = 4  # of workers with the same block: the block itself may be what ends them
 
 
 @dataclass(frozen=True)
-class _Block:
+class _WaitingBlock:
     id: BlockId
     stage: Stage
     region: Region
@@ -49,9 +50,9 @@ class _Block:
 
 @dataclass(eq=False)
 class _Task:
-    """A block in the hands of a worker, who has told of so many rows."""
+    """A block that a worker makes, and how many rows it has read for that."""
 
-    block: _Block
+    block: _WaitingBlock
     worker: str
     future: Future
     rows: int = 0
@@ -60,14 +61,14 @@ class _Task:
 def make_scheduler(
     cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identity: dict[str, Any]
 ) -> BlockScheduler:
-    """Those who are to do a conversion."""
+    """A scheduler for one conversion."""
     source = str(any_path(src).absolute())
     job = ClusterJob(uuid4().hex, source, identity["size"], identity["modified"], output.absolute(), plan)
     return BlockScheduler(cluster, job)
 
 
 class BlockScheduler(BackgroundRunner):
-    """The workers of a cluster, told of a job. To be used in a `with` statement.
+    """Has the workers of a cluster make the blocks of a job. To be used in a `with` statement.
 
     Parameters
     ----------
@@ -79,12 +80,12 @@ class BlockScheduler(BackgroundRunner):
     workers_used : set of str
         The workers that have made blocks.
     peak_memory_bytes : int
-        The most resident memory of any of them.
+        The largest peak resident memory of any of them.
 
     Raises
     ------
     RequestError
-        On entering, if a worker does not see source or output.
+        On entering, if a worker cannot access source or output.
     """
 
     def __init__(self, cluster: Cluster, job: ClusterJob) -> None:
@@ -92,7 +93,7 @@ class BlockScheduler(BackgroundRunner):
         self._cluster = cluster
         self._job = job
         self._topic = f"ct-pyramid-{job.id}"
-        self._news: SimpleQueue[_Task | tuple[BlockId, int]] = SimpleQueue()
+        self._events: SimpleQueue[_Task | tuple[BlockId, int]] = SimpleQueue()
         self._tasks: dict[str, _Task] = {}
         self._losses: Counter[BlockId] = Counter()
         self._ready: set[str] = set()
@@ -101,10 +102,10 @@ class BlockScheduler(BackgroundRunner):
         self.peak_memory_bytes = 0
 
     def __enter__(self) -> Self:
-        self._cluster.client.subscribe_topic(self._topic, lambda event: self._news.put(event[1]))
+        self._cluster.client.subscribe_topic(self._topic, lambda event: self._events.put(event[1]))
         try:
             replace_file(self._job.output / CLUSTER_MARKER, self._job.id.encode())
-            self._tell(self._cluster.addresses())
+            self._add(self._cluster.addresses())
         except BaseException:
             self.__exit__()
             raise
@@ -116,61 +117,61 @@ class BlockScheduler(BackgroundRunner):
         with suppress(OSError):
             (self._job.output / CLUSTER_MARKER).unlink(missing_ok=True)
 
-    def assign(self, tracker: ProgressTracker, keep: Callable[[FinishedBlock], None]) -> Self:
-        """Say what is to be done.
+    def assign(self, tracker: ProgressTracker, on_finished: Callable[[FinishedBlock], None]) -> Self:
+        """Set which blocks to make.
 
         Parameters
         ----------
         tracker : ProgressTracker
-            The blocks; it is kept up to date.
-        keep : callable
-            Called with every block that is safely on disk; once it returns, the block is done.
+            Knows the blocks that are to be made; what is done is counted in it.
+        on_finished : callable
+            Called with each block that is safely on disk. The block counts as done when the call returns.
         """
-        self._tracker, self._keep = tracker, keep
+        self._tracker, self._on_finished = tracker, on_finished
         return self
 
     def stop(self) -> None:
-        """Have the workers end as soon as the rows and chunks now in hand are done, and wait for that."""
+        """Have the workers stop after the rows and chunks that they now read and write, and wait until then."""
         super().stop()
-        if self._begun:
+        if self._has_started:
             self._end()
 
     def _end(self) -> None:
         client = self._cluster.client
         if client.status != "running":
-            return  # nobody is there to be asked; workers whose scheduler is gone end by themselves
+            return  # there is nobody to ask; workers whose scheduler is gone end by themselves
         with suppress(OSError, CtPyramidError):
             client.cancel([task.future for task in self._tasks.values()])
             self._cluster.end_job(self._job.id)
 
     def _run_stage(self, number: int, stage: Stage) -> None:
-        waiting = deque(_Block((number, n), stage, region) for n, region in self._tracker.todo(number))
+        waiting = deque(_WaitingBlock((number, n), stage, region) for n, region in self._tracker.blocks_to_do(number))
         made: list[FinishedBlock] = []
         while waiting or self._tasks or made:
             if self._stop.is_set():
                 raise Stopped
-            waiting.extendleft(self._look_around())
+            waiting.extendleft(self._update_workers())
             for worker in self._ready - self._tasks.keys():
                 if waiting:
-                    self._hand(waiting.popleft(), worker)
-            for block in made:  # only then: nobody is to wait for a disk
-                self._keep(block)
+                    self._submit(waiting.popleft(), worker)
+            for block in made:  # only now, so that no worker waits for this process's disk
+                self._on_finished(block)
                 self._tracker.count_block(block.statistics)
             made = []
-            for task in self._listen():
+            for task in self._ended_tasks():
                 done = self._outcome(task)
                 if done:
                     made.append(done)
                 else:
                     waiting.appendleft(task.block)
 
-    def _look_around(self) -> Iterator[_Block]:
-        """See who is there. Gives the blocks of those who are not any more."""
+    def _update_workers(self) -> Iterator[_WaitingBlock]:
+        """Find new workers and lost ones. Yields the blocks of those that are lost."""
         now = time.monotonic()
         if now < self._looked + _LOOK_SECONDS:
             return
         there = self._cluster.addresses()
-        self._tell(there - self._ready)
+        self._add(there - self._ready)
         self._ready &= there
         for worker in self._tasks.keys() - there:
             task = self._tasks.pop(worker)
@@ -182,13 +183,13 @@ class BlockScheduler(BackgroundRunner):
         if now > self._seen + _PATIENCE_SECONDS:
             raise ConversionError("The Dask cluster has no workers any more")
 
-    def _tell(self, workers: set[str]) -> None:
-        """Have workers join."""
-        self._cluster.meet(workers)
+    def _add(self, workers: set[str]) -> None:
+        """Add workers, once it is certain that they can do the job."""
+        self._cluster.add(workers)
         self._cluster.check_access(self._job, workers)
         self._ready |= workers
 
-    def _hand(self, block: _Block, worker: str) -> None:
+    def _submit(self, block: _WaitingBlock, worker: str) -> None:
         future = self._cluster.client.submit(
             make_block,
             self._job,
@@ -199,45 +200,45 @@ class BlockScheduler(BackgroundRunner):
             pure=False,
         )
         task = self._tasks[worker] = _Task(block, worker, future)
-        future.add_done_callback(lambda _: self._news.put(task))
+        future.add_done_callback(lambda _: self._events.put(task))
 
-    def _listen(self) -> Iterator[_Task]:
-        """Hear what workers report. Gives tasks that have ended."""
+    def _ended_tasks(self) -> Iterator[_Task]:
+        """Wait a moment for events, and count the rows that workers report. Yields the tasks that have ended."""
         with suppress(Empty):
-            news = self._news.get(timeout=_LISTEN_SECONDS)
+            event = self._events.get(timeout=_EVENT_SECONDS)
             while True:
-                if not isinstance(news, _Task):
-                    block, rows = news
+                if not isinstance(event, _Task):
+                    block, rows = event
                     for task in self._tasks.values():
                         if task.block.id == tuple(block):
                             self._count(task, rows)
-                elif self._tasks.get(news.worker) is news:
-                    del self._tasks[news.worker]
-                    yield news
-                news = self._news.get_nowait()
+                elif self._tasks.get(event.worker) is event:
+                    del self._tasks[event.worker]
+                    yield event
+                event = self._events.get_nowait()
 
     def _count(self, task: _Task, rows: int) -> None:
-        """Rows that were read for a task, in all."""
+        """Set how many rows are read for a task."""
         self._tracker.count_rows(task.block.stage, rows - task.rows)
         task.rows = rows
 
     def _outcome(self, task: _Task) -> FinishedBlock | None:
-        """What became of a task that has ended; None where it is lost with its worker."""
+        """The block of a task that has ended; None where it was lost with its worker."""
         from distributed import KilledWorker
 
         status = task.future.status
-        with suppress(OSError):  # the worker is gone, and what it has to say with it
+        with suppress(OSError):  # the worker is gone, and its result with it
             if status == "finished":
                 done: Done = task.future.result(timeout=_ANSWER_SECONDS)
                 self._count(task, self._tracker.rows_of(task.block.stage, task.block.region))
                 self.workers_used.add(task.worker)
                 self.peak_memory_bytes = max(self.peak_memory_bytes, done.peak_memory_bytes)
-                return done.made
+                return done.block
             if status == "error":
                 error = task.future.exception(timeout=_ANSWER_SECONDS)
                 if error and not isinstance(error, (CancelledBlockError, KilledWorker)):
-                    said = error if isinstance(error, WorkerError) else sentence(error)
-                    raise ConversionError(f"{self._cluster.name(task.worker)}: {said}") from error
+                    text = error if isinstance(error, WorkerError) else sentence(error)
+                    raise ConversionError(f"{self._cluster.name(task.worker)}: {text}") from error
         if status == "cancelled":
             raise ConversionError("The Dask scheduler is gone, or was restarted")
         self._lose(task)
@@ -249,6 +250,6 @@ class BlockScheduler(BackgroundRunner):
         self._losses[task.block.id] += 1
         if self._losses[task.block.id] == _LOSSES:
             raise ConversionError(
-                f"{self._cluster.name(task.worker)} was lost, the {_LOSSES}th with the same block: see whether workers "
-                "have as much memory as the budget"
+                f"{self._cluster.name(task.worker)} was lost. It is the {_LOSSES}th worker that was lost with the "
+                "same block: check that workers have as much memory as the budget"
             )

@@ -1,7 +1,7 @@
-"""One block, made by a worker of a Dask cluster: all of this but its names runs in the worker's process.
+"""What runs in the process of a Dask worker: it describes itself, checks what it can access, and makes blocks.
 
-A worker is told by paths and numbers alone what to make, and makes it as any process would: by the engine, within
-the budget, which is why it makes one block at a time. What it has made is safely on disk when it says so.
+A worker gets paths and numbers only, and makes a block with the same engine as any process. The memory budget is that
+of its process, so it makes one block at a time. When it reports a block, the block is safely on disk.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
-from napari_ct_pyramid.conversion.buffers import FinishedBlock
+from napari_ct_pyramid.conversion.blocks import FinishedBlock
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.conversion.identity import fingerprint
 from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
-from napari_ct_pyramid.conversion.progress import ProgressTracker
+from napari_ct_pyramid.conversion.progress import ProgressTracker, follow
 from napari_ct_pyramid.errors import RequestError, SourceError, sentence
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan
@@ -42,16 +42,16 @@ _REPORT_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """A conversion, as workers are told of it.
+    """A conversion, as it is sent to workers.
 
     Attributes
     ----------
     id : str
-        That no other has.
+        Unique.
     source : str
-        Where it lies, from the root of what all see.
+        Absolute path, or URL, which must be the same for all workers.
     size, modified
-        By which the source is known again; see `Fingerprint`.
+        Of the source; see `Fingerprint`.
     output : path
     plan : Plan
     """
@@ -66,7 +66,7 @@ class ClusterJob:
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a worker says of itself.
+    """What a conversion has to know of a worker.
 
     Attributes
     ----------
@@ -74,11 +74,11 @@ class WorkerInfo:
         Of this package.
     host : str
     threads : int
-        That Dask has given it.
+        That Dask gives it.
     memory_limit : int
-        Bytes at which Dask lets it do nothing more; 0 where there is no such limit.
+        Bytes at which Dask pauses it; 0 where there is no such limit.
     process_memory : int
-        Bytes that its process will hold without a conversion's buffers.
+        Bytes that its process holds without a conversion's buffers.
     """
 
     version: str
@@ -90,26 +90,38 @@ class WorkerInfo:
 
 @dataclass(frozen=True)
 class Done:
-    """A block that a worker has made, and the most memory (bytes) that its process has held so far."""
+    """A block that a worker has made, and the peak resident memory (bytes) of its process so far."""
 
-    made: FinishedBlock
+    block: FinishedBlock
     peak_memory_bytes: int
 
 
 class CancelledBlockError(Exception):
-    """The block is not wanted any more, at least not from this worker."""
+    """This worker need not make the block any more."""
 
 
 class WorkerError(Exception):
-    """What went wrong on a worker, in a sentence: not every error can be sent from one process to another."""
+    """What went wrong on a worker, in a sentence. Not every error can be pickled and sent to another process."""
 
 
 class WorkerState:
-    """What this process has its hands on."""
+    """What this process works on.
+
+    Attributes
+    ----------
+    busy : threading.Lock
+        Held while a block is made.
+    job : str
+        Id of the job whose block is being made; empty if none is.
+    ended : set of str
+        Ids of jobs that have ended.
+    sources : dict of str to Source
+        Open sources, by the id of their job.
+    """
 
     def __init__(self) -> None:
         self.busy = threading.Lock()
-        self.job = ""  # of the block that is being made
+        self.job = ""
         self.ended: set[str] = set()
         self.sources: dict[str, Source] = {}
 
@@ -118,7 +130,8 @@ state = WorkerState()
 
 
 def describe_worker(dask_worker: Worker) -> WorkerInfo:
-    """What a worker is asked first."""
+    """Describe the worker that runs this."""
+    # `memory_manager` is not documented (distributed 2026.8), but only it has the limit at which a worker pauses.
     memory = dask_worker.memory_manager
     pause = memory.memory_pause_fraction or 1
     return WorkerInfo(
@@ -131,14 +144,14 @@ def describe_worker(dask_worker: Worker) -> WorkerInfo:
 
 
 def check_access(job: ClusterJob) -> None:
-    """Make sure that this worker sees source and output, and may write there.
+    """Make sure that this worker can read the source, and write to the output.
 
     Raises
     ------
     WorkerError
-        If not.
+        If it cannot.
     """
-    _in_words(lambda: _check_access(job))
+    _with_sendable_errors(lambda: _check_access(job))
 
 
 def _check_access(job: ClusterJob) -> None:
@@ -158,21 +171,22 @@ def _check_access(job: ClusterJob) -> None:
 
 
 def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
-    """Make a block of a job. What is read is reported to a topic of Dask's, as pairs of block and rows.
+    """Make a block of a job. Reports how many rows are read so far as Dask events: pairs of block and rows.
 
     Raises
     ------
     CancelledBlockError
-        If nobody wants it any more: it was cancelled, or whoever asked for it is gone, or this worker is closing.
+        If the block was cancelled, the client is gone, or this worker is closing.
     WorkerError
-        If it cannot be made.
+        If the block cannot be made.
     """
     from distributed import Status, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
 
-    def wanted() -> bool:
+    def is_wanted() -> bool:
+        # Dask does not interrupt a thread whose task it cancels; its worker's own tables (distributed 2026.8) tell.
         task = worker.state.tasks.get(key)
         leaving = worker.status in (Status.closing, Status.closed, Status.failed)
         return job.id not in state.ended and not leaving and task is not None and task.state == "executing"
@@ -181,14 +195,14 @@ def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
         worker.log_event(topic, (block, rows))
 
     while not state.busy.acquire(timeout=_REPORT_SECONDS):
-        if not wanted():
+        if not is_wanted():
             raise CancelledBlockError
     try:
         state.job = job.id
-        made = _in_words(lambda: _make(job, block, wanted, report))
+        made = _with_sendable_errors(lambda: _make(job, block, is_wanted, report))
         return Done(made, peak_resident_memory())
     except CancelledBlockError:
-        _close(job.id)  # whoever asked for it may be gone, and never say that it has ended
+        _close(job.id)  # the client may be gone, and never call `end_job`
         raise
     finally:
         state.job = ""
@@ -196,52 +210,49 @@ def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
 
 
 async def end_job(job_id: str) -> None:
-    """Have done with a job: when this returns, this process makes no block of it, and never will."""
+    """End a job: when this returns, this process makes no block of it, and never will."""
     state.ended.add(job_id)
     while state.job == job_id:
         await asyncio.sleep(0.02)
     _close(job_id)
 
 
-def _in_words(work: Callable[[], T]) -> T:
+def _with_sendable_errors(work: Callable[[], T]) -> T:
     try:
         return work()
     except CancelledBlockError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever it is, it is told
-        said = sentence(error)
-    raise WorkerError(said)  # here, where it has no other error with it
+    except Exception as error:  # noqa: BLE001  every error is passed on
+        text = sentence(error)
+    raise WorkerError(text)  # outside the handler, so that it has no context to be pickled
 
 
-def _make(job: ClusterJob, block: BlockId, wanted: Callable[[], bool], report: Callable[[int], None]) -> FinishedBlock:
-    if not wanted():
+def _make(
+    job: ClusterJob, block: BlockId, is_wanted: Callable[[], bool], report: Callable[[int], None]
+) -> FinishedBlock:
+    if not is_wanted():
         raise CancelledBlockError
     source = _open(job)
     tracker = ProgressTracker(job.plan, only=block)
-    found: list[FinishedBlock] = []
+    made: list[FinishedBlock] = []
     with closing(Store(job.output, job.plan)) as store:
 
-        def keep(made: FinishedBlock) -> None:
-            store.make_safe((level, index) for level, index, _ in made.chunks)
-            found.append(made)
+        def make_safe(finished: FinishedBlock) -> None:
+            store.make_safe((level, index) for level, index, _ in finished.chunks)
+            made.append(finished)
 
-        engine = Engine(source, job.plan, store, tracker, keep)
-        engine.start()
-        try:
-            while not engine.wait(_REPORT_SECONDS):
-                if not wanted():
+        engine = Engine(source, job.plan, store, tracker, make_safe)
+        steps = follow(engine, lambda: tracker.rows_done, abandon=store.abandon, seconds=_REPORT_SECONDS)
+        with closing(steps):
+            for rows in steps:
+                if not is_wanted():
                     raise CancelledBlockError
-                report(tracker.rows_done)
-        except BaseException:
-            store.abandon()
-            raise
-        finally:
-            engine.stop()
-    return found[0]
+                report(rows)
+    return made[0]
 
 
 def _open(job: ClusterJob) -> Source:
-    """The job's source, which stays open until the job ends: it may lie in thousands of files."""
+    """The job's source. It stays open until the job ends, because it may lie in thousands of files."""
     source = state.sources.get(job.id)
     if source:
         return source
