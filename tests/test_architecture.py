@@ -105,6 +105,17 @@ def test_no_module_imports_itself_through_others(modules: dict[str, Path]) -> No
     assert not found, "\n\n".join("\n".join(edges) for edges in found)
 
 
+def test_no_module_imports_private_names_of_another() -> None:
+    modules = modules_of_package()
+    found = [
+        f"{name} imports {target}"
+        for name, path in modules.items()
+        for target in imported(ast.parse(path.read_text(encoding="utf-8")), name.rpartition(".")[0])
+        if target.rpartition(".")[0] in modules and re.match(r"_(?!_)", target.rpartition(".")[2])
+    ]
+    assert found == []
+
+
 def test_every_module_lies_in_a_package() -> None:
     there = {path.name for path in SOURCE.iterdir() if path.name != "__pycache__"}
     assert there == PACKAGES | BESIDE_THEM
