@@ -102,6 +102,26 @@ def overlap(box: Box, index: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[
     return within(part, chunk), within(part, box)
 
 
+def overlaps(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box, Box]]:
+    """The chunks that a box (step 1) touches: each index, with the two parts that `overlap` gives.
+
+    Faster than `touched` and `overlap`, which matters where a chunk is a strip of one row.
+    """
+    for parts in itertools.product(*(_overlaps(s, c) for s, c in zip(box, chunks, strict=True))):
+        index, inside, target = zip(*parts, strict=True)
+        yield index, inside, target
+
+
+def _overlaps(part: slice, size: int) -> list[tuple[int, slice, slice]]:
+    """The same along one axis."""
+    found = []
+    for index in range(part.start // size, (part.stop - 1) // size + 1):
+        corner = index * size
+        first, last = max(part.start, corner), min(part.stop, corner + size)
+        found.append((index, slice(first - corner, last - corner), slice(first - part.start, last - part.start)))
+    return found
+
+
 def box_shape(box: Box) -> tuple[int, ...]:
     """Voxels of a box (step 1) along each axis."""
     return tuple(s.stop - s.start for s in box)

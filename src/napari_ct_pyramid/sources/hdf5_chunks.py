@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.model.volume import overlap, touched
+from napari_ct_pyramid.model.volume import overlaps
 from napari_ct_pyramid.options import Triple
 
 from .base import Voxels
@@ -99,8 +99,7 @@ class EncodedChunks:
 
     def read(self, files: FileHandles, start: Triple, out: Voxels) -> None:
         box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
-        for index in touched(box, self.chunk):
-            inside, target = overlap(box, index, self.chunk)
+        for index, inside, target in overlaps(box, self.chunk):
             out[target] = self._decoded(files, index)[inside] if self.sizes[index] else self.fill
 
     def _decoded(self, files: FileHandles, index: tuple[int, ...]) -> Voxels:

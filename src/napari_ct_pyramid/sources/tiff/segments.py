@@ -11,7 +11,7 @@ import numpy as np
 from tifffile import TiffPage
 
 from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.model.volume import Box, overlap, touched
+from napari_ct_pyramid.model.volume import Box, overlaps
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.sources.base import Voxels
 from napari_ct_pyramid.sources.row_reader import FileHandles
@@ -113,29 +113,22 @@ class EncodedSegments:
     def read(self, files: FileHandles, start: Triple, out: Voxels) -> None:
         wanted = tuple(slice(first, first + size) for first, size in zip(start, out.shape, strict=True))
         page_shape = self.depth, self.grid[1] * self.segment[1], self.grid[2] * self.segment[2]
-        for index in touched(wanted, page_shape):
-            box, target = overlap(wanted, index, page_shape)
-            self._read_page(files, index[0], box, out[target])
+        for (page, _, _), box, target in overlaps(wanted, page_shape):
+            self._read_page(files, page, box, out[target])
 
     def _read_page(self, files: FileHandles, page: int, box: Box, out: Voxels) -> None:
         """Fill `out` with a box of a page."""
-        for index in touched(box, self.segment):
-            number = (index[0] * self.grid[1] + index[1]) * self.grid[2] + index[2]
+        _, rows, columns = self.segment
+        for (k, j, i), inside, target in overlaps(box, self.segment):
+            number = (k * self.grid[1] + j) * self.grid[2] + i
             data = self._data(files, page, number)
-            inside, target = overlap(box, index, self.segment)
-            if data and self._decode_whole(data, index, inside, out[target]):
-                continue
+            if self.strips and data:
+                height = min(rows, self.strips.length - j * rows)  # the last strip ends with the page
+                whole = inside[1:] == (slice(0, height), slice(0, columns))
+                if whole and self.strips.decode(data, out[target[0].start, target[1], target[2]]):
+                    continue
             voxels = self._decoded(files, page, number, data)
             out[target] = self.nodata if voxels is None else voxels[..., 0][inside]
-
-    def _decode_whole(self, data: bytearray, index: tuple[int, ...], inside: Box, out: Voxels) -> bool:
-        """Decode a strip straight into `out`, if all of it is wanted."""
-        if self.strips is None:
-            return False
-        _, rows, columns = self.segment
-        height = min(rows, self.strips.length - index[1] * rows)  # the last strip ends with the page
-        whole = inside[1] == slice(0, height) and inside[2] == slice(0, columns)
-        return whole and self.strips.decode(data, out[0])
 
     def _data(self, files: FileHandles, page: int, number: int) -> bytearray | None:
         """A strip or tile as it is in the file; None where it was left out."""
