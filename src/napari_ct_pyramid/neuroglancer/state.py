@@ -87,7 +87,7 @@ def check_supported(pyramid: Pyramid) -> None:
     problem = _problem(pyramid)
     if problem:
         path = str(pyramid.path)
-        raise SourceError(f"Neuroglancer cannot show {path}: {problem}. To see it in napari: ", Advice(VIEW, path), ".")
+        raise SourceError(f"Neuroglancer cannot show {path}: {problem}. To see it in napari: ", Advice(VIEW, path))
 
 
 def _problem(pyramid: Pyramid) -> str | None:

@@ -154,8 +154,8 @@ def _open(path: AnyPath) -> Pyramid:
     if isinstance(path, Path) and path.is_file():
         raise SourceError(
             f"Neuroglancer shows OME-Zarr, and {path} is a file. To make an OME-Zarr from it: ",
-            Advice(CONVERT, str(path)), ".",
-        )  # fmt: skip
+            Advice(CONVERT, str(path)),
+        )
     pyramid = open_pyramid(path)
     check_supported(pyramid)
     return _with_windows(pyramid)
