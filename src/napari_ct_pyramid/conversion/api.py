@@ -1,17 +1,14 @@
-"""The functions for Python: each names all its options, with their defaults.
+"""The public functions. Each has a parameter for every option of a conversion, with its default.
 
-The options are the fields of `ConversionOptions`; a test holds the two against each other. Everything below takes the
-options as one `ConversionOptions`.
+The options are the fields of `ConversionOptions`, and a test compares the two. All other modules pass the options on as
+one `ConversionOptions`. What `help` shows of an option is its help text there, which the command line shows, too.
 """
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import fields
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import Compressor, ConversionOptions, Dtype, Edges, Method, OmeZarrVersion
@@ -21,30 +18,12 @@ from .batch import Batch, iter_convert_batch, iter_plan_batch, iter_verify_batch
 from .comparison import Verification
 from .convert import iter_conversion, plan_conversion
 from .progress import Progress, run_through
+from .public import public
 from .receipt import Receipt
 from .verify import iter_verification
 
 if TYPE_CHECKING:
     from .dask.client import Client
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _suggests(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function name the nearest parameter where a caller misspells one."""
-    names = list(inspect.signature(function).parameters)
-
-    @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in kwargs:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(names)}."
-                raise TypeError(f"{function.__name__}() has no parameter {name!r}.{hint}")
-        return function(*args, **kwargs)
-
-    return checked
 
 
 def _options(given: dict[str, Any]) -> ConversionOptions:
@@ -52,7 +31,7 @@ def _options(given: dict[str, Any]) -> ConversionOptions:
     return ConversionOptions(**{option.name: given[option.name] for option in fields(ConversionOptions)})
 
 
-@_suggests
+@public
 def plan(
     src: PathLike,
     dst: PathLike | None = None,
@@ -76,33 +55,35 @@ def plan(
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Plan:
-    """Work a conversion out from the source's header and a few of its rows. Writes nothing.
+    """Plan a conversion, from the source's header and a few of its rows. Writes nothing.
 
     Parameters
     ----------
-    src, dst : path
-        The source, and the OME-Zarr to make; `dst` is `default_output` of `src` unless given.
+    src : path
+        The source: a file, a folder of slices, or a dataset in a file.
+    dst : path, optional
+        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``.
     client : distributed.Client, optional
-        Of the Dask cluster whose workers are to make the blocks. They must see `src` and `dst` by the same paths;
-        ``max_memory`` and ``threads`` are of each of them.
-    chunks : str, int or sequence of int
-        Chunk size along z, y, x in voxels, or one number for all three; or ``"visualization"`` (128 128 128) or
-        ``"conversion"`` (32 256 256). It has to be given.
-    num_levels, dtype, window, method, downsample, edges, max_memory, compressor, ome_zarr_version, shards, voxel_size,
-    unit, axes, crop, threads, overwrite
-        The fields of `ConversionOptions`, in the same words; ``ct-pyramid convert --help`` describes each.
+        Of a Dask cluster whose workers make the blocks. They must see `src` and `dst` by the same paths, and
+        `max_memory` and `threads` are those of each worker. If not given, threads of this process make the blocks.
+    {options}
+
+    Returns
+    -------
+    Plan
+        Levels, blocks, memory and files of the conversion, and warnings.
 
     Raises
     ------
     SourceError
         If the source is not a volume that can be read.
     RequestError
-        If the request cannot be done; its subclasses say what can.
+        If the conversion cannot be done so. Its subclasses have attributes with what can be done.
     """
     return plan_conversion(src, dst, _options(locals()), client)
 
 
-@_suggests
+@public
 def convert(
     src: PathLike,
     dst: PathLike | None = None,
@@ -131,26 +112,35 @@ def convert(
 
     Parameters
     ----------
-    src, dst, client, chunks, ...
-        As for `plan`.
+    src : path
+        The source: a file, a folder of slices, or a dataset in a file.
+    dst : path, optional
+        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers make the blocks. They must see `src` and `dst` by the same paths, and
+        `max_memory` and `threads` are those of each worker. If not given, threads of this process make the blocks.
     progress : callable, optional
         Called with a `Progress` at least every half second.
+    {options}
 
     Returns
     -------
     Receipt
+        What was made, and what it took.
 
     Raises
     ------
-    SourceError, RequestError
-        As for `plan`; nothing was written.
+    SourceError
+        If the source is not a volume that can be read. Nothing was written.
+    RequestError
+        If the conversion cannot be done so. Nothing was written.
     ConversionError
-        If it failed on the way.
+        If the conversion failed. The output is unfinished, and the same call resumes it.
     """
     return run_through(iter_conversion(src, dst, _options(locals()), client), progress)
 
 
-@_suggests
+@public
 def iter_convert(
     src: PathLike,
     dst: PathLike | None = None,
@@ -174,18 +164,32 @@ def iter_convert(
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Generator[Progress, None, Receipt]:
-    """The generator under `convert`: yields a `Progress` at least every half second, returns the `Receipt`.
+    """Convert a volume step by step: a generator that yields a `Progress` at least every half second.
 
-    By the first `Progress` the output's arrays are all there, still empty. Closing the generator cancels the
-    conversion: its threads end, on a cluster those of its workers too, its files are closed, and the output stays
-    unfinished.
+    At the first `Progress` the output has all its arrays, still empty. Closing the generator cancels the conversion:
+    all work ends, here and on the workers of a cluster, all files are closed, and the output stays unfinished. The same
+    call resumes it.
 
-    Parameters and errors are those of `convert`.
+    Parameters
+    ----------
+    src : path
+        The source: a file, a folder of slices, or a dataset in a file.
+    dst : path, optional
+        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers make the blocks. They must see `src` and `dst` by the same paths, and
+        `max_memory` and `threads` are those of each worker. If not given, threads of this process make the blocks.
+    {options}
+
+    Returns
+    -------
+    Generator
+        It returns the `Receipt`. Errors are those of `convert`, raised when it is iterated over.
     """
     return iter_conversion(src, dst, _options(locals()), client)
 
 
-@_suggests
+@public
 def convert_many(
     sources: Iterable[PathLike],
     output_dir: PathLike | None = None,
@@ -216,21 +220,23 @@ def convert_many(
     ----------
     sources : iterable of path
     output_dir : path, optional
-        Folder for the outputs; each lies beside its source if not given. They are named as `convert` names them.
-    client, chunks, ...
-        As for `plan`; the same for all volumes.
+        Folder for the outputs, which have the names that `convert` gives them. If not given, each lies beside its
+        source.
+    client : distributed.Client, optional
+        As for `convert`.
     progress : callable, optional
-        Called with a `Batch` whenever there is something new, and at least every half second while one is converted.
+        Called with a `Batch` at every change, and at least every half second while a volume is converted.
+    {options}
 
     Returns
     -------
     Batch
-        Every item of it done or failed; ``item.error`` says why.
+        Every item is done, or failed with ``item.error``.
 
     Raises
     ------
     RequestError
-        If two sources would have the same output, or the request cannot be done with any source. Nothing was written.
+        If two sources would have the same output, or the options make no sense. Nothing was written.
     DiskSpaceError
         If the outputs do not fit on their disks together. Nothing was written.
     """
@@ -238,7 +244,7 @@ def convert_many(
     return run_through(iter_convert_batch(planned, client), progress)
 
 
-@_suggests
+@public
 def iter_plan_many(
     sources: Iterable[PathLike],
     output_dir: PathLike | None = None,
@@ -262,28 +268,48 @@ def iter_plan_many(
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Generator[Batch[Receipt], None, Batch[Receipt]]:
-    """Plan many conversions: yields the `Batch` before the first plan and after each, and returns it.
+    """Plan many conversions: a generator that yields the `Batch` before the first plan and after each.
 
-    An item that cannot be converted has failed, with its error. One whose output is finished, and is just what this
-    conversion would make, is done. All others are waiting. Writes nothing.
+    Afterwards each item is waiting, or failed with its error, or done, if its output is finished and is just what the
+    conversion would make. Writes nothing.
 
-    Parameters and errors are those of `convert_many`.
+    Parameters
+    ----------
+    sources : iterable of path
+    output_dir : path, optional
+        As for `convert_many`.
+    client : distributed.Client, optional
+        As for `convert`.
+    {options}
+
+    Returns
+    -------
+    Generator
+        It returns the `Batch`, for `iter_convert_many`. Errors are those of `convert_many`, raised when it is iterated
+        over.
     """
     return iter_plan_batch(sources, output_dir, _options(locals()), client)
 
 
-@_suggests
+@public
 def iter_convert_many(
     batch: Batch[Receipt], *, client: Client | None = None
 ) -> Generator[Batch[Receipt], None, Batch[Receipt]]:
-    """Convert what is waiting in a batch that `iter_plan_many` returned: yields and returns the `Batch`.
+    """Convert what is waiting in a batch: a generator that yields the `Batch` at every change, and returns it.
 
-    Closing the generator cancels the conversion that is running, and leaves those that wait untouched.
+    Closing the generator cancels the conversion that is running. Those that wait have not begun.
+
+    Parameters
+    ----------
+    batch : Batch
+        What `iter_plan_many` returned.
+    client : distributed.Client, optional
+        As for `convert`.
     """
     return iter_convert_batch(batch, client)
 
 
-@_suggests
+@public
 def verify(
     output: PathLike,
     source: PathLike | None = None,
@@ -293,24 +319,21 @@ def verify(
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Verification:
-    """Read an output back, and find out whether it is complete and correct.
+    """Read an output, and check whether it is complete and correct.
 
-    Its metadata are compared with the specification and with what the conversion wrote; every chunk must be there,
-    decode, and be as it was written; every coarser level must be the mean of the finer; and level 0 must hold the
-    voxels of the source, or, where no source is given, those that the conversion read, by their checksums.
+    Its metadata must meet the specification and be what the conversion wrote. Every chunk must exist, decode, and be
+    as it was written. Every level must be the mean of the finer one, or what the method makes of it. Level 0 must hold
+    the voxels of the source; if no source is given, those that the conversion read, by their checksums.
 
     Parameters
     ----------
     output : path
         A finished OME-Zarr that this package made.
     source : path, optional
-        What it was made from.
-    repair : bool
-        Make what is wrong again, from the source.
-    max_memory : str or int
-        Peak resident memory of the process, as for `convert`.
-    threads : int, optional
-        Number of threads; one for each core if not given.
+        The source that it was made from.
+    repair : bool, default False
+        Make again what is wrong, from the source.
+    {options}
     progress : callable, optional
         Called with a `Progress` at least every half second.
 
@@ -321,10 +344,10 @@ def verify(
     Raises
     ------
     SourceError
-        If there is no such output (`SourceNotFoundError`), it is unfinished (`UnfinishedError`), or was not made by
-        this package; or the source cannot be read.
+        If the output does not exist (`SourceNotFoundError`), is unfinished (`UnfinishedError`), or was not made by
+        this package, or if the source cannot be read.
     RequestError
-        If the source is another one, or the budget too small.
+        If the output was made from another source, or the memory budget is too small.
     ConversionError
         If the repair failed.
     """
@@ -333,7 +356,7 @@ def verify(
     )
 
 
-@_suggests
+@public
 def iter_verify(
     output: PathLike,
     source: PathLike | None = None,
@@ -342,25 +365,38 @@ def iter_verify(
     max_memory: str | int = "4G",
     threads: int | None = None,
 ) -> Generator[Progress, None, Verification]:
-    """The generator under `verify`: yields a `Progress` at least every half second, returns the `Verification`."""
+    """Verify an output step by step: a generator that yields a `Progress` at least every half second.
+
+    Parameters
+    ----------
+    output : path
+    source : path, optional
+    repair : bool, default False
+        As for `verify`.
+    {options}
+
+    Returns
+    -------
+    Generator
+        It returns the `Verification`. Errors are those of `verify`, raised when it is iterated over.
+    """
     return iter_verification(output, source, repair=repair, max_memory=max_memory, threads=threads)
 
 
-@_suggests
+@public
 def iter_verify_many(
     outputs: Iterable[PathLike], *, max_memory: str | int = "4G", threads: int | None = None
 ) -> Generator[Batch[Verification], None, Batch[Verification]]:
-    """Verify many outputs, one after another: yields and returns the `Batch`.
+    """Verify many outputs, one after another: a generator that yields the `Batch` at every change, and returns it.
 
     Parameters
     ----------
     outputs : iterable of path
-    max_memory, threads
-        As for `verify`.
+    {options}
 
     Returns
     -------
-    Batch
-        An item is done where its output could be read: ``item.result.sound`` says with what outcome.
+    Generator
+        It returns the `Batch`. An item is done if its output could be read; ``item.result.sound`` is the outcome.
     """
     return iter_verify_batch(outputs, max_memory=max_memory, threads=threads)
