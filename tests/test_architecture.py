@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import napari_ct_pyramid
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "napari_ct_pyramid"
 BENCHMARKS = ROOT / "benchmarks"
@@ -114,6 +116,34 @@ def test_no_module_imports_private_names_of_another() -> None:
         if target.rpartition(".")[0] in modules and re.match(r"_(?!_)", target.rpartition(".")[2])
     ]
     assert found == []
+
+
+def names_of(path: Path) -> set[str]:
+    """The names that a module defines or imports at its top level."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
+def test_benchmarks_import_names_that_exist() -> None:
+    """No other test imports them: they need packages that the tests do not."""
+    modules = modules_of_package()
+    missing = []
+    for name, path in modules_of_benchmarks().items():
+        for target in imported(ast.parse(path.read_text(encoding="utf-8")), ""):
+            module, _, wanted = target.rpartition(".")
+            if target.startswith("napari_ct_pyramid.") and target not in modules:
+                public = module == "napari_ct_pyramid" and wanted in napari_ct_pyramid.__all__
+                if not public and (module not in modules or wanted not in names_of(modules[module])):
+                    missing.append(f"{name} imports {target}")
+    assert missing == []
 
 
 def test_every_module_lies_in_a_package() -> None:
