@@ -1,4 +1,4 @@
-"""What is on napari's canvas, and drops onto it."""
+"""Volumes to look at, what napari's canvas shows, and drops onto the window."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def sliced(layer: Any) -> np.ndarray:
 
 
 def gray_at(viewer: napari.Viewer, *worlds: tuple[float, float]) -> list[int]:
-    """How bright the canvas is at some points (y, x), given in world coordinates of a 2D view."""
+    """The brightness of the canvas at some points (y, x) in world coordinates of a 2D view."""
     canvas, camera = still_picture(viewer), viewer.scene.camera
     found = []
     for world in worlds:
@@ -78,7 +78,7 @@ def gray_at(viewer: napari.Viewer, *worlds: tuple[float, float]) -> list[int]:
 
 
 def still_picture(viewer: napari.Viewer) -> np.ndarray:
-    """The canvas, once it stays the same: a window that has just changed may go on changing for a while."""
+    """The canvas, once two pictures are the same: a window may change for a while after it was changed."""
     last = np.zeros(0)
     while True:
         settle(viewer)

@@ -1,4 +1,4 @@
-"""After a TIFF was dropped: one dock with the widget, and every file in it."""
+"""After files were dropped, one dock shows the widget with all of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def docks(viewer: napari.Viewer) -> list[Any]:
     return list(viewer.window.dock_widgets.values())
 
 
-def test_a_dropped_tiff_brings_one_widget_however_many_are_dropped(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_each_dropped_tiff_is_filled_in_in_the_same_widget(viewer: napari.Viewer, tmp_path: Path) -> None:
     for number in range(3):
         path = write_stack(tmp_path / f"scan{number}.tif", quarters((8, 16, 16)))
         drop(viewer, path)
@@ -38,7 +38,7 @@ def test_a_dropped_tiff_brings_one_widget_however_many_are_dropped(viewer: napar
     assert [layer.name for layer in viewer.layers] == ["scan0", "scan1", "scan2"]
 
 
-def test_several_dropped_tiffs_are_all_in_the_list_of_the_one_widget(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_tiffs_dropped_together_are_listed_in_one_widget(viewer: napari.Viewer, tmp_path: Path) -> None:
     paths = [write_stack(tmp_path / f"scan{number}.tif", quarters((8, 16, 16))) for number in range(3)]
     drop(viewer, *paths)
     wait_until(lambda: docks(viewer))

@@ -30,7 +30,7 @@ def viewer(small_viewer: napari.Viewer) -> napari.Viewer:
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_an_image_is_a_lazy_layer_with_all_that_its_metadata_says(
+def test_an_image_is_a_lazy_layer_with_the_settings_of_its_metadata(
     viewer: napari.Viewer, tmp_path: Path, version: str
 ) -> None:
     levels = pyramid_of(coordinates((16, 24, 32)), 2)
@@ -94,7 +94,7 @@ def test_padding_is_not_shown(viewer: napari.Viewer, tmp_path: Path) -> None:
     assert viewer.dims.nsteps[0] == 13
 
 
-def test_channels_are_layers_of_their_own_colour(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_each_channel_is_a_layer_with_its_own_colour(viewer: napari.Viewer, tmp_path: Path) -> None:
     voxels = np.stack([np.full((4, 30, 30), value, "u2") for value in (100, 200, 300, 400)])
     omero = {
         "channels": [
@@ -134,7 +134,7 @@ def test_units_that_napari_does_not_know_are_pixels(tmp_path: Path, unit: str | 
     assert settings["units"] == (shown,) * 3
 
 
-def test_volumes_with_a_unit_and_without_one_can_be_looked_at_together(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_volumes_with_and_without_a_unit_can_be_viewed_together(viewer: napari.Viewer, tmp_path: Path) -> None:
     for name, unit in (("a.zarr", "micrometer"), ("b.zarr", None), ("c.zarr", "millimeter")):
         viewer.open(write_image(tmp_path / name, [coordinates((4, 8, 8))], unit=unit), plugin=PLUGIN)
         settle(viewer)
@@ -143,7 +143,7 @@ def test_volumes_with_a_unit_and_without_one_can_be_looked_at_together(viewer: n
 
 @pytest.fixture
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Bytes of chunks that were decoded, as far as they were, since it was last asked."""
+    """Bytes of chunks that were decoded since the last call."""
     thin: list[int] = []
     read_range = zarrarray.read_range
 
@@ -177,7 +177,9 @@ def test_opening_reads_no_more_than_a_chunk_or_two(
     settle(viewer)
     bytes_read()
     pyramid_layers(open_pyramid(path))
-    assert bytes_read() < (0.1 if omero else 1.1) * chunk  # with nothing else to go by, contrast is estimated
+    assert (
+        bytes_read() < (0.1 if omero else 1.1) * chunk
+    )  # without omero metadata, the contrast is estimated from a chunk
     viewer.open(path, plugin=PLUGIN)
     settle(viewer)
     assert bytes_read() < 2.5 * chunk
@@ -215,7 +217,7 @@ def test_a_tiff_is_whole_in_2d_and_sampled_in_3d(
     assert sliced(layer).nbytes <= 4_000
 
 
-def test_a_tiff_says_its_voxel_size(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_a_tiff_layer_has_its_voxel_size(viewer: napari.Viewer, tmp_path: Path) -> None:
     (layer,) = viewer.open(write_stack(tmp_path / "scan.tif", quarters((8, 16, 16))), plugin=PLUGIN)
     assert layer.name == "scan"
     assert tuple(layer.scale) == (3, 2, 2)

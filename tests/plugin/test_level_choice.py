@@ -26,7 +26,7 @@ def level_shown(viewer: napari.Viewer, layer: Any) -> int:
 
 
 def level_of(layer: Any) -> int:
-    """The level that was read for a window that is not shown."""
+    """The level that napari has read for a hidden window."""
     process_events()
     level = int(layer.data_level)
     assert sliced(layer).shape == tuple(layer.level_shapes[level][-layer._slice_input.ndisplay :])
@@ -54,7 +54,7 @@ def test_3d_shows_the_finest_level_that_fits(
     assert np.allclose(gray_at(viewer, (3, 3), (28, 28)), [64 - 4, 120 + 64 - 4], atol=1)
 
 
-def test_3d_shows_no_level_that_the_graphics_card_cannot_hold(
+def test_3d_shows_no_level_too_large_for_the_graphics_card(
     hidden_viewer: napari.Viewer, pyramid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(level_choice, "largest_texture", lambda: 15)
@@ -74,12 +74,12 @@ def test_every_volume_in_every_window_has_its_own_level(
     other.open(smaller, plugin=PLUGIN)
     process_events()
     one.dims.ndisplay = other.dims.ndisplay = 3
-    other.open(pyramid, plugin=PLUGIN)  # that comes while 3D is shown
+    other.open(pyramid, plugin=PLUGIN)  # added while 3D is shown
     assert [level_of(layer) for layer in one.layers] == [1]
     assert [level_of(layer) for layer in other.layers] == [0, 1]
 
 
-def test_a_resolution_that_the_user_chose_stays(hidden_viewer: napari.Viewer, pyramid: Path) -> None:
+def test_a_level_that_the_user_chose_stays(hidden_viewer: napari.Viewer, pyramid: Path) -> None:
     (layer,) = hidden_viewer.open(pyramid, plugin=PLUGIN)
     process_events()
     layer.locked_data_level = 3
@@ -92,7 +92,7 @@ def test_a_resolution_that_the_user_chose_stays(hidden_viewer: napari.Viewer, py
     assert level_of(layer) == 0
 
 
-def test_an_image_without_a_level_for_3d_is_thinned_out(
+def test_an_image_too_large_for_3d_gets_one_more_level(
     hidden_viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(level_choice, "VOLUME_BYTES", 6**3)
@@ -105,7 +105,7 @@ def test_an_image_without_a_level_for_3d_is_thinned_out(
 
 
 @pytest.mark.usefixtures("small_samples")
-def test_a_cut_that_would_read_all_of_a_tiff_shows_the_sample(
+def test_a_cut_that_would_read_a_whole_tiff_shows_the_sample(
     viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(level_choice, "CUT_BYTES", 20_000)

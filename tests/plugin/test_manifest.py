@@ -1,4 +1,4 @@
-"""What the plugin tells napari of itself, and what napari makes of it."""
+"""The manifest: what it contains, and what napari makes of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def manifest() -> PluginManifest:
     return PluginManifest.from_distribution(PLUGIN)
 
 
-def test_the_manifest_is_valid_and_everything_it_names_is_there(manifest: PluginManifest) -> None:
+def test_the_manifest_is_valid_and_all_its_functions_exist(manifest: PluginManifest) -> None:
     manifest.validate_imports()
     assert manifest.display_name == "CT Pyramid"
     assert manifest.contributions == PluginManifest.from_file(FILE).contributions
@@ -57,7 +57,9 @@ def test_the_endings_are_those_of_the_registry(manifest: PluginManifest) -> None
         ("scan.png", False),
     ],
 )
-def test_files_the_plugin_is_offered_for(manifest: PluginManifest, tmp_path: Path, name: str, offered: bool) -> None:
+def test_the_plugin_is_offered_for_files_by_their_ending(
+    manifest: PluginManifest, tmp_path: Path, name: str, offered: bool
+) -> None:
     manager = PluginManager()
     manager.register(manifest)
     assert any(manager.iter_compatible_readers([str(tmp_path / name)])) is offered
@@ -70,7 +72,7 @@ def test_the_plugin_is_offered_for_folders(manifest: PluginManifest, tmp_path: P
     assert reader.command == f"{PLUGIN}.read_ome_zarr"
 
 
-def test_finding_out_who_reads_a_file_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_asking_for_a_reader_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_tiff_reader\n"
@@ -84,7 +86,7 @@ def test_finding_out_who_reads_a_file_imports_nothing_heavy(tmp_path: Path) -> N
     assert not imported & {"dask", "magicgui", "napari", "numpy", "qtpy", "tensorstore", "tifffile", "zarr"}
 
 
-def test_napari_has_its_menus(viewer: napari.Viewer) -> None:
+def test_napari_shows_the_menus_samples_and_the_widget(viewer: napari.Viewer) -> None:
     from napari._app_model import get_app_model
 
     menus = get_app_model().menus

@@ -1,4 +1,4 @@
-"""What is made here, as napari's other reader of OME-Zarr opens it."""
+"""Converted volumes, opened by napari's other reader of OME-Zarr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ napari_get_reader = pytest.importorskip("napari_ome_zarr").napari_get_reader
 
 
 @pytest.mark.parametrize("options", [{}, {"ome_zarr_version": "0.5", "shards": (16, 16, 32)}, {"dtype": "uint8"}])
-def test_napari_ome_zarr_shows_the_same(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_napari_ome_zarr_reads_the_same_voxels_and_settings(tmp_path: Path, options: dict[str, Any]) -> None:
     asked: dict[str, Any] = {"chunks": (8, 8, 16), "num_levels": 3, "voxel_size": (2, 0.5, 0.5), "unit": "micrometer"}
     receipt = ct.convert(write_scan(tmp_path, VOXELS.astype("f4")), **asked, **options)
     reader = napari_get_reader(str(receipt.output))

@@ -43,12 +43,12 @@ def broken_metadata(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [plain_folder, zarr_array, zarr_array_v3, zarr_group, zarr_group_v3, broken_metadata])
-def test_a_folder_that_is_no_image_is_declined(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_a_folder_that_is_not_an_image_is_declined(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "a.zarr")
     assert get_ome_zarr_reader(str(tmp_path / "a.zarr")) is None
 
 
-def test_what_is_not_there_or_several_is_declined(tmp_path: Path) -> None:
+def test_missing_and_several_paths_are_declined(tmp_path: Path) -> None:
     image = str(write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))]))
     assert get_ome_zarr_reader(image) is not None
     assert get_ome_zarr_reader([image]) is not None
@@ -58,7 +58,7 @@ def test_what_is_not_there_or_several_is_declined(tmp_path: Path) -> None:
     assert get_tiff_reader(str(tmp_path / "nothing.tif")) is None
 
 
-def test_an_unfinished_conversion_is_named_and_what_to_do(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_the_error_names_an_unfinished_conversion(viewer: napari.Viewer, tmp_path: Path) -> None:
     path = write_unfinished(tmp_path / "scan.ome.zarr")
     with pytest.raises(UnfinishedError) as caught:
         viewer.open(path, plugin=PLUGIN)
@@ -66,7 +66,7 @@ def test_an_unfinished_conversion_is_named_and_what_to_do(viewer: napari.Viewer,
     assert not viewer.layers
 
 
-def test_without_a_viewer_a_tiff_is_layers_only(tmp_path: Path, qapp: Any) -> None:
+def test_without_a_viewer_a_tiff_is_read_as_layers(tmp_path: Path, qapp: Any) -> None:
     path = write_stack(tmp_path / "scan.tif", quarters((8, 16, 16)))
     reader = get_tiff_reader(str(path))
     assert reader is not None
@@ -76,7 +76,7 @@ def test_without_a_viewer_a_tiff_is_layers_only(tmp_path: Path, qapp: Any) -> No
     qapp.processEvents()
 
 
-def test_a_tiff_that_is_no_volume_is_one_clear_error(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_a_broken_tiff_is_one_error_with_its_name(viewer: napari.Viewer, tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("not a TIFF")
     with pytest.raises(SourceError, match=r"a\.tif"):
         viewer.open(tmp_path / "a.tif", plugin=PLUGIN)

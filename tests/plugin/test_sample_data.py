@@ -1,4 +1,4 @@
-"""File > Open Sample > CT Pyramid."""
+"""The samples in File > Open Sample > CT Pyramid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from napari._app_model import get_app_model
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.plugin import sample_data as _sample
 from napari_ct_pyramid.sources.phantom import write_sample
-from tests.helpers.screen import PLUGIN, settle
+from tests.helpers.dock import wait_until
+from tests.helpers.screen import PLUGIN
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_the_sample_as_a_tiff_can_be_converted(shown_viewer: napari.Viewer, cach
     assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
     path = cache / "concrete.tif"
     assert np.array_equal(np.asarray(layer.data[0]), tifffile.imread(path))
-    settle(viewer)
+    wait_until(lambda: viewer.window.dock_widgets)
     assert len(viewer.window.dock_widgets) == 1
     viewer.window.remove_dock_widget("all")
     get_app_model().commands.execute_command(f"{PLUGIN}.convert_layer").result()  # in the Layers menu
@@ -47,7 +48,7 @@ def test_the_sample_as_an_ome_zarr(viewer: napari.Viewer, cache: Path) -> None:
     assert not viewer.window.dock_widgets
 
 
-def test_a_sample_whose_making_was_interrupted_is_made_anew(viewer: napari.Viewer, cache: Path) -> None:
+def test_an_unfinished_sample_is_made_again(viewer: napari.Viewer, cache: Path) -> None:
     viewer.open_sample(PLUGIN, "ome-zarr")
     path = cache / "converted" / "concrete.ome.zarr"
     (path / ".zattrs").unlink()

@@ -1,4 +1,4 @@
-"""`ct-pyramid view`: napari with one volume in it, or a picture of that."""
+"""`ct-pyramid view`: napari with one volume, or a picture of its window."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def no_window(*_args: object, **_keywords: object) -> None:
     raise AssertionError("a window was opened")
 
 
-def test_what_cannot_be_read_opens_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_volume_that_cannot_be_read_opens_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(napari, "Viewer", no_window)
     with pytest.raises(SourceNotFoundError):
         view(tmp_path / "nothing.tif")
@@ -75,7 +75,7 @@ def test_a_picture_that_cannot_be_saved_opens_no_window(
     assert str(tmp_path / "nothing") in str(caught.value)
 
 
-def test_without_a_display_it_says_so(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_display_the_error_names_the_screenshot_option(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(napari, "Viewer", no_window)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
