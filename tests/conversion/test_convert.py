@@ -26,7 +26,7 @@ from skimage.transform import downscale_local_mean
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.errors import Advice
 from napari_ct_pyramid.omezarr.kind import is_unfinished
-from napari_ct_pyramid.omezarr.writer import Store
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources.base import Source
 from tests.helpers.scans import pyramid_files
 from tests.helpers.tiffs import coordinates
@@ -135,9 +135,9 @@ def test_no_row_is_read_twice_and_no_chunk_is_written_twice(
     rows: Counter[tuple[int, int]] = Counter()
     written: Counter[tuple[int, Any]] = Counter()
     counting = threading.Event()
-    read, write, start = Source.read, Store.begin_chunk, Store.begin
+    read, write, start = Source.read, OmeZarrWriter.begin_chunk, OmeZarrWriter.begin
 
-    def spy_start(self: Store) -> None:
+    def spy_start(self: OmeZarrWriter) -> None:
         start(self)
         counting.set()  # what the plan sampled before is not part of the conversion
 
@@ -146,13 +146,13 @@ def test_no_row_is_read_twice_and_no_chunk_is_written_twice(
             rows.update((z, y) for z in range(z0, z1) for y in range(y0, y1))
         read(self, z0, z1, y0, y1, out)
 
-    def spy_write(self: Store, level: int, index: Any) -> Any:
+    def spy_write(self: OmeZarrWriter, level: int, index: Any) -> Any:
         written[level, index] += 1
         return write(self, level, index)
 
     monkeypatch.setattr(Source, "read", spy_read)
-    monkeypatch.setattr(Store, "begin", spy_start)
-    monkeypatch.setattr(Store, "begin_chunk", spy_write)
+    monkeypatch.setattr(OmeZarrWriter, "begin", spy_start)
+    monkeypatch.setattr(OmeZarrWriter, "begin_chunk", spy_write)
     receipt = ct.convert(source, chunks=chunks, num_levels=3, max_memory=budget)
     assert rows == Counter((z, y) for z in range(37) for y in range(64))
     assert set(written.values()) == {1}
@@ -236,23 +236,23 @@ def test_a_closed_generator_leaves_nothing_that_looks_finished(tmp_path: Path) -
 
 
 def fail_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_file(self: Store, *args: Any) -> None:
+    def write_file(self: OmeZarrWriter, *args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "_write_file", write_file)
+    monkeypatch.setattr(OmeZarrWriter, "write_encoded", write_file)
 
 
 def fail_to_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    start = Store.begin
+    start = OmeZarrWriter.begin
 
-    def then_fail(self: Store) -> None:
+    def then_fail(self: OmeZarrWriter) -> None:
         start(self)
         monkeypatch.setattr("os.fsync", fsync)
 
-    monkeypatch.setattr(Store, "begin", then_fail)
+    monkeypatch.setattr(OmeZarrWriter, "begin", then_fail)
 
 
 def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,13 +263,13 @@ def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ct.SourceError("page 21 of 32 could not be read")
         read(self, z0, z1, y0, y1, out)
 
-    start = Store.begin
+    start = OmeZarrWriter.begin
 
-    def then_fail(self: Store) -> None:
+    def then_fail(self: OmeZarrWriter) -> None:
         start(self)
         monkeypatch.setattr(Source, "read", short)
 
-    monkeypatch.setattr(Store, "begin", then_fail)
+    monkeypatch.setattr(OmeZarrWriter, "begin", then_fail)
 
 
 @pytest.mark.parametrize(

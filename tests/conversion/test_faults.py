@@ -18,7 +18,7 @@ from napari_ct_pyramid.cli import main as cli
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal
 from napari_ct_pyramid.omezarr.kind import is_unfinished
-from napari_ct_pyramid.omezarr.writer import Store
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources.base import Source
 from tests.helpers.scans import OPTIONS, pyramid_files, small_blocks, write_scan
 
@@ -80,10 +80,10 @@ class Fault:
 
     def at(self, patch: pytest.MonkeyPatch, n: int) -> None:
         real: Any = getattr(self.owner, self.name)
-        start = Store.begin
+        start = OmeZarrWriter.begin
         calls, begun, lock = [0], threading.Event(), threading.Lock()
 
-        def spy_start(store: Store) -> None:
+        def spy_start(store: OmeZarrWriter) -> None:
             start(store)
             begun.set()
 
@@ -96,7 +96,7 @@ class Fault:
                     self.act(this, *args)
             return real(this, *args)
 
-        patch.setattr(Store, "begin", spy_start)
+        patch.setattr(OmeZarrWriter, "begin", spy_start)
         patch.setattr(self.owner, self.name, faulty)
 
 
@@ -112,7 +112,7 @@ def lose_page(source: Source, z0: int, *_: object) -> None:
 
 
 CHUNKS = 6 * 4 * 2 + 3 * 2 + 2
-WRITE = Fault(Store, "_write_file", raise_error(28))
+WRITE = Fault(OmeZarrWriter, "write_encoded", raise_error(28))
 READ = Fault(Source, "read", lose_page)
 NOTE = Fault(Journal, "append", raise_error(28))
 
@@ -150,7 +150,7 @@ def test_a_fault_at_any_moment_is_an_error_and_the_next_run_goes_on(
 @pytest.mark.parametrize("n", [1, 17, CHUNKS])
 def test_permission_that_is_lost(scan: Path, output: Path, n: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        Fault(Store, "_write_file", raise_error(13)).at(patch, n)
+        Fault(OmeZarrWriter, "write_encoded", raise_error(13)).at(patch, n)
         assert "could not be written: Permission denied" in str(error_of(scan))
     ct.convert(scan, **OPTIONS)
     assert ct.verify(output, scan).sound
@@ -161,7 +161,7 @@ class TestRemoved:
     @pytest.mark.parametrize("n", [1, 2, 10, 30, CHUNKS - 1, CHUNKS])
     def test_the_output(self, scan: Path, output: Path, whole: dict[str, bytes], n: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            Fault(Store, "_write_file", lambda *_: shutil.rmtree(output, ignore_errors=True)).at(patch, n)
+            Fault(OmeZarrWriter, "write_encoded", lambda *_: shutil.rmtree(output, ignore_errors=True)).at(patch, n)
             error = error_of(scan)
         assert "No such file or directory" in str(error) or "removed" in str(error)
         assert not (output / METADATA).exists()
@@ -177,7 +177,7 @@ class TestRemoved:
                     path.unlink()
 
         with pytest.MonkeyPatch.context() as patch:
-            Fault(Store, "_write_file", remove).at(patch, n)
+            Fault(OmeZarrWriter, "write_encoded", remove).at(patch, n)
             assert "files of chunks were removed while others were being written" in str(error_of(scan))
         assert is_unfinished(output)
 

@@ -21,7 +21,7 @@ from napari_ct_pyramid.cli.render import describe_plan
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import is_unfinished
-from napari_ct_pyramid.omezarr.writer import Store
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.storage.local import LOCK, hold
 from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
@@ -66,13 +66,13 @@ class TestGoingOn:
         assert planned.to_json()["blocks_done"] == planned.blocks_done
         assert f"resumes: {planned.blocks_done} of {planned.blocks} blocks are done" in describe_plan(planned)
         written = []
-        begin = Store.begin_chunk
+        begin = OmeZarrWriter.begin_chunk
 
-        def spy(self: Store, level: int, index: Any) -> Any:
+        def spy(self: OmeZarrWriter, level: int, index: Any) -> Any:
             written.append((level, index))
             return begin(self, level, index)
 
-        monkeypatch.setattr(Store, "begin_chunk", spy)
+        monkeypatch.setattr(OmeZarrWriter, "begin_chunk", spy)
         first: list[ct.Progress] = []
         receipt = ct.convert(scan, **OPTIONS, progress=first.append)
         assert first[0].blocks_done == planned.blocks_done

@@ -17,7 +17,7 @@ from napari_ct_pyramid.conversion.receipt import RECEIPT, read_receipt
 from napari_ct_pyramid.errors import Advice
 from napari_ct_pyramid.omezarr.journal import CHECKSUMS, Journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
-from napari_ct_pyramid.omezarr.writer import Store
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources import sampling
 from tests.helpers.omezarr import write_image
 from tests.helpers.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan
@@ -109,8 +109,8 @@ def test_every_chunk_on_its_own(scan: Path, output: Path, monkeypatch: pytest.Mo
     before = pyramid_files(output)
     rng = np.random.default_rng(4)
     written: list[Any] = []
-    begin = Store.begin_chunk
-    monkeypatch.setattr(Store, "begin_chunk", lambda *args: (written.append(args[1:]), begin(*args))[1])
+    begin = OmeZarrWriter.begin_chunk
+    monkeypatch.setattr(OmeZarrWriter, "begin_chunk", lambda *args: (written.append(args[1:]), begin(*args))[1])
     for path in rng.choice(chunks_of(output), 12, replace=False):
         flip(path, rng)
         for source in (None, scan):

@@ -18,7 +18,7 @@ from zarr.codecs import BloscCodec, BytesCodec, ZstdCodec
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.omezarr import array as zarrarray
 from napari_ct_pyramid.omezarr import codec as blosc
-from napari_ct_pyramid.omezarr.array import Slabs, ZarrArray
+from napari_ct_pyramid.omezarr.array import VoxelCache, ZarrArray
 from tests.helpers.omezarr import coordinates
 
 SHAPE, CHUNKS = (20, 30, 41), (16, 16, 16)
@@ -167,10 +167,10 @@ def test_planes_that_are_kept_are_read_again_when_their_files_change(tmp_path: P
 
 
 def test_what_is_kept_is_bounded() -> None:
-    slabs, reads = Slabs(250), []
+    cache, reads = VoxelCache(250), []
 
     def get(key: str, state: int = 0) -> np.ndarray:
-        return slabs.get(key, state, lambda: reads.append(key) or np.zeros(100, "u1"))
+        return cache.get(key, state, lambda: reads.append(key) or np.zeros(100, "u1"))
 
     for key in ("a", "b", "a", "c", "a"):  # b is the one that was not wanted for longest
         get(key)

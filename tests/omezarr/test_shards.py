@@ -24,7 +24,7 @@ from napari_ct_pyramid.model.plan import make_plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.journal import Journal
 from napari_ct_pyramid.omezarr.kind import is_unfinished
-from napari_ct_pyramid.omezarr.writer import Store
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.options import ConversionOptions
 from tests.helpers.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan
 
@@ -120,15 +120,15 @@ def test_what_is_interrupted_goes_on_to_the_same_bytes(scan: Path, n: int, monke
     whole = pyramid_files(output)
     assert len([key for key in whole if "/c/" in key]) > 10
     shutil.rmtree(output)
-    write, calls = Store._write_file, iter(range(1, 1000))
+    write, calls = OmeZarrWriter.write_encoded, iter(range(1, 1000))
 
-    def fail(self: Store, *args: Any) -> None:
+    def fail(self: OmeZarrWriter, *args: Any) -> None:
         if next(calls) >= n:
             raise OSError(28, "No space left on device")
         write(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_write_file", fail)
+        patch.setattr(OmeZarrWriter, "write_encoded", fail)
         with pytest.raises(ct.ConversionError, match="No space left on device") as caught:
             ct.convert(scan, **V05)
         assert Advice(RESUME) in caught.value.message.parts

@@ -27,7 +27,7 @@ from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.neuroglancer.server import FolderServer
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
-from napari_ct_pyramid.omezarr.writer import Store
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.storage import object_store as remote
 from napari_ct_pyramid.storage.local import hold
 from napari_ct_pyramid.storage.object_store import RemotePath
@@ -121,8 +121,8 @@ def test_it_goes_on_where_it_stopped(
     planned = ct.plan(scan, output, **OPTIONS, **options)
     assert 2 <= planned.blocks_done < planned.blocks
     begun: list[Any] = []
-    begin = Store.begin_chunk
-    monkeypatch.setattr(Store, "begin_chunk", lambda *args: (begun.append(args[1:]), begin(*args))[1])
+    begin = OmeZarrWriter.begin_chunk
+    monkeypatch.setattr(OmeZarrWriter, "begin_chunk", lambda *args: (begun.append(args[1:]), begin(*args))[1])
     receipt = ct.convert(scan, output, **OPTIONS, **options)
     assert receipt.output == RemotePath(output)
     assert 0 < len(begun) < sum(level.chunk_count for level in receipt.levels)

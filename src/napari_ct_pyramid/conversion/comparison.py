@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.omezarr.codec import ChunkFiles, key_of
+from napari_ct_pyramid.omezarr.codec import ChunkReader, key_of
 from napari_ct_pyramid.omezarr.journal import Checksum, Checksums
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.paths import AnyPath
@@ -95,13 +95,13 @@ class ComparingStore:
 
     Parameters
     ----------
-    files : ChunkFiles
+    files : ChunkReader
     plan : Plan
     checksums : Checksums or None
         As the conversion took them, where there are any.
     """
 
-    def __init__(self, files: ChunkFiles, plan: Plan, checksums: Checksums | None) -> None:
+    def __init__(self, files: ChunkReader, plan: Plan, checksums: Checksums | None) -> None:
         self._files = files
         self._plan = plan
         self._checksums = checksums

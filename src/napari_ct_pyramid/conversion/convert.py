@@ -36,7 +36,7 @@ from napari_ct_pyramid.omezarr.codec import compressed_size
 from napari_ct_pyramid.omezarr.journal import Checksums, Journal, Record, checksums_are_there, crc32, read_journal
 from napari_ct_pyramid.omezarr.kind import is_published, is_unfinished
 from napari_ct_pyramid.omezarr.metadata import make_attributes
-from napari_ct_pyramid.omezarr.writer import Store, bytes_in_transit
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter, bytes_in_transit
 from napari_ct_pyramid.options import AUTO, ConversionOptions
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
@@ -123,7 +123,7 @@ def run(
     with _unfinished_on_error(output), ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(output, record)))
         checksums = stack.enter_context(closing(Checksums(output, plan.levels, write=True)))
-        store = stack.enter_context(closing(Store(output, plan)))
+        store = stack.enter_context(closing(OmeZarrWriter(output, plan)))
         store.begin()
         tracker = ProgressTracker(plan, record.done)
 
@@ -184,7 +184,7 @@ class _SourceChangedError(ConversionError):
     """The source is another one now, so the conversion cannot be resumed."""
 
 
-def _check_complete(source: Source, store: Store, output: AnyPath, identity: dict[str, Any]) -> None:
+def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, identity: dict[str, Any]) -> None:
     """Make sure that nobody has changed the source or removed chunks meanwhile."""
     now = fingerprint(source.files, identity["sample"])
     if (now.size, now.modified) != (identity["size"], identity["modified"]):

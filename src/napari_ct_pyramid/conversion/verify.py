@@ -22,7 +22,7 @@ from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.array import zarr_store
-from napari_ct_pyramid.omezarr.codec import ChunkFiles
+from napari_ct_pyramid.omezarr.codec import ChunkReader
 from napari_ct_pyramid.omezarr.journal import (
     BlockId,
     Checksums,
@@ -176,7 +176,7 @@ def _find(
             checksums = stack.enter_context(closing(Checksums(path, plan.levels)))
         else:
             problems.append(Problem(None, None, "the checksums are missing"))
-        store = ComparingStore(ChunkFiles(path, plan), plan, checksums)
+        store = ComparingStore(ChunkReader(path, plan), plan, checksums)
         blocks = _blocks_of(plan)
         if not unfinished and not set(blocks) <= set(record.done):
             problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
@@ -218,7 +218,7 @@ def _repair(
     sync_folder(path)
     yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
     with closing(Checksums(path, plan.levels)) as checksums:
-        store = ComparingStore(ChunkFiles(path, plan), plan, checksums)
+        store = ComparingStore(ChunkReader(path, plan), plan, checksums)
         for problem in found.problems:
             if problem.level is not None and problem.chunk is not None:
                 store.read_chunk(problem.level, problem.chunk)

@@ -23,10 +23,10 @@ from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .codec import read_range
-from .metadata import ChunkFiles, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
+from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
 
 
-class Slabs:
+class VoxelCache:
     """The boxes that were wanted last.
 
     Parameters
@@ -59,12 +59,12 @@ class Slabs:
 KEPT_BYTES = 256_000_000
 """Planes that are kept, of all arrays together."""
 
-_SLAB_PLANES, _SLAB_BYTES = 16, KEPT_BYTES // 2  # read for one plane, at most
+_CACHED_PLANES, _CACHED_BYTES = 16, KEPT_BYTES // 2  # read for one plane, at most
 _THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
 _PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
 _FILES_AT_ONCE = 4  # hides the time that a disk takes to find a file
 
-_slabs = Slabs(KEPT_BYTES)
+_cache = VoxelCache(KEPT_BYTES)
 
 
 class ZarrArray:
@@ -94,7 +94,7 @@ class ZarrArray:
         self.dtype = np.dtype(getattr(dtype, "numpy_dtype", dtype))
         layout = getattr(self._store, "chunk_layout", None)
         self.chunks = tuple(int(n) for n in (layout.read_chunk.shape if layout else self._store.chunks))
-        self._files = ChunkFiles(path, self.metadata)
+        self._files = ChunkLocator(path, self.metadata)
         self._frames_dtype = dtype_in_frames(self.metadata, self.dtype)
 
     @property
@@ -172,14 +172,14 @@ class ZarrArray:
     def _read_plane(self, box: Box, axis: int) -> np.ndarray:
         """Reads some planes of the same chunks, for when the next ones are asked for."""
         plane_bytes = math.prod(len(range(s.start, s.stop, s.step)) for s in box) * self.dtype.itemsize
-        count = max(1, min(_SLAB_PLANES, _SLAB_BYTES // plane_bytes))
+        count = max(1, min(_CACHED_PLANES, _CACHED_BYTES // plane_bytes))
         at, size = box[axis].start, self.chunks[axis]
         corner = at // size * size
         begin = corner + (at - corner) // count * count
         slab = slice(begin, min(begin + count, corner + size, self.shape[axis]), 1)
         thick = (*box[:axis], slab, *box[axis + 1 :])
         key = (self.path, tuple((s.start, s.stop, s.step) for s in thick))
-        voxels = _slabs.get(key, self._files.state(thick), lambda: self._read_pieces(thick))
+        voxels = _cache.get(key, self._files.state(thick), lambda: self._read_pieces(thick))
         return voxels[(slice(None),) * axis + (slice(at - begin, at - begin + 1),)].copy()
 
     def _read_pieces(self, box: Box) -> np.ndarray:

@@ -24,7 +24,7 @@ from .shards import read_place
 _BLOSC_OVERHEAD = 16  # bytes that a frame may be larger than what it holds
 
 
-class ChunkFiles:
+class ChunkReader:
     """The chunks of an output. Several threads read them at once.
 
     Parameters

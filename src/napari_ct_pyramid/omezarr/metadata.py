@@ -224,7 +224,7 @@ def _describe_codec(codec: dict[str, Any]) -> str:
     return name if level is None else f"{name}, level {level}"
 
 
-class ChunkFiles:
+class ChunkLocator:
     """The files that an array's chunks are in: one each, or many together in shards."""
 
     def __init__(self, path: AnyPath, metadata: dict[str, Any]) -> None:

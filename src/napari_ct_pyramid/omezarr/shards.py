@@ -92,7 +92,7 @@ Start = Callable[[int | None], None]
 """Begins to write a chunk at an offset of its shard's file; None: it is given up."""
 
 
-class ShardFiles:
+class ShardWriter:
     """The shards of an output that are being written.
 
     Parameters
@@ -108,7 +108,7 @@ class ShardFiles:
         self._levels = levels
         self._chunk_bytes = math.prod(levels[0].chunks) * levels[0].dtype.itemsize
         self._own_pages = self._chunk_bytes >= _LARGE_CHUNK
-        self._shards: dict[tuple[int, Triple], _Shard] = {}
+        self._shards: dict[tuple[int, Triple], _OpenShard] = {}
 
     def begin(self, level: int, index: Triple) -> None:
         """Give a chunk the next place in its shard. To be called by one thread."""
@@ -117,7 +117,9 @@ class ShardFiles:
         shard = self._shards.get((level, number))
         if shard is None:
             chunks = made.chunks_in_shard(number)
-            shard = _Shard(self._path(level, number), made.chunks_per_shard, chunks, chunks * pages(self._chunk_bytes))
+            shard = _OpenShard(
+                self._path(level, number), made.chunks_per_shard, chunks, chunks * pages(self._chunk_bytes)
+            )
             self._shards[level, number] = shard
         shard.order.append(slot)
 
@@ -141,12 +143,12 @@ class ShardFiles:
         for shard in self._shards.values():
             shard.close()
 
-    def _find(self, level: int, index: Triple) -> tuple[_Shard, int]:
+    def _find(self, level: int, index: Triple) -> tuple[_OpenShard, int]:
         number, slot = self._levels[level].place_in_shard(index)
         return self._shards[level, number], slot
 
 
-class _Shard:
+class _OpenShard:
     def __init__(self, path: AnyPath, slots: int, chunks: int, size: int) -> None:
         self._path = path
         self._size = size

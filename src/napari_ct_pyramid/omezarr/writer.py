@@ -1,6 +1,6 @@
 """The OME-Zarr on disk: its arrays, their chunks, and last of all the metadata that makes it whole.
 
-Until `Store.publish` the group has no multiscales metadata, so nobody takes it for a finished volume.
+Until `OmeZarrWriter.publish` the group has no multiscales metadata, so nobody takes it for a finished volume.
 
 Chunks are written here, and not by a zarr library, because the memory budget is a promise: what libraries
 allocate and free for every chunk stays with the process in amounts that nobody can foresee.
@@ -29,10 +29,10 @@ from napari_ct_pyramid.storage.local import make_folders, names_below, replace_f
 from napari_ct_pyramid.storage.object_store import PART_BYTES, RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .codec import ChunkFiles, encoded_bytes, key_of
+from .codec import ChunkReader, encoded_bytes, key_of
 from .journal import Checksum
 from .metadata import array_metadata, file_key, folder_of_chunks, group_metadata
-from .shards import ShardFiles
+from .shards import ShardWriter
 
 _WRITERS = 4  # that write to the disk at once: enough to keep it busy
 _CARRIER_BYTES = 75_000_000  # the libraries that reach an object store, measured,
@@ -41,7 +41,7 @@ _SAMPLE_CHUNKS = 64  # of the coarsest level, spread evenly
 _SAMPLE_VOXELS = 65_536  # of each of them, at most
 
 
-class Store:
+class OmeZarrWriter:
     """An OME-Zarr being written. Chunks are read and written by several threads at once.
 
     Parameters
@@ -61,7 +61,7 @@ class Store:
         self.path = path
         self._levels = plan.levels
         self._version = plan.options.ome_zarr_version
-        self.chunks = ChunkFiles(path, plan)
+        self.chunks = ChunkReader(path, plan)
         self._writers = ThreadPoolExecutor(_WRITERS, "ct-pyramid-write")
         # Whoever wants to compress a chunk waits here for the disk.
         self._buffers: SimpleQueue[memoryview] = SimpleQueue()
@@ -69,7 +69,7 @@ class Store:
             self._buffers.put(
                 page_buffer(encoded_bytes(math.prod(plan.levels[0].chunks) * plan.levels[0].dtype.itemsize))
             )
-        self._shards = ShardFiles(self.chunks.file, plan.levels)
+        self._shards = ShardWriter(self.chunks.file, plan.levels)
         self._given_up: BaseException | None = None  # why nothing more is written
         self._plan = plan
 
@@ -204,7 +204,7 @@ class Store:
             if self._given_up:
                 raise self._given_up
             with self._explained(f"chunk {key_of(level, index)} could not be written"):
-                self._write_file(level, index, buffer, size, offset)
+                self.write_encoded(level, index, buffer, size, offset)
         except BaseException as error:  # noqa: BLE001  handed to whoever waits
             # A store that does not answer would be asked again for each chunk that waits.
             self._given_up = self._given_up or error
@@ -214,7 +214,8 @@ class Store:
             self._buffers.put(buffer)
             done.set_result(checksum)
 
-    def _write_file(self, level: int, index: Triple, buffer: memoryview, size: int, offset: int) -> None:
+    def write_encoded(self, level: int, index: Triple, buffer: memoryview, size: int, offset: int) -> None:
+        """Write a compressed chunk, the first `size` bytes of `buffer`: to its own file, or at `offset` of its shard."""
         if self._levels[level].shards:
             self._shards.write(level, index, buffer, size, offset)
             return
@@ -237,7 +238,7 @@ class Store:
 class ChunkWrite:
     """A chunk that is to be written."""
 
-    def __init__(self, store: Store, level: int, index: Triple, buffer: memoryview) -> None:
+    def __init__(self, store: OmeZarrWriter, level: int, index: Triple, buffer: memoryview) -> None:
         self._store = store
         self._chunk = (level, index, buffer)
 

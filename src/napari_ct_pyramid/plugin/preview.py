@@ -22,7 +22,7 @@ from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.growing import GrowingLevel, written
-from napari_ct_pyramid.omezarr.metadata import ChunkFiles
+from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, PyramidLevel, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_name
 
@@ -266,5 +266,5 @@ def growing_pyramid(plan: Plan, output: AnyPath) -> tuple[Pyramid, list[GrowingL
 
 
 def _chunk_finder(array: ZarrArray) -> Callable[[tuple[int, ...]], bool]:
-    files = ChunkFiles(array.path, array.metadata)
+    files = ChunkLocator(array.path, array.metadata)
     return lambda index: files.path(index).exists()

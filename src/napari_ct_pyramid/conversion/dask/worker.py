@@ -25,7 +25,7 @@ from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.omezarr.journal import BlockId
-from napari_ct_pyramid.omezarr.writer import Store
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.local import replace_file
@@ -235,7 +235,7 @@ def _make(
     source = _open(job)
     tracker = ProgressTracker(job.plan, only=block)
     made: list[FinishedBlock] = []
-    with closing(Store(job.output, job.plan)) as store:
+    with closing(OmeZarrWriter(job.output, job.plan)) as store:
 
         def make_safe(finished: FinishedBlock) -> None:
             store.make_safe((level, index) for level, index, _ in finished.chunks)
