@@ -1,4 +1,4 @@
-"""TIFF files made byte by byte: strips anywhere, either byte order, and every tag to be had wrong."""
+"""TIFF files made byte by byte: strips anywhere, either byte order, and any tag wrong."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _FORMATS = {BYTE: "B", UNDEFINED: "B", ASCII: "B", SHORT: "H", LONG: "I", RATION
 
 
 def coordinates(shape: tuple[int, int, int], dtype: Any = "float32") -> Array:
-    """A volume whose voxels tell where they are, as far as their type has room."""
+    """A volume whose values are the coordinates of its voxels, modulo what their type holds exactly."""
     z, y, x = np.indices(shape)
     values = z * 10_000 + y * 100 + x
     kind = np.dtype(dtype)
-    room = 2048 if kind == "float16" else 2**24 if kind.kind == "f" else int(np.iinfo(kind).max) + 1
-    return (values % room).astype(kind)
+    values_of_type = 2048 if kind == "float16" else 2**24 if kind.kind == "f" else int(np.iinfo(kind).max) + 1
+    return (values % values_of_type).astype(kind)
 
 
 @dataclass
 class Page:
-    """A page to be written.
+    """A page to write.
 
-    `gap` bytes follow each of its strips; `tags` stand in for the right ones (None: left out).
+    `gap` bytes follow each of its strips; `tags` replace the correct ones (None: the tag is left out).
     """
 
     image: Array
@@ -92,7 +92,7 @@ def _strips(page: Page, order: str) -> list[bytes]:
 def _directory(
     page: Page, strips: list[bytes], offsets: list[int], at: int, following: int, big: bool, order: str
 ) -> bytes:
-    """The directory of a page that begins at a place in the file, and what its tags have no room for."""
+    """The directory of a page at a position in the file, followed by the values that do not fit into its tags."""
     pointer, number, count_format, inline = (LONG8, "Q", "Q", 8) if big else (LONG, "H", "I", 4)
     length, width = page.image.shape
     tags: dict[int, Any] = {

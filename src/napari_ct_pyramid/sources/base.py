@@ -108,6 +108,8 @@ class Source:
 DTYPES = ("float16", "float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32")
 """The types of voxels that can be converted."""
 
+_LISTED = 12  # arrays in a message
+
 CONVERTIBLE = "integers of 8, 16 or 32 bits, or floats of 16, 32 or 64"
 """The same, for messages."""
 
@@ -137,6 +139,15 @@ def volume_axes(shape: Sequence[int]) -> Triple | None:
         return None
     z, y, x = (axis for axis in range(len(shape)) if axis not in ones[:extra])
     return z, y, x
+
+
+def list_arrays(arrays: Sequence[tuple[str, Sequence[int], object]], what: str) -> str:
+    """A sentence for messages: the arrays of a file that may be volumes, by name, shape and type."""
+    if not arrays:
+        return f"It has no {what} with three axes."
+    some = ", ".join(f"{name} ({times(shape)} {dtype})" for name, shape, dtype in arrays[:_LISTED])
+    more = f", and {len(arrays) - _LISTED:,} more" if len(arrays) > _LISTED else ""
+    return f"Its {what}s with three axes are {some}{more}."
 
 
 def check_shape(where: object, shape: Sequence[int]) -> Triple:

@@ -19,12 +19,10 @@ from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
 
-from .base import VolumeReader, Voxels, check_dtype, check_shape, volume_axes
+from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .hdf5_chunks import find_chunks, names_of_filters
 from .hdf5_voxel_size import find_voxel_size
 from .row_reader import FileVolumeReader, PlainRows, RowReader, is_swapped
-
-_SHOWN = 12  # datasets in a message
 
 
 def open_hdf5(path: Path, inside: str | None) -> VolumeReader:
@@ -58,7 +56,10 @@ def _find(path: Path, file: h5py.File, inside: str | None) -> h5py.Dataset:
             what = "has no dataset" if found is None else "has a group, not a dataset, at"
             raise SourceError(f"{path} {what} /{inside}. {_choice(file)}")
         if volume_axes(found.shape or ()) is None:
-            raise SourceError(f"{path}::/{inside} is not a volume of z, y, x: {_describe(found)}. {_choice(file)}")
+            shape = times(found.shape) if found.shape else "one value of type"
+            raise SourceError(
+                f"{path}::/{inside} is not a volume of z, y, x: it has {shape} {found.dtype}. {_choice(file)}"
+            )
         return found
     volumes = _volumes(file)
     if len(volumes) == 1:
@@ -85,16 +86,7 @@ def _volumes(file: h5py.File) -> list[h5py.Dataset]:
 
 def _choice(file: h5py.File) -> str:
     """A sentence with the datasets that may be volumes."""
-    volumes = _volumes(file)
-    if not volumes:
-        return "It has no dataset with three axes."
-    some = ", ".join(f"{dataset.name} ({_describe(dataset)})" for dataset in volumes[:_SHOWN])
-    more = f", and {len(volumes) - _SHOWN:,} more" if len(volumes) > _SHOWN else ""
-    return f"Its datasets with three axes are {some}{more}."
-
-
-def _describe(dataset: h5py.Dataset) -> str:
-    return f"{times(dataset.shape) if dataset.shape else 'one value'} {dataset.dtype}"
+    return list_arrays([(dataset.name, dataset.shape, dataset.dtype) for dataset in _volumes(file)], "dataset")
 
 
 def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> VolumeReader:

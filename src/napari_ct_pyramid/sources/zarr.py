@@ -16,13 +16,12 @@ from napari_ct_pyramid.options import Triple, find_unit
 from napari_ct_pyramid.storage.local import walk
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
 
-from .base import VolumeReader, Voxels, check_dtype, check_shape, volume_axes
+from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .inputs import INSIDE, Input
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
 
 _DEPTH = 5  # of folders that are searched for arrays
-_SHOWN = 12  # arrays in a message
 
 
 def open_zarr(source: Input) -> VolumeReader:
@@ -159,11 +158,5 @@ def _arrays(root: AnyPath) -> list[tuple[AnyPath, ZarrArray]]:
 
 def _choice(root: AnyPath) -> str:
     """A sentence with the arrays that may be volumes."""
-    arrays = _arrays(root)
-    if not arrays:
-        return "It has no array with three axes."
-    some = ", ".join(
-        f"/{relative_to(path, root)} ({times(array.shape)} {np.dtype(array.dtype)})" for path, array in arrays[:_SHOWN]
-    )
-    more = f", and {len(arrays) - _SHOWN:,} more" if len(arrays) > _SHOWN else ""
-    return f"Its arrays with three axes are {some}{more}."
+    found = [(f"/{relative_to(path, root)}", array.shape, np.dtype(array.dtype)) for path, array in _arrays(root)]
+    return list_arrays(found, "array")

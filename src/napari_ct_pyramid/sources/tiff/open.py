@@ -1,6 +1,6 @@
 """Opens a TIFF, or a TIFF for each slice: finds the volume and the position of its rows, or what is wrong with it.
 
-The whole directory is checked here, before anything is written.
+Every page is checked here, before anything is written.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ def open_tiff(path: Path) -> FileVolumeReader:
     SourceError
         If it does not, or is damaged.
     """
-    chain = read_pages(path)
-    if not chain.pages:
-        validation.check_whole(path, chain.flaw or "it has no page")
+    page_list = read_pages(path)
+    if not page_list.pages:
+        validation.check_complete(path, page_list.flaw or "it has no page")
     with _quiet(), TiffFile(path) as tif:
-        key, slices = find_slices(path, tif, chain)
-        rows = _rows(path, tif, key, slices)
-        validation.check_whole(path, chain.flaw)
+        keyframe, slices = find_slices(path, tif, page_list)
+        rows = _rows(path, tif, keyframe, slices)
+        validation.check_complete(path, page_list.flaw)
         validation.check_axes(path, slices.axes, slices.shape)
         z, y, x = slices.shape
         size = find_voxel_size(tif)
     volume = Volume(
         name=image_name(path.stem),
         shape=(z, y, x),
-        dtype=validation.check_page(path, key),
+        dtype=validation.check_page(path, keyframe),
         format=slices.format,
-        compression=validation.compression_name(int(key.compression)),
+        compression=validation.compression_name(int(keyframe.compression)),
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,
@@ -88,29 +88,29 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeRead
     order = None
     for number, file in enumerate(files, start=1):
         validation.check_head(file)
-        chain = read_pages(file)
-        if chain.flaw or not chain.pages:
-            validation.check_whole(file, chain.flaw or "it has no page")
-        own = [page for page in chain.pages if not page.reduced] or chain.pages
+        page_list = read_pages(file)
+        if page_list.flaw or not page_list.pages:
+            validation.check_complete(file, page_list.flaw or "it has no page")
+        own = [page for page in page_list.pages if not page.reduced] or page_list.pages
         validation.check_single(file, own)
-        order = order or chain.order
-        validation.check_order(file, chain.order, files[0], order)
+        order = order or page_list.order
+        validation.check_order(file, page_list.order, files[0], order)
         pages.append(replace(own[0], number=number, file=file.name))
         if number > 1:
             validation.check_alike(where, [pages[0], pages[-1]], None)
     with _quiet(), TiffFile(files[0]) as tif:
-        key = next(page for page in tif.pages if isinstance(page, TiffPage) and page.offset == pages[0].at)
-        dtype = validation.check_page(files[0], key)
-        shape = len(files), key.imagelength, key.imagewidth
+        keyframe = next(page for page in tif.pages if isinstance(page, TiffPage) and page.offset == pages[0].at)
+        dtype = validation.check_page(files[0], keyframe)
+        shape = len(files), keyframe.imagelength, keyframe.imagewidth
         slices = Slices("ZYX", shape, "", pages, None, tuple(files), tuple(range(len(files))))
-        rows = _rows(where, tif, key, slices)
+        rows = _rows(where, tif, keyframe, slices)
         size = find_voxel_size(tif, of_slice=True)
     volume = Volume(
         name=name,
         shape=shape,
         dtype=dtype,
         format=f"{len(files):,} TIFF files, one a slice",
-        compression=validation.compression_name(int(key.compression)),
+        compression=validation.compression_name(int(keyframe.compression)),
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
@@ -139,28 +139,28 @@ def _quiet() -> Iterator[None]:
         logger.removeFilter(from_others)
 
 
-def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> RowReader:
+def _rows(path: Path, tif: TiffFile, keyframe: TiffPage, slices: Slices) -> RowReader:
     """How to read the rows, after every strip and tile was checked."""
-    assert key.dtype is not None
-    row_bytes = key.imagewidth * key.dtype.itemsize
-    swap = is_swapped(key.dtype.newbyteorder(tif.byteorder))
-    if slices.run is not None:
+    assert keyframe.dtype is not None
+    row_bytes = keyframe.imagewidth * keyframe.dtype.itemsize
+    swap = is_swapped(keyframe.dtype.newbyteorder(tif.byteorder))
+    if slices.contiguous_at is not None:
         number = slices.shape[0]
-        offsets = slices.run + np.arange(number, dtype=np.int64)[:, None] * (key.imagelength * row_bytes)
-        return PlainRows(offsets, key.imagelength, row_bytes, swap)
+        slice_bytes = keyframe.imagelength * row_bytes
+        offsets = slices.contiguous_at + np.arange(number, dtype=np.int64)[:, None] * slice_bytes
+        return PlainRows(offsets, keyframe.imagelength, row_bytes, swap)
 
     pages = slices.pages
-    plain = (
-        key.compression == 1 and key.predictor == 1 and key.fillorder == 1 and not key.is_tiled and key.imagedepth == 1
-    )
-    segment = _segment(key, joined=plain and all(len(page.offsets) == 1 for page in pages))
+    encoded = keyframe.compression != 1 or keyframe.predictor != 1 or keyframe.fillorder != 1
+    plain = not encoded and not keyframe.is_tiled and keyframe.imagedepth == 1
+    segment = _segment(keyframe, joined=plain and all(len(page.offsets) == 1 for page in pages))
     grid = (
-        -(-key.imagedepth // segment[0]),
-        -(-key.imagelength // segment[1]),
-        -(-key.imagewidth // segment[2]),
+        -(-keyframe.imagedepth // segment[0]),
+        -(-keyframe.imagelength // segment[1]),
+        -(-keyframe.imagewidth // segment[2]),
     )
     validation.check_strip_numbers(path, pages, slices.total, math.prod(grid), plain)
-    decoded = _decoded_bytes(key, segment, grid)
+    decoded = _decoded_bytes(keyframe, segment, grid)
     offsets, counts = _table(pages, decoded)
     sizes = np.array([file.stat().st_size for file in slices.files], np.int64)
     sizes = sizes[list(slices.file_of_page)] if slices.file_of_page else sizes.repeat(len(pages))
@@ -171,31 +171,31 @@ def _rows(path: Path, tif: TiffFile, key: TiffPage, slices: Slices) -> RowReader
     return EncodedSegments(
         offsets=offsets,
         counts=counts,
-        depth=key.imagedepth,
+        depth=keyframe.imagedepth,
         segment=segment,
         grid=grid,
-        decode=_decoder(slices.files[0], key),
-        nodata=key.nodata,
+        decode=_decoder(slices.files[0], keyframe),
+        nodata=keyframe.nodata,
         jpeg_tables=tables if any(tables) else None,
         file_of_page=slices.file_of_page,
-        strips=whole_strips(key, swap),
+        strips=whole_strips(keyframe, swap),
     )
 
 
-def _segment(key: TiffPage, joined: bool) -> Triple:
+def _segment(keyframe: TiffPage, joined: bool) -> Triple:
     """Slices, rows and columns of a strip or tile."""
-    if key.is_tiled:
-        return key.tiledepth, key.tilelength, key.tilewidth
-    return 1, key.imagelength if joined else key.rowsperstrip, key.imagewidth
+    if keyframe.is_tiled:
+        return keyframe.tiledepth, keyframe.tilelength, keyframe.tilewidth
+    return 1, keyframe.imagelength if joined else keyframe.rowsperstrip, keyframe.imagewidth
 
 
-def _decoded_bytes(key: TiffPage, segment: Triple, grid: Triple) -> IntArray:
+def _decoded_bytes(keyframe: TiffPage, segment: Triple, grid: Triple) -> IntArray:
     """Bytes of each strip or tile of a page when it is decoded."""
-    assert key.dtype is not None
+    assert keyframe.dtype is not None
     voxels = np.full(math.prod(grid), math.prod(segment), np.int64)
-    if not key.is_tiled:  # the last strip ends with the image
-        voxels[grid[1] - 1 :: grid[1]] -= (grid[1] * segment[1] - key.imagelength) * key.imagewidth
-    return voxels * key.dtype.itemsize
+    if not keyframe.is_tiled:  # the last strip ends with the image
+        voxels[grid[1] - 1 :: grid[1]] -= (grid[1] * segment[1] - keyframe.imagelength) * keyframe.imagewidth
+    return voxels * keyframe.dtype.itemsize
 
 
 def _table(pages: Sequence[Page], decoded: IntArray) -> tuple[IntArray, IntArray]:
@@ -213,16 +213,16 @@ def _table(pages: Sequence[Page], decoded: IntArray) -> tuple[IntArray, IntArray
     return offsets, counts
 
 
-def _decoder(path: Path, key: TiffPage) -> Decode:
+def _decoder(path: Path, keyframe: TiffPage) -> Decode:
     """Tifffile's decoder of a page, from a second `TiffFile`, which keeps no other pages in memory."""
     with TiffFile(path) as tif:
-        page = tif.pages.get(key.index)
+        page = tif.pages.get(keyframe.index)
         assert isinstance(page, TiffPage)
         decode: Decode = page.decode
     try:
         decode(None, 0)  # an unknown codec raises here, not in the middle of a conversion
     except Exception as exc:  # codecs raise errors of every kind
-        name = validation.compression_name(int(key.compression))
+        name = validation.compression_name(int(keyframe.compression))
         raise SourceError(
             f"{path} is compressed with {name}, which cannot be decoded here ({exc}). Try "
             "`pip install imagecodecs`, or saving it without compression."

@@ -1,4 +1,4 @@
-"""The page directory of a TIFF: how every page is stored and where its data is, in one quick pass.
+"""The pages of a TIFF: how each is stored and where its data is, from one quick pass over their directories.
 
 tifffile assumes that later pages are stored as the first one is, and takes 0.1 ms to parse a page in full. This
 module reads every page, but only the tags that say how its pixels are stored, so that a damaged page among
@@ -22,7 +22,7 @@ _HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF, in eit
 
 _SETTLED_SECONDS = 4  # some file systems note the time of a change to 2 seconds
 _REMEMBERED_BYTES = 2_000_000
-_remembered: dict[tuple[int, ...], Chain] = {}
+_remembered: dict[tuple[int, ...], PageList] = {}
 
 IntArray = npt.NDArray[np.int64]
 
@@ -49,7 +49,7 @@ class Storage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of the main chain.
+    """A page of a file.
 
     Attributes
     ----------
@@ -80,8 +80,8 @@ class Page:
     file: str | None = None
 
 
-class Chain(NamedTuple):
-    """All pages of a file, and the flaw that ended the directory before its last page, if there is one."""
+class PageList(NamedTuple):
+    """All pages of a file, or those before a flaw that ends the reading, if there is one."""
 
     pages: list[Page]
     flaw: str | None
@@ -94,8 +94,8 @@ def is_tiff(head: bytes) -> bool:
     return head in _HEADS
 
 
-def read_pages(path: Path) -> Chain:
-    """Read the directory of a TIFF or BigTIFF of either byte order.
+def read_pages(path: Path) -> PageList:
+    """Read the directories of all pages of a TIFF or BigTIFF, of either byte order.
 
     The last result is remembered while the file is unchanged: a plan is made anew with every change of the options.
 
@@ -117,14 +117,14 @@ def read_pages(path: Path) -> Chain:
             pages.extend(parser.pages())  # pages before a flaw are kept
         except _FlawError as found:
             flaw = str(found)
-        chain = Chain(pages, flaw, parser.size, parser.order)
+        page_list = PageList(pages, flaw, parser.size, parser.order)
     changed = max(status.st_mtime_ns, status.st_ctime_ns) / 1e9
     tables = sum(page.offsets.nbytes + page.counts.nbytes for page in pages)
     # A file that has just changed may change again and keep the same time stamp.
     if time.time() - changed > _SETTLED_SECONDS and tables < _REMEMBERED_BYTES:
         _remembered.clear()
-        _remembered[state] = chain
-    return chain
+        _remembered[state] = page_list
+    return page_list
 
 
 _STORAGE_TAGS = {
@@ -154,7 +154,7 @@ _MOST_TAGS = 4096  # a page with more is not a directory
 
 
 class _FlawError(Exception):
-    """The directory cannot be read any further."""
+    """The next page cannot be found or read."""
 
 
 class _Parser:
@@ -171,7 +171,7 @@ class _Parser:
         self._storages: dict[Storage, Storage] = {}  # equal pages share one
 
     def pages(self) -> Iterator[Page]:
-        """Every page of the main chain, in order."""
+        """Every page, in order."""
         at = self._int(self._bytes(8 if self._big else 4, self._offset_size, "its header"))
         seen: set[int] = set()
         number = 1

@@ -14,7 +14,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import times
 
 from . import validation
-from .pages import Chain, Page, read_pages
+from .pages import Page, PageList, read_pages
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Slices:
         The files that have these pages.
     file_of_page : tuple of int or None
         The file that has each page; None where there is one file only.
-    run : int or None
+    contiguous_at : int or None
         Position of the first of contiguous slices, of which only the first may have a page.
     """
 
@@ -46,21 +46,21 @@ class Slices:
     total: int | None
     files: tuple[Path, ...]
     file_of_page: tuple[int, ...] | None = None
-    run: int | None = None
+    contiguous_at: int | None = None
 
 
-def find_slices(path: Path, tif: TiffFile, chain: Chain) -> tuple[TiffPage, Slices]:
+def find_slices(path: Path, tif: TiffFile, page_list: PageList) -> tuple[TiffPage, Slices]:
     """The slices of the one volume of a file, and its first page: all are stored in the same way."""
-    pages = _without_copies(chain.pages)
-    key = tif.pages.get(pages[0].number - 1)
-    assert isinstance(key, TiffPage)
-    validation.check_page(path, key)
-    validation.check_alike(path, pages, _total(chain))
-    # tifffile accepts a directory that is cut short, and finds fewer slices: then it is not asked
-    series = None if chain.flaw else _special_series(path, tif)
+    pages = _without_copies(page_list.pages)
+    keyframe = tif.pages.get(pages[0].number - 1)
+    assert isinstance(keyframe, TiffPage)
+    validation.check_page(path, keyframe)
+    validation.check_alike(path, pages, _total(page_list))
+    # if the file is cut short, tifffile finds fewer slices, and says nothing: then it is not asked
+    series = None if page_list.flaw else _special_series(path, tif)
     if series is None:
-        return key, _plain(path, tif, key, pages, chain)
-    return key, _special(path, tif, key, series, pages, chain)
+        return keyframe, _plain(path, tif, keyframe, pages, page_list)
+    return keyframe, _special(path, tif, keyframe, series, pages, page_list)
 
 
 def _without_copies(pages: Sequence[Page]) -> list[Page]:
@@ -70,7 +70,7 @@ def _without_copies(pages: Sequence[Page]) -> list[Page]:
     return [page for page in pages if not page.reduced or (page.storage.length, page.storage.width) == size]
 
 
-# Kinds of TIFF whose metadata say more than one page a slice, in the order in which tifffile tries them.
+# Kinds of TIFF that are more than a sequence of pages, in the order in which tifffile tries them.
 _SPECIAL = {
     "shaped": "tifffile", "lsm": "Zeiss LSM", "mmstack": "Micro-Manager stack", "ome": "OME-TIFF",
     "imagej": "ImageJ TIFF stack", "ndtiff": "NDTiff", "fluoview": "FluoView TIFF", "stk": "MetaMorph stack",
@@ -104,41 +104,42 @@ def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
     return images[0]
 
 
-def _plain(path: Path, tif: TiffFile, key: TiffPage, pages: list[Page], chain: Chain) -> Slices:
+def _plain(path: Path, tif: TiffFile, keyframe: TiffPage, pages: list[Page], page_list: PageList) -> Slices:
     """One page a slice, or one page with all slices."""
-    run = None
-    if len(pages) == 1 and key.is_final and not chain.flaw:
+    contiguous_at = None
+    if len(pages) == 1 and keyframe.is_final and not page_list.flaw:
         # tifffile does not report a stack of ImageJ that is cut short as a stack
-        expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else key.imagedepth
-        validation.check_run(path, expected, _slice_bytes(key), key.dataoffsets[0], chain.file_size)
-        run = key.dataoffsets[0] if key.imagedepth > 1 else None
-    sizes = {"I": len(pages), "Z": key.imagedepth, "Y": key.imagelength, "X": key.imagewidth}
+        expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else keyframe.imagedepth
+        first = keyframe.dataoffsets[0]
+        validation.check_contiguous(path, expected, _slice_bytes(keyframe), first, page_list.file_size)
+        contiguous_at = first if keyframe.imagedepth > 1 else None
+    sizes = {"I": len(pages), "Z": keyframe.imagedepth, "Y": keyframe.imagelength, "X": keyframe.imagewidth}
     axes = "".join(axis for axis, size in sizes.items() if size > 1 or axis in "YX")
     return Slices(
         axes=axes,
         shape=tuple(sizes[axis] for axis in axes),
         format=_format(tif, "", len(pages)),
         pages=pages,
-        total=_total(chain),
+        total=_total(page_list),
         files=(path,),
-        run=run,
+        contiguous_at=contiguous_at,
     )
 
 
 def _special(
-    path: Path, tif: TiffFile, key: TiffPage, series: TiffPageSeries, pages: list[Page], chain: Chain
+    path: Path, tif: TiffFile, keyframe: TiffPage, series: TiffPageSeries, pages: list[Page], page_list: PageList
 ) -> Slices:
     """Slices that tifffile finds by the file's metadata."""
     sizes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1 or axis in "YX"]
     axes, shape = "".join(axis for axis, _ in sizes), tuple(size for _, size in sizes)
     if series.dataoffset is not None:
-        slices = math.prod(shape) // (key.imagelength * key.imagewidth)
-        validation.check_run(path, slices, _slice_bytes(key), series.dataoffset, chain.file_size)
+        slices = math.prod(shape) // (keyframe.imagelength * keyframe.imagewidth)
+        validation.check_contiguous(path, slices, _slice_bytes(keyframe), series.dataoffset, page_list.file_size)
         kind = _format(tif, series.kind, len(pages))
-        return Slices(axes, shape, kind, pages, _total(chain), (path,), run=series.dataoffset)
-    pages, files, file_of_page = _pages_of(path, tif, series, chain)
+        return Slices(axes, shape, kind, pages, _total(page_list), (path,), contiguous_at=series.dataoffset)
+    pages, files, file_of_page = _pages_of(path, tif, series, page_list)
     validation.check_alike(path, pages, len(pages))
-    expected = math.prod(shape) // (key.imagedepth * key.imagelength * key.imagewidth)
+    expected = math.prod(shape) // (keyframe.imagedepth * keyframe.imagelength * keyframe.imagewidth)
     if expected != len(pages):
         raise SourceError(
             f"{path} is cut short or damaged: it has {len(pages)} pages, and its metadata state {expected} "
@@ -149,42 +150,42 @@ def _special(
 
 
 def _pages_of(
-    path: Path, tif: TiffFile, series: TiffPageSeries, chain: Chain
+    path: Path, tif: TiffFile, series: TiffPageSeries, page_list: PageList
 ) -> tuple[list[Page], tuple[Path, ...], tuple[int, ...] | None]:
     """The pages of a series, which may be in several files."""
     root = Path(tif.filehandle.path)
-    chains = {root: {page.at: page for page in chain.pages}}
+    pages_by_offset = {root: {page.at: page for page in page_list.pages}}
     numbers = {root: 0}
     pages: list[Page] = []
     file_of_page: list[int] = []
     for number, frame in enumerate(series, start=1):
         if frame is None:
             raise SourceError(
-                f"{path} is not complete: page {number} of {len(series)} of its volume is in no file here. "
+                f"{path} is not complete: page {number} of {len(series)} of its volume is missing. "
                 "Try putting all files of the volume in one folder, or writing it again."
             )
         file = Path(frame.parent.filehandle.path)
-        if file not in chains:
+        if file not in pages_by_offset:
             other = read_pages(file)
-            validation.check_whole(file, other.flaw)
-            chains[file] = {page.at: page for page in other.pages}
+            validation.check_complete(file, other.flaw)
+            pages_by_offset[file] = {page.at: page for page in other.pages}
             numbers[file] = len(numbers)
-        page = chains[file].get(frame.offset)
+        page = pages_by_offset[file].get(frame.offset)
         if page is None or tif.is_lsm:  # tifffile corrects the offsets of LSM, and adds pages that some kinds leave out
             offsets, counts = np.array(frame.dataoffsets, np.int64), np.array(frame.databytecounts, np.int64)
-            page = Page(number, frame.offset, chain.pages[0].storage, offsets, counts, jpeg_tables=frame.jpegtables)
+            page = Page(number, frame.offset, page_list.pages[0].storage, offsets, counts, jpeg_tables=frame.jpegtables)
         pages.append(replace(page, number=number))
         file_of_page.append(numbers[file])
     return pages, (path, *list(numbers)[1:]), tuple(file_of_page) if len(numbers) > 1 else None
 
 
-def _total(chain: Chain) -> int | None:
-    return None if chain.flaw else len(chain.pages)
+def _total(page_list: PageList) -> int | None:
+    return None if page_list.flaw else len(page_list.pages)
 
 
-def _slice_bytes(key: TiffPage) -> int:
-    assert key.dtype is not None
-    return key.imagelength * key.imagewidth * key.dtype.itemsize
+def _slice_bytes(keyframe: TiffPage) -> int:
+    assert keyframe.dtype is not None
+    return keyframe.imagelength * keyframe.imagewidth * keyframe.dtype.itemsize
 
 
 def _format(tif: TiffFile, kind: str, pages: int) -> str:

@@ -158,13 +158,13 @@ def check_order(file: Path, order: str, first: Path, first_order: str) -> None:
         )
 
 
-def check_whole(path: Path, flaw: str | None) -> None:
-    """The directory must have been read to its end."""
+def check_complete(path: Path, flaw: str | None) -> None:
+    """All pages must have been read."""
     if flaw:
         raise SourceError(f"{path} is cut short or damaged: {flaw}. {_AGAIN}")
 
 
-def check_run(path: Path, slices: int, slice_bytes: int, offset: int, file_size: int) -> None:
+def check_contiguous(path: Path, slices: int, slice_bytes: int, offset: int, file_size: int) -> None:
     """Contiguous slices must all be in the file."""
     whole, rest = divmod(max(file_size - offset, 0), slice_bytes)
     if whole < slices:
