@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -16,7 +17,6 @@ import numpy as np
 import ome_zarr_models
 import pytest
 import tensorstore
-import tifffile
 import yaozarrs
 import zarr
 from hypothesis import given, settings
@@ -24,17 +24,11 @@ from hypothesis import strategies as st
 from skimage.transform import downscale_local_mean
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.errors import Advice
 from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources.base import Source
-from tests.helpers.scans import pyramid_files
+from tests.helpers.scans import pyramid_files, write_tiff
 from tests.helpers.tiffs import coordinates
-
-
-def write_tiff(path: Path, volume: np.ndarray) -> Path:
-    tifffile.imwrite(path, volume, bigtiff=True, photometric="minisblack", metadata=None)
-    return path
 
 
 def smallest_budget(source: Path, **options: Any) -> int:
@@ -295,54 +289,6 @@ def test_a_fault_on_the_way_is_one_error_and_no_finished_volume(
     check(ct.convert(source, chunks=(8, 16, 16)).output, coordinates((32, 64, 64)), 1)
 
 
-class TestOutput:
-    """Nothing of the user's is overwritten without being asked."""
-
-    @pytest.fixture
-    def source(self, tmp_path: Path) -> Path:
-        return write_tiff(tmp_path / "scan.tif", coordinates((4, 8, 8)))
-
-    def test_a_folder_of_something_else_is_left_alone_even_when_asked(self, source: Path, tmp_path: Path) -> None:
-        mine = tmp_path / "mine"
-        mine.mkdir()
-        (mine / "thesis.txt").write_text("years of work")
-        for overwrite in (False, True):
-            with pytest.raises(ct.OutputExistsError, match="is no OME-Zarr"):
-                ct.convert(source, mine, chunks=(4, 4, 4), overwrite=overwrite)
-        assert (mine / "thesis.txt").read_text() == "years of work"
-
-    def test_an_ome_zarr_is_replaced_only_when_asked(self, source: Path) -> None:
-        first = ct.convert(source, chunks=(4, 4, 4))
-        (first.output / "mark").touch()
-        with pytest.raises(ct.OutputExistsError) as caught:
-            ct.convert(source, chunks=(4, 4, 4))
-        assert caught.value.replaceable
-        assert Advice("overwrite", True) in caught.value.message.parts
-        assert (first.output / "mark").exists()
-        ct.convert(source, chunks=(2, 2, 2), overwrite=True)
-        assert not (first.output / "mark").exists()
-
-    def test_the_input_is_never_replaced(self, source: Path, tmp_path: Path) -> None:
-        (tmp_path / ".zgroup").touch()
-        before = source.read_bytes()
-        for output in (source, source / "inside.zarr", tmp_path):
-            with pytest.raises(ct.RequestError, match="the input"):
-                ct.convert(source, output, chunks=(4, 4, 4), overwrite=True)
-        assert source.read_bytes() == before
-
-    def test_a_folder_that_is_not_there_is_not_made(self, source: Path, tmp_path: Path) -> None:
-        with pytest.raises(ct.RequestError, match="There is no folder"):
-            ct.convert(source, tmp_path / "no" / "out.zarr", chunks=(4, 4, 4))
-        assert not (tmp_path / "no").exists()
-
-    def test_names_of_outputs(self) -> None:
-        from napari_ct_pyramid.conversion.output import default_output
-
-        for name in ("scan.tif", "scan.ome.tiff", "scan"):
-            assert default_output(Path("there") / name) == Path("there/scan.ome.zarr")
-        assert default_output("a.b.tif").name == "a.b.ome.zarr"
-
-
 def test_the_ledger_bounds_what_a_real_process_takes(tmp_path: Path) -> None:
     """Some 200 MB through processes of their own: the peak stays under the plan's, and the plan is no wild guess."""
     volume = np.random.default_rng(0).random((96, 512, 1024), dtype="f4")
@@ -377,3 +323,25 @@ def budgets(source: Path, budget: str) -> list[int]:
     )
     found: list[int] = json.loads(done.stdout)
     return found
+
+
+class TestSecondsEstimate:
+    def test_a_plan_estimates_its_time_and_compares_equal_all_the_same(self, tmp_path: Path) -> None:
+        source = write_tiff(tmp_path / "scan.tif", coordinates((32, 64, 64)))
+        plans = [ct.plan(source, chunks=(8, 16, 16), threads=1) for _ in range(2)]
+        assert plans[0] == plans[1]
+        for plan in plans:
+            assert plan.seconds_estimate is not None
+            assert plan.seconds_estimate > 0
+            assert plan.to_json()["seconds_estimate"] == round(plan.seconds_estimate, 1)
+
+    def test_it_is_the_time_of_the_sample_times_the_work(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With a clock that counts how often it is asked: reading takes a second, and compressing one."""
+        source = write_tiff(tmp_path / "scan.tif", coordinates((32, 64, 64)))
+        clock = itertools.count()
+        with monkeypatch.context() as patch:
+            patch.setattr("time.perf_counter", lambda: float(next(clock)))
+            one, two = (ct.plan(source, chunks=(8, 16, 16), num_levels=1, threads=n).seconds_estimate for n in (1, 2))
+        # The sample is 8 of 32 slices.
+        assert one == pytest.approx(2 * 32 / 8)
+        assert two == pytest.approx(32 / 8)

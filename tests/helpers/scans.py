@@ -27,6 +27,12 @@ def write_scan(folder: Path, voxels: np.ndarray = VOXELS) -> Path:
     return path
 
 
+def write_tiff(path: Path, voxels: np.ndarray) -> Path:
+    """A BigTIFF with one page a slice."""
+    tifffile.imwrite(path, voxels, bigtiff=True, photometric="minisblack", metadata=None)
+    return path
+
+
 def pyramid_files(output: Path) -> dict[str, bytes]:
     """All files but those that tell how long it took, and a lock that nobody holds."""
     return {

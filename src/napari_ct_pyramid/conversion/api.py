@@ -1,7 +1,7 @@
 """The public functions. Each has a parameter for every option of a conversion, with its default.
 
-The options are the fields of `ConversionOptions`, and a test compares the two. All other modules pass the options on as
-one `ConversionOptions`. What `help` shows of an option is its help text there, which the command line shows, too.
+The options are the fields of `ConversionOptions`; their help texts document the parameters. All other modules pass
+the options on as one `ConversionOptions`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from .dask.client import Client
 
 
-def _options(given: dict[str, Any]) -> ConversionOptions:
-    """The options among a function's arguments."""
-    return ConversionOptions(**{option.name: given[option.name] for option in fields(ConversionOptions)})
+def _options(arguments: dict[str, Any]) -> ConversionOptions:
+    return ConversionOptions(**{option.name: arguments[option.name] for option in fields(ConversionOptions)})
 
 
 @public
@@ -277,9 +276,8 @@ def iter_plan_many(
     ----------
     sources : iterable of path
     output_dir : path, optional
-        As for `convert_many`.
     client : distributed.Client, optional
-        As for `convert`.
+        As for `convert_many`.
     {options}
 
     Returns
@@ -397,6 +395,6 @@ def iter_verify_many(
     Returns
     -------
     Generator
-        It returns the `Batch`. An item is done if its output could be read; ``item.result.sound`` is the outcome.
+        Of the `Batch`. An item is done if its output could be read; ``item.result.sound`` is the outcome.
     """
     return iter_verify_batch(outputs, max_memory=max_memory, threads=threads)

@@ -142,10 +142,15 @@ def names_below(folder: AnyPath) -> Iterator[str]:
 
 
 def bytes_below(folder: AnyPath) -> int:
-    """Bytes of all files below a folder."""
+    """Bytes of all files below a folder. Files that are removed meanwhile count nothing."""
     if isinstance(folder, RemotePath):
         return sum(size for _, size in folder.below())
-    return sum((Path(below) / name).stat().st_size for below, _, names in os.walk(folder) for name in names)
+    total = 0
+    for below, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(below) / name).stat().st_size
+    return total
 
 
 def walk(folder: AnyPath) -> Iterator[tuple[AnyPath, list[str], list[str]]]:
