@@ -27,8 +27,8 @@ from napari.components import LayerList
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
-from napari_ct_pyramid.plugin.widget.jobs import ActivityBar
-from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
+from napari_ct_pyramid.plugin.widget.activity_bar import ActivityBar
+from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from napari_ct_pyramid.sources.phantom import sample_slices
 
 TICK_MS = 5
@@ -121,12 +121,14 @@ def main() -> int:
         widget.form.options.set("num_levels", 3)
 
         def watch() -> None:
-            begun = widget.foot.bar.value() > 0
-            ticker.what = widget.stage.value if widget.stage is not Stage.RUNNING or begun else "preview layer appears"
-            if widget.stage is Stage.READY:
-                widget.foot.convert.click()
-            elif widget.stage in (Stage.WRONG, Stage.DONE):
-                results.append(widget.foot.result.words.text() or widget.plan.box.words.text())
+            begun = widget.status_panel.bar.value() > 0
+            ticker.what = (
+                widget.state.value if widget.state is not WidgetState.RUNNING or begun else "preview layer appears"
+            )
+            if widget.state is WidgetState.READY:
+                widget.status_panel.convert.click()
+            elif widget.state in (WidgetState.WRONG, WidgetState.DONE):
+                results.append(widget.status_panel.result.words.text() or widget.plan_panel.box.words.text())
                 QTimer.singleShot(2000, viewer.close)
                 watching.stop()
 
@@ -157,7 +159,7 @@ def main() -> int:
     print(*results, ticker.table(), "", sep="\n")
     for name, seconds in taken.items():
         print(f"{name:42}longest {max(seconds) * 1000:4.0f} ms, total {sum(seconds):6.2f} s in {len(seconds):5} calls")
-    return 0 if args.plain or widget.stage is Stage.DONE else 1
+    return 0 if args.plain or widget.state is WidgetState.DONE else 1
 
 
 if __name__ == "__main__":

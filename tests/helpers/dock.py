@@ -17,7 +17,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
-from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
+from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from napari_ct_pyramid.sources.base import Source
 
 SHAPE = (42, 64, 96)
@@ -53,7 +53,7 @@ def add_widget(viewer: napari.Viewer, source: Path | None = None) -> ConvertWidg
     widget.form.options.set("num_levels", LEVELS)
     if source:
         widget.set_source(source)
-        wait_for(widget, Stage.READY)
+        wait_for(widget, WidgetState.READY)
     return widget
 
 
@@ -68,24 +68,24 @@ def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
         waited, last = waited + min(1, now - last), now  # a process may be put to sleep, and its threads with it
 
 
-def wait_for(widget: ConvertWidget, *stages: Stage) -> None:
+def wait_for(widget: ConvertWidget, *stages: WidgetState) -> None:
     """Let Qt do its work until the widget stands at a stage."""
     try:
-        wait_until(lambda: widget.stage in stages)
+        wait_until(lambda: widget.state in stages)
     except AssertionError:
-        said = widget.plan.box.words.text(), widget.foot.result.words.text()
-        raise AssertionError(f"the widget stands at {widget.stage}: {said}") from None
+        said = widget.plan_panel.box.words.text(), widget.status_panel.result.words.text()
+        raise AssertionError(f"the widget stands at {widget.state}: {said}") from None
 
 
 def wait_for_progress(widget: ConvertWidget) -> None:
     """Let Qt do its work until the progress bar shows some progress."""
-    wait_until(lambda: widget.foot.bar.value() > 0)
+    wait_until(lambda: widget.status_panel.bar.value() > 0)
 
 
 def enabled(widget: ConvertWidget) -> set[str]:
     """Of Convert, Verify and Cancel, what can be seen and pressed; and "form" where the fields can be changed."""
-    foot = widget.foot
-    found = {b.text() for b in (foot.convert, foot.verify, foot.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
+    panel = widget.status_panel
+    found = {b.text() for b in (panel.convert, panel.verify, panel.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
     return found | ({"form"} if widget.form.isEnabled() else set())
 
 

@@ -11,7 +11,7 @@ import pytest
 from napari.layers import Image
 
 from napari_ct_pyramid import open_pyramid
-from napari_ct_pyramid.plugin.widget.widget import Stage
+from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import add_widget, volume, wait_for, wait_until, write_tiff
 
 
@@ -35,16 +35,16 @@ def test_from_the_dock_to_the_status_bar(make_napari_viewer: Callable[..., napar
     widget.form.options.set("dtype", "uint8")
     widget.form.options.set("window", "-10, 245")
     widget.set_source(write_tiff(tmp_path / "scan.tif"))
-    wait_for(widget, Stage.READY)
-    assert widget.plan.values.isVisibleTo(widget)
-    assert widget.plan.values.text() == "Values: float32 as uint8, window -10 to 245; grey = stored × 1 - 10"
+    wait_for(widget, WidgetState.READY)
+    assert widget.plan_panel.values.isVisibleTo(widget)
+    assert widget.plan_panel.values.text() == "Values: float32 as uint8, window -10 to 245; grey = stored × 1 - 10"
     widget.form.options.set("window", "245 -10")
-    wait_for(widget, Stage.WRONG)
-    assert "245 -10" in widget.plan.box.words.text()
+    wait_for(widget, WidgetState.WRONG)
+    assert "245 -10" in widget.plan_panel.box.words.text()
     widget.form.options.set("window", "-10 245")
-    wait_for(widget, Stage.READY)
-    widget.foot.convert.click()
-    wait_for(widget, Stage.DONE)
+    wait_for(widget, WidgetState.READY)
+    widget.status_panel.convert.click()
+    wait_for(widget, WidgetState.DONE)
     output = tmp_path / "scan.ome.zarr"
     wait_until(lambda: viewer.layers and tuple(viewer.layers[0].contrast_limits) == open_pyramid(output).window[2:])
     viewer.open(output, plugin="napari-ct-pyramid")

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_ct_pyramid.neuroglancer import viewer as neuroglancer
 from napari_ct_pyramid.plugin import neuroglancer_menu as _neuroglancer_menu
 from napari_ct_pyramid.plugin.neuroglancer_menu import open_layers, show_in_neuroglancer
-from napari_ct_pyramid.plugin.widget.widget import Stage
+from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import add_widget, wait_for, write_tiff
 from tests.helpers.omezarr import coordinates, write_image, write_unfinished
 
@@ -134,9 +134,9 @@ def test_a_finished_conversion_can_be_looked_at(
 ) -> None:
     widget = add_widget(viewer, write_tiff(tmp_path / "scan.tif"))
     widget.form.live.value = False
-    widget.foot.convert.click()
-    wait_for(widget, Stage.DONE)
-    (button,) = [b for b in widget.foot.result.findChildren(QPushButton) if b.text() == "Neuroglancer"]
+    widget.status_panel.convert.click()
+    wait_for(widget, WidgetState.DONE)
+    (button,) = [b for b in widget.status_panel.result.findChildren(QPushButton) if b.text() == "Neuroglancer"]
     assert not opened
     button.click()
     (url,) = opened

@@ -9,7 +9,7 @@ import napari
 import numpy as np
 
 from napari_ct_pyramid.plugin.neuroglancer_menu import ome_zarrs
-from napari_ct_pyramid.plugin.widget.widget import Stage
+from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from napari_ct_pyramid.storage.object_store import RemotePath
 from tests.helpers.dock import add_widget, enabled, volume, wait_for, write_tiff
 
@@ -20,21 +20,21 @@ def test_from_a_file_to_a_store_and_back(make_napari_viewer: Callable[..., napar
     viewer = make_napari_viewer()
     widget = add_widget(viewer, write_tiff(tmp_path / "scan.tif"))
     widget.form.output.line_edit.value = URL
-    wait_for(widget, Stage.READY)
-    widget.foot.convert.click()
-    wait_for(widget, Stage.DONE)
-    assert widget.form.request().output == URL
+    wait_for(widget, WidgetState.READY)
+    widget.status_panel.convert.click()
+    wait_for(widget, WidgetState.DONE)
+    assert widget.form.output_path == URL
     assert [path.name for path in tmp_path.iterdir()] == ["scan.tif"]
     assert not viewer.layers
-    buttons = [button for button in widget.foot.result.buttons if button.text() == "Open"]
+    buttons = [button for button in widget.status_panel.result.buttons if button.text() == "Open"]
     buttons[0].click()
     (layer,) = viewer.layers
     assert np.array_equal(np.asarray(layer.data[0]), volume())
     assert (layer.name, layer.source.path) == ("scan", URL)
     assert tuple(layer.scale) == (0.5, 0.5, 0.5)
     assert ome_zarrs([layer]) == [RemotePath(URL)]
-    widget.foot.verify.click()
-    wait_for(widget, Stage.RUNNING)
-    wait_for(widget, Stage.DONE)
-    assert "whole and agree" in widget.foot.result.words.text()
+    widget.status_panel.verify.click()
+    wait_for(widget, WidgetState.RUNNING)
+    wait_for(widget, WidgetState.DONE)
+    assert "whole and agree" in widget.status_panel.result.words.text()
     assert enabled(widget) == {"Verify", "form"}

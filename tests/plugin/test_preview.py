@@ -16,7 +16,7 @@ from napari_ct_pyramid.model.downsample import reduce
 from napari_ct_pyramid.model.volume import Box
 from napari_ct_pyramid.omezarr.growing import GrowingLevel, written
 from napari_ct_pyramid.plugin.preview import LivePreview
-from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
+from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import SHAPE, Gate, add_widget, gated, volume, wait_for, wait_until, write_tiff
 from tests.helpers.screen import PLUGIN, gray_at, settle
 
@@ -153,7 +153,7 @@ def half_way(viewer: napari.Viewer, source: Path, gate: Gate) -> ConvertWidget:
     """A conversion that has got no further than that, and its preview."""
     assert gate.slices == 32
     widget = add_widget(viewer, source)
-    widget.foot.convert.click()
+    widget.status_panel.convert.click()
     wait_until(lambda: len(viewer.layers) == 1)
     layer = viewer.layers[0]
     wait_until(lambda: layer.contrast_limits[1] > 1 and layer._slice.image.raw.any())
@@ -162,7 +162,7 @@ def half_way(viewer: napari.Viewer, source: Path, gate: Gate) -> ConvertWidget:
 
 def finish(widget: ConvertWidget, gate: Gate, viewer: napari.Viewer) -> None:
     gate.open()
-    wait_for(widget, Stage.DONE)
+    wait_for(widget, WidgetState.DONE)
     wait_until(lambda: not LivePreview.under_way())
     settle(viewer)
 
@@ -230,7 +230,7 @@ def test_nothing_is_left_of_a_conversion_that_failed(
     viewer: napari.Viewer, half_way: ConvertWidget, gate: Gate
 ) -> None:
     gate.fail(ConversionError("no"))
-    wait_for(half_way, Stage.READY)
+    wait_for(half_way, WidgetState.READY)
     assert not viewer.layers
 
 
@@ -239,8 +239,8 @@ def test_an_output_that_vanishes_is_the_conversions_to_tell(
 ) -> None:
     shutil.rmtree(source.with_name("scan.ome.zarr"))
     gate.open()
-    wait_for(half_way, Stage.READY)
-    assert "scan.ome.zarr" in half_way.foot.result.words.text()
+    wait_for(half_way, WidgetState.READY)
+    assert "scan.ome.zarr" in half_way.status_panel.result.words.text()
     assert not viewer.layers
 
 
@@ -249,7 +249,7 @@ def test_the_camera_stays_where_there_are_other_layers(viewer: napari.Viewer, so
     camera = viewer.scene.camera
     camera.zoom = 3.5
     widget = add_widget(viewer, source)
-    widget.foot.convert.click()
+    widget.status_panel.convert.click()
     wait_until(lambda: len(viewer.layers) == 2)
     finish(widget, gate, viewer)
     assert camera.zoom == 3.5

@@ -13,8 +13,8 @@ from napari.layers import Image
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.plugin.menus import convert_layer
-from napari_ct_pyramid.plugin.widget.jobs import Conversion
-from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, Stage
+from napari_ct_pyramid.plugin.widget.jobs import ConversionJob
+from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import (
     CHUNKS,
     LEVELS,
@@ -63,15 +63,15 @@ def test_from_a_drop_to_the_finished_layer(
     assert asked[0] == "CT Pyramid"
     wait_until(lambda: len(viewer.window.dock_widgets) > 0)
     widget = docked(viewer)
-    wait_for(widget, Stage.READY)
+    wait_for(widget, WidgetState.READY)
     (tiff,) = viewer.layers
-    assert widget.form.request().source == str(source)
+    assert widget.form.source_path == str(source)
 
     widget.form.options.set("chunks", CHUNKS)
     widget.form.options.set("num_levels", LEVELS)
-    wait_for(widget, Stage.READY)
-    widget.foot.convert.click()
-    wait_for(widget, Stage.DONE)
+    wait_for(widget, WidgetState.READY)
+    widget.status_panel.convert.click()
+    wait_for(widget, WidgetState.DONE)
     wait_until(lambda: len(viewer.layers) == 2 and viewer.layers[1].contrast_limits[1] > 1)
     settle(viewer)
 
@@ -107,21 +107,21 @@ def test_the_layers_menu_converts_the_selected_layer(viewer: napari.Viewer, sour
     assert not viewer.window.dock_widgets
     viewer.open(source, plugin="napari")
     convert_layer()
-    wait_for(docked(viewer), Stage.READY)
-    assert docked(viewer).form.request().source == str(source)
+    wait_for(docked(viewer), WidgetState.READY)
+    assert docked(viewer).form.source_path == str(source)
 
 
 def test_napari_closed_half_way(shown_viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     viewer = shown_viewer
     with gated(monkeypatch, slices=16) as gate:
         widget = add_widget(viewer, source)
-        widget.foot.convert.click()
+        widget.status_panel.convert.click()
         wait_for_progress(widget)
         wait_until(lambda: len(viewer.layers) == 1)
         assert str(source) in held_below(source.parent)
         viewer.close()
         gate.open()
-        wait_until(lambda: not Conversion.running(viewer))
+        wait_until(lambda: not ConversionJob.of(viewer))
     assert not held_below(source.parent)
     output = source.with_name("scan.ome.zarr")
     assert (output / ".zgroup").exists()

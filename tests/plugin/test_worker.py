@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -19,11 +18,14 @@ from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
-from napari_ct_pyramid.plugin.widget.jobs import Conversion, progress_words
+from napari_ct_pyramid.plugin.widget import jobs
+from napari_ct_pyramid.plugin.widget.activity_bar import progress_words
+from napari_ct_pyramid.plugin.widget.jobs import ConversionJob
 from tests.helpers.dock import wait_until
 
 Steps = Generator[Progress, None, Any]
 
+OPTIONS = ConversionOptions(chunks="visualization")
 RECEIPT: Any = SimpleNamespace(output=Path("scan.ome.zarr"))
 
 
@@ -71,13 +73,13 @@ class Work:
 
 
 @pytest.fixture
-def begin(monkeypatch: pytest.MonkeyPatch, viewer: napari.Viewer) -> Iterator[Callable[..., Conversion]]:
+def begin(monkeypatch: pytest.MonkeyPatch, viewer: napari.Viewer) -> Iterator[Callable[..., ConversionJob]]:
     """Start a conversion that is some `Work` in fact."""
-    begun: list[Conversion] = []
+    begun: list[ConversionJob] = []
 
-    def start(work: Work, preview: Any = None) -> Conversion:
-        monkeypatch.setattr(importlib.import_module("napari_ct_pyramid.conversion.convert"), "iter_conversion", work)
-        conversion = Conversion("a/scan.tif", "scan.ome.zarr", {"chunks": "visualization"}, viewer, preview)
+    def start(work: Work, preview: Any = None) -> ConversionJob:
+        monkeypatch.setattr(jobs, "iter_conversion", work)
+        conversion = ConversionJob("a/scan.tif", "scan.ome.zarr", OPTIONS, viewer, preview)
         begun.append(conversion)
         conversion.start()
         return conversion
@@ -85,10 +87,10 @@ def begin(monkeypatch: pytest.MonkeyPatch, viewer: napari.Viewer) -> Iterator[Ca
     yield start
     for conversion in begun:
         conversion.cancel()
-    wait_until(lambda: Conversion.running(viewer) is None)
+    wait_until(lambda: ConversionJob.of(viewer) is None)
 
 
-def ends(conversion: Conversion) -> list[Any]:
+def ends(conversion: ConversionJob) -> list[Any]:
     """What its signals will say."""
     found: list[Any] = []
     conversion.progressed.connect(lambda p: found.append(p.fraction))
@@ -102,15 +104,15 @@ def activity_bars(viewer: napari.Viewer) -> list[QtLabeledProgressBar]:
     return [bar for bar in dialog.findChildren(QtLabeledProgressBar) if bar.isVisibleTo(dialog)]
 
 
-def test_a_conversion_yields_progress_and_ends_with_its_receipt(begin: Callable[..., Conversion]) -> None:
+def test_a_conversion_yields_progress_and_ends_with_its_receipt(begin: Callable[..., ConversionJob]) -> None:
     work = Work(0, 0.5, 1)
     said = ends(begin(work))
     wait_until(lambda: RECEIPT in said)
     assert said == [0, 0.5, 1, RECEIPT]
-    assert work.asked_for == ("a/scan.tif", "scan.ome.zarr", ConversionOptions(chunks="visualization"))
+    assert work.asked_for == ("a/scan.tif", "scan.ome.zarr", OPTIONS)
 
 
-def test_cancelling_closes_the_generator_before_it_is_said_to_have_ended(begin: Callable[..., Conversion]) -> None:
+def test_cancelling_closes_the_generator_before_it_is_said_to_have_ended(begin: Callable[..., ConversionJob]) -> None:
     work = Work(0, 0.5, waits=True)
     conversion = begin(work)
     closed: list[bool] = []
@@ -125,7 +127,7 @@ def test_cancelling_closes_the_generator_before_it_is_said_to_have_ended(begin: 
 
 
 @pytest.mark.parametrize("error", [ConversionError("No space left."), ValueError("a mistake"), MemoryError()])
-def test_a_failure_is_the_outcome(begin: Callable[..., Conversion], error: Exception) -> None:
+def test_a_failure_is_the_outcome(begin: Callable[..., ConversionJob], error: Exception) -> None:
     # ConversionError is a RuntimeError, and napari's own workers never say that they have ended after one.
     work = Work(0, 0.5, error=error)
     said = ends(begin(work))
@@ -134,7 +136,7 @@ def test_a_failure_is_the_outcome(begin: Callable[..., Conversion], error: Excep
     assert work.closed
 
 
-def test_a_cancel_that_comes_too_late_leaves_the_receipt(begin: Callable[..., Conversion]) -> None:
+def test_a_cancel_that_comes_too_late_leaves_the_receipt(begin: Callable[..., ConversionJob]) -> None:
     work = Work(0)
     conversion = begin(work)
     said = ends(conversion)
@@ -144,7 +146,7 @@ def test_a_cancel_that_comes_too_late_leaves_the_receipt(begin: Callable[..., Co
     wait_until(lambda: len(said) and said[-1] is RECEIPT)
 
 
-def test_progress_after_a_cancel_is_not_shown(begin: Callable[..., Conversion]) -> None:
+def test_progress_after_a_cancel_is_not_shown(begin: Callable[..., ConversionJob]) -> None:
     work = Work(0, waits=True)
     conversion = begin(work)
     wait_until(lambda: conversion.last is not None)
@@ -184,7 +186,7 @@ class Shown:
         self.seen.append(outcome)
 
 
-def test_the_work_waits_for_the_preview(begin: Callable[..., Conversion]) -> None:
+def test_the_work_waits_for_the_preview(begin: Callable[..., ConversionJob]) -> None:
     work, preview = Work(0, 0.5), Shown()
     begin(work, preview)
     wait_until(lambda: preview.seen)
@@ -196,7 +198,7 @@ def test_the_work_waits_for_the_preview(begin: Callable[..., Conversion]) -> Non
     assert preview.seen == [0, 0.5, RECEIPT]
 
 
-def test_a_conversion_that_waits_can_be_cancelled(begin: Callable[..., Conversion]) -> None:
+def test_a_conversion_that_waits_can_be_cancelled(begin: Callable[..., ConversionJob]) -> None:
     work, preview = Work(0, 0.5), Shown()
     conversion = begin(work, preview)
     wait_until(lambda: preview.seen)
@@ -206,7 +208,7 @@ def test_a_conversion_that_waits_can_be_cancelled(begin: Callable[..., Conversio
     assert work.closed
 
 
-def test_the_activity_dock_shows_it_and_cancels_it(begin: Callable[..., Conversion]) -> None:
+def test_the_activity_dock_shows_it_and_cancels_it(begin: Callable[..., ConversionJob]) -> None:
     work = Work(0, 0.25, waits=True)
     conversion = begin(work)
     viewer = napari.current_viewer()
@@ -223,7 +225,7 @@ def test_the_activity_dock_shows_it_and_cancels_it(begin: Callable[..., Conversi
     assert conversion.outcome is None
 
 
-def test_napari_asks_by_name_before_it_closes(begin: Callable[..., Conversion]) -> None:
+def test_napari_asks_by_name_before_it_closes(begin: Callable[..., ConversionJob]) -> None:
     work = Work(0, waits=True)
     conversion = begin(work)
     wait_until(lambda: conversion.last is not None)

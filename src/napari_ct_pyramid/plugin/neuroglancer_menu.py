@@ -40,7 +40,7 @@ def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
         else:
             _served[key] = Neuroglancer(key)
     except CtPyramidError as error:
-        from .widget.fields import wording
+        from .wording import wording
 
         show_error(sentence(error, wording))
         return

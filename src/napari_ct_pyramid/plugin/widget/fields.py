@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,13 @@ from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
-from napari_ct_pyramid.errors import CONVERT, RESUME, VIEW, Advice
+from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.model.formatting import numbers, times
 from napari_ct_pyramid.options import (
+    AUTO,
     COMPRESSORS,
     DTYPES,
+    EDGES,
     METHODS,
     NAMED_CHUNKS,
     OME_ZARR_VERSIONS,
@@ -25,25 +28,23 @@ from napari_ct_pyramid.options import (
     VoxelSize,
     available_cores,
 )
+from napari_ct_pyramid.plugin.wording import VALUE_WORDS, label
 
 from .parts import NoWheel
 
-_LABELS = {
-    "num_levels": "Levels",
-    "max_memory": "Memory",
-    "dtype": "Type",
-    "ome_zarr_version": "OME-Zarr",
-}  # the others read as they are called
 _CUSTOM = "custom"
 _COMMON_UNITS = ("nanometer", "micrometer", "millimeter", "centimeter", "meter")
 _FROM_FILE = "as in the file"
 _LABEL_LETTERS = 15
-_AUTO = "auto"
+_MOST_LEVELS = 16
 
 
 @dataclass(frozen=True)
 class OptionField:
-    """One option's field: the widget, and how to read and write what a user would have written."""
+    """One option's field: the widget, and how to read it and write it.
+
+    `read` gives what the user chose or typed. `write` takes that, or the value that `ConversionOptions` holds.
+    """
 
     name: str
     label: str
@@ -54,7 +55,7 @@ class OptionField:
 
 
 class OptionFields(QObject):
-    """All options' fields, in the order of `ConversionOptions`."""
+    """The fields of all options, in the order of `ConversionOptions`."""
 
     changed = Signal()
 
@@ -73,8 +74,28 @@ class OptionFields(QObject):
                     NoWheel(part)
 
     def values(self) -> dict[str, Any]:
-        """What the fields say, for `ConversionOptions`."""
+        """What the fields hold, as the user chose or typed it."""
         return {name: field.read() for name, field in self.fields.items()}
+
+    def options(self) -> ConversionOptions:
+        """The options that the fields ask for.
+
+        Raises
+        ------
+        RequestError
+            If a field holds something that makes no sense.
+        """
+        return ConversionOptions(**self.values())
+
+    def show(self, options: ConversionOptions) -> None:
+        """Write options into the fields. Fields that mean just these options stay as they were typed."""
+        with suppress(RequestError):
+            if self.options() == options:
+                return
+        for name in self.fields:
+            self.set(name, getattr(options, name))
+        if options.ome_zarr_version == "0.4":
+            self.reset("shards")  # of which 0.4 has none, whatever the field holds
 
     def set(self, name: str, value: Any) -> None:
         """Write an option's value into its field."""
@@ -85,28 +106,28 @@ class OptionFields(QObject):
         self.set(name, _default(next(f for f in dataclasses.fields(ConversionOptions) if f.name == name)))
 
     def form(self, *, rare: bool) -> QWidget:
-        """The usual fields with their labels, or the rare ones."""
+        """The rare fields with their labels, or all others."""
         return form([(field.label, field.widget.native) for field in self.fields.values() if field.rare == rare])
 
     def show_file(self, voxel_size: VoxelSize | None, unit: str | None) -> None:
-        """Say in the empty fields what the file says."""
+        """Show in the empty fields what the file gives."""
         known = f"{numbers(voxel_size)} in the file" if voxel_size else "unknown in the file"
         self.fields["voxel_size"].widget.native.setPlaceholderText(known)
         self.fields["unit"].widget.native.setItemText(0, f"{_FROM_FILE} ({unit})" if unit else _FROM_FILE)
 
     def show_files(self) -> None:
-        """Say in the empty fields that every file may say something else."""
+        """Show in the empty fields that each file may give something else."""
         self.fields["voxel_size"].widget.native.setPlaceholderText("as in each file")
         self.fields["unit"].widget.native.setItemText(0, _FROM_FILE)
         self.show_automatic_levels(None)
 
     def show_automatic_levels(self, count: int | None) -> None:
-        """Say how many levels "auto" came to."""
-        self.fields["num_levels"].widget.native.setItemText(0, _AUTO if count is None else f"{_AUTO} ({count})")
+        """Show how many levels "auto" stands for; None if that is not known."""
+        self.fields["num_levels"].widget.native.setItemText(0, AUTO if count is None else f"{AUTO} ({count})")
 
 
 def form(rows: list[tuple[str, QWidget]]) -> QWidget:
-    """Labels and fields in two columns, that of the labels as wide as in every other form."""
+    """Labels and fields in two columns. The column of labels has the same width in every form."""
     widget = QWidget()
     layout = QFormLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -118,23 +139,6 @@ def form(rows: list[tuple[str, QWidget]]) -> QWidget:
         head.setToolTip(field.toolTip())
         layout.addRow(head, field)
     return widget
-
-
-def label(name: str) -> str:
-    """An option's name for people."""
-    return _LABELS.get(name, name.replace("_", " ").capitalize())
-
-
-def wording(advice: Advice) -> str:
-    """An option, or something to do, as the widget writes it."""
-    if advice.name == RESUME:
-        return "Resume continues it"
-    if advice.name == CONVERT:
-        return f"convert {advice.value} with this widget"
-    if advice.name == VIEW:
-        return f"drop {advice.value} on napari"
-    name = f"“{label(advice.name)}”"
-    return name if advice.value is None or advice.value is True else f"{name}: {advice.value}"
 
 
 _Made = tuple[Any, Callable[[], Any], Callable[[Any], None]]
@@ -174,7 +178,7 @@ def _chunks(option: dataclasses.Field[Any]) -> _Made:
     def show(choice: str) -> None:
         text.visible = choice == _CUSTOM
         if choice in NAMED_CHUNKS:
-            text.value = numbers(NAMED_CHUNKS[choice])  # to begin with, should it be made another
+            text.value = numbers(NAMED_CHUNKS[choice])  # to start from, if the user wants another
 
     def write(value: Any) -> None:
         if not isinstance(value, str):
@@ -187,8 +191,33 @@ def _chunks(option: dataclasses.Field[Any]) -> _Made:
     return both, lambda: _spaced(text.value) if name.value == _CUSTOM else name.value, write
 
 
+def _crop(option: dataclasses.Field[Any]) -> _Made:
+    field, read, write_text = _text(option)
+
+    def write(value: Any) -> None:
+        if value is not None and not isinstance(value, str):
+            value = ",".join(":".join("" if end is None else str(end) for end in ends) for ends in value)
+        write_text(value)
+
+    return field, read, write
+
+
+def _size(option: dataclasses.Field[Any]) -> _Made:
+    field, read, write_text = _text(option)
+
+    def write(value: Any) -> None:
+        write_text(_size_text(value) if isinstance(value, int) else value)
+
+    return field, read, write
+
+
+def _shards(option: dataclasses.Field[Any]) -> _Made:
+    field, read, write_numbers = _numbers(option)
+    return field, read, lambda value: write_numbers("none" if value is None else value)
+
+
 def _choice(choices: list[tuple[str, Any]]) -> Callable[[dataclasses.Field[Any]], _Made]:
-    """A menu of words and values; the first one stands for whatever is not in it."""
+    """A menu of words and the values that `ConversionOptions` holds; the first one stands for all that is missing."""
 
     def make(option: dataclasses.Field[Any]) -> _Made:
         values = [value for _, value in choices]
@@ -196,7 +225,9 @@ def _choice(choices: list[tuple[str, Any]]) -> Callable[[dataclasses.Field[Any]]
         field.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
         def write(value: Any) -> None:
-            field.value = values.index(value) if value in values else 0
+            given: dict[str, Any] = {"chunks": next(iter(NAMED_CHUNKS)), option.name: value}
+            plain = getattr(ConversionOptions(**given), option.name)
+            field.value = values.index(plain) if plain in values else 0
 
         write(option.default)
         return field, lambda: values[field.value], write
@@ -214,37 +245,47 @@ def _switch(option: dataclasses.Field[Any]) -> _Made:
 
 
 def _spaced(text: str | None) -> str | None:
-    """Numbers as people write them, parted by spaces: ``"32×256×256"`` is ``"32 256 256"``."""
+    """Numbers with spaces between them, whatever the user typed there: ``"32 256 256"`` for ``"32×256×256"``."""
     return re.sub(r"\s*[×x,;*]\s*|\s+", " ", text).strip() if text else None
+
+
+def _size_text(size: int) -> str:
+    """A size as a user would type it, to the byte: ``"4G"``, ``"1400M"``."""
+    for factor, letter in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if size % factor == 0:
+            return f"{size // factor}{letter}"
+    return str(size)
 
 
 def _numbers_to(most: int) -> list[tuple[str, Any]]:
     return [(str(number), number) for number in range(1, most + 1)]
 
 
-_units = [(_FROM_FILE, None), *((u, u) for u in (*_COMMON_UNITS, *(u for u in UNITS if u not in _COMMON_UNITS)))]
+def _named(names: Sequence[str]) -> list[tuple[str, Any]]:
+    return [(name, name) for name in names]
 
-_FACTORS = ("2 2 2", "1 2 2", "2 1 2", "2 2 1", "1 1 2", "1 2 1", "2 1 1")
+
+_units = [(_FROM_FILE, None), *_named([*_COMMON_UNITS, *(unit for unit in UNITS if unit not in _COMMON_UNITS)])]
+
+_FACTORS = ((2, 2, 2), (1, 2, 2), (2, 1, 2), (2, 2, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1))
 
 _MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
     "chunks": _chunks,
-    "num_levels": _choice([(_AUTO, None), *_numbers_to(16)]),
-    "dtype": _choice([(_FROM_FILE, None), *((name, name) for name in DTYPES)]),
+    "num_levels": _choice([(AUTO, None), *_numbers_to(_MOST_LEVELS)]),
+    "dtype": _choice([(_FROM_FILE, None), *_named(DTYPES)]),
     "window": _numbers,
-    "voxel_size": _numbers,
-    "method": _choice([(name, name) for name in METHODS]),
+    "method": _choice(_named(METHODS)),
     "downsample": _choice(
-        [
-            (factors.replace(" ", " × "), factors)
-            for factors in ("2 2 2", "1 2 2", "2 1 2", "2 2 1", "1 1 2", "1 2 1", "2 1 1")
-        ]
-        + [("auto, until voxels are alike", _AUTO)]
+        [*((times(factors), factors) for factors in _FACTORS), ("auto: make voxels isotropic", None)]
     ),
-    "edges": _choice([("strict", "strict"), ("pad with zeros", "pad")]),
-    "compressor": _choice([(name, name) for name in COMPRESSORS]),
-    "ome_zarr_version": _choice([(version, version) for version in OME_ZARR_VERSIONS]),
-    "shards": _numbers,
+    "edges": _choice([(VALUE_WORDS["edges"][name], name) for name in EDGES]),
+    "max_memory": _size,
+    "compressor": _choice(_named(COMPRESSORS)),
+    "ome_zarr_version": _choice(_named(OME_ZARR_VERSIONS)),
+    "shards": _shards,
+    "voxel_size": _numbers,
     "unit": _choice(_units),
+    "crop": _crop,
     "threads": _choice([(f"all cores ({available_cores()})", None), *_numbers_to(max(16, available_cores()))]),
     "overwrite": _switch,
 }

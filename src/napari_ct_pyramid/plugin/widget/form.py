@@ -1,4 +1,4 @@
-"""The form: source, output, and every option. It says what is asked for, and does not know whether it can be done."""
+"""The form: source, output, and every option. It does not know whether what it asks for can be done."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from magicgui.widgets import CheckBox, FileEdit
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_ct_pyramid.plugin.wording import volume_facts
 from napari_ct_pyramid.sources.registry import FILE_FILTER, INPUTS
 
 from .fields import OptionFields, form
 from .parts import ElideMiddle, text_label
-from .plan_panel import Remedy, facts
-from .planner import Answer, Request
+from .planner import PlanAnswer, PlanRequest
+from .remedies import Remedy
 
 _SOURCE_TIP = f"The volume to convert: {INPUTS}. It can also be dropped here."
 
@@ -26,26 +27,28 @@ class Form(QWidget):
     """Everything that can be filled in."""
 
     changed = Signal()
-    picked = Signal(list)  # several paths, in the file dialog
+    several_chosen = Signal(list)  # paths, in the file dialog
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._quiet = False
         self._layer_file: str | None = None
-        self.source = _prepared(_SourceEdit(self.picked.emit), _SOURCE_TIP)
+        self.source = _prepared(_SourceEdit(self.several_chosen.emit), _SOURCE_TIP)
         self.source.filter = FILE_FILTER
         self.facts = text_label()
         self.facts.hide()
         self.use_layer = QPushButton("Use selected layer")
-        self.output = _prepared(FileEdit(mode=FileDialogMode.OPTIONAL_FILE), "The OME-Zarr folder to be made")
-        self.folder = _prepared(FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY), "Where the OME-Zarr folders are made")
+        self.output = _prepared(FileEdit(mode=FileDialogMode.OPTIONAL_FILE), "The OME-Zarr folder to make")
+        self.folder = _prepared(
+            FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY), "The folder in which the OME-Zarr folders are made"
+        )
         self.folder.line_edit.native.setPlaceholderText("beside each source")
         self.options = OptionFields(self)
         self.live = CheckBox(value=True, text="")
-        self.live.tooltip = "Add a layer as soon as the conversion begins; it fills in as the conversion goes"
+        self.live.tooltip = "Show the output as a layer that fills in while the conversion runs"
         self.fold = QToolButton()
         self.rare = self.options.form(rare=True)
-        self._ones, self._several = self._lay_out()
+        self._for_one, self._for_several = self._lay_out()
         self._unfold(False)
         self.show_several(False)
         self.offer_layer_file(None)
@@ -56,36 +59,50 @@ class Form(QWidget):
         self.use_layer.clicked.connect(self._use_layer)
         self.fold.toggled.connect(self._unfold)
 
-    def request(self) -> Request:
-        """What the fields say."""
-        output = self.output.line_edit.value.strip()
-        return Request(self.source.line_edit.value.strip(), output, self.options.values())
+    @property
+    def source_path(self) -> str:
+        """What the field of the source holds."""
+        return str(self.source.line_edit.value).strip()
+
+    @property
+    def output_path(self) -> str:
+        """What the field of the output holds."""
+        return str(self.output.line_edit.value).strip()
+
+    def request(self) -> PlanRequest:
+        """What the fields ask for.
+
+        Raises
+        ------
+        RequestError
+            If a field of an option holds something that makes no sense.
+        """
+        return PlanRequest(self.source_path, self.output_path, self.options.options())
 
     def output_folder(self) -> str:
-        """Where the outputs of several sources go; empty: each beside its source."""
+        """Where the outputs of several sources go; if empty, each goes beside its source."""
         return str(self.folder.line_edit.value).strip()
 
     def show_several(self, several: bool) -> None:
-        """Leave out what is of one volume, its path and its output, where there are several."""
-        for row in self._ones:
+        """Hide or show the fields that are for one volume: its path, its facts and its output."""
+        for row in self._for_one:
             row.setVisible(not several)
-        self._several.setVisible(several)
+        self._for_several.setVisible(several)
         if several:
             self.facts.hide()
             self.options.show_files()
         self.offer_layer_file(self._layer_file)
 
     def set_source(self, path: str) -> None:
-        """Fill in a source. The output is filled in when it is known."""
+        """Fill in a source. The output follows when it is known."""
         self.source.line_edit.value = path
 
-    def set_request(self, request: Request) -> None:
-        """Fill in everything, without `changed`."""
+    def set_request(self, request: PlanRequest) -> None:
+        """Fill in everything, without the signal `changed`."""
         with self._quietly():
             self.source.line_edit.value = request.source
             self.output.line_edit.value = request.output
-            for name, value in request.options.items():
-                self.options.set(name, value)
+            self.options.show(request.options)
 
     def apply(self, remedy: Remedy) -> None:
         """Set what a remedy sets."""
@@ -95,25 +112,25 @@ class Form(QWidget):
             else:
                 self.options.set(name, value)
 
-    def show_answer(self, answer: Answer) -> None:
-        """Fill in what was found out: the facts, the default output, what "auto" came to."""
+    def show_answer(self, answer: PlanAnswer) -> None:
+        """Fill in what planning found out: the facts, the default output, the number of levels."""
         with self._quietly():
             if answer.output and not self.output.line_edit.value:
                 self.output.line_edit.value = answer.output
         plan, volume = answer.plan, answer.volume
         self.facts.setVisible(volume is not None)
         if volume:
-            self.facts.setText(facts(volume, plan.voxel_size if plan else None, plan.unit if plan else None))
+            self.facts.setText(volume_facts(volume, plan.voxel_size if plan else None, plan.unit if plan else None))
             self.facts.setToolTip(f"{volume.format}, compression: {volume.compression}")
         self.options.show_file(volume.voxel_size if volume else None, volume.unit if volume else None)
-        automatic = plan is not None and answer.request.options.get("num_levels") is None
+        automatic = plan is not None and answer.request.options.num_levels is None
         self.options.show_automatic_levels(len(plan.levels) if plan and automatic else None)
 
     def offer_layer_file(self, path: str | None) -> None:
-        """Offer the file that the selected layer came from; None where there is none."""
+        """Offer the file that the selected layer was opened from; None if there is none."""
         self._layer_file = path
         another = path is not None and path != self.source.line_edit.value
-        self.use_layer.setVisible(another and self._several.isHidden())
+        self.use_layer.setVisible(another and self._for_several.isHidden())
         self.use_layer.setToolTip(path or "")
 
     def _lay_out(self) -> tuple[list[QWidget], QWidget]:
@@ -155,7 +172,7 @@ class Form(QWidget):
         if self._quiet:
             return
         with self._quietly():
-            self.options.reset("overwrite")  # leave to overwrite was for the output it was given for
+            self.options.reset("overwrite")  # the user allowed it for the output before
         self._changed()
 
     def _changed(self) -> None:

@@ -1,53 +1,64 @@
-"""Plans in the background: what the widget's fields ask for goes in, the latest answer comes out."""
+"""Plans in the background: a request goes in, the answer to the latest request comes out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_ct_pyramid.conversion.batch import Batch, iter_plan_batch
+from napari_ct_pyramid.conversion.convert import plan_conversion
+from napari_ct_pyramid.conversion.output import default_output
+from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.omezarr.kind import can_be_verified, is_unfinished
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.storage.paths import OME_ZARR, any_path, image_name
+from napari_ct_pyramid.sources.registry import open_source
+from napari_ct_pyramid.storage.paths import any_path
 
-if TYPE_CHECKING:
-    from napari_ct_pyramid.conversion.batch import Batch
-    from napari_ct_pyramid.conversion.receipt import Receipt
-    from napari_ct_pyramid.model.plan import Plan
-    from napari_ct_pyramid.model.volume import Volume
-
-
-_PAUSE_MS = 50  # of no change, before the work begins: as short as keys follow each other when a path is pasted
+_PAUSE_MS = 50  # without a change, before planning begins: a path that is pasted arrives letter by letter
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the fields say. No `output` means the default."""
-
-    source: str
-    output: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of a request: a plan, or the error that says why there is none.
-
-    `volume` and `output` are there as far as they were found out; `options` are those to convert with. Neither plan
-    nor error comes of a request without a source.
+class PlanRequest:
+    """What the form asks for.
 
     Attributes
     ----------
-    resumes : bool
-        Whether the plan goes on with an unfinished conversion.
-    verifiable : bool
-        Whether the output is there already, finished and of this package.
+    source, output : str
+        Paths. An empty output stands for the default one. Without a source, it is only found out whether the output
+        can be verified.
+    options : ConversionOptions
     """
 
-    request: Request
-    options: dict[str, Any]
+    source: str
+    output: str
+    options: ConversionOptions
+
+
+@dataclass(frozen=True)
+class PlanAnswer:
+    """What planning found out: a plan, or the error that says why there is none.
+
+    Attributes
+    ----------
+    request : PlanRequest
+    output : str
+        Where the output goes; empty if that was not found out.
+    volume : Volume or None
+        What the source holds, if it can be read.
+    plan : Plan or None
+    error : Exception or None
+    resumes : bool
+        Whether the plan continues an unfinished conversion.
+    verifiable : bool
+        Whether the output exists already, is finished, and was made by this package.
+    """
+
+    request: PlanRequest
     output: str = ""
     volume: Volume | None = None
     plan: Plan | None = None
@@ -57,44 +68,64 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class QueueRequest:
-    """Several volumes with the same options. Their outputs lie in the `folder`, or beside each if that is empty."""
+class BatchRequest:
+    """Several volumes with the same options.
+
+    Attributes
+    ----------
+    sources : tuple of str
+    folder : str
+        Where the outputs go; if empty, each goes beside its source.
+    options : ConversionOptions
+    """
 
     sources: tuple[str, ...]
     folder: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: ConversionOptions
 
 
 @dataclass(frozen=True)
-class QueueAnswer:
-    """What came of it: a batch with a plan, or an error, for each; and an error if they do not go together."""
+class BatchAnswer:
+    """What planning found out about several volumes.
 
-    request: QueueRequest
+    Attributes
+    ----------
+    request : BatchRequest
+    batch : Batch or None
+        With a plan, or an error, for each volume.
+    error : Exception or None
+        Why they cannot be converted together.
+    """
+
+    request: BatchRequest
     batch: Batch[Receipt] | None = None
     error: Exception | None = None
 
 
 class Planner(QObject):
-    """Answers the latest request, in a thread. At most one is being worked on; those in between are dropped."""
+    """Answers the latest request, in a thread.
 
-    answered = Signal(object)  # Answer, or QueueAnswer to a QueueRequest
+    It works on one request at a time. Requests that are replaced by another before it is their turn are dropped.
+    """
+
+    answered = Signal(object)  # PlanAnswer, or BatchAnswer to a BatchRequest
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._request: Request | QueueRequest | None = None
+        self._request: PlanRequest | BatchRequest | None = None
         self._busy = False
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._begin)
 
-    def ask(self, request: Request | QueueRequest) -> None:
+    def ask(self, request: PlanRequest | BatchRequest) -> None:
         """`answered` follows, unless another request does first."""
         self._request = request
         self._pause.start()
 
     def forget(self) -> None:
-        """Answer nothing more until somebody asks again."""
+        """Answer nothing until the next request."""
         self._request = None
         self._pause.stop()
 
@@ -102,12 +133,12 @@ class Planner(QObject):
         if self._busy or self._request is None:
             return
         self._busy = True
-        # Not `create_worker`: napari would ask before it closes whether to wait for this.
-        worker = FunctionWorker(answer if isinstance(self._request, Request) else answer_queue, self._request)
+        # `create_worker` would make napari ask, before it closes, whether to wait for this.
+        worker = FunctionWorker(answer if isinstance(self._request, PlanRequest) else answer_batch, self._request)
         worker.returned.connect(self._end)
         worker.start()
 
-    def _end(self, found: Answer | QueueAnswer) -> None:
+    def _end(self, found: PlanAnswer | BatchAnswer) -> None:
         self._busy = False
         if found.request == self._request:
             self._request = None
@@ -116,55 +147,36 @@ class Planner(QObject):
             self._begin()
 
 
-def answer(request: Request) -> Answer:
-    """Work a request out. Takes as long as it takes to read a file's header and a few of its rows."""
-    options, output, verifiable = dict(request.options), request.output, False
+def answer(request: PlanRequest) -> PlanAnswer:
+    """Plan a conversion. Reads the file's header and a few of its rows."""
+    output, verifiable = request.output, False
     try:
-        # Loading these takes a moment, which the window does not wait for.
-        from napari_ct_pyramid.conversion.convert import plan_conversion
-        from napari_ct_pyramid.conversion.output import default_output
-        from napari_ct_pyramid.omezarr.kind import can_be_verified, is_unfinished
-
         output = output or str(default_output(request.source))
         verifiable = can_be_verified(any_path(output))
         if not request.source:
-            return Answer(request, options, output, verifiable=verifiable)
-        planned = plan_conversion(request.source, output, ConversionOptions(**options))
-        resumes = planned.blocks_done > 0 or (is_unfinished(any_path(output)) and not planned.options.overwrite)
-        return Answer(request, options, output, planned.volume, planned, resumes=resumes, verifiable=verifiable)
-    except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
-        return Answer(request, options, output, _volume(request.source), error=error, verifiable=verifiable)
+            return PlanAnswer(request, output, verifiable=verifiable)
+        plan = plan_conversion(request.source, output, request.options)
+        resumes = plan.blocks_done > 0 or (is_unfinished(any_path(output)) and not plan.options.overwrite)
+        return PlanAnswer(request, output, plan.volume, plan, resumes=resumes, verifiable=verifiable)
+    except Exception as error:  # noqa: BLE001  the panel shows any error
+        return PlanAnswer(request, output, _volume(request.source), error=error, verifiable=verifiable)
 
 
-def answer_queue(request: QueueRequest) -> QueueAnswer:
-    """Work several conversions out. Takes as long as all of them together."""
+def answer_batch(request: BatchRequest) -> BatchAnswer:
+    """Plan several conversions."""
     batch = None
     try:
-        from napari_ct_pyramid.conversion.batch import iter_plan_batch
-
-        for batch in iter_plan_batch(request.sources, request.folder or None, ConversionOptions(**request.options)):  # noqa: B007
+        for batch in iter_plan_batch(request.sources, request.folder or None, request.options):  # noqa: B007
             pass
-    except Exception as error:  # noqa: BLE001  whatever it is, the panel says so
-        return QueueAnswer(request, batch, error)
-    return QueueAnswer(request, batch)
+    except Exception as error:  # noqa: BLE001  the panel shows any error
+        return BatchAnswer(request, batch, error)
+    return BatchAnswer(request, batch)
 
 
 def _volume(path: str) -> Volume | None:
     """What a source holds, if it can be read."""
-    from napari_ct_pyramid.sources.registry import open_source
-
     try:
         with open_source(path) as source:
             return source.volume
     except SourceError:
         return None
-
-
-def free_name(output: str) -> str:
-    """A name like `output` that nothing has yet: ``scan.ome.zarr`` becomes ``scan-2.ome.zarr``."""
-    path = any_path(output)
-    stem, suffix = (image_name(path.name), OME_ZARR) if path.name.endswith(OME_ZARR) else (path.stem, path.suffix)
-    number = 2
-    while (other := path.with_name(f"{stem}-{number}{suffix}")).exists():
-        number += 1
-    return str(other)

@@ -1,12 +1,12 @@
-"""The list of several volumes: how each is, how large, and a cross to take it off.
+"""The list of several volumes: the state of each, its size, and a cross to remove it.
 
-It shows entries, and does not know what is done with them.
+Shows the items of a batch, and does not know what is done with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QAbstractListModel, QEvent, QModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPen, QPolygonF
@@ -24,26 +24,24 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ct_pyramid.conversion.batch import BatchItem
+from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.model.formatting import count, duration, format_size
-from napari_ct_pyramid.storage.paths import any_path
 
 from .parts import BLUE, GREEN, RED
-from .plan_panel import error_words
-from .queue import Entry
+from .summaries import failure_reason
 
-if TYPE_CHECKING:
-    from .queue import Entry
-
+Item = BatchItem[Receipt]
 
 _ROWS = 6  # in sight at once
-_PAD, _MARK, _CROSS, _GAP = 7, 12, 20, 8  # pixels
+_PAD, _SYMBOL, _CROSS, _GAP = 7, 12, 20, 8  # pixels
 _FAINT = 150  # of 255
 
 
-class QueueView(QWidget):
-    """Several volumes, instead of the field for one."""
+class QueuePanel(QWidget):
+    """Several volumes, in place of the field for one."""
 
-    removed = Signal(object)  # Entry
+    removed = Signal(object)  # Item
     picked = Signal(list)  # of paths, to be added
     cleared = Signal()
 
@@ -54,7 +52,7 @@ class QueueView(QWidget):
         self.add = QPushButton("Add…")
         self.add.setToolTip("Add volumes. They can also be dropped here.")
         self.clear = QPushButton("Clear")
-        self.clear.setToolTip("Take all off the list. No file is deleted.")
+        self.clear.setToolTip("Remove all volumes from the list. No file is deleted.")
         self.list = _List()
         top = QHBoxLayout()
         top.addWidget(QLabel("Source"))
@@ -69,19 +67,19 @@ class QueueView(QWidget):
         self.clear.clicked.connect(lambda: self.cleared.emit())
         self.list.removed.connect(self.removed)
 
-    def show_entries(self, entries: Sequence[Entry]) -> None:
+    def show_items(self, items: Sequence[Item]) -> None:
         """Show the volumes as they are now."""
-        size = sum(entry.size for entry in entries)
-        self.head.setText(" · ".join([count(len(entries), "volume"), *([format_size(size)] if size else [])]))
-        self.list.show_entries(entries)
+        size = sum(item.size for item in items)
+        self.head.setText(" · ".join([count(len(items), "volume"), *([format_size(size)] if size else [])]))
+        self.list.show_items(items)
 
     def set_busy(self, busy: bool) -> None:
-        """Whether something is under way."""
+        """Whether a job is under way."""
         self.clear.setEnabled(not busy)
 
-    def show_progress(self) -> None:
-        """What runs has made some."""
-        self.list.viewport().update()
+    def show_progress(self, items: Sequence[Item]) -> None:
+        """Show how far the item is that runs; nothing else has changed."""
+        self.list.show_progress(items)
 
     def _pick(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Add volumes", "", self._filters)
@@ -89,32 +87,32 @@ class QueueView(QWidget):
             self.picked.emit(paths)
 
 
-class _Entries(QAbstractListModel):
+class _ItemModel(QAbstractListModel):
     def __init__(self) -> None:
         super().__init__()
-        self.entries: list[Entry] = []
+        self.items: list[Item] = []
 
     def rowCount(self, _parent: QModelIndex | None = None) -> int:  # noqa: N802
-        return len(self.entries)
+        return len(self.items)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        entry = self.entries[index.row()]
+        item = self.items[index.row()]
         if role == Qt.ItemDataRole.UserRole:
-            return entry
+            return item
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return f"{entry.name}: {entry.state}, {info(entry)}"
+            return f"{item.name.name}: {item.state}, {info(item)}"
         if role == Qt.ItemDataRole.ToolTipRole:
-            return "\n\n".join(filter(None, [entry.source, why(entry)]))
+            return "\n\n".join(filter(None, [str(item.source), reason(item)]))
         return None
 
 
 class _List(QListView):
-    removed = Signal(object)  # Entry
+    removed = Signal(object)  # Item
 
     def __init__(self) -> None:
         super().__init__()
-        self._entries = _Entries()
-        self.setModel(self._entries)
+        self._items = _ItemModel()
+        self.setModel(self._items)
         row = _Row(self)
         self.setItemDelegate(row)
         row.crossed.connect(self.removed)
@@ -122,43 +120,48 @@ class _List(QListView):
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
-    def show_entries(self, entries: Sequence[Entry]) -> None:
-        model = self._entries
-        if list(entries) != model.entries:
+    def show_items(self, items: Sequence[Item]) -> None:
+        model = self._items
+        if [item.name for item in items] != [item.name for item in model.items]:
             model.beginResetModel()
-            model.entries = list(entries)
+            model.items = list(items)
             model.endResetModel()
-        elif entries:
-            self.scheduleDelayedItemsLayout()  # rows of what failed are higher
-        heights = [self.sizeHintForRow(row) for row in range(len(entries))]
+        elif items:
+            model.items = list(items)
+            self.scheduleDelayedItemsLayout()  # rows with an error are higher
+        heights = [self.sizeHintForRow(row) for row in range(len(items))]
         usual = _line(self) + _PAD
         self.setFixedHeight(min(sum(heights), round((_ROWS + 0.5) * usual)) + 2 * self.frameWidth() + 4)
-        running = next((row for row, entry in enumerate(entries) if entry.state == "running"), None)
+        running = next((row for row, item in enumerate(items) if item.state == "running"), None)
         if running is not None:
             self.scrollTo(model.index(running))
+        self.viewport().update()
+
+    def show_progress(self, items: Sequence[Item]) -> None:
+        self._items.items = list(items)
         self.viewport().update()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         index = self.currentIndex()
         if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and index.isValid():
-            entry = index.data(Qt.ItemDataRole.UserRole)
-            if _removable(entry):
-                self.removed.emit(entry)
+            item = index.data(Qt.ItemDataRole.UserRole)
+            if _removable(item):
+                self.removed.emit(item)
         else:
             super().keyPressEvent(event)
 
 
 class _Row(QStyledItemDelegate):
-    """Draws a row: mark, name, size or time, cross; and below, why it failed."""
+    """Draws a row: symbol of the state, name, size or time, cross; and below, the error."""
 
-    crossed = Signal(object)  # Entry
+    crossed = Signal(object)  # Item
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:  # noqa: N802
-        lines = 2 if why(index.data(Qt.ItemDataRole.UserRole)) else 1
+        lines = 2 if reason(index.data(Qt.ItemDataRole.UserRole)) else 1
         return QSize(80, lines * _line(option.widget) + _PAD)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
-        entry: Entry = index.data(Qt.ItemDataRole.UserRole)
+        item: Item = index.data(Qt.ItemDataRole.UserRole)
         view, metrics = option.widget, option.fontMetrics
         ink = view.palette().color(view.foregroundRole())
         faint = QColor(ink)
@@ -170,38 +173,38 @@ class _Row(QStyledItemDelegate):
             veil.setAlpha(16)
             painter.fillRect(option.rect, veil)
         line = QRect(option.rect.left(), option.rect.top() + _PAD // 2, option.rect.width(), _line(view))
-        centre = QPointF(line.left() + _PAD + _MARK / 2, line.center().y() + 0.5)
-        _draw_mark(painter, centre, entry, faint)
+        centre = QPointF(line.left() + _PAD + _SYMBOL / 2, line.center().y() + 0.5)
+        _draw_symbol(painter, centre, item, faint)
         cross = _cross_rect(option.rect, view)
-        if _removable(entry):
+        if _removable(item):
             painter.setPen(QPen(faint, 1.4))
             arm = QRectF(cross).adjusted(7, 7, -7, -7)
             painter.drawLine(arm.topLeft(), arm.bottomRight())
             painter.drawLine(arm.topRight(), arm.bottomLeft())
-        left, right = line.left() + _PAD + _MARK + _GAP, cross.left() - 2
-        said = info(entry)
-        width = metrics.horizontalAdvance(said)
+        left, right = line.left() + _PAD + _SYMBOL + _GAP, cross.left() - 2
+        words = info(item)
+        width = metrics.horizontalAdvance(words)
         painter.setPen(faint)
         centred = Qt.AlignmentFlag.AlignVCenter
-        painter.drawText(QRect(right - width, line.top(), width, line.height()), centred, said)
-        room = right - width - _GAP - left
-        painter.setPen(faint if entry.state == "done" else ink)
-        name = metrics.elidedText(entry.name, Qt.TextElideMode.ElideMiddle, room)
-        painter.drawText(QRect(left, line.top(), room, line.height()), centred, name)
-        if words := why(entry):
-            room = cross.right() - left
+        painter.drawText(QRect(right - width, line.top(), width, line.height()), centred, words)
+        free = right - width - _GAP - left
+        painter.setPen(faint if item.state == "done" else ink)
+        name = metrics.elidedText(item.name.name, Qt.TextElideMode.ElideMiddle, free)
+        painter.drawText(QRect(left, line.top(), free, line.height()), centred, name)
+        if words := reason(item):
+            free = cross.right() - left
             painter.setPen(_colour(RED))
-            words = metrics.elidedText(words, Qt.TextElideMode.ElideRight, room)
-            painter.drawText(QRect(left, line.bottom() + 1, room, line.height()), centred, words)
+            words = metrics.elidedText(words, Qt.TextElideMode.ElideRight, free)
+            painter.drawText(QRect(left, line.bottom() + 1, free, line.height()), centred, words)
         painter.restore()
 
     def editorEvent(  # noqa: N802
         self, event: QEvent, model: Any, option: QStyleOptionViewItem, index: QModelIndex
     ) -> bool:
         if event.type() == QEvent.Type.MouseButtonRelease:
-            entry = index.data(Qt.ItemDataRole.UserRole)
-            if _removable(entry) and _cross_rect(option.rect, option.widget).contains(event.pos()):
-                self.crossed.emit(entry)
+            item = index.data(Qt.ItemDataRole.UserRole)
+            if _removable(item) and _cross_rect(option.rect, option.widget).contains(event.pos()):
+                self.crossed.emit(item)
                 return True
         return super().editorEvent(event, model, option, index)
 
@@ -210,33 +213,31 @@ class _Row(QStyledItemDelegate):
     ) -> bool:
         crosses = index.isValid() and _removable(index.data(Qt.ItemDataRole.UserRole))
         if crosses and _cross_rect(option.rect, option.widget).contains(event.pos()):
-            QToolTip.showText(event.globalPos(), "Take it off the list", view)
+            QToolTip.showText(event.globalPos(), "Remove it from the list", view)
             return True
         return super().helpEvent(event, view, option, index)
 
 
-def info(entry: Entry) -> str:
-    """A word or two on a volume, for the end of its row."""
-    if entry.state == "running":
-        return f"{int(entry.fraction * 100)} %"
-    if entry.state == "done":
-        return duration(entry.result.seconds) if entry.result else "done already"
-    if entry.plan and entry.plan.blocks_done:
-        return f"{100 * entry.plan.blocks_done // entry.plan.blocks} % done"
-    if entry.state == "failed":
-        return "failed" if entry.in_run else ""
-    return format_size(entry.size) if entry.plan else "…"
+def info(item: Item) -> str:
+    """The size, time or part done of a volume, for the end of its row."""
+    if item.state == "running":
+        return f"{int(item.fraction * 100)} %"
+    if item.state == "done":
+        return duration(item.result.seconds) if item.result else "done already"
+    if item.plan and item.plan.blocks_done:
+        return f"{100 * item.plan.blocks_done // item.plan.blocks} % done"
+    if item.state == "failed":
+        return "failed" if item.in_run else ""
+    return format_size(item.size) if item.plan else "…"
 
 
-def why(entry: Entry) -> str:
-    """Why a volume failed, or cannot be converted; empty where all is well."""
-    if entry.state != "failed" or not entry.error:
-        return ""
-    return error_words(entry.error).replace(entry.source, entry.name).removeprefix(f"{entry.name} ")
+def reason(item: Item) -> str:
+    """Why a volume failed, or cannot be converted; empty if nothing is wrong."""
+    return failure_reason(item.error, item.name) if item.state == "failed" and item.error else ""
 
 
-def _removable(entry: Entry) -> bool:
-    return entry.state != "running"
+def _removable(item: Item) -> bool:
+    return item.state != "running"
 
 
 def _line(view: QWidget) -> int:
@@ -252,21 +253,21 @@ def _colour(rgb: str) -> QColor:
     return QColor(*map(int, rgb.split(",")))
 
 
-def _draw_mark(painter: QPainter, centre: QPointF, entry: Entry, faint: QColor) -> None:
-    """A ring for what waits, a pie for what runs, a tick for what is done, an exclamation mark for what failed."""
-    half = _MARK / 2
-    box = QRectF(centre.x() - half, centre.y() - half, _MARK, _MARK).adjusted(1, 1, -1, -1)
+def _draw_symbol(painter: QPainter, centre: QPointF, item: Item, faint: QColor) -> None:
+    """A ring: waiting. A pie: running. A tick: done. An exclamation mark: failed."""
+    half = _SYMBOL / 2
+    box = QRectF(centre.x() - half, centre.y() - half, _SYMBOL, _SYMBOL).adjusted(1, 1, -1, -1)
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    if entry.state == "waiting":
+    if item.state == "waiting":
         painter.setPen(QPen(faint, 1.4))
         painter.drawEllipse(box)
-    elif entry.state == "running":
+    elif item.state == "running":
         painter.setPen(QPen(_colour(BLUE), 1.4))
         painter.drawEllipse(box)
         painter.setBrush(_colour(BLUE))
-        painter.drawPie(box, 90 * 16, -int(entry.fraction * 360 * 16))
+        painter.drawPie(box, 90 * 16, -int(item.fraction * 360 * 16))
     else:
-        done = entry.state == "done"
+        done = item.state == "done"
         painter.setPen(QPen(_colour(GREEN if done else RED), 2))
         if done:
             corners = [box.left(), 0.55], [box.center().x() - 1, 0.9], [box.right(), 0.15]
@@ -278,25 +279,3 @@ def _draw_mark(painter: QPainter, centre: QPointF, entry: Entry, faint: QColor) 
             painter.setPen(QPen(QColor("white"), 1.6))
             painter.drawLine(QPointF(centre.x(), box.top() + 2), QPointF(centre.x(), centre.y() + 1))
             painter.drawPoint(QPointF(centre.x(), box.bottom() - 2))
-
-
-_LISTED, _LISTED_IN_TIP = 3, 40  # of what failed
-
-
-def summary(run: Sequence[Entry]) -> tuple[str, str, str]:
-    """The kind of box ("error", "warning", "success"), its words, and more of them for a tip."""
-    made = [entry for entry in run if entry.state == "done"]
-    failed = [entry for entry in run if entry.state == "failed"]
-    waiting = [entry for entry in run if entry.state == "waiting"]
-    seconds = sum(entry.result.seconds for entry in made if entry.result)
-    lines = [f"Made {len(made)} of {count(len(run), 'volume')}" + (f" in {duration(seconds)}." if made else ".")]
-    reasons = [f"{entry.name}: {why(entry)}" for entry in failed]
-    lines += reasons[:_LISTED]
-    if len(reasons) > _LISTED:
-        lines.append(f"{len(reasons) - _LISTED} more failed.")
-    if waiting:
-        begun = [any_path(entry.output).name for entry in waiting if entry.progress]
-        left = f" {begun[0]} is unfinished; Convert goes on with it." if begun else ""
-        lines.append(f"Cancelled: {count(len(waiting), 'volume')} still to do.{left}")
-    kind = "error" if failed else "warning" if waiting else "success"
-    return kind, "\n".join(lines), "\n".join(reasons[:_LISTED_IN_TIP])

@@ -1,4 +1,4 @@
-"""Where the widget stands."""
+"""The dock widget: connects the form, the panels, the planner and the queue, and knows which state they are in."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from pathlib import Path
 import napari
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_ct_pyramid.conversion.batch import Batch, BatchItem
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.plugin.layers import source_file
 from napari_ct_pyramid.plugin.preload import preload
 from napari_ct_pyramid.plugin.preview import LivePreview
+from napari_ct_pyramid.plugin.wording import error_words
 from napari_ct_pyramid.sources.registry import FILE_FILTER
 from napari_ct_pyramid.storage.object_store import is_url
 from napari_ct_pyramid.storage.paths import any_path
 
 from .form import Form
-from .jobs import Check, Conversion, Job
+from .jobs import ConversionJob, Job, VerificationJob
 from .parts import FileDrops, ScrollColumn, painted_once
-from .plan_panel import HINT, PlanView, error_words
-from .planner import Answer, Planner, Request
-from .queue import Entry, Queue
-from .queue_panel import QueueView
-from .status import Foot, Share, Verifier, compared_with, tell
+from .plan_panel import HINT, PlanPanel
+from .planner import PlanAnswer, Planner, PlanRequest
+from .queue import Queue
+from .queue_panel import QueuePanel
+from .status_panel import StatusPanel, notify_error
+from .summaries import compared_with
+from .verifier import Verifier
 
 
-class Stage(Enum):
-    """Where the widget stands."""
+class WidgetState(Enum):
+    """What the widget does, and what the user can do with it."""
 
-    EMPTY = "there is no source yet"
-    PLANNING = "the plan is being worked out"
-    WRONG = "what is asked for cannot be done"
+    EMPTY = "no source is chosen"
+    PLANNING = "a plan is being made"
+    WRONG = "the request cannot be done"
     READY = "Convert can be pressed"
-    RUNNING = "a conversion, or a verification, is under way"
-    CANCELLING = "it was told to stop"
-    DONE = "it is finished, and nothing was changed since"
+    RUNNING = "a conversion or a verification runs"
+    CANCELLING = "the job was asked to stop"
+    DONE = "the job is finished, and nothing has changed since"
 
 
 class ConvertWidget(QWidget):
@@ -58,54 +61,54 @@ class ConvertWidget(QWidget):
         # napari hands plugins a proxy of the viewer, whose layers are proxies too and equal nothing.
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._job: Job | None = None
-        self._answer: Answer | None = None
+        self._answer: PlanAnswer | None = None
         self._shown_plan: Plan | None = None
-        self._was_done = False  # before it was verified
-        self.stage = Stage.EMPTY
+        self._was_done = False  # before the verification began
+        self.state = WidgetState.EMPTY
 
         self.form = Form()
-        self.sources = QueueView(FILE_FILTER)
-        self.sources.hide()
-        self.plan = PlanView()
-        self.foot = Foot()
-        self.queue = Queue.of(self._viewer)  # under way, if it was begun by a widget that was closed since
+        self.queue_panel = QueuePanel(FILE_FILTER)
+        self.queue_panel.hide()
+        self.plan_panel = PlanPanel()
+        self.status_panel = StatusPanel()
+        self.queue = Queue.of(self._viewer)  # still running, if a widget that was closed since has started it
         self._planner = Planner(self)
-        self._verifier = Verifier(self._viewer, self.foot, self.form.apply)
+        self._verifier = Verifier(self._viewer, self.status_panel, self.form.apply)
         self._lay_out()
         self._connect()
         self._offer_layer()
         preload()
-        under_way = Job.running(self._viewer)
+        under_way = Job.of(self._viewer)
         if under_way:
             self._follow(under_way)
         self._show_queue()
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way."""
-        return self.stage in (Stage.RUNNING, Stage.CANCELLING)
+        """Whether a job runs."""
+        return self.state in (WidgetState.RUNNING, WidgetState.CANCELLING)
 
     @property
     def several(self) -> bool:
-        """Whether there is a list of sources, and not a field for one."""
-        return len(self.queue.entries) > 1
+        """Whether there is a list of sources in place of the field for one."""
+        return len(self.queue.batch.items) > 1
 
     def set_sources(self, paths: Sequence[str | Path], *, join: bool = False) -> None:
-        """Fill in a source, and the output beside it; or several, as a list.
+        """Fill in one source, and the output beside it; or several sources, as a list.
 
-        Where there is a list already, or something runs, they are added, to wait until somebody presses Convert. Or
-        they may join the conversions that run.
+        Where there is a list already, or a job runs, they are added to the list. They wait until the user presses
+        Convert, unless they are to `join` the conversions that run.
         """
         sources = list(dict.fromkeys(map(str, paths)))
         if self.busy:
-            first = [self.form.request().source] if not self.queue.entries else []  # that is being verified
+            first = [] if self.queue.batch.items else [self.form.source_path]  # which is being verified
             self.queue.add([*filter(None, first), *sources], joins=join)
         elif self.several or len(sources) > 1:
             if not self.several:
                 self.queue.set()
             self.queue.add(sources)
             self._refresh()
-        elif sources[0] == self.form.request().source:
+        elif sources[0] == self.form.source_path:
             self._refresh()
         else:
             self.form.set_source(sources[0])
@@ -119,115 +122,120 @@ class ConvertWidget(QWidget):
         column = QVBoxLayout(body)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(10)
-        for part in (self.sources, self.form, self.plan):
+        for part in (self.queue_panel, self.form, self.plan_panel):
             column.addWidget(part)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
         whole.addWidget(ScrollColumn(body))
-        whole.addWidget(self.foot)
+        whole.addWidget(self.status_panel)
         whole.addStretch()
 
     def _connect(self) -> None:
         self.form.changed.connect(self._refresh)
-        self.form.picked.connect(self.set_sources)
-        self.sources.picked.connect(partial(self.set_sources, join=True))
-        self.sources.removed.connect(self._take_off)
-        self.sources.cleared.connect(self._another)
+        self.form.several_chosen.connect(self.set_sources)
+        self.queue_panel.picked.connect(partial(self.set_sources, join=True))
+        self.queue_panel.removed.connect(self._remove_item)
+        self.queue_panel.cleared.connect(self._start_over)
         self.queue.changed.connect(self._show_queue)
         self.queue.began.connect(self._follow)
-        self.queue.failed.connect(self._tell_failure)
+        self.queue.failed.connect(self._notify_failure)
         self.queue.ended.connect(self._show_end)
         self._verifier.began.connect(self._follow)
         self._planner.answered.connect(self._show_answer)
-        self.plan.chosen.connect(self.form.apply)
-        self.foot.convert_pressed.connect(self._convert)
-        self.foot.cancel_pressed.connect(self._cancel)
-        self.foot.another_pressed.connect(self._another)
-        self.foot.retry_pressed.connect(self._refresh)
-        self.foot.verify_pressed.connect(self._verify)
-        self.foot.repair_pressed.connect(lambda: self._verify(repair=True))
+        self.plan_panel.chosen.connect(self.form.apply)
+        self.status_panel.convert_pressed.connect(self._convert)
+        self.status_panel.cancel_pressed.connect(self._cancel)
+        self.status_panel.convert_another_pressed.connect(self._start_over)
+        self.status_panel.retry_pressed.connect(self._refresh)
+        self.status_panel.verify_pressed.connect(self._verify)
+        self.status_panel.repair_pressed.connect(lambda: self._verify(repair=True))
         FileDrops(self).dropped.connect(partial(self.set_sources, join=True))
         self._viewer.layers.selection.events.active.connect(self._offer_layer)
 
     # From the form to the plan
 
     def _refresh(self) -> None:
-        """Something is asked for: work the plan out."""
+        """The form has changed: make a new plan."""
         if self.busy:
             return
-        self.foot.forget_result()
-        if not self.several and self.queue.entries:
+        self.status_panel.hide_result()
+        if not self.several and self.queue.batch.items:
             self.queue.set()
         self._replan()
 
     def _replan(self, *, again: bool = True) -> None:
         self._answer = None
-        request = self.form.request()
-        if not request.source and not self.several:
-            self._planner.forget()
-            self.plan.show_hint(HINT)
-            self._enter(Stage.EMPTY)
-            if request.output:  # may be there to be verified
-                self._planner.ask(Request("", request.output, request.options))
+        source, output = self.form.source_path, self.form.output_path
+        if not (source or output or self.several):
+            self._show_nothing_to_do()
             return
         try:
-            ConversionOptions(**request.options)
-        except RequestError as error:  # no need to open a file to see that
+            request = self.form.request()
+        except RequestError as error:  # found without opening a file
             self._planner.forget()
             self.queue.forget_plans()
-            self.plan.show_problem(error, request.output)
-            self._enter(Stage.WRONG)
+            self.plan_panel.show_problem(error, output)
+            self._enter(WidgetState.WRONG)
             return
-        self._enter(Stage.PLANNING)
         if self.several:
+            self._enter(WidgetState.PLANNING)
             self._planner.forget()
             self.queue.plan(request.options, self.form.output_folder(), again=again)
-        else:
+        elif source:
+            self._enter(WidgetState.PLANNING)
             self._planner.ask(request)
+        else:
+            self._show_nothing_to_do()
+            self._planner.ask(request)  # there may be an output to verify
 
-    def _show_answer(self, answer: Answer) -> None:
+    def _show_nothing_to_do(self) -> None:
+        self._planner.forget()
+        self.plan_panel.show_hint(HINT)
+        self._enter(WidgetState.EMPTY)
+
+    def _show_answer(self, answer: PlanAnswer) -> None:
         with painted_once(self):
             self.form.show_answer(answer)
             self._answer = answer
             if answer.plan:
-                self.plan.show_plan(answer.plan, resumes=answer.resumes)
-                self._enter(Stage.READY)
+                self.plan_panel.show_plan(answer.plan, resumes=answer.resumes)
+                self._enter(WidgetState.READY)
             elif answer.error:
-                self.plan.show_problem(answer.error, answer.output)
-                self._enter(Stage.WRONG)
+                self.plan_panel.show_problem(answer.error, answer.output)
+                self._enter(WidgetState.WRONG)
             else:
-                self._enter(Stage.EMPTY)
+                self._enter(WidgetState.EMPTY)
 
     def _show_queue(self) -> None:
-        """The list, where there is one; and if nothing runs, what it comes to."""
+        """Show the list, if there is one, and its totals, if nothing runs."""
         with painted_once(self):
-            if self.several is self.sources.isHidden():
-                self.sources.setVisible(self.several)
+            if self.several is self.queue_panel.isHidden():
+                self.queue_panel.setVisible(self.several)
                 self.form.show_several(self.several)
             if self.several:
-                self.sources.show_entries(self.queue.entries)
+                self.queue_panel.show_items(self.queue.batch.items)
                 if self.queue.planned and not self.busy:
                     self._show_totals()
 
     def _show_totals(self) -> None:
-        """What the several volumes come to."""
-        queue = self.queue
-        self.plan.show_queue(queue.entries, queue.error)
-        if queue.error or not queue.having("waiting"):
-            self._enter(Stage.WRONG if queue.error or queue.having("failed") else Stage.DONE)
+        """Show what the volumes need together."""
+        batch, error = self.queue.batch, self.queue.error
+        self.plan_panel.show_batch(batch, error)
+        if error or not batch.having("waiting"):
+            self._enter(WidgetState.WRONG if error or batch.having("failed") else WidgetState.DONE)
         else:
-            self._enter(Stage.READY)
+            self._enter(WidgetState.READY)
 
-    def _take_off(self, entry: Entry) -> None:
-        """Take a volume off the list; the field has the last one."""
-        self.queue.remove(entry)
+    def _remove_item(self, item: BatchItem[Receipt]) -> None:
+        """Remove a volume from the list; the last one moves into the field."""
+        self.queue.remove(item)
         if self.busy:
             return
         if self.several:
             self._replan(again=False)
-        elif self.queue.entries:
-            source = self.queue.entries[0].source
+        elif self.queue.batch.items:
+            source = str(self.queue.batch.items[0].source)
             self.form.set_source("")
             self.form.set_source(source)
 
@@ -237,20 +245,19 @@ class ConvertWidget(QWidget):
     # Conversions and verifications
 
     def _convert(self) -> None:
-        if self.stage is not Stage.READY:
+        if self.state is not WidgetState.READY:
             return
-        options = self.form.request().options
+        request = self.form.request()
         if self._answer and not self.several:
-            options = self._answer.options
-            plan = self._answer.plan
-            self.queue.set(Entry(self._answer.request.source, self._answer.output, plan=plan))
+            request, plan = self._answer.request, self._answer.plan
+            self.queue.set(BatchItem(any_path(request.source), any_path(self._answer.output), plan=plan))
         live = self.form.live.value
 
         def preview(output: str) -> LivePreview | None:
-            # Of a store, each look would cost many answers.
+            # A preview of an output in an object store would cost many requests.
             return LivePreview(self._viewer) if live and not is_url(output) else None
 
-        self.queue.start(options, preview)
+        self.queue.start(request.options, preview)
 
     def _verify(self, *, repair: bool = False) -> None:
         if not self.busy:
@@ -258,96 +265,97 @@ class ConvertWidget(QWidget):
             self._verifier.begin(self.form.request(), repair=repair)
 
     def _follow(self, job: Job) -> None:
-        """Show a job that runs, or is about to."""
+        """Show a job that runs, or begins just now."""
         with painted_once(self):
             self._job = job
             job.progressed.connect(self._show_progress)
-            if isinstance(job, Check):
-                self._was_done = self.stage is Stage.DONE
+            if isinstance(job, VerificationJob):
+                self._was_done = self.state is WidgetState.DONE
                 job.ended.connect(self._show_end)
-            if isinstance(job, Conversion) or not self.form.request().output:
-                self.form.set_request(Request(job.source, job.output, job.options))
-            if not isinstance(job, Conversion) and not self.plan.shows_plan:
-                self.plan.show_hint(
+            if isinstance(job, ConversionJob) or not self.form.output_path:
+                self.form.set_request(PlanRequest(job.source, job.output, job.options))
+            if isinstance(job, VerificationJob) and not self.plan_panel.shows_plan:
+                self.plan_panel.show_hint(
                     f"{any_path(job.output).name} is read back, and compared with {compared_with(job.source)}."
                 )
-            follows = self.stage is Stage.RUNNING
-            self._enter(Stage.RUNNING)
-            if not follows:  # another one of several
-                self.foot.show_running()
+            first = self.state is not WidgetState.RUNNING
+            self._enter(WidgetState.RUNNING)
+            if first:  # of several
+                self.status_panel.show_running()
             if job.last:
                 self._show_progress(job.last)
 
     def _cancel(self) -> None:
-        if self._job and self.stage is Stage.RUNNING:
-            self._enter(Stage.CANCELLING)
+        if self._job and self.state is WidgetState.RUNNING:
+            self._enter(WidgetState.CANCELLING)
             (self.queue if self.queue.running else self._job).cancel()
 
     def _show_progress(self, progress: Progress) -> None:
         assert self._job
         several = self.several and self.queue.running
-        if isinstance(self._job, Conversion) and progress.plan is not self._shown_plan:
+        if isinstance(self._job, ConversionJob) and progress.plan is not self._shown_plan:
             self._shown_plan = progress.plan
-            self.plan.show_plan(progress.plan)
-        with painted_once(self.foot):
-            of = Share(*self.queue.place, self.queue.fraction) if several else None
-            self.foot.show_progress(progress, self._job.doing(), of)
+            self.plan_panel.show_plan(progress.plan)
+        with painted_once(self.status_panel):
+            run = self.queue.batch.run if several else None
+            self.status_panel.show_progress(progress, self._job.activity, run)
         if several:
-            self.sources.show_progress()
+            self.queue_panel.show_progress(self.queue.batch.items)
 
     def _show_end(self, job: Job | None) -> None:
-        """Nothing is under way any more."""
+        """Nothing runs any more: show what came of the job, or of several volumes."""
         self._job = None
-        if self.several and not isinstance(job, Check):
-            self.foot.show_several([entry for entry in self.queue.entries if entry.in_run or entry.state == "failed"])
-            self.stage = Stage.PLANNING
-            if self.queue.having("waiting"):
+        if self.several and not isinstance(job, VerificationJob):
+            items = [item for item in self.queue.batch.items if item.in_run or item.state == "failed"]
+            self.status_panel.show_batch(Batch(tuple(items)))
+            self.state = WidgetState.PLANNING
+            if self.queue.batch.having("waiting"):
                 self._replan(again=False)
             else:
-                self._enter(Stage.DONE)
+                self._enter(WidgetState.DONE)
             return
         assert job
         outcome = job.outcome
-        found = isinstance(job, Check) and job.found and self._was_done and not self.several
-        if found or isinstance(outcome, Receipt):
-            self._enter(Stage.DONE)
+        verified = isinstance(job, VerificationJob) and job.verification and self._was_done and not self.several
+        if verified or isinstance(outcome, Receipt):
+            self._enter(WidgetState.DONE)
         else:
-            self.stage = Stage.PLANNING
+            self.state = WidgetState.PLANNING
             self._replan()
-        if isinstance(job, Check):
+        if isinstance(job, VerificationJob):
             self._verifier.show_end(job)
         elif isinstance(outcome, Receipt):
-            self.foot.show_made(outcome)
+            self.status_panel.show_made(outcome)
         elif outcome is None:
-            self.foot.show_cancelled(job.output, unfinished=job.leaves_unfinished)
+            self.status_panel.show_cancelled(job.output, unfinished=job.leaves_unfinished)
         else:
-            self.foot.show_failed(error_words(outcome))
+            self.status_panel.show_failed(error_words(outcome))
 
-    def _tell_failure(self, entry: Entry) -> None:
-        assert entry.error
-        tell(entry.error, f"{entry.name}: " if self.several else "")
+    def _notify_failure(self, item: BatchItem[Receipt]) -> None:
+        assert item.error
+        notify_error(item.error, f"{item.name.name}: " if self.several else "")
 
-    def _another(self) -> None:
-        self.stage = Stage.EMPTY
+    def _start_over(self) -> None:
+        self.state = WidgetState.EMPTY
         self.queue.set()
-        if self.form.request().source:
+        if self.form.source_path:
             self.form.set_source("")
         else:
             self._refresh()
 
-    def _enter(self, stage: Stage) -> None:
-        self.stage = stage
+    def _enter(self, state: WidgetState) -> None:
+        self.state = state
         self.form.setEnabled(not self.busy)
-        self.sources.set_busy(self.busy)
-        if stage is Stage.CANCELLING:
-            self.foot.show_cancelling()
-        elif stage is Stage.DONE:
-            self.foot.show_finished(verifiable=not self.several)
+        self.queue_panel.set_busy(self.busy)
+        if state is WidgetState.CANCELLING:
+            self.status_panel.show_cancelling()
+        elif state is WidgetState.DONE:
+            self.status_panel.show_finished(verifiable=not self.several)
         elif not self.busy:
             answer = self._answer
-            self.foot.show_idle(
-                ready=stage is Stage.READY,
+            self.status_panel.show_idle(
+                ready=state is WidgetState.READY,
                 resumes=bool(answer and answer.resumes),
                 verifiable=answer.verifiable if answer else False if self.several else None,
-                several=len(self.queue.having("waiting")) if self.several else None,
+                several=len(self.queue.batch.having("waiting")) if self.several else None,
             )
