@@ -1,6 +1,9 @@
-"""Windows by the hundred: the tests of a module share two, one that is shown and one that is not.
+"""napari's windows. The tests of a module share two, one on the screen and one hidden.
 
-Each test finds them empty; one that leaves something running or lying about fails.
+Each test gets them empty. A test fails if it leaves a job running or a bar in the activity dock.
+
+Only here do the tests manage windows by private parts of napari (seen in 0.9.2). A new window for each test, as by
+napari's own fixture, takes about a second; and napari has no public way to empty a window, or to list what runs in it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_ct_pyramid.plugin.viewer_hooks import open_viewers
 from napari_ct_pyramid.sources import lazy_levels
 from tests.helpers.dock import wait_until
 from tests.helpers.screen import settle
@@ -30,7 +34,7 @@ from tests.helpers.screen import settle
 
 @pytest.fixture(autouse=True, scope="session")
 def _fast_windows() -> Iterator[None]:
-    """Manifests are parsed once, and the collections of garbage around each window leave what was imported alone."""
+    """Each manifest is parsed once, and garbage collections around each window skip the imported modules."""
     import napari._qt.qt_main_window  # noqa: F401
 
     parse = functools.cache(manifests._load_yaml_no_duplicates)
@@ -48,27 +52,27 @@ def _fast_windows() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_other_readers() -> None:
-    """napari-ome-zarr is here to be tried on its own; else napari would ask which of the two is to open a folder."""
+    """Without napari-ome-zarr, which has tests of its own: napari would ask which of the two opens a folder."""
     npe2.PluginManager.instance().disable("napari-ome-zarr")
 
 
 @pytest.fixture
 def hidden_viewer(_windows: _Windows, tmp_path: Path) -> Iterator[napari.Viewer]:
-    """A window that is not shown, which saves drawing it. (The folder of the test outlives what goes on in it.)"""
-    with _windows.lent(show=False) as viewer:
+    """A hidden window, which is never drawn. (It needs `tmp_path` so that jobs end before the folder is removed.)"""
+    with _windows.borrowed(show=False) as viewer:
         yield viewer
 
 
 @pytest.fixture
 def shown_viewer(_windows: _Windows, tmp_path: Path) -> Iterator[napari.Viewer]:
     """A window on the screen."""
-    with _windows.lent(show=True) as viewer:
+    with _windows.borrowed(show=True) as viewer:
         yield viewer
 
 
 @pytest.fixture
 def viewer(hidden_viewer: napari.Viewer) -> napari.Viewer:
-    """Where nothing is said of what is on the screen."""
+    """The hidden window, for tests that do not look at the canvas."""
     return hidden_viewer
 
 
@@ -88,7 +92,7 @@ def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def _windows(qapp: QApplication) -> Iterator[_Windows]:
-    """What `make_napari_viewer` does for each test, for all those of a module."""
+    """The windows of a module. This does once what napari's fixture `make_napari_viewer` does for each test."""
     from app_model import Application
     from napari._app_model._app import NapariApplication, _napari_names
     from napari._qt._qapp_model.qactions import init_qactions
@@ -118,46 +122,46 @@ def _windows(qapp: QApplication) -> Iterator[_Windows]:
     _initialize_plugins.cache_clear()
     init_qactions.cache_clear()
     get_settings().reset()
-    assert not windows.held(), "somebody holds on to a window that was closed"
+    assert not windows.leaked(), "a closed window is still referenced"
 
 
 class _Windows:
-    """The windows of a module; those that a test closed are made anew."""
+    """The windows of a module. One that a test closed is made again."""
 
     def __init__(self) -> None:
         self._made: dict[bool, napari.Viewer] = {}
         self._closed: list[weakref.ref[Any]] = []
 
     @contextmanager
-    def lent(self, *, show: bool) -> Iterator[napari.Viewer]:
-        """An empty window, to be emptied afterwards."""
+    def borrowed(self, *, show: bool) -> Iterator[napari.Viewer]:
+        """Give a test an empty window, and empty the window afterwards."""
         from napari._qt.qt_main_window import _QtMainWindow
 
         from napari_ct_pyramid.plugin.widget.widget import ConvertWidget
 
         viewer = self._made.get(show)
-        if viewer is None or viewer not in napari.Viewer._instances:
+        if viewer is None or not _is_open(viewer):
             viewer = self._made[show] = napari.Viewer(show=show, show_welcome_screen=False)
             if show:
                 handle = viewer.window._qt_window.windowHandle()
                 wait_until(handle.isExposed)
             gc.collect()
-            gc.freeze()  # it is not garbage yet
+            gc.freeze()  # a new window is not garbage
         window = viewer.window._qt_window
-        _QtMainWindow._instances.sort(key=lambda one: one is window)  # the last is the one that is active
+        _QtMainWindow._instances.sort(key=lambda one: one is window)  # the last one is active
         size = window.size()
         try:
             yield viewer
-            _come_to_rest()
-            if viewer in napari.Viewer._instances:
+            _wait_for_jobs()
+            if _is_open(viewer):
                 _empty(viewer)
                 window.resize(size)
             for widget in QApplication.topLevelWidgets():
-                if isinstance(widget, ConvertWidget):  # docked no more, or never
+                if isinstance(widget, ConvertWidget):  # not in a dock
                     widget.deleteLater()
             QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
             gc.collect()
-        except BaseException:  # whatever it left, the next test is not to suffer from it
+        except BaseException:  # the next test must not suffer from what this one left
             self.close()
             raise
 
@@ -170,8 +174,8 @@ class _Windows:
                 with patch.object(viewer.window._qt_window, "_save_current_window_settings"):
                     viewer.close()
 
-    def held(self) -> list[Any]:
-        """Those that were closed, and are still there."""
+    def leaked(self) -> list[Any]:
+        """Closed windows that still exist."""
         QApplication.processEvents()
         gc.unfreeze()
         gc.collect()
@@ -180,11 +184,11 @@ class _Windows:
 
 
 def _is_open(viewer: napari.Viewer) -> bool:
-    return viewer in napari.Viewer._instances
+    return viewer in open_viewers()
 
 
-def _come_to_rest() -> None:
-    """Let what goes on in the background end, which no test may leave for long."""
+def _wait_for_jobs() -> None:
+    """Wait until all jobs in the background have ended. A test must not leave one that never ends."""
     from superqt.utils import WorkerBase
 
     from napari_ct_pyramid.plugin.preview import LivePreview
@@ -202,7 +206,7 @@ def _come_to_rest() -> None:
 
 
 def _empty(viewer: napari.Viewer) -> None:
-    """Make a window as if it were new."""
+    """Make a window like a new one."""
     from napari._qt.dialogs.qt_notification import NapariQtNotification
     from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
     from napari.utils.notifications import notification_manager
