@@ -7,12 +7,14 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import napari_ct_pyramid
+from napari_ct_pyramid.options import ConversionOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "napari_ct_pyramid"
@@ -115,6 +117,24 @@ def test_no_module_imports_private_names_of_another() -> None:
         for target in imported(ast.parse(path.read_text(encoding="utf-8")), name.rpartition(".")[0])
         if target.rpartition(".")[0] in modules and re.match(r"_(?!_)", target.rpartition(".")[2])
     ]
+    assert found == []
+
+
+def test_only_the_command_line_names_flags_and_commands() -> None:
+    """Messages elsewhere name an option by an `Advice`."""
+    flags = [f"--{option.name.replace('_', '-')}" for option in fields(ConversionOptions)]
+    written = re.compile(rf"({'|'.join([*flags, 'ct-pyramid [a-z]+'])})\b")
+    found = []
+    for name, path in modules_of_package().items():
+        if not name.startswith("napari_ct_pyramid.cli"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            found += [
+                f"{name}, line {node.lineno}: {node.value}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                if id(node) not in docstrings and written.search(node.value)
+            ]
     assert found == []
 
 
