@@ -151,7 +151,7 @@ def write(key: str, data: bytes) -> Callable[[Path], None]:
         (change("1/.zarray", "fill_value", value=7), "1/.zarray was changed: /fill_value is 7 where 0 was written"),
         (change("0/.zarray", "shape", value=[48, 32]), "0/.zarray was changed: /shape is"),
         (change(METADATA, "multiscales", 0, "axes", 0, "type", value="time"), "/axes/0/type is \"time\" where \"sp"),
-        (change(METADATA, "multiscales", 0, "axes", value=[]), "the metadata are not as the specification wants them"),
+        (change(METADATA, "multiscales", 0, "axes", value=[]), "the metadata are not valid by the specification"),
         (change(METADATA, "omero", "channels", 0, "window", "max", value=1), "/omero/channels/0/window/max is 1 where"),
         (remove(".zgroup"), ".zgroup is missing"),
         (write("2/.zarray", b"{"), "2/.zarray cannot be read"),

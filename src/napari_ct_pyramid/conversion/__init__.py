@@ -1,1 +1,1 @@
-"""The jobs: convert, verify and batch, by threads or on a Dask cluster. It knows nothing of who watches."""
+"""The jobs: convert, verify and batches of them, with threads of this process or on a Dask cluster."""

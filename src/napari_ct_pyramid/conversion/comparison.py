@@ -1,4 +1,4 @@
-"""A store for the engine that compares with what is there where another would write, and what it finds."""
+"""A chunk store that compares chunks with those of an output instead of writing them, and what it finds."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Problem:
     Attributes
     ----------
     level : int or None
-        Of the chunk; None where it is no chunk that is wrong.
+        Of the chunk that is wrong; None if it is something else that is wrong.
     chunk : tuple of int or None
-        Its index along z, y, x.
+        The index of the chunk along z, y, x.
     what : str
         For people.
     """
@@ -43,7 +43,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of verifying an output.
+    """The outcome of verifying an output.
 
     Attributes
     ----------
@@ -51,14 +51,14 @@ class Verification:
     problems : tuple of Problem
         All that was wrong.
     chunks : int
-        That were looked at.
+        Number of chunks that were compared.
     with_source : bool
         Whether level 0 was compared with the source itself.
     seconds : float
     peak_memory_bytes : int
         Peak resident memory of the process.
     repaired : bool
-        Whether what was wrong has been made again.
+        Whether all that was wrong has been made again.
     """
 
     output: AnyPath
@@ -71,7 +71,7 @@ class Verification:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong, or nothing any more."""
+        """Whether nothing is wrong, or everything was repaired: the output is complete and correct."""
         return self.repaired or not self.problems
 
     def to_json(self) -> dict[str, Any]:
@@ -91,14 +91,14 @@ class Verification:
 
 
 class ComparingStore:
-    """Chunks as they should be come in, and are compared with those that are there.
+    """Compares each chunk that the engine writes, which is as it should be, with the one in the output.
 
     Parameters
     ----------
     files : ChunkReader
     plan : Plan
     checksums : Checksums or None
-        As the conversion took them, where there are any.
+        Those that the conversion wrote; None if they are missing.
     """
 
     def __init__(self, files: ChunkReader, plan: Plan, checksums: Checksums | None) -> None:
@@ -110,20 +110,20 @@ class ComparingStore:
         self._different: dict[tuple[int, Triple], str] = {}
 
     def read_chunk(self, level: int, index: Triple) -> np.ndarray:
-        """A chunk that is there; zeros where it cannot be read."""
-        return self._checked(level, index)[0]
+        """The voxels of a chunk of the output; zeros if it cannot be read."""
+        return self._read(level, index)[0]
 
     def begin_chunk(self, level: int, index: Triple) -> _Comparison:
-        """A chunk that is not written but compared."""
+        """A chunk that is compared instead of written."""
         return _Comparison(self, level, index)
 
     def compare(self, level: int, index: Triple, voxels: np.ndarray) -> Future[Checksum]:
-        """Compare a chunk with the one that is there."""
-        there, checksum = self._checked(level, index)
-        bits = f"u{voxels.itemsize}"  # a NaN equals itself here
-        same = all(np.array_equal(a.view(bits), b.view(bits)) for a, b in zip(there, voxels, strict=True))
-        if not same and level and voxels.dtype.kind == "f":  # which NaN comes of several is not said
-            same = np.array_equal(there, voxels, equal_nan=True)
+        """Compare a chunk with the one in the output."""
+        found, checksum = self._read(level, index)
+        bits = f"u{voxels.itemsize}"  # as bits, a NaN equals itself
+        same = all(np.array_equal(a.view(bits), b.view(bits)) for a, b in zip(found, voxels, strict=True))
+        if not same and level and voxels.dtype.kind == "f":  # any NaN may come of several
+            same = np.array_equal(found, voxels, equal_nan=True)
         if not same:
             what = f"it is not the {self._plan.options.method} of the level below"
             what = what if level else "it differs from the source"
@@ -134,20 +134,20 @@ class ComparingStore:
         return done
 
     def problems(self) -> list[Problem]:
-        """All that was found, by level and chunk."""
-        # What is made from something damaged cannot agree, and need not be wrong itself.
-        spoilt = {
+        """All problems, by level and chunk."""
+        # A chunk that is made from a damaged one cannot be equal, and need not be wrong itself.
+        unknown = {
             (k, _coarser(index, stage.span(k)))
             for stage in self._plan.stages
             for level, index in self._damaged
             if level == stage.base and not stage.from_source
             for k in range(level + 1, stage.top + 1)
         }
-        spoilt |= set(self._damaged)
-        found = self._damaged | {place: what for place, what in self._different.items() if place not in spoilt}
+        unknown |= set(self._damaged)
+        found = self._damaged | {place: what for place, what in self._different.items() if place not in unknown}
         return [Problem(level, index, what) for (level, index), what in sorted(found.items())]
 
-    def _checked(self, level: int, index: Triple) -> tuple[np.ndarray, Checksum]:
+    def _read(self, level: int, index: Triple) -> tuple[np.ndarray, Checksum]:
         try:
             voxels, checksum = self._files.read(level, index)
             damage = self._damage(level, index, checksum)
@@ -170,11 +170,11 @@ class ComparingStore:
         written = self._checksums.get(level, index)
         if found.file != written.file:
             return "its file is not as it was written"
-        return "" if found.voxels == written.voxels else "its voxels are not those that were to be written"
+        return "" if found.voxels == written.voxels else "its voxels are not those that the conversion made"
 
 
 class _Comparison:
-    """A chunk that is to be compared with the one that is there."""
+    """A chunk that is to be compared with the one in the output."""
 
     def __init__(self, store: ComparingStore, level: int, index: Triple) -> None:
         self._store = store
@@ -184,7 +184,7 @@ class _Comparison:
         return self._store.compare(*self._chunk, voxels)
 
     def cancel(self) -> None:
-        """There is nothing to give up."""
+        """Nothing was begun."""
 
 
 def _coarser(index: Triple, span: Triple) -> Triple:

@@ -1,4 +1,4 @@
-"""What makes a conversion the same one: its source, its options, and how its work is cut up."""
+"""The identity of a conversion: its source, its options, and its blocks. Two that are equal make the same output."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ OPTIONS = (
     "chunks", "num_levels", "dtype", "window", "method", "downsample", "edges", "compressor", "ome_zarr_version",
     "shards", "voxel_size", "unit", "axes", "crop",
 )  # fmt: skip
-"""Those on which the output depends, as an identity names them."""
+"""The options on which the output depends, as the identity names them."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """By which a source is known again.
+    """Tells whether a source is still the same.
 
     Attributes
     ----------
     size : int
-        Bytes of its files.
+        Of all its files, in bytes.
     modified : str
-        When the last of them was changed, in UTC.
+        When one of them was last changed: ISO 8601, in UTC.
     sample : int
-        Checksum of some of its voxels.
+        Checksum of a sample of its voxels.
     """
 
     size: int
@@ -40,14 +40,20 @@ class Fingerprint:
 
 
 def fingerprint(files: Sequence[AnyPath], sample: int) -> Fingerprint:
-    """Of the source that lies in these files."""
+    """The fingerprint of a source with these files.
+
+    Raises
+    ------
+    OSError
+        If a file is gone.
+    """
     stats = [file.stat() for file in files]
     modified = datetime.fromtimestamp(max(stat.st_mtime_ns for stat in stats) // 1_000_000 / 1000, UTC)
     return Fingerprint(sum(stat.st_size for stat in stats), modified.isoformat(timespec="milliseconds"), sample)
 
 
 def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
-    """All on which the output depends, JSON-able: two conversions with the same make the same output."""
+    """All that the output depends on, as JSON values."""
     return {
         "version": __version__,
         "source": plan.volume.name,
@@ -60,7 +66,9 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
         "chunks": list(plan.options.chunks),
         "num_levels": len(plan.levels),
         "dtype": plan.options.dtype,
-        "window": [plan.rescale.low, plan.rescale.high] if plan.rescale else None,  # what an automatic one came to
+        "window": [plan.rescale.low, plan.rescale.high]
+        if plan.rescale
+        else None,  # the values, also of an automatic one
         "method": plan.options.method,
         "downsample": numbers(plan.options.downsample) if plan.options.downsample else "auto",
         "edges": plan.options.edges,
@@ -76,19 +84,19 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
 
 
 def asked_options(identity: dict[str, Any], **more: Any) -> ConversionOptions:
-    """The options that a conversion of this identity has."""
+    """The options of a conversion with this identity, and `more` of them."""
     return ConversionOptions(**{name: identity[name] for name in OPTIONS}, **more)
 
 
 def other_options(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """The options of `before` that differ from those of `now`; none where they are not all that differs."""
-    different = {key for key in _WORDS if before.get(key) != now.get(key)}
-    if not different <= {*OPTIONS, "stages"}:  # how the work is cut up follows from the options
+    """The options of `before` that differ from those of `now`; none if anything else differs, too."""
+    different = {key for key in _NAMES if before.get(key) != now.get(key)}
+    if not different <= {*OPTIONS, "stages"}:  # the blocks follow from the options
         return {}
     return {name: before.get(name) for name in OPTIONS if name in different}
 
 
-_WORDS = {
+_NAMES = {
     "version": "the version of this program",
     "source": "the source's name",
     "size": "the source's size in bytes",
@@ -99,39 +107,39 @@ _WORDS = {
     "grain": "the way in which the source is stored",
     "chunks": "the chunk size",
     "num_levels": "the number of levels",
-    "dtype": "the type",
+    "dtype": "the type of the stored voxels",
     "window": "the window",
     "method": "the method",
-    "downsample": "how levels become smaller",
-    "edges": "what becomes of edges",
+    "downsample": "the downsampling factors",
+    "edges": "what happens at edges",
     "compressor": "the compressor",
     "ome_zarr_version": "the version of OME-Zarr",
     "shards": "the shards",
     "voxel_size": "the voxel size",
     "unit": "the unit",
     "axes": "the order of the axes",
-    "crop": "the part that is converted",
-    "stages": "how the work is cut up",
+    "crop": "the crop",
+    "stages": "the blocks",
 }
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What is different, for people; nothing where nothing is."""
+    """What is different, for people; empty if nothing is."""
     found: list[str] = []
-    for key, what in _WORDS.items():
+    for key, what in _NAMES.items():
         was, is_ = before.get(key), now.get(key)
-        if was == is_ or (key == "stages" and found):  # which follows from the others
+        if was == is_ or (key == "stages" and found):  # the blocks follow from the others
             continue
         if key in ("sample", "grain", "crop", "stages"):
             found.append(what)
         else:
-            found.append(f"{what} (was {_shown(was)}, is {_shown(is_)})")
+            found.append(f"{what} (was {_value_text(was)}, is {_value_text(is_)})")
     return ", ".join(found)
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
-        return times(value) if len(value) > 2 else " to ".join(f"{end:g}" for end in value)  # which a window is
+        return times(value) if len(value) > 2 else " to ".join(f"{end:g}" for end in value)  # a window
     if isinstance(value, int):
         return f"{value:,}"
     return "none" if value is None else str(value)

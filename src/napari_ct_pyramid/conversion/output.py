@@ -1,4 +1,4 @@
-"""Where an output goes, and that nothing of the user's is in its way."""
+"""Where an output goes, the checks before it is made, and its empty beginning. Nothing of the user's is overwritten."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, PathLike, is_within
 
 CLUSTER_MARKER = f"{STATE_FOLDER}/cluster"
-"""In an output that a cluster is writing: by which workers see that it is the right one."""
+"""A file in an output that a cluster writes. It holds the job's id, by which workers know that they see this output."""
 
 
 def default_output(src: PathLike) -> AnyPath:
     """``<stem>.ome.zarr`` beside the source: ``scan.ome.tif``, ``scan.tif`` and ``scan/`` become ``scan.ome.zarr``.
 
-    That of files by a pattern lies among them, and ``scan.ome.zarr`` itself becomes ``scan-2.ome.zarr``.
+    The output of files that a pattern names lies beside them; ``scan.ome.zarr`` itself becomes ``scan-2.ome.zarr``.
     """
     asked = parse_input(src)
     folder = asked.path if asked.pattern is not None else asked.path.parent
-    if asked.path.name in ("", ".."):  # a folder by another name
+    if asked.path.name in ("", ".."):  # "." or ".."
         folder = asked.path.resolve().parent
     output = folder / f"{asked.stem}{OME_ZARR}"
     return output if output.name != asked.path.name else folder / f"{asked.stem}-2{OME_ZARR}"
@@ -42,7 +42,7 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
     Raises
     ------
     RequestError
-        If it cannot: it exists (`OutputExistsError`), or its place is no good.
+        If it cannot: it exists (`OutputExistsError`), or it cannot lie there.
     """
     asked = parse_input(src)
     source, target = asked.path.resolve(), output.resolve()
@@ -56,11 +56,11 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
         output.check_place()
     else:
         _check_folder(output)
-    if not _is_there(target) or is_nothing(target) or is_unfinished(target):
+    if not _is_there(target) or is_empty(target) or is_unfinished(target):
         return
     if not target.is_dir() or not is_group(target):
         raise OutputExistsError(
-            f"The output {output} exists already and is no OME-Zarr, so it is left alone. Choose another name.",
+            f"The output {output} exists already and is not an OME-Zarr, so it is never overwritten. Choose another name.",
             replaceable=False,
         )
     if not overwrite:
@@ -74,7 +74,7 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
 def _check_folder(output: Path) -> None:
     folder = output.resolve().parent
     if not folder.is_dir():
-        raise RequestError(f"There is no folder {output.parent} for the output. Make it first, or choose another.")
+        raise RequestError(f"There is no folder {output.parent} for the output. Make it first, or choose another one.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise RequestError(f"The folder {output.parent} cannot be written to. Choose another place for the output.")
 
@@ -83,19 +83,19 @@ def _is_there(output: AnyPath) -> bool:
     return output.exists() if isinstance(output, RemotePath) else os.path.lexists(output)
 
 
-def is_nothing(output: AnyPath) -> bool:
-    """Whether it is a folder without content: what a conversion leaves that was killed at once."""
+def is_empty(output: AnyPath) -> bool:
+    """Whether it is a folder without content, as a conversion leaves it that was killed right at the start."""
     if isinstance(output, RemotePath):
-        return False  # a store has no such folders
+        return False  # an object store has no empty folders
     try:
         with os.scandir(output) as entries:
-            return all(entry.name == STATE_FOLDER and is_nothing_but_lock(Path(entry.path)) for entry in entries)
+            return all(entry.name == STATE_FOLDER and is_empty_but_lock(Path(entry.path)) for entry in entries)
     except OSError:
         return False
 
 
-def is_nothing_but_lock(folder: Path) -> bool:
-    """Whether the folder holds no journal, nor anything else that tells of a conversion."""
+def is_empty_but_lock(folder: Path) -> bool:
+    """Whether a state folder holds neither a journal nor anything else of a conversion."""
     return not {entry.name for entry in os.scandir(folder)} - {
         Path(LOCK).name,
         Path(CLUSTER_MARKER).name,
@@ -104,7 +104,7 @@ def is_nothing_but_lock(folder: Path) -> bool:
 
 
 def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Record:
-    """Make the output empty but for a new journal, in place of what was there. To be done by whoever holds its lock.
+    """Replace the output by an empty one with a new journal. The caller holds the output's lock.
 
     Raises
     ------
@@ -112,7 +112,8 @@ def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Reco
         If it cannot be made.
     """
     try:
-        # From here on it is plainly unfinished, and whoever goes on with it, with no block done, clears it again.
+        # From here on the output is unfinished. If this is interrupted, a resumed conversion clears it again, because
+        # no block is done.
         record = write_journal(output, identity, blocks)
         unpublish(output)
         _clear(output)
@@ -136,19 +137,24 @@ def _clear(output: AnyPath) -> None:
 
 
 def bytes_free(output: AnyPath) -> int | None:
-    """Bytes that the output may take: what is free, and what it replaces. None where nobody knows: in a store."""
+    """Bytes that the output may take: what is free, and what it replaces. None in an object store, without limit."""
     if isinstance(output, RemotePath):
         return None
     return shutil.disk_usage(output.resolve().parent).free + bytes_below(output)
 
 
 def check_disks(outputs: Iterable[tuple[AnyPath, int]]) -> None:
-    """Make sure that outputs of so many bytes each, made one after another, fit on their disks together.
+    """Make sure that several outputs, made one after another, fit on their disks together.
+
+    Parameters
+    ----------
+    outputs : iterable of (path, int)
+        Each with its expected size in bytes.
 
     Raises
     ------
     DiskSpaceError
-        If they do not.
+        If they do not fit.
     """
     disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
     for output, size in outputs:
@@ -158,7 +164,7 @@ def check_disks(outputs: Iterable[tuple[AnyPath, int]]) -> None:
         disks[folder.stat().st_dev].append((folder, size - bytes_below(output)))
     for there in disks.values():
         folder, free = there[0][0], shutil.disk_usage(there[0][0]).free
-        needed = max(accumulate(size for _, size in there))  # one that becomes smaller makes room for the next
+        needed = max(accumulate(size for _, size in there))  # an output that becomes smaller frees space for the next
         if needed > free:
             raise DiskSpaceError(
                 f"{len(there)} outputs on the disk of {folder} need about {format_size(needed)} together, and "

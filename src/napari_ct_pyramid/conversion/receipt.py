@@ -1,6 +1,6 @@
-"""The receipt that stays with an output: where it came from, how it was made, and whether it was verified since.
+"""The receipt in an output: where the output came from, how it was made, and whether it was verified since.
 
-No path and no name of a user is in it.
+It contains no paths, and no name of a user.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from .identity import OPTIONS
 
 @dataclass(frozen=True)
 class Rescaled:
-    """What became of voxels that were stored as integers of fewer bits.
+    """How voxels were stored as integers with fewer bits, and what that lost.
 
     Attributes
     ----------
     rescale : Rescale
-        What was done to them.
+        How they were rescaled.
     minimum, maximum : float
-        Of the finite voxels of the source, as they were; inf and -inf where there is none.
+        Of the finite voxels of the source, before; inf and -inf where there are none.
     clipped : int
-        Voxels outside of the window, infinities among them.
+        Voxels outside the window, infinities included.
     clipped_share : float
-        Of all voxels of the source, from 0 to 1.
+        `clipped` as a part of all voxels of the source, from 0 to 1.
     """
 
     rescale: Rescale
@@ -48,7 +48,7 @@ class Rescaled:
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
-        empty = self.minimum > self.maximum  # infinity is no JSON
+        empty = self.minimum > self.maximum  # JSON has no infinity
         return {
             **self.rescale.to_json(),
             "minimum": None if empty else self.minimum,
@@ -59,7 +59,7 @@ class Rescaled:
 
 
 def rescaled(plan: Plan, statistics: Statistics) -> Rescaled | None:
-    """What became of the voxels of a conversion; None where they stayed as they were."""
+    """How a conversion rescaled the voxels; None if it did not."""
     if plan.rescale is None:
         return None
     share = statistics.clipped / math.prod(plan.volume.shape)
@@ -68,7 +68,7 @@ def rescaled(plan: Plan, statistics: Statistics) -> Rescaled | None:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a conversion made, and what it took.
+    """What a conversion made, and how long and how much memory that took.
 
     Attributes
     ----------
@@ -76,21 +76,21 @@ class Receipt:
     ome_zarr_version : str
     levels : tuple of Level
     seconds : float
-        From the request to the finished volume; with those of blocks that were done before an interruption.
+        From the request to the finished volume. Where an interrupted conversion was resumed, with the time before.
     bytes_read, bytes_written : int
-        Voxels read from the source; files written.
+        Of the voxels that were read from the source, and of the files that were written.
     peak_memory_bytes : int
         Peak resident memory of the process; on a cluster the largest of any worker.
     minimum, maximum : float
-        Of the finite voxels of level 0, as they are stored.
+        Of the finite voxels of level 0, as stored.
     nans, infinities : int
         Voxels of the source that are not finite.
     window : tuple of float
         The display window: the 0.1 and 99.9 percentiles of the coarsest level, as stored.
     rescaled : Rescaled or None
-        What became of the voxels where another type was asked for.
+        How the voxels were rescaled, if another type was asked for.
     workers : int
-        Of a cluster, that made blocks; 0 where this process did.
+        Workers of a cluster that made blocks; 0 if threads of this process made them.
     """
 
     output: AnyPath
@@ -110,7 +110,7 @@ class Receipt:
 
     @property
     def bytes_per_second(self) -> float:
-        """Voxels of the source a second, in bytes, everything included."""
+        """Bytes of the source's voxels a second, over the whole time."""
         return self.bytes_read / self.seconds
 
     @property
@@ -147,8 +147,8 @@ _SOFTWARE = ("numpy", "imagecodecs", "tifffile", "ome-zarr", "zarr")
 def write_receipt(
     output: AnyPath, receipt: Receipt, plan: Plan, identity: dict[str, Any], attributes: dict[str, Any]
 ) -> None:
-    """Leave the receipt of a conversion in its output."""
-    told = receipt.to_json()
+    """Write the receipt of a conversion to its output."""
+    made = receipt.to_json()
     value = {
         "source": {
             "name": identity["source"],
@@ -173,7 +173,7 @@ def write_receipt(
         },
         "finished": _now(),
         **{
-            name: told[name]
+            name: made[name]
             for name in (
                 "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes",
                 "minimum", "maximum", "nans", "infinities", "window", "rescaled", "workers",
@@ -187,7 +187,7 @@ def write_receipt(
 
 
 def read_receipt(output: AnyPath) -> dict[str, Any] | None:
-    """The receipt of an output; None where there is none that can be read."""
+    """The receipt of an output; None if there is none, or it cannot be read."""
     try:
         value = json.loads((output / RECEIPT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -196,7 +196,7 @@ def read_receipt(output: AnyPath) -> dict[str, Any] | None:
 
 
 def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired: bool) -> None:
-    """Note in the receipt that the output was verified just now, and with what outcome."""
+    """Note in the receipt that the output was verified just now, and the outcome."""
     value = read_receipt(output)
     if value is not None:
         value["verified"] = {

@@ -1,7 +1,7 @@
-"""Reads an output back, says whether it is whole and true, and repairs it from its source.
+"""Verifies that an output is complete and correct, and repairs it from its source.
 
-It runs the same engine as a conversion, on a store that compares where the other writes. A repair is a conversion
-that goes on: the blocks that hold what is wrong are struck from the journal, and done again.
+It runs the same engine as a conversion, on a store that compares chunks instead of writing them. A repair is a resumed
+conversion: the blocks with something wrong are removed from the journal, and made again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from .padded_reader import VoxelSource
 from .progress import Progress, ProgressTracker, follow
 from .receipt import note_verified, read_receipt
 
-# A source is the same one whatever its name and time: these must agree.
+# A source may have another name and time; these must be equal.
 _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
 
 
@@ -63,7 +63,7 @@ def iter_verification(
     max_memory: str | int,
     threads: int | str | None,
 ) -> Generator[Progress, None, Verification]:
-    """The generator under `api.iter_verify`."""
+    """The generator behind `api.iter_verify`."""
     path = any_path(output)
     if repair and source is None:
         raise RequestError("A repair needs the source. Give it (", Advice("source"), ").")
@@ -79,13 +79,13 @@ def iter_verification(
             assert opened is not None
             yield from _repair(path, plan, identity, record, opened, found)
             found = replace(found, repaired=True)
-    with suppress(OSError):  # a disk that cannot be written to may be verified all the same
+    with suppress(OSError):  # an output on a disk that is read-only can be verified, too
         note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
     return found
 
 
 def _open(source: PathLike, identity: dict[str, Any]) -> Source:
-    """The source as it was looked at when it was converted."""
+    """The source, with the axes and the crop of the conversion."""
     try:
         asked = asked_options(identity)
     except (KeyError, TypeError, ValueError) as error:
@@ -103,19 +103,19 @@ def _read_record(path: AnyPath, repair: bool) -> Record:
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     if record is None or not (repair or is_published(path)):
-        open_pyramid(path)  # may know better what it is: nothing, or unfinished
+        open_pyramid(path)  # raises a better error if it does not exist, or is unfinished
     if record is None:
         raise SourceError(
-            f"{path} holds no {JOURNAL} that can be read: it was not made by ct-pyramid, or that file is damaged, and "
-            "there is nothing to compare it with. Convert its source again."
+            f"{path} has no {JOURNAL} that can be read. Either it was not made by ct-pyramid, or that file is damaged. "
+            "Without it, the output cannot be verified. Convert its source again."
         )
     return record
 
 
 def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
-    """How to go through the output, and the identity of its conversion as far as it is known now."""
+    """The plan with which to read the output, and the identity of its conversion, as a repair writes it."""
     import ome_zarr_models.v04.image
-    import ome_zarr_models.v05.image  # noqa: F401  what they take is part of the process
+    import ome_zarr_models.v05.image  # noqa: F401  for `process_memory`, which measures now
 
     identity = record.identity
     try:
@@ -138,15 +138,15 @@ def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[st
         raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")
     if now["stages"] != identity["stages"]:
         raise RequestError(
-            f"The output was made by version {identity.get('version')} of this program, which cuts the work up "
-            "differently: verify it without the source, or with that version."
+            f"The output was made by version {identity.get('version')} of this program, which made "
+            "other blocks. Verify it without the source, or with that version."
         )
     return plan, now
 
 
 def _volume_of(identity: dict[str, Any]) -> Volume:
     z, y, x = identity["shape"]
-    granularity = identity["grain"]  # by which the work was cut up
+    granularity = identity["grain"]  # on which the blocks depend
     return Volume(
         name=identity["source"],
         shape=(z, y, x),
@@ -158,7 +158,7 @@ def _volume_of(identity: dict[str, Any]) -> Volume:
 
 
 class _NoSource:
-    """Stands where the source would be: level 0 is read back instead."""
+    """In place of a source that is not given: level 0 is read back instead."""
 
     def read(self, *_: object) -> None:
         raise AssertionError("there is no source to read")
@@ -208,27 +208,27 @@ def _blocks_of(plan: Plan) -> list[BlockId]:
 def _repair(
     path: AnyPath, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
 ) -> Generator[Progress, None, None]:
-    """Strike from the journal what holds something wrong, and go on."""
+    """Remove the blocks with something wrong from the journal, and resume the conversion."""
     wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
-    sound = {block: statistics for block, statistics in record.done.items() if block not in wrong}
+    intact = {block: statistics for block, statistics in record.done.items() if block not in wrong}
     if not checksums_are_there(path, plan.levels):
-        sound = {}
-    begun = write_journal(path, identity, plan.blocks, sound, record.seconds)
-    unpublish(path)  # from here on it is unfinished
+        intact = {}
+    begun = write_journal(path, identity, plan.blocks, intact, record.seconds)
+    unpublish(path)  # from here on the output is unfinished
     sync_folder(path)
-    yield from run(source, replace(plan, blocks_done=len(sound)), path, begun)
+    yield from run(source, replace(plan, blocks_done=len(intact)), path, begun)
     with closing(Checksums(path, plan.levels)) as checksums:
         store = ComparingStore(ChunkReader(path, plan), plan, checksums)
         for problem in found.problems:
             if problem.level is not None and problem.chunk is not None:
                 store.read_chunk(problem.level, problem.chunk)
-    still = store.problems()
-    if still:
-        raise ConversionError(f"{path} was repaired, and {still[0]} again. Its disk may be failing.")
+    remaining = store.problems()
+    if remaining:
+        raise ConversionError(f"{path} was repaired, but {remaining[0]} again. Its disk may be failing.")
 
 
 def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
-    """The block that makes the chunk that a problem is in, and those of later stages that are made from that."""
+    """The block with the chunk that is wrong, and the blocks of later stages that are made from it."""
     if problem.level is None or problem.chunk is None:
         return
     there = plan.levels[problem.level]
@@ -241,7 +241,7 @@ def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
 
 
 def _metadata_problems(path: AnyPath, plan: Plan) -> Iterator[str]:
-    """What is wrong with the metadata, by the specification and by what the conversion wrote."""
+    """What is wrong with the metadata, compared with the specification and with what the conversion wrote."""
     receipt = read_receipt(path)
     expected: dict[str, Any] = array_metadata(plan)
     if receipt is None:
@@ -280,7 +280,7 @@ def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
 
 
 def _flaws(path: AnyPath, version: str) -> Iterator[str]:
-    """What ome-zarr-models finds wrong."""
+    """What ome-zarr-models finds wrong with the metadata."""
     import ome_zarr_models.v04.image
     import ome_zarr_models.v05.image
     import zarr
@@ -291,5 +291,5 @@ def _flaws(path: AnyPath, version: str) -> Iterator[str]:
             ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=2))
         else:
             ome_zarr_models.v05.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=3))
-    except Exception as error:  # noqa: BLE001  pydantic's, zarr's and its own
-        yield f"the metadata are not as the specification wants them: {' '.join(str(error).split())[:200]}"
+    except Exception as error:  # noqa: BLE001  errors of pydantic, zarr and ome-zarr-models
+        yield f"the metadata are not valid by the specification: {' '.join(str(error).split())[:200]}"
