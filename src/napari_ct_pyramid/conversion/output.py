@@ -60,7 +60,7 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
         return
     if not target.is_dir() or not is_group(target):
         raise OutputExistsError(
-            f"The output {output} exists already and is not an OME-Zarr, so it is never overwritten. Choose another name.",
+            f"The output {output} exists already and is not an OME-Zarr. It is left alone: choose another name.",
             replaceable=False,
         )
     if not overwrite:
