@@ -43,7 +43,7 @@ def test_tiffs_dropped_together_are_listed_in_one_widget(viewer: napari.Viewer, 
     drop(viewer, *paths)
     wait_until(lambda: docks(viewer))
     (dock,) = docks(viewer)
-    assert [entry.source for entry in dock.queue.entries] == [str(path) for path in paths]
+    assert [str(item.source) for item in dock.queue.batch.items] == [str(path) for path in paths]
     assert [layer.name for layer in viewer.layers] == ["scan0", "scan1", "scan2"]
 
 

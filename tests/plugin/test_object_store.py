@@ -36,5 +36,5 @@ def test_from_a_file_to_a_store_and_back(make_napari_viewer: Callable[..., napar
     widget.status_panel.verify.click()
     wait_for(widget, WidgetState.RUNNING)
     wait_for(widget, WidgetState.DONE)
-    assert "whole and agree" in widget.status_panel.result.words.text()
+    assert "complete and correct" in widget.status_panel.result.words.text()
     assert enabled(widget) == {"Verify", "form"}

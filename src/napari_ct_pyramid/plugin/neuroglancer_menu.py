@@ -16,6 +16,8 @@ from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
+from .wording import wording
+
 _served: dict[tuple[AnyPath, ...], Neuroglancer] = {}
 
 
@@ -40,8 +42,6 @@ def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
         else:
             _served[key] = Neuroglancer(key)
     except CtPyramidError as error:
-        from .wording import wording
-
         show_error(sentence(error, wording))
         return
     url = _served[key].url
