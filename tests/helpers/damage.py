@@ -81,9 +81,9 @@ KINDS: list[Make] = [
 ]
 
 
-def damaged(sound: bytes, directories: list[tuple[int, int]], rng: np.random.Generator) -> bytes:
+def damaged(correct: bytes, directories: list[tuple[int, int]], rng: np.random.Generator) -> bytes:
     """A file with some bytes changed, mostly in the directories; sometimes cut, or with bytes inserted."""
-    data = bytearray(sound)
+    data = bytearray(correct)
     for _ in range(rng.integers(1, 5)):
         low, high = (0, len(data)) if rng.random() < 0.25 else directories[rng.integers(len(directories))]
         at = int(rng.integers(low, max(low + 1, min(high, len(data)))))

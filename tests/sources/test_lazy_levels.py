@@ -1,4 +1,4 @@
-"""TIFFs looked at without converting them: right voxels, and how little is read for them."""
+"""The levels of a TIFF before it is converted: their voxels, and how little of the file they read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def source(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
 
 
 class Spy:
-    """Counts what is read from a source."""
+    """Notes what is read from a source."""
 
     def __init__(self, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reads: list[tuple[int, int, int, int]] = []
@@ -96,7 +96,7 @@ def test_what_was_sampled_is_kept(source: Source, monkeypatch: pytest.MonkeyPatc
     first = len(spy.reads)
     assert np.array_equal(sample[1, 3:9], coordinates(SHAPE)[4, ::4, ::4][3:9])
     assert len(spy.reads) == first
-    sample[1][...] = 0  # a picture is the viewer's own
+    sample[1][...] = 0  # the viewer may change what it was given
     assert np.array_equal(sample[1], coordinates(SHAPE)[4, ::4, ::4])
 
 
@@ -136,7 +136,7 @@ def test_very_large_pages_have_a_level_for_the_screen(source: Source, monkeypatc
     assert np.array_equal(levels[1][5], coordinates(SHAPE)[5, ::2, ::2])
 
 
-def test_the_file_is_closed_when_nobody_has_its_voxels_any_more(source: Source) -> None:
+def test_the_file_is_closed_when_no_array_needs_it_any_more(source: Source) -> None:
     plane = SourceArray(source)[3:5]
     gc.collect()
     assert np.asarray(plane).shape == (2, 70, 50)

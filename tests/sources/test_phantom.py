@@ -1,4 +1,4 @@
-"""The phantom: the same every time, of any size, and written as the converter likes it."""
+"""The phantom: the same every time, of any size, and written as plain pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_ct_pyramid.sources.registry import open_source
 SHAPE = (12, 64, 80)
 
 
-def test_is_written_as_plain_pages_that_tell_their_voxel_size(tmp_path: Path) -> None:
+def test_is_written_as_plain_pages_with_a_voxel_size(tmp_path: Path) -> None:
     path = write_sample(tmp_path / "core.tif", SHAPE)
     with tifffile.TiffFile(path) as tif:
         assert tif.is_bigtiff
@@ -44,7 +44,7 @@ def test_is_the_same_every_time_and_another_with_another_seed(tmp_path: Path) ->
     assert first != other
 
 
-def test_looks_like_a_scan() -> None:
+def test_grey_values_are_like_those_of_a_scan() -> None:
     """Air around, a core within, pores darker and steel brighter than it, and noise everywhere."""
     volume = np.stack(list(sample_slices((48, 96, 96))))
     y, x = np.ogrid[:96, :96]
@@ -61,7 +61,7 @@ def test_looks_like_a_scan() -> None:
 
 
 def test_slices_are_made_one_at_a_time() -> None:
-    """Thousands of slices are promised at once, and only those that are asked for are made."""
+    """Of thousands of slices, only those are made that are asked for."""
     slices = sample_slices((500, 100, 100))
     assert [plane.shape for plane in itertools.islice(slices, 2)] == [(100, 100)] * 2
 

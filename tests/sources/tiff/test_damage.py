@@ -35,13 +35,13 @@ def test_random_damage_is_an_error_or_a_volume(
     """Mostly in the directories. There is no other exception, and nothing is printed or logged."""
     path = tmp_path / "damaged.tif"
     SEEDS[seed](path)
-    sound = path.read_bytes()
+    correct = path.read_bytes()
     with tifffile.TiffFile(path) as tif:
         directories = [(page.offset, page.offset + 350) for page in tif.pages]
     rng = np.random.default_rng(seed)
     errors: list[str] = []
     for _ in range(40):
-        data = bytearray(sound)
+        data = bytearray(correct)
         for _ in range(rng.integers(1, 4)):
             low, high = (0, len(data)) if rng.random() < 0.2 else directories[rng.integers(len(directories))]
             at = int(rng.integers(low, min(high, len(data))))
@@ -63,13 +63,13 @@ def test_random_damage_is_an_error_or_a_volume(
 
 
 def cases(kind: int, folder: Path, count: int) -> Iterator[bytes]:
-    path = folder / "sound.tif"
+    path = folder / "undamaged.tif"
     KINDS[kind](path)
     with tifffile.TiffFile(path) as tif:
         directories = [(page.offset, page.offset + 350) for page in tif.pages]
-    sound, rng = path.read_bytes(), np.random.default_rng(kind)
+    correct, rng = path.read_bytes(), np.random.default_rng(kind)
     for _ in range(count):
-        yield damaged(sound, directories, rng)
+        yield damaged(correct, directories, rng)
 
 
 def as_tifffile_reads(path: Path) -> np.ndarray[Any, Any] | None:

@@ -23,12 +23,12 @@ Kind = tuple[str, Source, Array]
 
 @pytest.fixture(params=KINDS, scope="module")
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kind]:
-    """A source of every kind, and what it holds."""
+    """A source of every kind, and its voxels."""
     path = tmp_path_factory.mktemp("kind") / "volume.tif"
     written = KINDS[request.param][0](path)
     with open_source(path) as source:
         expected = tifffile.imread(path)
-        if KINDS[request.param][2] != "JPEG":  # the only one that loses something
+        if KINDS[request.param][2] != "JPEG":  # the only lossy one
             np.testing.assert_array_equal(expected.squeeze(), written.squeeze())
         yield request.param, source, expected.squeeze()
 
@@ -39,7 +39,7 @@ def test_whole_and_in_blocks(kind: Kind) -> None:
     source.read(0, SHAPE[0], 0, SHAPE[1], whole)
     np.testing.assert_array_equal(whole, expected)
     for z0, z1, y0, y1 in blocks(1, SHAPE, 15):
-        for wider in (0, 5):  # rows that follow one another in memory, and rows apart
+        for wider in (0, 5):  # rows that are contiguous in memory, and rows that are not
             np.testing.assert_array_equal(read_box(source, z0, z1, y0, y1, wider), expected[z0:z1, y0:y1])
 
 
@@ -54,7 +54,7 @@ def test_rows_in_steps_of_any_height(kind: Kind) -> None:
             np.testing.assert_array_equal(out, expected[:, y0:y1])
 
 
-def test_what_it_is(kind: Kind) -> None:
+def test_name_shape_format_and_compression(kind: Kind) -> None:
     name, source, expected = kind
     volume = source.volume
     assert (volume.name, volume.shape, volume.dtype) == ("volume", SHAPE, expected.dtype)

@@ -18,7 +18,7 @@ PAGE_BYTES = 24 * 20 * 4
 
 
 def with_page(number: int, page: Page) -> Make:
-    """A sound file, but for one page."""
+    """A correct file, except for one page."""
 
     def make(path: Path) -> None:
         pages = pages_of(VOLUME)
@@ -29,7 +29,7 @@ def with_page(number: int, page: Page) -> Make:
 
 
 def with_tags(tags: dict[int, Any], **options: Any) -> Make:
-    """A sound file, but for these tags of all pages."""
+    """A correct file, except for these tags of all pages."""
     return lambda path: write_pages(path, [Page(image, 6, tags=dict(tags)) for image in VOLUME], **options)
 
 
@@ -136,8 +136,8 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
     "a count too small among strips": (
         with_tags({279: (LONG, [480, 100, 480, 480])}), ("page 1 of 8", "1,540", "1,920"),
     ),
-    "ome, a file is missing": (ome_with_missing_file, ("page 2 of 3",)),
-    "ome, a plane is missing": (ome_with_missing_planes, ("page 9 of 9",)),
+    "OME-TIFF without one of its files": (ome_with_missing_file, ("page 2 of 3",)),
+    "OME-TIFF without one of its planes": (ome_with_missing_planes, ("page 9 of 9",)),
     # --- pages that differ
     "another shape": (
         with_page(5, Page(VOLUME[4][:12, :11].copy())),
@@ -225,7 +225,7 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
         with_tags({257: (LONG, [2**32 - 1]), 278: (LONG, [1]), 259: (SHORT, [5])}),
         ("page 1 of 8", "4,294,967,295", "4"),
     ),
-    "a page that swells": (
+    "a page that is decoded to far too much": (
         with_tags({256: (LONG, [2**28]), 259: (SHORT, [5])}), ("page 1 of 8", "1,920 bytes", "25.8 GB"),
     ),
     "unknown codec": (
