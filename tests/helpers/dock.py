@@ -1,4 +1,4 @@
-"""The widget in a window: small volumes for it, and conversions that take as long as a test wants."""
+"""The widget in a window, small volumes for it, and conversions that a test can hold up."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LEVELS = 3
 
 
 def volume(seed: int = 0, dtype: str = "float32") -> np.ndarray:
-    """Smooth enough to be told from noise, and never zero."""
+    """A smooth volume without zeros."""
     z, y, x = np.indices(SHAPE)
     return (100 + 10 * seed + z + np.sin(y / 9) * 20 + np.cos(x / 7) * 20).astype(dtype)
 
 
 def write_tiff(path: Path, seed: int = 0, **metadata: Any) -> Path:
-    """The volume as a BigTIFF that tells its voxel size."""
+    """The volume as a BigTIFF with its voxel size."""
     tifffile.imwrite(
         path,
         volume(seed),
@@ -46,7 +46,7 @@ def write_tiff(path: Path, seed: int = 0, **metadata: Any) -> Path:
 
 
 def add_widget(viewer: napari.Viewer, source: Path | None = None) -> ConvertWidget:
-    """The widget in a dock, with small chunks; with a source it is ready to convert."""
+    """The widget in a dock, with small chunks. With a source, it is ready to convert."""
     widget = ConvertWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Convert to OME-Zarr")
     widget.form.options.set("chunks", CHUNKS)
@@ -58,18 +58,18 @@ def add_widget(viewer: napari.Viewer, source: Path | None = None) -> ConvertWidg
 
 
 def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
-    """Let Qt do its work until something is the case, on a machine that may be busy with other things."""
+    """Let Qt handle events until a condition is true. Time in which this process sleeps does not count."""
     last, waited = time.monotonic(), 0.0
     while not true():
         QApplication.processEvents()
-        assert waited < seconds, "nothing came of it"
+        assert waited < seconds, f"not true after {seconds} seconds"
         time.sleep(0.002)
         now = time.monotonic()
-        waited, last = waited + min(1, now - last), now  # a process may be put to sleep, and its threads with it
+        waited, last = waited + min(1, now - last), now  # the process may be suspended, with all its threads
 
 
 def wait_for(widget: ConvertWidget, *stages: WidgetState) -> None:
-    """Let Qt do its work until the widget stands at a stage."""
+    """Let Qt handle events until the widget is in one of some states."""
     try:
         wait_until(lambda: widget.state in stages)
     except AssertionError:
@@ -78,26 +78,26 @@ def wait_for(widget: ConvertWidget, *stages: WidgetState) -> None:
 
 
 def wait_for_progress(widget: ConvertWidget) -> None:
-    """Let Qt do its work until the progress bar shows some progress."""
+    """Let Qt handle events until the progress bar shows some progress."""
     wait_until(lambda: widget.status_panel.bar.value() > 0)
 
 
 def enabled(widget: ConvertWidget) -> set[str]:
-    """Of Convert, Verify and Cancel, what can be seen and pressed; and "form" where the fields can be changed."""
+    """Those of Convert, Verify and Cancel that are visible and enabled, and "form" if the fields are enabled."""
     panel = widget.status_panel
     found = {b.text() for b in (panel.convert, panel.verify, panel.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
     return found | ({"form"} if widget.form.isEnabled() else set())
 
 
 def press(widget: ConvertWidget, words: str) -> None:
-    """Press a button that can be seen, by what is written on it."""
+    """Press a visible button, given its text."""
     buttons = [b for b in widget.findChildren(QPushButton) if b.text() == words and b.isVisibleTo(widget)]
     assert len(buttons) == 1, words
     buttons[0].click()
 
 
 def drop_on(target: QWidget, *paths: Path) -> bool:
-    """Drop files on a widget, as from a file manager; False if it does not want them."""
+    """Drop files on a widget, as from a file manager. False if the widget does not accept them."""
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     rest = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
@@ -109,7 +109,7 @@ def drop_on(target: QWidget, *paths: Path) -> bool:
 
 
 class Gate:
-    """Lets a number of slices be read, and holds the conversion up after that."""
+    """Lets a conversion read a number of slices, and then holds it up."""
 
     def __init__(self) -> None:
         self.slices = 0
@@ -117,7 +117,7 @@ class Gate:
         self._open = threading.Event()
 
     def open(self) -> None:
-        """Let everything pass."""
+        """Let the conversion read all the rest."""
         self._open.set()
 
     def fail(self, error: Exception) -> None:
@@ -142,7 +142,7 @@ def gated(monkeypatch: pytest.MonkeyPatch, slices: int = 0, only: str | None = N
 
     def held_up(self: Source, z0: int, *rest: Any) -> None:
         concerned = only is None or self.volume.name == only
-        if concerned and threading.current_thread().name.startswith("ct-pyramid_"):  # not what is sampled to plan
+        if concerned and threading.current_thread().name.startswith("ct-pyramid_"):  # not the samples for the plan
             gate.pass_through(z0)
         read(self, z0, *rest)
 

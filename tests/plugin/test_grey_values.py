@@ -1,4 +1,4 @@
-"""Voxels in fewer bits: asked for in the dock, previewed, and told as grey values under the cursor."""
+"""Voxels in fewer bits, from the widget to the preview and to the grey values in the status bar."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def status(layer: Image, voxel: tuple[int, int, int]) -> dict[str, str]:
     return said
 
 
-def told(layer: Image, voxel: tuple[int, int, int]) -> tuple[int, float]:
-    """What the status bar says of a voxel: what is stored, and its grey value."""
+def shown(layer: Image, voxel: tuple[int, int, int]) -> tuple[int, float]:
+    """What the status bar shows of a voxel: the stored value and the grey value."""
     said = status(layer, voxel)
     found = re.search(r", (\d+) \(grey value ([-+.\de]+)\)$", said["value"])
     assert found
@@ -56,6 +56,6 @@ def test_from_the_dock_to_the_status_bar(make_napari_viewer: Callable[..., napar
         }  # fmt: skip
         wait_until(lambda layer=layer: "grey" in status(layer, (20, 9, 9))["value"])
         for voxel in ((20, 31, 40), (20, 8, 70)):
-            stored, grey = told(layer, voxel)
+            stored, grey = shown(layer, voxel)
             assert grey == pytest.approx(stored - 10)
             assert grey == pytest.approx(float(volume()[voxel]), abs=8)  # of a coarse level

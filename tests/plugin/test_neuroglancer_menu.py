@@ -1,4 +1,4 @@
-"""Neuroglancer from a real napari window: the menu, and the widget's button. No browser is opened."""
+"""Neuroglancer from napari: the menu command and the widget's button. No browser is opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from qtpy.QtWidgets import QPushButton
 
 from napari_ct_pyramid.neuroglancer import viewer as neuroglancer
-from napari_ct_pyramid.plugin import neuroglancer_menu as _neuroglancer_menu
+from napari_ct_pyramid.plugin import neuroglancer_menu
 from napari_ct_pyramid.plugin.neuroglancer_menu import open_layers, show_in_neuroglancer
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import add_widget, wait_for, write_tiff
@@ -28,10 +28,10 @@ PLUGIN = "napari-ct-pyramid"
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The addresses that were to be opened in a browser."""
     opened: list[str] = []
-    monkeypatch.setattr(_neuroglancer_menu, "open_browser", lambda url: bool(opened.append(url)) or True)
-    monkeypatch.setattr(_neuroglancer_menu, "_served", {})
+    monkeypatch.setattr(neuroglancer_menu, "open_browser", lambda url: bool(opened.append(url)) or True)
+    monkeypatch.setattr(neuroglancer_menu, "_served", {})
     yield opened
-    for served in _neuroglancer_menu._served.values():
+    for served in neuroglancer_menu._served.values():
         served.stop()
 
 
@@ -40,7 +40,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What napari tells the user."""
     said: list[str] = []
     for name in ("show_error", "show_info"):
-        monkeypatch.setattr(_neuroglancer_menu, name, said.append)
+        monkeypatch.setattr(neuroglancer_menu, name, said.append)
     return said
 
 
@@ -72,7 +72,7 @@ def test_the_command_is_in_the_menu_for_images(viewer: napari.Viewer, tmp_path: 
     assert layers_in(url) == ["a.ome"]
 
 
-def test_all_selected_layers_come_together_and_each_volume_once(
+def test_the_selected_layers_are_shown_together_and_each_volume_once(
     viewer: napari.Viewer, tmp_path: Path, opened: list[str]
 ) -> None:
     both = write_image(tmp_path / "c.zarr", [coordinates((2, 8, 8, 8))], axes="czyx")
@@ -83,7 +83,9 @@ def test_all_selected_layers_come_together_and_each_volume_once(
     assert layers_in(opened[0]) == ["a", "volume 0", "volume 1"]
 
 
-def test_a_volume_opened_again_is_as_it_is_now(viewer: napari.Viewer, tmp_path: Path, opened: list[str]) -> None:
+def test_a_volume_opened_again_shows_its_present_state(
+    viewer: napari.Viewer, tmp_path: Path, opened: list[str]
+) -> None:
     path = image(tmp_path / "a.zarr")
     show_in_neuroglancer([path])
     image(path, unit=None).joinpath("0", ".zarray").touch()
@@ -93,7 +95,7 @@ def test_a_volume_opened_again_is_as_it_is_now(viewer: napari.Viewer, tmp_path: 
         assert json.loads(unquote(answer.url.partition("#!")[2]))["dimensions"]["x"] == [1, ""]
 
 
-def test_other_layers_are_none_for_it(
+def test_layers_without_an_ome_zarr_are_not_shown(
     viewer: napari.Viewer, tmp_path: Path, opened: list[str], said: list[str]
 ) -> None:
     open_layers()
@@ -102,11 +104,11 @@ def test_other_layers_are_none_for_it(
     viewer.open(write_tiff(tmp_path / "scan.tif"), plugin="napari")
     open_layers()
     assert len(said) == 3
-    assert all("Select a layer that was opened from an OME-Zarr" in words for words in said)
+    assert all("OME-Zarr" in words for words in said)
     assert not opened
 
 
-def test_what_cannot_be_shown_is_said(
+def test_errors_are_shown_in_napari(
     viewer: napari.Viewer, tmp_path: Path, opened: list[str], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer.open(write_image(tmp_path / "a.zarr", [np.zeros((8, 8, 8))]), plugin=PLUGIN)
@@ -121,15 +123,15 @@ def test_what_cannot_be_shown_is_said(
     assert not said
 
 
-def test_without_a_browser_the_address_is_said(
+def test_without_a_browser_napari_shows_the_address(
     viewer: napari.Viewer, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_neuroglancer_menu, "open_browser", lambda url: False)
+    monkeypatch.setattr(neuroglancer_menu, "open_browser", lambda url: False)
     show_in_neuroglancer([image(tmp_path / "a.zarr")])
     assert layers_in(said[0].rpartition(" ")[2]) == ["a"]
 
 
-def test_a_finished_conversion_can_be_looked_at(
+def test_the_widgets_button_shows_a_finished_conversion(
     viewer: napari.Viewer, tmp_path: Path, opened: list[str], said: list[str]
 ) -> None:
     widget = add_widget(viewer, write_tiff(tmp_path / "scan.tif"))

@@ -1,4 +1,4 @@
-"""From a file dropped onto napari's window to the finished layer; and napari closed half-way."""
+"""From a file dropped onto napari's window to the finished layer, and napari closed during a conversion."""
 
 from __future__ import annotations
 
@@ -111,23 +111,25 @@ def test_the_layers_menu_converts_the_selected_layer(viewer: napari.Viewer, sour
     assert docked(viewer).form.source_path == str(source)
 
 
-def test_napari_closed_half_way(shown_viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_napari_closed_during_a_conversion(
+    shown_viewer: napari.Viewer, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     viewer = shown_viewer
     with gated(monkeypatch, slices=16) as gate:
         widget = add_widget(viewer, source)
         widget.status_panel.convert.click()
         wait_for_progress(widget)
         wait_until(lambda: len(viewer.layers) == 1)
-        assert str(source) in held_below(source.parent)
+        assert str(source) in open_files_in(source.parent)
         viewer.close()
         gate.open()
         wait_until(lambda: not ConversionJob.of(viewer))
-    assert not held_below(source.parent)
+    assert not open_files_in(source.parent)
     output = source.with_name("scan.ome.zarr")
     assert (output / ".zgroup").exists()
     assert not (output / ".zattrs").exists()
 
 
-def held_below(folder: Path) -> list[str]:
-    """Files in a folder that this process has open."""
+def open_files_in(folder: Path) -> list[str]:
+    """Open files of this process in a folder."""
     return [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(folder)]
