@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import zarr
 
 from napari_ct_pyramid import (
     Batch,
+    BatchItem,
     DiskSpaceError,
     RequestError,
     SourceError,
@@ -178,3 +180,31 @@ def test_verifying_many_looks_at_all_of_them(sources: list[Path], tmp_path: Path
     assert states(batch) == "done done done done failed"
     assert [item.result.sound for item in batch.having("done")] == [True, False, True, True]
     assert isinstance(batch.items[-1].error, SourceNotFoundError)
+
+
+def test_a_batch_takes_items_once_and_gives_up_all_but_the_running_one(sources: list[Path]) -> None:
+    batch = last(iter_plan_many(sources, **OPTIONS))
+    a, b, c, *_ = batch.items
+    assert batch.add([replace(a), BatchItem(None, Path("new"))]).items[:-1] == batch.items
+    running = batch.start().begin(a)
+    assert states(running) == "running waiting failed waiting waiting"
+    assert running.remove(a) == running
+    assert c not in running.remove(c).items
+    assert running.next_ready is not None
+    assert running.next_ready.name == b.name
+
+
+def test_a_run_is_what_waited_at_its_start(sources: list[Path]) -> None:
+    batch = last(iter_plan_many(sources, **OPTIONS)).start()
+    assert [item.in_run for item in batch.items] == [True, True, False, True, True]
+    a, b, *_ = batch.items
+    batch = batch.begin(a).finish(a, RequestError("Something is wrong"))
+    assert states(batch) == "failed waiting failed waiting waiting"
+    assert batch.run.fraction == pytest.approx(1 / 4)
+    batch = batch.begin(b)
+    assert batch.run.place == (2, 4)
+    cancelled = batch.finish(b, None)
+    assert states(cancelled) == "failed waiting failed waiting waiting"
+    again = cancelled.take_plans(last(iter_plan_many(sources, **OPTIONS)), keep_run=False)
+    assert states(again) == "waiting waiting failed waiting waiting"
+    assert not again.run.items
