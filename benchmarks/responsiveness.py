@@ -28,6 +28,8 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from napari_ct_pyramid.plugin.widget.activity_bar import ActivityBar
+from napari_ct_pyramid.plugin.widget.plan_panel import PlanPanel
+from napari_ct_pyramid.plugin.widget.status_panel import StatusPanel
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from napari_ct_pyramid.sources.phantom import sample_slices
 
@@ -40,8 +42,8 @@ CALLS: list[tuple[str, Any, str]] = [
     ("napari: a layer is inserted", LayerList, "insert"),
     ("napari: a layer is refreshed", Image, "refresh"),
     ("napari: the canvas is drawn", VispyCanvas, "on_draw"),
-    ("widget: progress is shown", ConvertWidget, "_show_progress"),
-    ("widget: the plan is shown", ConvertWidget, "_show_answer"),
+    ("widget: progress is shown", StatusPanel, "show_progress"),
+    ("widget: the plan is shown", PlanPanel, "show_plan"),
     ("activity dock is shown", ActivityBar, "show"),
 ]
 """Calls that block the GUI thread; one may contain another."""
@@ -64,10 +66,10 @@ class Ticker:
         self._last = now
 
     def table(self) -> str:
-        lines = [f"{'':46}{'longest':>10}{'99.9 %':>10}{'ticks':>8}"]
+        lines = [f"{'':52}{'longest':>10}{'99.9 %':>10}{'ticks':>8}"]
         for what, gaps in self.gaps.items():
             longest, usual = max(gaps) * 1000, float(np.percentile(gaps, 99.9)) * 1000
-            lines.append(f"{what:46}{longest:>7.0f} ms{usual:>7.0f} ms{len(gaps):>8}")
+            lines.append(f"{what:52}{longest:>7.0f} ms{usual:>7.0f} ms{len(gaps):>8}")
         return "\n".join(lines)
 
 
