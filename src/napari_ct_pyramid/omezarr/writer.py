@@ -215,7 +215,7 @@ class OmeZarrWriter:
             done.set_result(checksum)
 
     def write_encoded(self, level: int, index: Triple, buffer: memoryview, size: int, offset: int) -> None:
-        """Write a compressed chunk, the first `size` bytes of `buffer`: to its own file, or at `offset` of its shard."""
+        """Write a compressed chunk, the first `size` bytes of `buffer`, to its own file or at `offset` of its shard."""
         if self._levels[level].shards:
             self._shards.write(level, index, buffer, size, offset)
             return
