@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py  # noqa: F401  it logs when it is first imported, which `error_of` would take for a log of ours
 import numpy as np
 import pytest
 import tifffile

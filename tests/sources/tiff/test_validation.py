@@ -6,7 +6,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import h5py  # noqa: F401  it logs when it is imported
 import numpy as np
 import pytest
 import tifffile
