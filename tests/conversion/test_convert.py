@@ -319,7 +319,7 @@ def budgets(source: Path, budget: str) -> list[int]:
         "print(json.dumps([plan.options.max_memory, plan.peak_memory_bytes, receipt.peak_memory_bytes]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(source), budget], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", script, str(source), budget], capture_output=True, text=True, check=True, timeout=600
     )
     found: list[int] = json.loads(done.stdout)
     return found

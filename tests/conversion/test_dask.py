@@ -1,4 +1,4 @@
-"""A real Dask cluster of two processes makes what one process makes, whatever becomes of them on the way."""
+"""A real Dask cluster of two processes makes what one process makes, whatever happens to them meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
-from napari_ct_pyramid.conversion.dask import client as cluster_room
+from napari_ct_pyramid.conversion.dask import client as dask_client
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
@@ -30,7 +30,7 @@ from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, pyramid_files, small_bloc
 
 distributed = pytest.importorskip("distributed")
 
-PATIENCE = 60  # seconds until a hang is shown
+PATIENCE = 300  # seconds until a hang is shown
 
 # Run in the workers' processes.
 SLOW = """
@@ -50,7 +50,7 @@ def broken(*args):
     raise SourceError("Page 7 could not be read")
 Source.read = broken
 """
-MENDED = """
+RESTORED = """
 from napari_ct_pyramid.sources.base import Source
 if hasattr(Source, "real"):
     Source.read = Source.real
@@ -88,18 +88,18 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def whole(scan: Path) -> dict[str, bytes]:
     """What one process makes."""
-    return made_by_one(scan)
+    return files_of_one_process(scan)
 
 
-def made_by_one(scan: Path, **options: Any) -> dict[str, bytes]:
+def files_of_one_process(scan: Path, **options: Any) -> dict[str, bytes]:
     folder = scan.parent / "one"
     folder.mkdir()
     return pyramid_files(ct.convert(scan, folder / "scan.ome.zarr", **OPTIONS, **options).output)
 
 
 @contextmanager
-def world(client: Any, change: str, back: str = MENDED) -> Iterator[None]:
-    """The workers' world is another for a while."""
+def changed_workers(client: Any, change: str, back: str = RESTORED) -> Iterator[None]:
+    """Run some code in all workers, and other code afterwards that undoes it."""
     client.run(exec, change, {})
     try:
         yield
@@ -131,7 +131,7 @@ def interrupt(steps: Any, output: Path, blocks: int) -> None:
 def test_many_processes_make_what_one_makes(
     client: Any, scan: Path, monkeypatch: pytest.MonkeyPatch, version: dict[str, Any]
 ) -> None:
-    expected = made_by_one(scan, **version)
+    expected = files_of_one_process(scan, **version)
     with pytest.raises(ct.BudgetError) as refusal:
         ct.plan(scan, client=client, **OPTIONS, **version, max_memory=1)
     budget = refusal.value.smallest
@@ -150,14 +150,14 @@ def test_many_processes_make_what_one_makes(
     assert shown[-1].blocks_done == shown[-1].blocks > 6
     assert shown[-1].bytes_done == shown[-1].bytes_total == receipt.bytes_read
     assert ct.verify(receipt.output, scan).sound
-    told = json.loads((receipt.output / ".ct-pyramid" / "receipt.json").read_text())
-    assert (told["workers"], told["peak_memory_bytes"]) == (2, receipt.peak_memory_bytes)
+    receipt_json = json.loads((receipt.output / ".ct-pyramid" / "receipt.json").read_text())
+    assert (receipt_json["workers"], receipt_json["peak_memory_bytes"]) == (2, receipt.peak_memory_bytes)
 
 
 def test_a_worker_that_is_killed_costs_its_block_only(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
     victim = next(iter(client.run(os.getpid).values()))
     done: list[int] = []
-    with world(client, SLOW), closing(ct.iter_convert(scan, client=client, **OPTIONS)) as steps:
+    with changed_workers(client, SLOW), closing(ct.iter_convert(scan, client=client, **OPTIONS)) as steps:
         for progress in steps:
             if len(done) < 3 <= progress.blocks_done:
                 os.kill(victim, getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -172,9 +172,9 @@ def test_a_worker_that_is_killed_costs_its_block_only(client: Any, scan: Path, w
     assert ct.verify(output, scan).sound
 
 
-def test_when_it_is_cancelled_nothing_goes_on(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
+def test_when_it_is_cancelled_the_workers_stop(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
     output = scan.with_name("scan.ome.zarr")
-    with world(client, SLOW):
+    with changed_workers(client, SLOW):
         interrupt(ct.iter_convert(scan, client=client, **OPTIONS), output, 2)
         before = everything(output)
         assert not is_busy(client)
@@ -185,7 +185,7 @@ def test_when_it_is_cancelled_nothing_goes_on(client: Any, scan: Path, whole: di
     assert pyramid_files(ct.convert(scan, **OPTIONS).output) == whole  # without the cluster
 
 
-def test_it_goes_on_with_what_one_process_began(
+def test_it_resumes_what_one_process_began(
     client: Any, scan: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = scan.with_name("scan.ome.zarr")
@@ -209,13 +209,13 @@ def test_it_goes_on_with_what_one_process_began(
     assert pyramid_files(output) == whole
 
 
-def test_when_who_asked_for_it_is_killed_nothing_goes_on(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
+def test_when_the_client_is_killed_the_workers_stop(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
     output = scan.with_name("scan.ome.zarr")
     prelude = "".join(
         f"import napari_ct_pyramid.model.blocks as s; s.{name} = {size}\n" for name, size in SMALL_BLOCKS.items()
     )
     ask = ["convert", scan, "-c", "8", "8", "16", "-l", "3", "--dask", client.scheduler.address, "--quiet"]
-    with world(client, SLOW):
+    with changed_workers(client, SLOW):
         process = subprocess.Popen(command_after(prelude, *ask))
         wait_for(lambda: is_unfinished(output) and ct.plan(scan, **OPTIONS).blocks_done)
         process.kill()
@@ -248,15 +248,21 @@ def test_a_worker_that_does_not_see_a_path_is_one_error(
 def test_a_worker_without_the_package_or_with_another_version_is_one_error(client: Any, scan: Path) -> None:
     before = everything(scan.parent)
     worker = r"^Worker tcp://127.0.0.1:\d+"
-    with world(client, OLDER, NEWER), pytest.raises(ct.RequestError, match=worker + r" .* 0\.0\.9, and here it is 0"):
+    with (
+        changed_workers(client, OLDER, NEWER),
+        pytest.raises(ct.RequestError, match=worker + r" .* 0\.0\.9, and here it is 0"),
+    ):
         ct.convert(scan, client=client, **OPTIONS)
-    with world(client, GONE, BACK), pytest.raises(ct.RequestError, match=worker + " cannot run .*napari_ct_pyramid"):
+    with (
+        changed_workers(client, GONE, BACK),
+        pytest.raises(ct.RequestError, match=worker + " cannot run .*napari_ct_pyramid"),
+    ):
         ct.convert(scan, client=client, **OPTIONS)
     assert everything(scan.parent) == before
 
 
-def test_what_goes_wrong_on_a_worker_is_one_error(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
-    with world(client, BROKEN), pytest.raises(ct.ConversionError) as error:
+def test_an_error_on_a_worker_is_one_error(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
+    with changed_workers(client, BROKEN), pytest.raises(ct.ConversionError) as error:
         ct.convert(scan, client=client, **OPTIONS)
     said = str(error.value)
     assert said.startswith("Worker tcp://127.0.0.1:")
@@ -265,8 +271,8 @@ def test_what_goes_wrong_on_a_worker_is_one_error(client: Any, scan: Path, whole
     assert pyramid_files(ct.convert(scan, client=client, **OPTIONS).output) == whole
 
 
-def test_the_limit_that_dask_has_for_a_worker(client: Any, scan: Path) -> None:
-    cluster = cluster_room.Cluster(client)
+def test_a_worker_that_dask_would_pause_is_refused(client: Any, scan: Path) -> None:
+    cluster = dask_client.Cluster(client)
     plan = ct.plan(scan, client=client, **OPTIONS)
     cluster.check_memory(plan)
     address, worker = next(iter(cluster.workers.items()))
@@ -294,14 +300,14 @@ def test_no_scheduler(
     scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str, words: str
 ) -> None:
     monkeypatch.chdir(scan.parent)
-    monkeypatch.setattr(cluster_room, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(dask_client, "CONNECT_SECONDS", 0.5)
     assert main(["convert", "scan.tif", "-c", "8", "8", "16", "--dask", address]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("ct-pyramid: error: ")
-    assert words in told
-    assert told.count("\n") == 1
+    text = capsys.readouterr().err
+    assert text.startswith("ct-pyramid: error: ")
+    assert words in text
+    assert text.count("\n") == 1
     assert not scan.with_name("scan.ome.zarr").exists()
-    gc.collect()  # a client that found nobody must not meet its end in a thread of another
+    gc.collect()  # so that a client that failed to connect is not finalized in another test's thread
 
 
 def test_a_scheduler_file(client: Any, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,15 +320,15 @@ def test_a_scheduler_file(client: Any, scan: Path, capsys: pytest.CaptureFixture
 
 
 def test_processes_of_this_machine(scan: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_room, "available_cores", lambda: 2)
-    with cluster_room.connect("local") as client:
+    monkeypatch.setattr(dask_client, "available_cores", lambda: 2)
+    with dask_client.connect("local") as client:
         family = [psutil.Process(), *psutil.Process().children(recursive=True)]
         ports = {end.laddr for one in family for end in one.net_connections() if end.status == psutil.CONN_LISTEN}
         assert {end.ip for end in ports} == {"127.0.0.1"}
-        # Whoever can talk to a scheduler can have it run anything.
+        # A scheduler runs any code that a client sends.
         with pytest.raises(OSError, match="certificate does not match"):
-            distributed.Client(client.scheduler.address, security=distributed.Security.temporary(), timeout=1)
-        if hasattr(signal, "pthread_sigmask"):  # Ctrl-C goes to all processes of a terminal, and is for one of them
+            distributed.Client(client.scheduler.address, security=distributed.Security.temporary(), timeout=PATIENCE)
+        if hasattr(signal, "pthread_sigmask"):  # a terminal sends Ctrl-C to all of its processes
             blocked = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, [])
             assert all(signal.SIGINT in signals for signals in blocked.values())
             assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -21,8 +21,8 @@ import zarr
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
-from tests.conversion.test_grey_values import pyramid_of
 from tests.helpers.microscopes import metamorph
+from tests.helpers.pyramids import pyramid_of
 from tests.helpers.scans import small_blocks
 from tests.helpers.tiff_kinds import ome_in_files
 from tests.helpers.tiffs import pages_of, write_pages

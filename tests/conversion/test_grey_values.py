@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ome_zarr_models
 import pytest
-import tifffile
-import yaozarrs
-import zarr
-from skimage.measure import block_reduce
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli import main as cli
 from napari_ct_pyramid.conversion.receipt import read_receipt
 from napari_ct_pyramid.errors import Advice
-from tests.helpers.scans import small_blocks
+from tests.helpers.pyramids import FUNCTIONS, check, is_intact, pyramid_of, scales_of
+from tests.helpers.scans import small_blocks, write_scan
 
 LABELS = np.random.default_rng(8).integers(0, 4, (21, 40, 48)).astype("u2")
 GREYS = np.random.default_rng(9).normal(0.5, 0.2, (21, 40, 48)).astype("f4")
@@ -28,59 +23,6 @@ CHUNKS = (5, 8, 12)
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch)
-
-
-def write_scan(folder: Path, voxels: np.ndarray) -> Path:
-    path = folder / "scan.tif"
-    tifffile.imwrite(path, voxels, photometric="minisblack", metadata=None)
-    return path
-
-
-def most_frequent(blocks: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
-    """As block_reduce wants it: the axes of the blocks are the last ones."""
-    flat = blocks.reshape(*blocks.shape[: -len(axis)], -1)
-    return np.apply_along_axis(lambda values: np.bincount(values.astype(int)).argmax(), -1, flat)
-
-
-FUNCTIONS: dict[str, Any] = {
-    "mean": np.mean, "median": np.median, "min": np.min, "max": np.max, "mode": most_frequent,
-    "stride": lambda blocks, axis: blocks[..., 0, 0, 0],
-}  # fmt: skip
-
-
-def pyramid_of(level: np.ndarray, factors: list[tuple[int, int, int]], method: str = "mean") -> list[np.ndarray]:
-    """All levels, each from the whole of the one before; the volume padded with zeros as far as it takes."""
-    total = np.prod(factors, axis=0, dtype=int)
-    levels = [np.pad(level, [(0, -n % f) for n, f in zip(level.shape, total, strict=True)])]
-    for step in factors:
-        wide = levels[-1].astype("f8")
-        found = block_reduce(wide, step, FUNCTIONS[method])
-        levels.append((found if level.dtype.kind == "f" else np.rint(found)).astype(level.dtype))
-    return levels
-
-
-def check(output: Path, expected: list[np.ndarray]) -> None:
-    group = zarr.open_group(output, mode="r")
-    assert len(ct.open_pyramid(output).levels) == len(expected)
-    for k, level in enumerate(expected):
-        found = group[str(k)][:]
-        assert (found.shape, found.dtype) == (level.shape, level.dtype)
-        if k and level.dtype.kind == "f":
-            np.testing.assert_allclose(found, level, rtol=1e-5, atol=1e-6)
-        else:
-            np.testing.assert_array_equal(found, level)
-
-
-def scales_of(output: Path) -> dict[str, Any]:
-    """The multiscales metadata, once strict validators agree with all of it."""
-    assert type(ome_zarr_models.open_ome_zarr(zarr.open_group(output, mode="r"))).__name__ == "Image"
-    yaozarrs.validate_zarr_store(str(output))
-    scales: dict[str, Any] = json.loads((output / ".zattrs").read_text())["multiscales"][0]
-    return scales
-
-
-def sound(output: Path, source: Path) -> bool:
-    return not ct.verify(output).problems and not ct.verify(output, source).problems
 
 
 class TestMethod:
@@ -96,7 +38,7 @@ class TestMethod:
         assert scales["type"] == method
         assert scales["metadata"]["method"].startswith("2x2x2 ")
         assert scales["metadata"]["method"].endswith(method)
-        assert sound(output, source)
+        assert is_intact(output, source)
 
     def test_the_first_of_some_voxels_stays_where_it_was(self, tmp_path: Path) -> None:
         options: dict[str, Any] = {"chunks": CHUNKS, "num_levels": 3, "voxel_size": 3}
@@ -136,7 +78,7 @@ class TestDownsample:
         for k, (scale, translation) in enumerate(transformations):
             assert scale["scale"] == [0.5 * f**k for f in factors]
             assert translation["translation"] == [0.5 * (f**k - 1) / 2 for f in factors]
-        assert sound(output, source)
+        assert is_intact(output, source)
 
     @pytest.mark.parametrize(
         ("voxel_size", "steps"),
@@ -166,7 +108,7 @@ class TestDownsample:
         found = [level.array.shape for level in ct.open_pyramid(output).levels]
         totals = np.cumprod([(1, 1, 1), *steps], axis=0)
         assert found == [tuple(-(-n // f) for n, f in zip(LABELS.shape, total, strict=True)) for total in totals]
-        assert sound(output, source)
+        assert is_intact(output, source)
 
     def test_automatic_levels_end_where_the_axes_that_are_halved_are_short(self, tmp_path: Path) -> None:
         source = write_scan(tmp_path, np.zeros((3, 1200, 600), "u1"))
@@ -184,7 +126,7 @@ class TestDownsample:
         found = ct.verify(output, source, repair=True)
         assert [(p.level, p.chunk) for p in found.problems] == [(0, (3, 4, 1)), (2, (1, 0, 0))]
         assert path.read_bytes() == before
-        assert sound(output, source)
+        assert is_intact(output, source)
 
 
 class TestEdges:
@@ -199,7 +141,7 @@ class TestEdges:
         for k, level in enumerate(ct.open_pyramid(output).levels):
             z, y, x = (-(-n // 2**k) for n in self.ODD.shape)
             np.testing.assert_allclose(np.asarray(level.array), levels[k][:z, :y, :x], rtol=1e-5, atol=1e-6)
-        assert sound(output, source)
+        assert is_intact(output, source)
 
     @pytest.mark.parametrize("dtype", ["u2", "f4"])
     def test_padding_is_kept_out_of_the_window(self, tmp_path: Path, dtype: str) -> None:
@@ -215,7 +157,7 @@ class TestEdges:
         source = write_scan(tmp_path, np.ones(shape, "u1"))
         receipt = ct.convert(source, chunks=(8, 64, 64), edges="pad", downsample=downsample, voxel_size=(9, 1, 1))
         assert ct.open_pyramid(receipt.output).levels[0].array.shape == shape
-        assert sound(receipt.output, source)
+        assert is_intact(receipt.output, source)
 
     def test_what_strict_refuses_it_says_how_to_do(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         source = write_scan(tmp_path, self.ODD)

@@ -1,4 +1,4 @@
-"""A conversion goes on where it stopped, whatever stopped it, and makes what it would have made at once."""
+"""A conversion resumes where it stopped, whatever stopped it, and makes what it would have made without a stop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, VOXELS, pyramid_files, sm
 
 METADATA = ".zattrs"
 KILLS = 100
-PATIENCE = 120  # seconds until a hang is shown and ended; a conversion here takes less than one
+PATIENCE = 300  # seconds until a hang is shown and ended; a conversion here takes less than one
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def interrupt(scan: Path, blocks: int, **options: Any) -> Path:
     return output
 
 
-class TestGoingOn:
+class TestResuming:
     def test_only_what_is_left_is_done(self, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = ct.convert(scan, scan.with_name("whole.ome.zarr"), **OPTIONS)
         output = interrupt(scan, 3)
@@ -111,7 +111,7 @@ class TestGoingOn:
         ct.convert(scan, **{**OPTIONS, **change})
         assert ct.verify(output, scan).problems == ()
 
-    def test_an_overwriting_that_was_interrupted_goes_on_too(self, scan: Path) -> None:
+    def test_an_overwriting_that_was_interrupted_resumes_too(self, scan: Path) -> None:
         """The same command does, and that is what the error says."""
         ct.convert(scan, chunks=(4, 4, 4))
         interrupt(scan, 3, overwrite=True)
@@ -175,7 +175,7 @@ class TestGoingOn:
 
 
 class TestOneAtATime:
-    def test_a_second_conversion_is_refused_while_the_first_is_alive(self, scan: Path) -> None:
+    def test_a_second_conversion_is_refused_while_the_first_runs(self, scan: Path) -> None:
         with closing(ct.iter_convert(scan, **OPTIONS)) as steps:
             next(steps)
             for overwrite in (False, True):
@@ -288,7 +288,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="takes processes that start at once, and their clocks")
-def test_killed_at_random_moments_it_goes_on_and_makes_the_same(
+def test_killed_at_random_moments_it_resumes_and_makes_the_same(
     server: Server, in_memory: Path, times: Callable[[int], int]
 ) -> None:
     """`kill -9`, a hundred times. Killed conversions have done none, some or all of their blocks."""

@@ -1,4 +1,4 @@
-"""Verifying: whatever is wrong with an output is found, by level and chunk, and repaired from its source."""
+"""Verifying finds everything that is wrong with an output, by level and chunk, and repairs it from its source."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_a_source_that_was_moved_repairs(scan: Path, output: Path, tmp_path: Pat
     assert pyramid_files(output) == before
 
 
-def test_a_repair_that_stops_half_way_leaves_it_unfinished_and_goes_on(
+def test_a_repair_that_stops_half_way_leaves_it_unfinished_and_resumes(
     scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = pyramid_files(output)

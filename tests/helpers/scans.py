@@ -16,7 +16,7 @@ SMALL_BLOCKS = {"BLOCK_BYTES": 10_000, "CELL_BYTES": 1}
 
 
 def small_blocks(patch: pytest.MonkeyPatch) -> None:
-    """Have blocks of some cells, and so a good number of them, in two stages."""
+    """Have small blocks of a few cells each, so that a small volume has many of them, in two stages."""
     for name, size in SMALL_BLOCKS.items():
         patch.setattr(f"napari_ct_pyramid.model.blocks.{name}", size)
 
@@ -34,7 +34,7 @@ def write_tiff(path: Path, voxels: np.ndarray) -> Path:
 
 
 def pyramid_files(output: Path) -> dict[str, bytes]:
-    """All files but those that tell how long it took, and a lock that nobody holds."""
+    """All files, except those that state how long it took, and a lock that nobody holds."""
     return {
         str(path.relative_to(output)): path.read_bytes()
         for path in output.rglob("*")
