@@ -111,7 +111,7 @@ def test_a_conversion_says_what_became_of_the_voxels(
 
 
 def test_an_automatic_window_is_the_same_every_time_and_may_be_named(tmp_path: Path) -> None:
-    """What was interrupted goes on, with the window left to be found or named, to the same bytes."""
+    """An interrupted conversion resumes, with an automatic or a named window, and makes the same bytes."""
     source = write_scan(tmp_path, GREYS.astype("f4"))
     output = ct.convert(source, **OPTIONS, dtype="uint8").output
     whole = pyramid_files(output)

@@ -118,7 +118,7 @@ class TestResuming:
         assert ct.plan(scan, **OPTIONS, overwrite=True).blocks_done >= 3
         output = ct.convert(scan, **OPTIONS, overwrite=True).output
         assert ct.verify(output, scan).sound
-        assert ct.plan(scan, **OPTIONS, overwrite=True).blocks_done == 0  # what is finished is made anew
+        assert ct.plan(scan, **OPTIONS, overwrite=True).blocks_done == 0  # a finished output is made again
 
     def test_another_source_is_refused_with_what_differs(self, scan: Path) -> None:
         interrupt(scan, 2)
@@ -203,7 +203,7 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion import convert as _, engine, receipt
 from napari_ct_pyramid.model import blocks as stages
 from napari_ct_pyramid.omezarr import journal
-from napari_ct_pyramid.sources.tiff import open as _opener  # a child would import all of this anew
+from napari_ct_pyramid.sources.tiff import open as _opener  # otherwise each child imports all of this
 import filelock, imagecodecs._blosc
 for name, size in {SMALL_BLOCKS!r}.items():
     setattr(stages, name, size)

@@ -192,7 +192,7 @@ def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, ident
             f"{identity['source']} was changed while it was being read. The output {output} is unfinished. Overwrite "
             "it (",
             Advice("overwrite", True),
-            ") to begin anew.",
+            ") to start again.",
         )
     missing = store.missing()
     if missing:
@@ -257,7 +257,7 @@ def _share_decoded(volume: Volume, sample: tuple[int, ...]) -> float:
 
 
 def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan, Record | None]:
-    """The plan, less the blocks that an unfinished conversion has made, and its journal; None to begin anew."""
+    """The plan, less the blocks that an unfinished conversion has made, and its journal; None to start again."""
     record = read_journal(output) if is_unfinished(output) else None
     if record is None:
         return plan, None
