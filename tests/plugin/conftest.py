@@ -197,7 +197,7 @@ def _wait_for_jobs() -> None:
 
     def under_way() -> list[Any]:
         threads = [t.name for t in threading.enumerate() if t.name.startswith("ct-pyramid-preview")]
-        return [*Job.under_way, *Queue.under_way, *LivePreview.under_way(), *WorkerBase._worker_set, *threads]
+        return [*Job.under_way, *Queue.under_way, *LivePreview.under_way, *WorkerBase._worker_set, *threads]
 
     try:
         wait_until(lambda: not under_way(), seconds=60)

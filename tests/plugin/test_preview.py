@@ -49,7 +49,7 @@ def half_way(viewer: napari.Viewer, source: Path, gate: Gate) -> ConvertWidget:
 def finish(widget: ConvertWidget, gate: Gate, viewer: napari.Viewer) -> None:
     gate.open()
     wait_for(widget, WidgetState.DONE)
-    wait_until(lambda: not LivePreview.under_way())
+    wait_until(lambda: not LivePreview.under_way)
     settle(viewer)
 
 

@@ -71,11 +71,12 @@ class LivePreview(QObject):
     _read_again = Signal(object)  # contrast limits, or None
     _read_finished = Signal(object)  # settings of the finished volume's layer, or None
 
-    _under_way: ClassVar[set[LivePreview]] = set()  # keeps each until it has ended
+    under_way: ClassVar[set[LivePreview]] = set()
+    """All previews that have not ended."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self._under_way.add(self)
+        self.under_way.add(self)
         self.layer: Image | None = None
         self._viewer = viewer
         self._levels: list[GrowingLevel] = []
@@ -90,11 +91,6 @@ class LivePreview(QObject):
         self._failed.connect(self.ready)
         self._read_again.connect(self._refresh)
         self._read_finished.connect(self._complete)
-
-    @classmethod
-    def under_way(cls) -> list[LivePreview]:
-        """All previews that have not ended."""
-        return list(cls._under_way)
 
     def show_progress(self, progress: Progress) -> None:
         """Show what has been written by now."""
@@ -229,7 +225,7 @@ class LivePreview(QObject):
     def _release(self) -> None:
         for level in self._levels:
             level.stop()
-        self._under_way.discard(self)
+        self.under_way.discard(self)
 
 
 def growing_pyramid(plan: Plan, output: AnyPath) -> tuple[Pyramid, list[GrowingLevel]]:

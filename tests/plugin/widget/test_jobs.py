@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
 from napari_ct_pyramid.plugin.widget import jobs
 from napari_ct_pyramid.plugin.widget.activity_bar import progress_words
 from napari_ct_pyramid.plugin.widget.jobs import ConversionJob
@@ -154,18 +152,6 @@ def test_progress_after_a_cancel_is_not_shown(begin: Callable[..., ConversionJob
     said = ends(conversion)
     wait_until(lambda: said)
     assert said == [None]
-
-
-def test_threads_take_short_switch_interval_while_any_is_under_way() -> None:
-    before = sys.getswitchinterval()
-    first, second = short_switch_interval(), short_switch_interval()
-    for one in (first, second):
-        one.__enter__()
-        assert sys.getswitchinterval() < before
-    first.__exit__(None, None, None)
-    assert sys.getswitchinterval() < before
-    second.__exit__(None, None, None)
-    assert sys.getswitchinterval() == before
 
 
 class Shown:
