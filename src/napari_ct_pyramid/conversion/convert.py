@@ -212,7 +212,7 @@ def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> 
 def plan_source(
     source: Source, output: AnyPath | None, options: ConversionOptions, cluster: Cluster | None = None
 ) -> tuple[Plan, dict[str, Any]]:
-    """The plan of a conversion, and its identity. Without an output, the disk may be as full as it likes."""
+    """The plan of a conversion, and its identity. Without an output, free disk space is not checked."""
     began = time.perf_counter()
     rows = a_few_rows(source)
     reading = time.perf_counter() - began

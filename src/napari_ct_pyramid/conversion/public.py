@@ -15,7 +15,7 @@ from napari_ct_pyramid.options import ConversionOptions
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTIONS = "    {options}\n"
+_OPTIONS = "{options}\n"
 """Stands in a docstring for the options."""
 
 
@@ -32,7 +32,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
                 raise TypeError(f"{function.__name__}() has no parameter {name!r}.{hint}")
         return function(*args, **kwargs)
 
-    checked.__doc__ = (function.__doc__ or "").replace(_OPTIONS, _option_docs(function))
+    checked.__doc__ = inspect.cleandoc(function.__doc__ or "").replace(_OPTIONS, _option_docs(function))
     return checked
 
 
@@ -49,4 +49,4 @@ def _option_docs(function: Callable[..., Any]) -> str:
             entries += textwrap.wrap(
                 text[:1].upper() + text[1:] + ".", 110, initial_indent=" " * 4, subsequent_indent=" " * 4
             )
-    return textwrap.indent("\n".join(entries), " " * 4) + "\n"
+    return "\n".join(entries) + "\n"
