@@ -28,7 +28,7 @@ from distributed import Client, LocalCluster, get_task_stream
 from files import FILES
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.conversion.blocks import FinishedBlock
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
 from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler
 from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.model.plan import Plan, make_plan

@@ -8,7 +8,7 @@ from pathlib import Path
 import napari
 import numpy as np
 
-from napari_ct_pyramid.plugin.neuroglancer_menu import ome_zarrs
+from napari_ct_pyramid.plugin.menus import ome_zarrs
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from napari_ct_pyramid.storage.object_store import RemotePath
 from tests.helpers.dock import add_widget, enabled, volume, wait_for, write_tiff

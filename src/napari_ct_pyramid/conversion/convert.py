@@ -44,7 +44,7 @@ from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
 from napari_ct_pyramid.storage.local import bytes_below, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
-from .blocks import FinishedBlock
+from .buffers import FinishedBlock
 from .engine import Engine
 from .identity import differences, fingerprint, identify, other_options
 from .output import begin_output, bytes_free, check_output, default_output

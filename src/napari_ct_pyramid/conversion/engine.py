@@ -20,8 +20,16 @@ from napari_ct_pyramid.omezarr.journal import Checksum
 from napari_ct_pyramid.options import Triple
 
 from .background import BackgroundRunner, Stopped
-from .blocks import BlockInProgress, ChunkStore, FinishedBlock, PendingChunk, Write
-from .buffers import BufferRing, ChunkGrid, StageBuffers
+from .buffers import (
+    BlockInProgress,
+    BufferRing,
+    ChunkGrid,
+    ChunkStore,
+    FinishedBlock,
+    PendingChunk,
+    StageBuffers,
+    Write,
+)
 from .padded_reader import PaddedReader, VoxelSource
 from .progress import ProgressTracker
 

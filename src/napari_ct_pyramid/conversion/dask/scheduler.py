@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from napari_ct_pyramid.conversion.background import BackgroundRunner, Stopped
-from napari_ct_pyramid.conversion.blocks import FinishedBlock
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
 from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
 from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
-from napari_ct_pyramid.conversion.blocks import FinishedBlock
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.conversion.identity import fingerprint
 from napari_ct_pyramid.conversion.output import CLUSTER_MARKER

@@ -16,7 +16,7 @@ from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import CtPyramidError
 from napari_ct_pyramid.model.formatting import count, shorten
-from napari_ct_pyramid.plugin.neuroglancer_menu import show_in_neuroglancer
+from napari_ct_pyramid.plugin.menus import show_in_neuroglancer
 from napari_ct_pyramid.plugin.wording import error_words
 from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath

@@ -15,8 +15,7 @@ import pytest
 from qtpy.QtWidgets import QPushButton
 
 from napari_ct_pyramid.neuroglancer import viewer as neuroglancer
-from napari_ct_pyramid.plugin import neuroglancer_menu
-from napari_ct_pyramid.plugin.neuroglancer_menu import open_layers, show_in_neuroglancer
+from napari_ct_pyramid.plugin.menus import open_layers, show_in_neuroglancer
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import add_widget, wait_for, write_tiff
 from tests.helpers.omezarr import coordinates, write_image, write_unfinished
@@ -28,10 +27,10 @@ PLUGIN = "napari-ct-pyramid"
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The addresses that were to be opened in a browser."""
     opened: list[str] = []
-    monkeypatch.setattr(neuroglancer_menu, "open_browser", lambda url: bool(opened.append(url)) or True)
-    monkeypatch.setattr(neuroglancer_menu, "_served", {})
+    monkeypatch.setattr(menus, "open_browser", lambda url: bool(opened.append(url)) or True)
+    monkeypatch.setattr(menus, "_served", {})
     yield opened
-    for served in neuroglancer_menu._served.values():
+    for served in menus._served.values():
         served.stop()
 
 
@@ -40,7 +39,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What napari tells the user."""
     said: list[str] = []
     for name in ("show_error", "show_info"):
-        monkeypatch.setattr(neuroglancer_menu, name, said.append)
+        monkeypatch.setattr(menus, name, said.append)
     return said
 
 
@@ -126,7 +125,7 @@ def test_errors_are_shown_in_napari(
 def test_without_a_browser_napari_shows_the_address(
     viewer: napari.Viewer, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neuroglancer_menu, "open_browser", lambda url: False)
+    monkeypatch.setattr(menus, "open_browser", lambda url: False)
     show_in_neuroglancer([image(tmp_path / "a.zarr")])
     assert layers_in(said[0].rpartition(" ")[2]) == ["a"]
 
