@@ -15,6 +15,7 @@ import pytest
 from qtpy.QtWidgets import QPushButton
 
 from napari_ct_pyramid.neuroglancer import viewer as neuroglancer
+from napari_ct_pyramid.plugin import menus
 from napari_ct_pyramid.plugin.menus import open_layers, show_in_neuroglancer
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import add_widget, wait_for, write_tiff
