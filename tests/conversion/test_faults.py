@@ -20,6 +20,7 @@ from napari_ct_pyramid.omezarr.journal import Journal
 from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.storage.local import LocalStorage
 from tests.helpers.scans import OPTIONS, pyramid_files, small_blocks, write_scan
 
 METADATA = ".zattrs"
@@ -248,7 +249,7 @@ def test_no_space_for_the_journal_itself_leaves_nothing(
     scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("napari_ct_pyramid.omezarr.journal.replace_file", raise_error(28))
+        patch.setattr(LocalStorage, "replace", raise_error(28))
         with pytest.raises(ct.RequestError, match="cannot be made: No space left"):
             ct.convert(scan, **OPTIONS)
     assert not output.exists()

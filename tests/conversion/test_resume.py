@@ -22,7 +22,7 @@ from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
-from napari_ct_pyramid.storage.local import LOCK, hold
+from napari_ct_pyramid.storage.lock import LOCK, hold
 from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
 METADATA = ".zattrs"

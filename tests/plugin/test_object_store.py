@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_ct_pyramid.plugin.menus import ome_zarrs
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
-from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.remote_path import RemotePath
 from tests.helpers.dock import add_widget, enabled, volume, wait_for, write_tiff
 
 URL = "memory://from-napari/scan.ome.zarr"

@@ -11,7 +11,7 @@ import pytest
 
 from napari_ct_pyramid.model.memory import page_buffer
 from napari_ct_pyramid.storage import local as files
-from napari_ct_pyramid.storage.local import write_file
+from napari_ct_pyramid.storage.local import LocalStorage
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, mmap.PAGESIZE, mmap.PAGESIZE + 1, 5 * mmap.PAGESIZE - 1])
@@ -20,7 +20,7 @@ def test_every_size(tmp_path: Path, size: int) -> None:
     buffer[:] = os.urandom(len(buffer))
     path = tmp_path / "file"
     path.write_bytes(b"something longer that was there before" * 1000)
-    write_file(path, buffer, size)
+    LocalStorage(path).write(buffer, size)
     assert path.read_bytes() == buffer[:size]
 
 
@@ -46,7 +46,7 @@ def test_a_file_system_that_wants_its_cache(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(files, "write_all", write)
     buffer = page_buffer(10_000)
     buffer[:] = os.urandom(len(buffer))
-    write_file(tmp_path / "file", buffer, 9_999)
+    LocalStorage(tmp_path / "file").write(buffer, 9_999)
     assert asked == [True, False]
     assert (tmp_path / "file").read_bytes() == buffer[:9_999]
 
@@ -60,5 +60,5 @@ def test_a_full_disk_is_no_reason_to_try_again(tmp_path: Path, monkeypatch: pyte
     tries: list[memoryview] = []
     monkeypatch.setattr("napari_ct_pyramid.storage.local.write_all", full)
     with pytest.raises(OSError, match="No space left"):
-        write_file(tmp_path / "file", page_buffer(1), 1)
+        LocalStorage(tmp_path / "file").write(page_buffer(1), 1)
     assert len(tries) == 1

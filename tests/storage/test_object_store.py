@@ -28,10 +28,10 @@ from napari_ct_pyramid.neuroglancer.server import FolderServer
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
-from napari_ct_pyramid.storage import object_store as remote
-from napari_ct_pyramid.storage.local import hold
-from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage import store_access
+from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
 from tests.helpers.command import MODULE
 from tests.helpers.s3 import BUCKET, S3, serve
 from tests.helpers.scans import SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
@@ -207,14 +207,14 @@ def test_a_bucket_that_is_not_there(s3: S3, scan: Path, capsys: pytest.CaptureFi
     assert cli.main(["convert", str(scan), "https://example.org/scan.ome.zarr", *ask]) == 2
     assert "on a web server" in capsys.readouterr().err
     assert cli.main(["convert", str(scan), "ftpx://example.org/scan.ome.zarr", *ask]) == 2
-    assert "no kind of store" in capsys.readouterr().err
+    assert "ftpx://" in capsys.readouterr().err
     assert [path.name for path in scan.parent.iterdir()] == [scan.name]
 
 
 def test_a_package_that_is_missing(scan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     from fsspec.registry import _registry
 
-    remote._file_system.cache_clear()
+    store_access.file_system.cache_clear()
     for name in ("s3fs", "gcsfs"):
         monkeypatch.setitem(sys.modules, name, None)
     for scheme, words in [("s3", "pip install 'napari-ct-pyramid[s3]'"), ("gs", "gcsfs")]:
@@ -238,8 +238,8 @@ def test_nobody_answers(s3: S3, scan: Path) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no such signal")
 def test_a_store_that_falls_silent(s3: S3, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes what it is sent, or does not, and says nothing: that is waited for, but not for ever."""
-    monkeypatch.setattr(remote, "_PATIENCE", 1)
-    monkeypatch.setattr(remote, "_SLOWEST", 10**9)
+    monkeypatch.setattr(store_access, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(store_access, "SLOWEST_BYTES_PER_SECOND", 10**9)
     for options in ({}, SHARDED):
         with closing(ct.iter_convert(scan, f"{URL}/silent-{len(options)}.ome.zarr", **OPTIONS, **options)) as steps:
             next(steps)

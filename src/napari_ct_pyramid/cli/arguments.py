@@ -25,8 +25,8 @@ from napari_ct_pyramid.options import (
     ConversionOptions,
 )
 from napari_ct_pyramid.sources.registry import INPUTS
-from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .paths import expand, split_output
 from .render import flags

@@ -10,8 +10,8 @@ from pathlib import Path
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.sources.inputs import INSIDE
 from napari_ct_pyramid.sources.registry import TIFF
-from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 
 def split_output(paths: Sequence[AnyPath], output_dir: AnyPath | None) -> tuple[list[AnyPath], AnyPath | None]:

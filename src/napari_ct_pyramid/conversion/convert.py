@@ -41,7 +41,8 @@ from napari_ct_pyramid.options import AUTO, ConversionOptions
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
-from napari_ct_pyramid.storage.local import bytes_below, hold
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
 from .buffers import FinishedBlock
@@ -177,7 +178,7 @@ def run(
         )
         write_receipt(output, receipt, plan, record.identity, attributes)
         store.publish(attributes)
-    return replace(receipt, bytes_written=bytes_below(output))
+    return replace(receipt, bytes_written=storage_of(output).bytes_below())
 
 
 class _SourceChangedError(ConversionError):

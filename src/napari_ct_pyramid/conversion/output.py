@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import accumulate
@@ -15,8 +14,8 @@ from napari_ct_pyramid.model.formatting import format_size
 from napari_ct_pyramid.omezarr.journal import Record, write_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group, is_unfinished, unpublish
 from napari_ct_pyramid.sources.inputs import parse_input
-from napari_ct_pyramid.storage.local import LOCK, bytes_below
-from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import LOCK
 from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, PathLike, is_within
 
 CLUSTER_MARKER = f"{STATE_FOLDER}/cluster"
@@ -52,11 +51,8 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
         raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
     if is_within(source, target):
         raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
-    if isinstance(output, RemotePath):
-        output.check_place()
-    else:
-        _check_folder(output)
-    if not _is_there(target) or is_empty(target) or is_unfinished(target):
+    storage_of(output).check_place()
+    if not storage_of(target).exists() or is_empty(target) or is_unfinished(target):
         return
     if not target.is_dir() or not is_group(target):
         raise OutputExistsError(
@@ -71,21 +67,9 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
         )
 
 
-def _check_folder(output: Path) -> None:
-    folder = output.resolve().parent
-    if not folder.is_dir():
-        raise RequestError(f"There is no folder {output.parent} for the output. Make it first, or choose another one.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise RequestError(f"The folder {output.parent} cannot be written to. Choose another place for the output.")
-
-
-def _is_there(output: AnyPath) -> bool:
-    return output.exists() if isinstance(output, RemotePath) else os.path.lexists(output)
-
-
 def is_empty(output: AnyPath) -> bool:
     """Whether it is a folder without content, as a conversion leaves it that was killed right at the start."""
-    if isinstance(output, RemotePath):
+    if not isinstance(output, Path):
         return False  # an object store has no empty folders
     try:
         with os.scandir(output) as entries:
@@ -116,31 +100,16 @@ def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Reco
         # no block is done.
         record = write_journal(output, identity, blocks)
         unpublish(output)
-        _clear(output)
+        storage_of(output).clear((JOURNAL, LOCK, CLUSTER_MARKER))
     except OSError as error:
         raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
     return record
 
 
-def _clear(output: AnyPath) -> None:
-    if isinstance(output, RemotePath):
-        kept = (output / JOURNAL, output / CLUSTER_MARKER)
-        output.remove(path for path, _ in output.below() if path not in kept)
-        return
-    for entry in [*output.iterdir(), *(output / STATE_FOLDER).iterdir()]:
-        if entry in (output / STATE_FOLDER, output / JOURNAL, output / LOCK, output / CLUSTER_MARKER):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
 def bytes_free(output: AnyPath) -> int | None:
     """Bytes that the output may take: what is free, and what it replaces. None in an object store, without limit."""
-    if isinstance(output, RemotePath):
-        return None
-    return shutil.disk_usage(output.resolve().parent).free + bytes_below(output)
+    free = storage_of(output).bytes_free()
+    return None if free is None else free + storage_of(output).bytes_below()
 
 
 def check_disks(outputs: Iterable[tuple[AnyPath, int]]) -> None:
@@ -156,14 +125,13 @@ def check_disks(outputs: Iterable[tuple[AnyPath, int]]) -> None:
     DiskSpaceError
         If they do not fit.
     """
-    disks: dict[int, list[tuple[Path, int]]] = defaultdict(list)
+    disks: dict[int, list[tuple[AnyPath, int]]] = defaultdict(list)
     for output, size in outputs:
-        if isinstance(output, RemotePath):
-            continue
-        folder = output.resolve().parent
-        disks[folder.stat().st_dev].append((folder, size - bytes_below(output)))
+        storage = storage_of(output)
+        if (device := storage.device()) is not None:
+            disks[device].append((output, size - storage.bytes_below()))
     for there in disks.values():
-        folder, free = there[0][0], shutil.disk_usage(there[0][0]).free
+        folder, free = there[0][0].resolve().parent, storage_of(there[0][0]).bytes_free() or 0
         needed = max(accumulate(size for _, size in there))  # an output that becomes smaller frees space for the next
         if needed > free:
             raise DiskSpaceError(

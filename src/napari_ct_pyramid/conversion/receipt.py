@@ -18,7 +18,7 @@ from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.omezarr.journal import CHECKSUMS
-from napari_ct_pyramid.storage.local import replace_file
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 
 from .identity import OPTIONS
@@ -209,7 +209,7 @@ def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired
 
 
 def _write(output: AnyPath, value: dict[str, Any]) -> None:
-    replace_file(output / RECEIPT, json.dumps(value, indent=2).encode())
+    storage_of(output / RECEIPT).replace(json.dumps(value, indent=2).encode())
 
 
 def _now() -> str:

@@ -39,8 +39,8 @@ from napari_ct_pyramid.omezarr.writer import bytes_in_transit
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows
-from napari_ct_pyramid.storage.local import hold, sync_folder
-from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
 from .comparison import ComparingStore, Problem, Verification
@@ -215,7 +215,7 @@ def _repair(
         intact = {}
     begun = write_journal(path, identity, plan.blocks, intact, record.seconds)
     unpublish(path)  # from here on the output is unfinished
-    sync_folder(path)
+    storage_of(path).sync_folder()
     yield from run(source, replace(plan, blocks_done=len(intact)), path, begun)
     with closing(Checksums(path, plan.levels)) as checksums:
         store = ComparingStore(ChunkReader(path, plan), plan, checksums)
@@ -286,7 +286,7 @@ def _flaws(path: AnyPath, version: str) -> Iterator[str]:
     import zarr
 
     try:
-        place = zarr_store(path) if isinstance(path, RemotePath) else path
+        place = zarr_store(path)
         if version == "0.4":
             ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=2))
         else:

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import unquote
 
-from napari_ct_pyramid.storage.object_store import RemoteFile, RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.remote_path import RemoteFile, RemotePath
 
 LOOPBACK = "127.0.0.1"
 

@@ -19,8 +19,9 @@ import numpy as np
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Box, overlap, touched
 from napari_ct_pyramid.options import available_cores
-from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .codec import read_range
 from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
@@ -196,8 +197,10 @@ class ZarrArray:
         return out
 
 
-def zarr_store(path: RemotePath) -> Any:
-    """What zarr-python reads from an object store with."""
+def zarr_store(path: AnyPath) -> Any:
+    """What zarr-python opens for a path."""
+    if not isinstance(path, RemotePath):
+        return path
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
     from zarr.storage import FsspecStore
 
@@ -227,8 +230,8 @@ def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Bo
 
 def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
     """The opened array, and how to begin reading a box of it; what that gives waits for the voxels."""
-    if isinstance(path, RemotePath):
-        return _open_with_zarr(path, zarr_store(path))
+    if storage_of(path).is_remote:
+        return _open_with_zarr(path)
     import tensorstore as ts
 
     try:
@@ -244,16 +247,14 @@ def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box],
         ).result()
         return store, lambda box: store[box].read().result
     except (ValueError, NotImplementedError) as error:
-        return _open_with_zarr(path, path, f"{first_line(error)}; ")
+        return _open_with_zarr(path, f"{first_line(error)}; ")
 
 
-def _open_with_zarr(
-    path: AnyPath, store: Any, before: str = ""
-) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
+def _open_with_zarr(path: AnyPath, before: str = "") -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
     import zarr
 
     try:
-        array: Any = zarr.open_array(store, mode="r")
+        array: Any = zarr.open_array(zarr_store(path), mode="r")
     except Exception as error:  # zarr-python raises what its many codecs raise
         raise SourceError(f"{path} cannot be read: {before}{first_line(error)}") from error
     return array, lambda box: lambda: np.asarray(array[box])

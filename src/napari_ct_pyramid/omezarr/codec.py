@@ -14,7 +14,7 @@ import numpy as np
 from napari_ct_pyramid.model.memory import own_array
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import Triple
-from napari_ct_pyramid.storage.local import open_file
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, OpenFile
 
 from .journal import Checksum, crc32
@@ -67,14 +67,14 @@ class ChunkReader:
         made = self._levels[level]
         if made.shards:
             number, slot = made.place_in_shard(index)
-            with open_file(self.file(level, number)) as file:
+            with storage_of(self.file(level, number)).open() as file:
                 place = read_place(file, made.chunks_per_shard, slot)
                 if place is None:
                     raise ValueError("it is not in its shard")
                 file.seek(place.offset)
                 voxels, checksum = self.own_codec().decode(file, place.size)
         else:
-            with open_file(self.file(level, index), whole=True) as file:
+            with storage_of(self.file(level, index)).open(whole=True) as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(0)
                 voxels, checksum = self.own_codec().decode(file, size)
@@ -176,7 +176,7 @@ def read_range(path: AnyPath, first: int, last: int, slot: tuple[int, int] | Non
     from numcodecs import blosc
 
     try:
-        with open_file(path) as file:
+        with storage_of(path).open() as file:
             base = 0
             if slot:
                 place = read_place(file, *slot)

@@ -22,7 +22,7 @@ import imagecodecs
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.options import Triple
-from napari_ct_pyramid.storage.local import open_state, replace_file
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 
 from .kind import JOURNAL
@@ -100,7 +100,7 @@ class Journal:
     """
 
     def __init__(self, output: AnyPath, record: Record) -> None:
-        self._file = open_state(output / JOURNAL, record.size)
+        self._file = storage_of(output / JOURNAL).open_state(record.size)
         self._end = record.size
 
     def append(self, block: BlockId, statistics: Statistics, seconds: float) -> None:
@@ -126,7 +126,7 @@ def write_journal(
     lines = [json.dumps({"identity": identity, "blocks": blocks}).encode() + b"\n"]
     lines += [_line(block, statistics, seconds) for block, statistics in (done or {}).items()]
     data = b"".join(lines)
-    replace_file(output / JOURNAL, data)
+    storage_of(output / JOURNAL).replace(data)
     return Record(identity, blocks, dict(done or {}), seconds, len(data))
 
 
@@ -170,7 +170,9 @@ class Checksums:
         self._starts = list(accumulate((level.chunk_count for level in levels), initial=0))
         self._lock = threading.Lock()
         there = checksums_are_there(output, levels)
-        self._file = open_state(output / CHECKSUMS, _size(levels) if write else None, fresh=write and not there)
+        self._file = storage_of(output / CHECKSUMS).open_state(
+            _size(levels) if write else None, fresh=write and not there
+        )
 
     def put(self, level: int, index: Triple, checksum: Checksum) -> None:
         """Write down a chunk's."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any, Literal
 
-from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 
 ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
@@ -38,11 +39,11 @@ def kind_of(path: AnyPath) -> Kind | None:
     """
     if _has_multiscales(path):
         return "image"
-    if _is_file(path / JOURNAL):
+    if storage_of(path / JOURNAL).is_file():
         return "unfinished"
     if is_array(path):
         return "array"
-    return "group" if any(_is_file(path / name) for name in ZARR_FILES) else None
+    return "group" if any(storage_of(path / name).is_file() for name in ZARR_FILES) else None
 
 
 def looks_like_image(path: AnyPath) -> bool:
@@ -50,7 +51,7 @@ def looks_like_image(path: AnyPath) -> bool:
 
     A path in an object store passes without a request to the store, which can take long.
     """
-    if isinstance(path, RemotePath):
+    if not isinstance(path, Path):
         return True
     if os.path.isdir(path / STATE_FOLDER):  # noqa: PTH112  # Path.is_dir can raise
         return True
@@ -59,7 +60,7 @@ def looks_like_image(path: AnyPath) -> bool:
 
 def is_array(path: AnyPath) -> bool:
     """Whether a folder is a Zarr array, of v2 or v3."""
-    return _is_file(path / ".zarray") or (_read_json(path / "zarr.json") or {}).get("node_type") == "array"
+    return storage_of(path / ".zarray").is_file() or (_read_json(path / "zarr.json") or {}).get("node_type") == "array"
 
 
 def is_group(path: AnyPath) -> bool:
@@ -95,10 +96,6 @@ def unpublish(output: AnyPath) -> None:
         (output / name).unlink(missing_ok=True)
 
 
-def _is_file(path: AnyPath) -> bool:
-    return path.is_file() if isinstance(path, RemotePath) else os.path.isfile(path)  # noqa: PTH113  # is_file can raise
-
-
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is none. An error of an object store other than that is raised."""
     try:
@@ -106,7 +103,7 @@ def _read_json(path: AnyPath) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError:
-        if isinstance(path, RemotePath):
+        if storage_of(path).is_remote:
             raise
         return None
     return value if isinstance(value, dict) else None

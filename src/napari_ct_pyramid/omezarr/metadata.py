@@ -13,7 +13,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.levels import Level, place_in_shard
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import Box, touched
-from napari_ct_pyramid.storage.object_store import RemotePath
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .kind import GROUP_FILES
@@ -261,16 +261,9 @@ class ChunkLocator:
 
     def state(self, box: Box) -> Hashable:
         """Changes whenever one of the files does that hold a box. Objects are trusted: each had to be asked."""
-        if isinstance(self._path, RemotePath):
+        if storage_of(self._path).is_remote:
             return None
-        found = []
-        for index in touched(box, self._shape):
-            try:
-                status = self._file(index).stat()
-                found.append((status.st_mtime_ns, status.st_size))
-            except FileNotFoundError:
-                found.append((0, 0))
-        return tuple(found)
+        return tuple(storage_of(self._file(index)).version() for index in touched(box, self._shape))
 
 
 def first_line(error: BaseException) -> str:

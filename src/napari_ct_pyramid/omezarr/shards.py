@@ -15,9 +15,10 @@ from typing import NamedTuple
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.memory import pages
 from napari_ct_pyramid.options import Triple
-from napari_ct_pyramid.storage.local import PartFile, begin_part_file, open_file
-from napari_ct_pyramid.storage.object_store import RemoteFile
+from napari_ct_pyramid.storage.base import PartFile
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, OpenFile, any_path
+from napari_ct_pyramid.storage.remote_path import RemoteFile
 
 _CHECKSUM = struct.Struct("<I")
 _PLACE = struct.Struct("<2Q")
@@ -73,7 +74,7 @@ def _read_index(path: str, state: tuple[int | str, int, int], slots: int) -> byt
     size = index_bytes(slots)
     if state[-1] < size:
         raise ValueError(f"{path} is too short to be a shard")
-    with open_file(any_path(path)) as file:
+    with storage_of(any_path(path)).open() as file:
         file.seek(state[-1] - size)
         index = file.read(size)
     if len(index) < size or _CHECKSUM.unpack(index[-_CHECKSUM.size :])[0] != value(index[: -_CHECKSUM.size]):
@@ -187,7 +188,7 @@ class _OpenShard:
         """Write a chunk; whether it was the last."""
         with self._lock:
             if self._file is None:
-                self._file = begin_part_file(self._path, self._size)
+                self._file = storage_of(self._path).begin_parts(self._size)
         self._file.write(buffer, size, offset, own_pages=own_pages)
         with self._lock:
             self._missing -= 1

@@ -25,9 +25,9 @@ from napari_ct_pyramid.model.memory import page_buffer
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions, Triple
-from napari_ct_pyramid.storage.local import make_folders, names_below, replace_file, sync_file, sync_folder, write_file
-from napari_ct_pyramid.storage.object_store import PART_BYTES, RemotePath
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.store_access import PART_BYTES
 
 from .codec import ChunkReader, encoded_bytes, key_of
 from .journal import Checksum
@@ -78,7 +78,7 @@ class OmeZarrWriter:
         with self._explained("its metadata could not be written"):
             for key, metadata in array_metadata(self._plan).items():
                 (self.path / key).parent.mkdir(exist_ok=True)
-                replace_file(self.path / key, _to_json(metadata))
+                storage_of(self.path / key).replace(_to_json(metadata))
             for level in self._levels:
                 (self.path / folder_of_chunks(level, self._version)).mkdir(exist_ok=True)
 
@@ -163,7 +163,7 @@ class OmeZarrWriter:
         found = sum(
             name.isdigit()  # systems leave files of their own here and there
             for level in self._levels
-            for name in names_below(self.path / folder_of_chunks(level, self._version))
+            for name in storage_of(self.path / folder_of_chunks(level, self._version)).names_below()
         )
         return sum(level.file_count for level in self._levels) - found
 
@@ -171,7 +171,7 @@ class OmeZarrWriter:
         """Make the volume whole, in one atomic step: write the group's attributes."""
         with self._explained("its metadata could not be written"):
             name, metadata = group_metadata(self._version, attributes)
-            replace_file(self.path / name, _to_json(metadata))
+            storage_of(self.path / name).replace(_to_json(metadata))
 
     def abandon(self) -> None:
         """Wait for the disk no longer: what is not yet safely there may never be."""
@@ -186,9 +186,9 @@ class OmeZarrWriter:
         made = self._levels[level]
         if made.shards:
             for number in files:
-                sync_file(self.chunks.file(level, number))
+                storage_of(self.chunks.file(level, number)).sync()
         for folder in sorted({number[:n] for number in files for n in range(3)}, key=len, reverse=True):
-            sync_folder(self.path / file_key(made, self._version, folder))
+            storage_of(self.path / file_key(made, self._version, folder)).sync_folder()
 
     def _write(
         self,
@@ -215,16 +215,16 @@ class OmeZarrWriter:
             done.set_result(checksum)
 
     def write_encoded(self, level: int, index: Triple, buffer: memoryview, size: int, offset: int) -> None:
-        """Write a compressed chunk, the first `size` bytes of `buffer`, to its own file or at `offset` of its shard."""
+        """Write a compressed chunk, the first `size` bytes of `buffer`: to its file, or at `offset` of its shard."""
         if self._levels[level].shards:
             self._shards.write(level, index, buffer, size, offset)
             return
-        path = self.chunks.file(level, index)
+        storage = storage_of(self.chunks.file(level, index))
         try:
-            write_file(path, buffer, size)
+            storage.write(buffer, size)
         except FileNotFoundError:
-            make_folders(path)
-            write_file(path, buffer, size)
+            storage.make_folders()
+            storage.write(buffer, size)
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -271,10 +271,10 @@ def bytes_in_transit(
         Its files.
     """
     carried = []
-    if isinstance(output, RemotePath):
+    if output is not None and storage_of(output).is_remote:
         chunk = math.prod(options.chunks) * np.dtype(options.dtype or volume.dtype).itemsize
         carried += [max(chunk, PART_BYTES) if options.shards else chunk] * _WRITERS + [chunk] * options.thread_count
-    if any(isinstance(path, RemotePath) for path in source):
+    if any(storage_of(path).is_remote for path in source):
         carried += [math.prod(volume.granularity) * volume.dtype.itemsize] * options.thread_count
     return _CARRIER_BYTES + _COPIES * sum(carried) if carried else 0
 

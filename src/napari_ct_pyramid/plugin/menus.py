@@ -15,8 +15,8 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_ct_pyramid.errors import CtPyramidError, sentence
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser
-from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .layers import source_file
 from .wording import wording

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import Advice, RequestError
-from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_ct_pyramid.storage.object_store import RemotePath, is_url
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 
 INSIDE = "::"
 """Separates a file from the path of an array within it: ``scan.h5::/entry/data/data``."""

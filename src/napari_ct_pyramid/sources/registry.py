@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError
-from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .inputs import INSIDE, Input, parse_input
 

@@ -13,7 +13,7 @@ from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, names_multiscales
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.options import Triple, find_unit
-from napari_ct_pyramid.storage.local import walk
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
 
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
@@ -142,7 +142,7 @@ class _ZarrReader:
 def _arrays(root: AnyPath) -> list[tuple[AnyPath, ZarrArray]]:
     """The arrays with three axes in a group and the groups in it."""
     found = []
-    for path, below, names in walk(root):
+    for path, below, names in storage_of(root).walk():
         if ".zarray" in names or ("zarr.json" in names and is_array(path)):
             below.clear()  # chunks
             try:

@@ -1,432 +1,145 @@
-"""A path in an object store, with what pathlib has for one on this machine, as far as it is needed here.
-
-fsspec does the work (https://filesystem-spec.readthedocs.io), and knows from where it is set up who may read and
-write: the same variables and files as for any other program. Whatever goes wrong is an `OSError` here.
-"""
+"""Files in an object store, as objects that are written whole. An object is safe when its request has succeeded."""
 
 from __future__ import annotations
 
-import errno
-import io
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cache, partial
-from glob import has_magic
-from os import SEEK_CUR, SEEK_END
-from pathlib import PurePosixPath
-from threading import Thread
-from typing import Any, BinaryIO, NamedTuple
+import tempfile
+import threading
+from collections.abc import Collection, Iterator
+from typing import Any
 
-from napari_ct_pyramid.errors import CtPyramidError, RequestError
+from napari_ct_pyramid.errors import RequestError
 
-PART_BYTES = 8 * 2**20
-"""What is sent of a large object at a time. A store takes 10,000 parts at most, of 5 MiB at least."""
+from .local import write_all
+from .paths import AnyPath
+from .remote_path import RemoteFile, RemotePath
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WITH_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
-_EXTRAS = {"s3": "s3", "s3a": "s3"}
-# A store that does not answer is given up after some two minutes: fsspec and the library below it both try again.
-_TRIES = 2
-_SETTINGS: dict[str, dict[str, Any]] = {
-    "s3": {
-        "max_concurrency": 1,
-        "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 5},
-    }
-}
-_SETTINGS["s3a"] = _SETTINGS["s3"]
-_PATIENCE = 100  # seconds for an answer, in all; and for what is sent or received
-_SLOWEST = 100_000  # bytes a second
-_TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")  # of stores, for the same
 
 
-def is_url(text: str) -> bool:
-    """Whether it names something in a store, and nothing on this machine."""
-    return bool(_URL.match(text))
+class ObjectStorage:
+    """An object, or all objects below a path. See `Storage`."""
 
+    is_remote = True
 
-class Status(NamedTuple):
-    """Of an object, by the names that `os.stat_result` has."""
-
-    st_ino: str
-    st_mtime_ns: int
-    st_size: int
-
-
-@dataclass(frozen=True, order=True)
-class RemotePath:
-    """A path in an object store: of an object, or of all those whose names begin with it.
-
-    It is no ``os.PathLike``, so that nobody takes it for a path on this machine.
-
-    Parameters
-    ----------
-    url : str
-        ``s3://bucket/scan.ome.zarr``, or any other that fsspec knows.
-    """
-
-    url: str
-
-    def __post_init__(self) -> None:
-        scheme, _, rest = self.url.partition("://")
-        object.__setattr__(self, "url", f"{scheme.lower()}://{rest.rstrip('/')}")
-
-    def __str__(self) -> str:
-        return self.url
-
-    def __truediv__(self, key: str) -> RemotePath:
-        return RemotePath(f"{self.url}/{key}")
-
-    def joinpath(self, *keys: str) -> RemotePath:
-        return self / "/".join(keys)
-
-    # Names
-
-    @property
-    def scheme(self) -> str:
-        """``s3``."""
-        return self.url.partition("://")[0]
-
-    @property
-    def bucket(self) -> str:
-        """What the store calls the first part of a path."""
-        return self._parts[0]
-
-    @property
-    def name(self) -> str:
-        return self._parts[-1]
-
-    @property
-    def stem(self) -> str:
-        return PurePosixPath(self.name).stem
-
-    @property
-    def suffix(self) -> str:
-        return PurePosixPath(self.name).suffix
-
-    @property
-    def parent(self) -> RemotePath:
-        return self.with_name("") if len(self._parts) > 1 else self
-
-    def with_name(self, name: str) -> RemotePath:
-        return RemotePath("/".join([*self.url.split("/")[:-1], name]))
-
-    def resolve(self) -> RemotePath:
-        return self
-
-    def absolute(self) -> RemotePath:
-        return self
-
-    @property
-    def _parts(self) -> list[str]:
-        return self.url.partition("://")[2].split("/")
-
-    # Objects
+    def __init__(self, path: RemotePath) -> None:
+        self._path = path
 
     def exists(self) -> bool:
-        return self._kind() is not None
+        return self._path.exists()
 
     def is_file(self) -> bool:
-        return self._kind() == "file"
-
-    def is_dir(self) -> bool:
-        return self._kind() == "directory"
-
-    def stat(self) -> Status:
-        about = self._info()
-        if about["type"] == "directory":
-            raise FileNotFoundError(errno.ENOENT, "there is no such object", self.url)
-        when = next((about[key] for key in _TIMES if about.get(key)), 0)
-        if isinstance(when, str):
-            when = datetime.fromisoformat(when)
-        seconds = when.timestamp() if isinstance(when, datetime) else float(when)
-        mark = str(about.get("ETag") or about.get("etag"))  # of its content
-        return Status(mark, math.floor(seconds * 1000) * 1_000_000, int(about["size"] or 0))
-
-    def read_bytes(self) -> bytes:
-        with self._explained():
-            data: bytes = self._ask("cat_file", self.key, size=PART_BYTES)
-            return data
-
-    def read_text(self, encoding: str = "utf-8") -> str:
-        return self.read_bytes().decode(encoding)
-
-    def read_range(self, start: int, stop: int) -> bytes:
-        """Some bytes of an object."""
-        with self._explained():
-            data: bytes = (
-                self._ask("cat_file", self.key, start=start, end=stop, size=stop - start) if start < stop else b""
-            )
-            return data
+        return self._path.is_file()
 
     def open(self, *, whole: bool = False) -> RemoteFile:
-        """Open an object for reading. Each read asks the store for just that, or all of it is had now."""
-        return RemoteFile(self, self.read_bytes() if whole else None)
+        return self._path.open(whole=whole)
 
-    def write_bytes(self, data: bytes | memoryview) -> None:
-        """Put an object whole; it is there, safely, when this returns."""
-        with self._explained():
-            self._ask("pipe_file", self.key, bytes(data), size=len(data))
+    def write(self, buffer: memoryview, size: int) -> None:
+        self._path.write_bytes(buffer[:size])
 
-    def write_file(self, file: BinaryIO) -> None:
-        """Put an object that is a file here, from its beginning, a part at a time; it is there once all of it is."""
-        with self._explained():
-            file.seek(0)
-            target = self.file_system.open(self.key, "wb", block_size=PART_BYTES)
-            try:
-                while part := file.read(PART_BYTES):
-                    _in_time(partial(target.write, part), len(part))
-                _in_time(target.close, PART_BYTES)
-            except BaseException:
-                target.discard()
-                target.closed = True  # or it would put what it has when it is forgotten
-                raise
+    def replace(self, data: bytes) -> None:
+        self._path.write_bytes(data)
 
-    def unlink(self, missing_ok: bool = False) -> None:
-        try:
-            with self._explained():
-                self.file_system.rm_file(self.key)
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
+    def begin_parts(self, size: int) -> RemotePartFile:  # noqa: ARG002
+        return RemotePartFile(self._path)
 
-    def mkdir(self, *_: object, **__: object) -> None:
-        """There are no folders in a store but in the names of objects."""
+    def open_state(self, size: int | None = None, *, fresh: bool = False) -> RemoteStateFile:
+        return RemoteStateFile(self._path, size, fresh)
 
-    def iterdir(self) -> Iterator[RemotePath]:
-        for about in self._list():
-            yield self / _name_of(about)
+    def make_folders(self) -> None:
+        """An object store has no folders."""
 
-    def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
-        """As `os.walk`."""
-        entries = self._list()
-        below = [_name_of(about) for about in entries if about["type"] == "directory"]
-        yield self, below, [_name_of(about) for about in entries if about["type"] != "directory"]
-        for name in below:
-            yield from (self / name).walk()
+    def sync(self) -> None:
+        """Objects are safe once they are written."""
 
-    def below(self, listed: int = 2) -> Iterator[tuple[RemotePath, int]]:
-        """All objects below, each with its size.
+    def sync_folder(self) -> None:
+        """An object store has no folders."""
 
-        They are asked for a folder at a time, and only so many (`listed`) folders deep one by one: each answer is held
-        in memory, at about a kilobyte for an object.
-        """
-        if listed:
-            for about in self._list():
-                path = self / _name_of(about)
-                if about["type"] == "directory":
-                    yield from path.below(listed - 1)
-                else:
-                    yield path, int(about["size"])
-            return
-        with self._explained():
-            found = self.file_system.find(self.key, detail=True)
-        prefix = f"{self.key.rstrip('/')}/"
-        for key, about in found.items():
-            yield self / key.removeprefix(prefix), int(about["size"])
+    def names_below(self) -> Iterator[str]:
+        return (path.name for path, _ in self._path.below(1))
 
-    def remove(self, paths: Iterable[RemotePath]) -> None:
-        """Remove objects below this path.
+    def bytes_below(self) -> int:
+        return sum(size for _, size in self._path.below())
 
-        Raises
-        ------
-        PermissionError
-            If some are still there afterwards.
-        """
-        gone = {path.key for path in paths}
-        with self._explained():
-            if any(map(has_magic, gone)):  # which would be taken for a pattern
-                for key in sorted(gone):
-                    self.file_system.rm_file(key)
-            elif gone:
-                self.file_system.rm(sorted(gone))
-        if gone & {path.key for path, _ in self.below()}:
-            raise PermissionError(errno.EACCES, "what is there may not be removed", self.url)
+    def walk(self) -> Iterator[tuple[AnyPath, list[str], list[str]]]:
+        return self._path.walk()
+
+    def clear(self, kept: Collection[str]) -> None:
+        paths = [self._path / name for name in kept]
+        self._path.remove(path for path, _ in self._path.below() if path not in paths)
 
     def check_place(self) -> None:
-        """See whether an output can lie here: the store can be reached, and has such a bucket.
-
-        Raises
-        ------
-        RequestError
-            If not.
-        """
-        if self.scheme in ("http", "https"):
-            raise RequestError(f"{self} is on a web server, where nothing can be written. Name a place in a store.")
-        if not self._parts[1:] and self.scheme in _WITH_BUCKETS:
-            raise RequestError(f"{self} is a bucket. Name a place in it, such as {self}/scan.ome.zarr.")
+        path = self._path
+        if path.scheme in ("http", "https"):
+            raise RequestError(f"{path} is on a web server, which is read-only. Name a place in an object store.")
+        has_buckets = path.scheme in _WITH_BUCKETS
+        if has_buckets and path.is_bucket:
+            raise RequestError(f"{path} is a bucket. Name a place in it, such as {path}/scan.ome.zarr.")
         try:
-            with self._explained():
-                if self._kind() or self.scheme not in _WITH_BUCKETS or self.file_system.exists(self.bucket):
-                    return
+            if path.exists() or not has_buckets or path.has_bucket():
+                return
         except FileNotFoundError:
             pass
         except OSError as error:
             raise RequestError(
-                f"{self} cannot be reached: {error.strerror}. Look at its name, at the address of the store, and at "
-                "who may use it."
+                f"{path} cannot be reached: {error.strerror}. Check the name, the address of the store, and your "
+                "permissions."
             ) from error
-        raise RequestError(f"There is no bucket {self.bucket} for {self}. Make it first, or choose another.")
+        raise RequestError(f"There is no bucket {path.bucket} for {path}. Make it first, or choose another.")
 
-    # The store
+    def bytes_free(self) -> None:
+        return None
 
-    @property
-    def file_system(self) -> Any:
-        """Of fsspec."""
-        return _file_system(self.scheme)
+    def device(self) -> None:
+        return None
 
-    @property
-    def key(self) -> str:
-        """What the store calls it."""
-        key: str = self.file_system._strip_protocol(self.url)
-        return key
-
-    def _ask(self, what: str, *args: Any, size: int = 0, **more: Any) -> Any:
-        """Have something done that sends or receives so many bytes, and give up where it takes too long."""
-        if self.file_system.async_impl:
-            more["timeout"] = _PATIENCE + size / _SLOWEST
-        return getattr(self.file_system, what)(*args, **more)
-
-    def _info(self) -> dict[str, Any]:
-        with self._explained():
-            about: dict[str, Any] = self._ask("info", self.key)
-            return about
-
-    def _kind(self) -> str | None:
-        try:
-            return str(self._info()["type"])
-        except FileNotFoundError:
-            return None
-
-    def _list(self) -> list[dict[str, Any]]:
-        try:
-            with self._explained():
-                found: list[dict[str, Any]] = self.file_system.ls(self.key, detail=True)
-        except FileNotFoundError:
-            return []
-        return [about for about in found if about["name"].strip("/") != self.key.strip("/")]
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Whatever libraries raise is one kind of error, with a word on what it is."""
-        try:
-            yield
-        except CtPyramidError:
-            raise
-        except Exception as error:  # of many libraries, with many trees of errors
-            if isinstance(error, OSError) and error.filename == self.url:
-                raise
-            lines = str(error).strip().splitlines()
-            what = lines[0].rstrip(".") if lines else type(error).__name__
-            if isinstance(error, FileNotFoundError):
-                raise FileNotFoundError(errno.ENOENT, _said(what, "there is no such object"), self.url) from error
-            if isinstance(error, PermissionError):
-                raise PermissionError(errno.EACCES, _said(what, "it may not be used"), self.url) from error
-            if isinstance(error, TimeoutError):  # asyncio's, fsspec's, and others
-                what = "no answer came in time"
-            elif isinstance(error, OSError) and error.strerror:
-                what = error.strerror
-            raise OSError(errno.EIO, what, self.url) from error
+    def version(self) -> None:
+        return None
 
 
-class RemoteFile(io.RawIOBase):
-    """An object that is open for reading."""
+class RemotePartFile:
+    """The parts are collected in a temporary file on this machine, without a name, and sent when it is complete."""
 
-    def __init__(self, path: RemotePath, data: bytes | None) -> None:
-        self.name = str(path)
+    def __init__(self, path: RemotePath) -> None:
         self._path = path
-        self._data = data
-        self._size = None if data is None else len(data)
-        self._at = 0
+        self._file: Any = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
+        self._lock = threading.Lock()
 
-    def readable(self) -> bool:
-        return True
+    def write(self, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> None:  # noqa: ARG002
+        with self._lock:
+            self._put(offset, buffer[:size])
 
-    def seekable(self) -> bool:
-        return True
+    def finish(self, end: int, data: bytes) -> None:
+        self._file.truncate(end)
+        self._put(end, data)
+        self._path.write_file(self._file)
 
-    def status(self) -> Status:
-        """As `os.fstat` has it of a file."""
-        status = self._path.stat()
-        self._size = status.st_size
-        return status
+    def close(self) -> None:
+        self._file.close()
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if whence == SEEK_END and self._size is None:
-            self.status()
-        self._at = offset + {SEEK_CUR: self._at, SEEK_END: self._size or 0}.get(whence, 0)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            raise io.UnsupportedOperation("of an object, so many bytes are read")
-        span = self._at, self._at + size
-        data = self._path.read_range(*span) if self._data is None else self._data[slice(*span)]
-        self._at += len(data)
-        return data
-
-
-def _in_time(work: Callable[[], object], size: int) -> None:
-    """Do what sends so many bytes, and leave it to itself where it takes too long."""
-    done: Future[None] = Future()
-
-    def try_it() -> None:
+    def _put(self, offset: int, data: bytes | memoryview) -> None:
         try:
-            work()
-        except BaseException as error:  # noqa: BLE001  handed to whoever waits
-            done.set_exception(error)
-        else:
-            done.set_result(None)
-
-    Thread(target=try_it, daemon=True, name="ct-pyramid-send").start()
-    done.result(_PATIENCE + size / _SLOWEST)
+            self._file.seek(offset)
+            write_all(self._file, data)
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise OSError(error.errno, f"{error.strerror}, among the temporary files in {where} (TMPDIR)") from error
 
 
-def _said(what: str, otherwise: str) -> str:
-    """What a store says is wrong, if it is more than the name of the object."""
-    return what if " " in what else otherwise
+class RemoteStateFile:
+    """A copy in memory, which `sync` sends."""
 
+    def __init__(self, path: RemotePath, size: int | None, fresh: bool) -> None:
+        self._path = path
+        self._data = bytearray(size or 0) if fresh else bytearray(path.read_bytes()[:size])
 
-def _name_of(about: dict[str, Any]) -> str:
-    return str(about["name"]).rstrip("/").rpartition("/")[2]
+    def read(self, at: int, size: int) -> bytes:
+        return bytes(self._data[at : at + size])
 
+    def write(self, at: int, data: bytes) -> None:
+        self._data[at : at + len(data)] = data
 
-def _settings(scheme: str) -> dict[str, Any]:
-    """What is asked of a store beside what the user has set up for it. Nothing is remembered of what is there."""
-    from fsspec.config import conf
+    def sync(self) -> None:
+        self._path.write_bytes(memoryview(self._data))
 
-    users = conf.get(scheme, {})
-    ours = {key: value for key, value in _SETTINGS.get(scheme, {}).items() if key not in users}
-    return {**ours, "use_listings_cache": False}
-
-
-@cache
-def _file_system(scheme: str) -> Any:
-    try:
-        import fsspec
-        from fsspec.asyn import get_loop
-
-        # Of a connection that breaks, those who wait for something from it are told; it is not to be said twice.
-        get_loop().set_exception_handler(lambda *_: None)
-        found = fsspec.filesystem(scheme, **_settings(scheme))
-        if scheme in _SETTINGS:
-            found.retries = _TRIES
-        return found
-    except ImportError as error:
-        extra = _EXTRAS.get(scheme)
-        how = f"pip install 'napari-ct-pyramid[{extra}]'" if extra else f"{str(error).splitlines()[0].rstrip('.')}"
-        raise RequestError(f"To use {scheme}:// takes a package that is not installed: {how}.") from error
-    except ValueError as error:
-        raise RequestError(f"{scheme}:// is no kind of store that is known here. Try s3://, gs:// or az://.") from error
+    def close(self) -> None:
+        """Nothing is open."""

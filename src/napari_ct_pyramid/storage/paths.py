@@ -6,7 +6,7 @@ import os
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
-from .object_store import RemoteFile, RemotePath, is_url
+from .remote_path import RemoteFile, RemotePath, is_url
 
 AnyPath = Path | RemotePath
 

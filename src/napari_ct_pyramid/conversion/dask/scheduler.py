@@ -24,7 +24,7 @@ from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence
 from napari_ct_pyramid.model.blocks import Region, Stage
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.omezarr.journal import BlockId
-from napari_ct_pyramid.storage.local import replace_file
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
 from .client import Cluster
@@ -104,7 +104,7 @@ class BlockScheduler(BackgroundRunner):
     def __enter__(self) -> Self:
         self._cluster.client.subscribe_topic(self._topic, lambda event: self._events.put(event[1]))
         try:
-            replace_file(self._job.output / CLUSTER_MARKER, self._job.id.encode())
+            storage_of(self._job.output / CLUSTER_MARKER).replace(self._job.id.encode())
             self._add(self._cluster.addresses())
         except BaseException:
             self.__exit__()

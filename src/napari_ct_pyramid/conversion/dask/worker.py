@@ -28,7 +28,7 @@ from napari_ct_pyramid.omezarr.journal import BlockId
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
-from napari_ct_pyramid.storage.local import replace_file
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _check_access(job: ClusterJob) -> None:
         raise RequestError(f"It does not see the output {job.output}.")
     trial = job.output / f"{CLUSTER_MARKER}-{uuid4().hex}"
     try:
-        replace_file(trial, b"")
+        storage_of(trial).replace(b"")
         trial.unlink()
     except OSError as error:
         raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error

@@ -18,8 +18,8 @@ from napari_ct_pyramid.errors import CtPyramidError
 from napari_ct_pyramid.model.formatting import count, shorten
 from napari_ct_pyramid.plugin.menus import show_in_neuroglancer
 from napari_ct_pyramid.plugin.wording import error_words
-from napari_ct_pyramid.storage.object_store import RemotePath
 from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .activity_bar import progress_words
 from .parts import BAR_STYLE, Box, text_label

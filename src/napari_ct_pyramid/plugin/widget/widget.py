@@ -20,8 +20,8 @@ from napari_ct_pyramid.plugin.preload import preload
 from napari_ct_pyramid.plugin.preview import LivePreview
 from napari_ct_pyramid.plugin.wording import error_words
 from napari_ct_pyramid.sources.registry import FILE_FILTER
-from napari_ct_pyramid.storage.object_store import is_url
 from napari_ct_pyramid.storage.paths import any_path
+from napari_ct_pyramid.storage.remote_path import is_url
 
 from .form import Form
 from .jobs import ConversionJob, Job, VerificationJob
