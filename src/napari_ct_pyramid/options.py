@@ -111,8 +111,8 @@ class ConversionOptions:
         "voxels are less than twice as large as the smallest, so that voxels become isotropic",
         default="2 2 2", metavar="Z Y X | auto", rare=True)
     edges: str = _option(
-        "strict: y and x must be divisible by 2 for each level but the first; pad: y and x are padded with zeros, as z "
-        "always is, and readers cut the padding off again",
+        "with strict, y and x must be divisible by 2 for each level but the first; with pad, they are padded with "
+        "zeros, as z always is, and readers cut the padding off again",
         default="strict", metavar="strict | pad", rare=True)
     max_memory: int = _option(
         "the peak resident memory of the process, such as 4G, 500M or a number of bytes", default="4G", metavar="SIZE")
