@@ -141,7 +141,7 @@ def test_bad_request(case: str, scan: Path, tmp_path: Path, capfd: pytest.Captur
 
 @contextlib.contextmanager
 def nobody() -> Iterator[Path]:
-    """A folder to work in as a user who may not do everything, whoever runs the tests."""
+    """A working folder of a user without special rights, even where root runs the tests."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         place.chmod(0o777)

@@ -67,6 +67,11 @@ def test_a_plan_has_its_warnings_with_the_flags_that_help() -> None:
     assert "--unit micrometer" in announcement(plan, Path("scan.zarr"), 80)
 
 
+def test_a_plan_gives_the_time_it_expects_if_it_can() -> None:
+    assert "about 2 min, at the rate of a sample" in describe_plan(replace(PLAN, seconds_estimate=130.0))
+    assert "at the rate of a sample" not in describe_plan(replace(PLAN, seconds_estimate=None))
+
+
 @pytest.mark.parametrize(
     ("advice", "words"),
     [

@@ -120,7 +120,7 @@ def test_a_pipe_that_nobody_reads_does_not_matter(json_flag: list[str], scan: Pa
     assert (process.returncode, said) == (0, "")
 
 
-def test_a_conversion_outlives_whoever_watched_it(scan: Path) -> None:
+def test_a_conversion_continues_when_nothing_reads_its_progress(scan: Path) -> None:
     with subprocess.Popen(
         [*MODULE, "convert", str(scan), *CHUNKS, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -92,8 +92,9 @@ def describe_plan(plan: Plan) -> str:
 
 
 def _time_lines(plan: Plan) -> list[str]:
-    seconds = getattr(plan, "seconds_estimate", None)
-    return [f"Time         about {rough_duration(seconds)}, at the rate of a sample"] if seconds else []
+    if plan.seconds_estimate is None:
+        return []
+    return [f"Time         about {rough_duration(plan.seconds_estimate)}, at the rate of a sample"]
 
 
 def _workers_text(plan: Plan) -> str:
