@@ -201,7 +201,7 @@ def _whole(number: float) -> int:
 def _pace(progress: Progress) -> list[str]:
     """Rate and time left, as far as they are known; in the end the time it took."""
     # A rate over less than a second is mostly the rate of starting.
-    rate = [f"{progress.bytes_per_second / 1e9:.2f} GB/s"] if progress.bytes_done and progress.seconds >= 1 else []
+    rate = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done and progress.seconds >= 1 else []
     if _is_done(progress):
         return [*rate, f"took {duration(progress.seconds)}"]
     left = progress.seconds_left

@@ -204,7 +204,7 @@ def test_the_activity_dock_shows_it_and_cancels_it(begin: Callable[..., Conversi
     assert bar.description_label.text() == "scan.tif: "
     assert bar.qt_progress_bar.maximum() == 50_000
     assert bar.qt_progress_bar.value() == 12_500
-    assert bar.eta_label.text() == "0.50 GB/s · 1 min 15 s left"
+    assert bar.eta_label.text() == "500 MB/s · 1 min 15 s left"
     assert bar.cancel_button.isVisibleTo(bar)
     bar.cancel_button.click()
     wait_until(lambda: work.closed and not activity_bars(viewer))
@@ -223,4 +223,4 @@ def test_napari_asks_by_name_before_it_closes(begin: Callable[..., ConversionJob
 
 def test_words_of_progress() -> None:
     assert progress_words(progress(0)) == ""
-    assert progress_words(progress(0.5)) == "0.50 GB/s · 50 s left"
+    assert progress_words(progress(0.5)) == "500 MB/s · 50 s left"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from napari.utils.progress import cancelable_progress
 
 from napari_ct_pyramid.conversion.progress import Progress
-from napari_ct_pyramid.model.formatting import time_left
+from napari_ct_pyramid.model.formatting import format_size, time_left
 
 
 class ActivityBar(cancelable_progress):
@@ -48,7 +48,7 @@ class ActivityBar(cancelable_progress):
 
 def progress_words(progress: Progress) -> str:
     """Rate and time left: ``"0.55 GB/s · 35 s left"``."""
-    words = [f"{progress.bytes_per_second / 1e9:.2f} GB/s"] if progress.bytes_done else []
+    words = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done else []
     if progress.seconds_left is not None and progress.seconds >= 1:
         words.append(f"{time_left(progress.seconds_left)} left")
     return " · ".join(words)
