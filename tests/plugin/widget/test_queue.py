@@ -66,7 +66,7 @@ def test_five_volumes_and_the_one_in_the_middle_is_broken(
     assert "II*" in reason(widget.queue.batch.items[2])
     assert "1 of 5 volumes cannot be converted" in widget.plan_panel.box.words.text()
     assert widget.queue_panel.head.text() == "5 volumes · 4.13 MB"
-    assert "4.33 MB" in widget.plan_panel.disk.words.text() or "about" in widget.plan_panel.disk.words.text()
+    assert widget.plan_panel.disk.words.text().endswith("free")
     assert not widget.form.source.native.isVisibleTo(widget)
     assert not widget.form.output.native.isVisibleTo(widget)
     widget.form.folder.line_edit.value = str(folder)
@@ -202,7 +202,7 @@ def test_what_is_wrong_with_several_has_one_remedy(
     wait_for(widget, WidgetState.READY)
     widget.form.options.set("max_memory", "4X")
     assert widget.state is WidgetState.WRONG
-    assert "'4X' is not a size" in widget.plan_panel.box.words.text()
+    assert "4X" in widget.plan_panel.box.words.text()
     widget.form.options.set("max_memory", "1G")
     wait_for(widget, WidgetState.READY)
 
@@ -212,7 +212,7 @@ def test_what_is_wrong_with_several_has_one_remedy(
     widget.form.folder.line_edit.value = str(sources[0].parent)
     widget.set_sources([twin / "a.tif"])
     wait_for(widget, WidgetState.WRONG)
-    assert "would have the same output" in widget.plan_panel.box.words.text()
+    assert "a.ome.zarr" in widget.plan_panel.box.words.text()
     take_off(widget, "d.tif")
     wait_for(widget, WidgetState.WRONG)
     widget.form.folder.line_edit.value = ""

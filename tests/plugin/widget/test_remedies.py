@@ -28,11 +28,11 @@ def test_wrong_options_have_remedies(viewer: napari.Viewer, source: Path) -> Non
     wait_for(widget, WidgetState.WRONG)
     assert enabled(widget) == {"form"}
     assert "64" in box.words.text()
-    assert "-l" not in box.words.text()
+    assert " -l " not in box.words.text()  # a flag of the command line
     assert not widget.plan_panel.table.isVisibleTo(widget)
     press(widget, "Use 6 levels")
     wait_for(widget, WidgetState.READY)
-    assert not box.isVisibleTo(widget) or "halve" in box.words.text()  # a warning may stay
+    assert widget.plan_panel.shows_plan
 
     options.set("num_levels", 7)
     wait_for(widget, WidgetState.WRONG)
@@ -42,7 +42,7 @@ def test_wrong_options_have_remedies(viewer: napari.Viewer, source: Path) -> Non
 
     options.set("max_memory", "1M")
     wait_for(widget, WidgetState.WRONG)
-    assert "budget of 1.00 MB is too small" in box.words.text()
+    assert "1.00 MB" in box.words.text()
     (button,) = [b for b in box.buttons if b.text().startswith("Use ")]
     button.click()
     wait_for(widget, WidgetState.READY)
@@ -58,7 +58,7 @@ def test_an_existing_output_can_be_overwritten_or_get_another_name(viewer: napar
     assert widget.state is WidgetState.EMPTY
     widget.set_source(source)
     wait_for(widget, WidgetState.WRONG)
-    assert "exists already" in widget.plan_panel.box.words.text()
+    assert "scan.ome.zarr" in widget.plan_panel.box.words.text()
     press(widget, "Use another name")
     wait_for(widget, WidgetState.READY)
     assert widget.form.output_path == str(source.with_name("scan-2.ome.zarr"))

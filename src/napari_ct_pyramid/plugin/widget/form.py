@@ -24,7 +24,7 @@ _SOURCE_TIP = f"The volume to convert: {INPUTS}. It can also be dropped here."
 
 
 class Form(QWidget):
-    """Everything that can be filled in."""
+    """All fields, with their labels."""
 
     changed = Signal()
     several_chosen = Signal(list)  # paths, in the file dialog
@@ -105,7 +105,7 @@ class Form(QWidget):
             self.options.show(request.options)
 
     def apply(self, remedy: Remedy) -> None:
-        """Set what a remedy sets."""
+        """Set the values of a remedy."""
         for name, value in remedy.values.items():
             if name == "output":
                 self.output.line_edit.value = value
@@ -162,7 +162,7 @@ class Form(QWidget):
         if self._quiet:
             return
         with self._quietly():
-            self.output.line_edit.value = ""  # until the answer brings the new one
+            self.output.line_edit.value = ""  # until the plan gives the new one
             self.options.reset("overwrite")
         self.facts.hide()
         self.offer_layer_file(self._layer_file)

@@ -1,4 +1,4 @@
-"""Small parts of the window that Qt does not have."""
+"""Small parts of the window that Qt does not have. They know nothing of volumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_ct_pyramid.model.formatting import shorten
 
-# Of a colour that reads on napari's dark theme and on its light one.
+# Colours that are legible on napari's dark theme and on its light one.
 RED, AMBER, GREEN, BLUE, GREY = "224, 67, 59", "217, 130, 43", "67, 160, 84", "84, 125, 214", "128, 128, 128"
 
 _LONGEST_WORD = 40
@@ -39,9 +39,9 @@ BAR_STYLE = (
 
 @contextmanager
 def painted_once(widget: QWidget) -> Iterator[None]:
-    """Change much of a widget, and have it painted once, afterwards.
+    """Paint a widget once, after many changes.
 
-    Each change of a progress bar is else painted at once, and with it, as there is a canvas in it, the whole window.
+    Otherwise Qt paints each change of a progress bar at once, and with it the whole window, since that holds a canvas.
     """
     widget.setUpdatesEnabled(False)
     try:
@@ -51,21 +51,21 @@ def painted_once(widget: QWidget) -> Iterator[None]:
 
 
 def text_label(words: str = "") -> QLabel:
-    """A label that breaks its lines and whose words can be selected."""
+    """A label that breaks its lines. Its text can be selected."""
     label = QLabel(words)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setMinimumWidth(1)  # or one long word sets the width of the window
+    label.setMinimumWidth(1)  # otherwise one long word sets the width of the window
     return label
 
 
 def fitting(words: str) -> str:
-    """The same words, with the middle left out of those that are too long for a line: paths."""
+    """The same text. Words that are too long for a line (paths) lose their middle."""
     return re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda long: shorten(long[0], _LONGEST_WORD), words)
 
 
 class Box(QFrame):
-    """A coloured box: some words, and buttons for what can be done about them."""
+    """A coloured box with some text, and buttons for what the user can do about it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -81,14 +81,14 @@ class Box(QFrame):
 
     @property
     def buttons(self) -> list[QPushButton]:
-        """What can be pressed now."""
+        """The buttons that it shows now."""
         widgets = [self._row.itemAt(i).widget() for i in range(self._row.count())]
         return [widget for widget in widgets if isinstance(widget, QPushButton)]
 
     def show_words(
         self, kind: str, words: str, buttons: Sequence[tuple[str, Callable[[], object]]] = (), tip: str = ""
     ) -> None:
-        """Show words as an ``"error"``, a ``"warning"`` or a ``"success"``; and more of them in a tip."""
+        """Show text as an ``"error"``, a ``"warning"`` or a ``"success"``, and more text in a tooltip."""
         colour = {"error": RED, "warning": AMBER, "success": GREEN}[kind]
         self.setStyleSheet(
             f"#box {{ background-color: rgba({colour}, 38); border: 0px; border-left: 3px solid rgb({colour}); }}"
@@ -109,7 +109,7 @@ class Box(QFrame):
 
 
 class Meter(QWidget):
-    """So much of so much: a name, some words, and a thin bar."""
+    """A part of a whole: a name, some text, and a thin bar."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -128,7 +128,7 @@ class Meter(QWidget):
         layout.addWidget(self._bar, 1, 0, 1, 2)
 
     def show_part(self, part: float, whole: float | None, words: str, tip: str = "") -> None:
-        """`part` of `whole`, in any unit; None where the whole is unknown."""
+        """Show `part` of `whole`, in any unit; None if the whole is unknown."""
         self.words.setText(words)
         self._bar.setVisible(whole is not None)
         if whole is not None:
@@ -137,7 +137,7 @@ class Meter(QWidget):
 
 
 class ScrollColumn(QScrollArea):
-    """A column that is as high as what it holds, and scrolls where the window is too low for that."""
+    """A column that is as high as its content, and scrolls if the window is too low for that."""
 
     def __init__(self, column: QWidget) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class ScrollColumn(QScrollArea):
 
     def resizeEvent(self, event: QEvent) -> None:  # noqa: N802
         super().resizeEvent(event)
-        self.updateGeometry()  # lines break elsewhere, so the height is another
+        self.updateGeometry()  # lines break elsewhere, so the height changes
 
     def sizeHint(self) -> QSize:  # noqa: N802
         column = self.widget()
@@ -169,7 +169,7 @@ class ScrollColumn(QScrollArea):
 
 
 class ElideMiddle(QObject):
-    """Has a line edit show a text that is too long for it with its middle left out, until somebody edits it."""
+    """Leaves out the middle of a text that is too long for its line edit, until the user edits it."""
 
     def __init__(self, line: QLineEdit) -> None:
         super().__init__(line)
@@ -182,21 +182,22 @@ class ElideMiddle(QObject):
         option = QStyleOptionFrame()
         watched.initStyleOption(option)
         style = watched.style()
-        room: QRect = style.subElementRect(QStyle.SubElement.SE_LineEditContents, option, watched).adjusted(2, 0, -2, 0)
+        contents = style.subElementRect(QStyle.SubElement.SE_LineEditContents, option, watched)
+        space: QRect = contents.adjusted(2, 0, -2, 0)
         metrics = watched.fontMetrics()
-        if metrics.horizontalAdvance(watched.text()) <= room.width():
+        if metrics.horizontalAdvance(watched.text()) <= space.width():
             return False
         painter = QPainter(watched)
         style.drawPrimitive(QStyle.PrimitiveElement.PE_PanelLineEdit, option, painter, watched)
-        words = metrics.elidedText(watched.text(), Qt.TextElideMode.ElideMiddle, room.width())
+        words = metrics.elidedText(watched.text(), Qt.TextElideMode.ElideMiddle, space.width())
         painter.setPen(watched.palette().color(watched.foregroundRole()))
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, words)
+        painter.drawText(space, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, words)
         painter.end()
         return True
 
 
 class NoWheel(QObject):
-    """Leaves a field alone while the wheel scrolls the column that it stands in, unless it was clicked before."""
+    """Keeps the mouse wheel from changing a field while it scrolls the column, unless the field has the focus."""
 
     def __init__(self, field: QWidget) -> None:
         super().__init__(field)
@@ -211,7 +212,7 @@ class NoWheel(QObject):
 
 
 class FileDrops(QObject):
-    """Takes files that are dropped anywhere on a widget."""
+    """Accepts files that are dropped anywhere on a widget."""
 
     dropped = Signal(list)  # of paths
 
@@ -219,7 +220,7 @@ class FileDrops(QObject):
         super().__init__(widget)
         widget.setAcceptDrops(True)
         for line in widget.findChildren(QLineEdit):
-            line.setAcceptDrops(False)  # it would take the path for text
+            line.setAcceptDrops(False)  # it would insert the path as text
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: ARG002, N802
