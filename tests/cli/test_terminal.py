@@ -51,7 +51,7 @@ def test_lines_say_percent_speed_and_time_left(capsys: pytest.CaptureFixture[str
     assert lines(capsys, progress(0, 0), progress(25, 50), progress(100, 3700)) == [
         "  0 %  0 bytes of 100 GB",
         " 25 %  25.0 GB of 100 GB  500 MB/s  2 min 30 s left",
-        "100 %  100 GB of 100 GB  27.3 MB/s  took 1 h 01 min",
+        "100 %  100 GB of 100 GB  27.0 MB/s  took 1 h 01 min",
     ]
 
 

@@ -9,9 +9,10 @@ import re
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import psutil
+if TYPE_CHECKING:
+    import numpy as np  # not at run time: napari asks our readers for every file, and they need no more than `pages`
 
 PROCESS_BYTES = 180_000_000
 """A process without buffers: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
@@ -26,6 +27,8 @@ def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     The allocator keeps an unpredictable part of other arrays' memory, and the next conversion in the same process would
     have less.
     """
+    import numpy as np
+
     size = max(1, math.prod(shape) * dtype.itemsize)
     # By default such pages are shared with child processes, which is slower.
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE) if os.name == "posix" else mmap.mmap(-1, size)
@@ -37,11 +40,15 @@ def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def page_buffer(size: int) -> memoryview:
     """Memory for at least `size` bytes that begins and ends at a page boundary."""
+    import numpy as np
+
     return own_array((pages(size),), np.dtype(np.uint8)).data
 
 
 def resident_memory() -> int:
     """Resident memory of this process now, in bytes."""
+    import psutil
+
     return int(psutil.Process().memory_info().rss)
 
 
@@ -54,6 +61,8 @@ def process_memory() -> int:
 def peak_resident_memory() -> int:
     """Peak resident memory of this process so far, in bytes."""
     if sys.platform == "win32":
+        import psutil
+
         return int(psutil.Process().memory_info().peak_wset)
     if sys.platform == "linux":
         # Not ru_maxrss, which starts at the memory of the parent when it started this process.
