@@ -288,3 +288,12 @@ def test_the_receipt_names_nobody(output: Path, scan: Path) -> None:
     assert receipt["source"]["size"] == scan.stat().st_size
     assert (receipt["minimum"], receipt["maximum"]) == (VOXELS.min(), VOXELS.max())
     assert {"numpy", "imagecodecs", "python"} <= set(receipt["software"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_memory", "4X"), ("max_memory", 0), ("threads", 0)])
+def test_a_wrong_limit_is_an_error_of_the_request_and_not_of_the_output(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    with pytest.raises(ct.RequestError) as caught:
+        ct.verify(tmp_path / "scan.ome.zarr", **{name: value})  # type: ignore[arg-type]  # that is the point
+    assert str(value) in str(caught.value)

@@ -83,9 +83,9 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
     }
 
 
-def asked_options(identity: dict[str, Any], **more: Any) -> ConversionOptions:
-    """The options of a conversion with this identity, and `more` of them."""
-    return ConversionOptions(**{name: identity[name] for name in OPTIONS}, **more)
+def asked_options(identity: dict[str, Any]) -> ConversionOptions:
+    """The options of a conversion with this identity."""
+    return ConversionOptions(**{name: identity[name] for name in OPTIONS})
 
 
 def other_options(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
 from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.writer import bytes_in_transit
+from napari_ct_pyramid.options import ConversionOptions, parse_size
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows
@@ -61,10 +62,12 @@ def iter_verification(
     *,
     repair: bool,
     max_memory: str | int,
-    threads: int | str | None,
+    threads: int | None,
 ) -> Generator[Progress, None, Verification]:
     """The generator behind `api.iter_verify`."""
     path = any_path(output)
+    # Checked now, as `convert` checks them: an error is one of the request, and not of the output.
+    limits = ConversionOptions(chunks=(1, 1, 1), max_memory=parse_size(max_memory), threads=threads)
     if repair and source is None:
         raise RequestError("A repair needs the source. Give it (", Advice("source"), ").")
     record = _read_record(path, repair)
@@ -73,7 +76,7 @@ def iter_verification(
         if repair:
             stack.enter_context(hold(path))
             record = _read_record(path, repair)
-        plan, identity = _plan(path, record, opened, {"max_memory": max_memory, "threads": threads})
+        plan, identity = _plan(path, record, opened, limits)
         found = yield from _find(path, plan, record, opened)
         if repair and found.problems:
             assert opened is not None
@@ -94,7 +97,7 @@ def _open(source: PathLike, identity: dict[str, Any]) -> Source:
 
 
 def _damaged(error: Exception) -> SourceError:
-    return SourceError(f"The journal of the output is damaged: {error}. Convert the source again.")
+    return SourceError(f"The journal of the output is damaged: {str(error).rstrip('.')}. Convert the source again.")
 
 
 def _read_record(path: AnyPath, repair: bool) -> Record:
@@ -112,14 +115,16 @@ def _read_record(path: AnyPath, repair: bool) -> Record:
     return record
 
 
-def _plan(path: AnyPath, record: Record, source: Source | None, options: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+def _plan(
+    path: AnyPath, record: Record, source: Source | None, limits: ConversionOptions
+) -> tuple[Plan, dict[str, Any]]:
     """The plan with which to read the output, and the identity of its conversion, as a repair writes it."""
     import ome_zarr_models.v04.image
     import ome_zarr_models.v05.image  # noqa: F401  for `process_memory`, which measures now
 
     identity = record.identity
     try:
-        asked = asked_options(identity, **options)
+        asked = replace(asked_options(identity), max_memory=limits.max_memory, threads=limits.threads)
         volume = source.volume if source else _volume_of(identity)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error
