@@ -231,7 +231,7 @@ def iter_convert_batch(
 
 
 def iter_verify_batch(
-    outputs: Iterable[PathLike], *, max_memory: str | int, threads: int | str | None
+    outputs: Iterable[PathLike], *, max_memory: str | int, threads: int | None
 ) -> Generator[Batch[Verification], None, Batch[Verification]]:
     """The generator under `api.iter_verify_many`."""
 
