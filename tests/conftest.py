@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A shell that ignores Ctrl-C passes that on to the tests, and these to the processes that they start and interrupt.
+# If the shell ignores Ctrl-C, so do the tests and the processes that they start, which they could then not interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

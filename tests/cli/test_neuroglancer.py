@@ -15,7 +15,7 @@ from napari_ct_pyramid.cli.main import main
 from napari_ct_pyramid.neuroglancer.viewer import public_link
 from tests.helpers.command import command_after
 from tests.helpers.neuroglancer import WINDOW, install_client, state_in, uninstall_client
-from tests.helpers.omezarr import coordinates, write_image
+from tests.helpers.omezarr import flat_indices, write_image
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to a process there")
 @pytest.mark.parametrize("flags", [[], ["--no-browser"]])
 def test_it_serves_until_ctrl_c(client: Path, tmp_path: Path, flags: list[str]) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     prelude = (
         "import pathlib\n"
         "from napari_ct_pyramid.neuroglancer import viewer\n"
@@ -77,7 +77,7 @@ def test_without_a_browser_it_prints_the_address(
 
     monkeypatch.setattr("napari_ct_pyramid.neuroglancer.viewer.open_browser", lambda url: False)
     monkeypatch.setattr("time.sleep", interrupt)
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     assert main(["neuroglancer", str(path)]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("http://127.0.0.1:")
@@ -114,7 +114,7 @@ def test_without_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], opened: list[str]
 ) -> None:
     uninstall_client(monkeypatch)
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     assert main(["neuroglancer", str(path)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -124,7 +124,7 @@ def test_without_the_package(
 
 
 def test_a_link_for_a_volume_that_is_also_on_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))], omero=WINDOW, unit="millimeter")
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 8, 8))], omero=WINDOW, unit="millimeter")
     assert main(["neuroglancer", "--link", "https://x.org/a.zarr", str(path)]) == 0
     assert tuple(capsys.readouterr()) == (public_link("https://x.org/a.zarr", path) + "\n", "")
 

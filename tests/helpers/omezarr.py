@@ -1,4 +1,4 @@
-"""OME-Zarr images written by other hands than ours, to be read back."""
+"""OME-Zarr images that zarr-python writes, without this package."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import zarr
 from numcodecs import Blosc
 
 
-def coordinates(shape: Sequence[int], dtype: str = "float32") -> np.ndarray:
-    """Voxels that say where they are: the flat index, which float32 holds exactly up to 16 million."""
+def flat_indices(shape: Sequence[int], dtype: str = "float32") -> np.ndarray:
+    """Voxels whose values are their positions in the flat array. float32 holds them exactly up to 16 million."""
     return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
 
 
 def halve(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    """The first of every two voxels along some axes: any other level tells which voxel it shows."""
+    """The first of every two voxels along some axes, so that each value still gives its position in level 0."""
     return array[tuple(slice(None, None, 2) if axis in axes else slice(None) for axis in range(array.ndim))]
 
 
@@ -48,7 +48,7 @@ def write_image(
 ) -> Path:
     """An image in NGFF 0.4 or 0.5, with scale and translation for voxels that are means of 2 x 2 x 2.
 
-    `multiscales` goes over what is written there.
+    `multiscales` replaces entries of that name.
     """
     zarr_format = 2 if version == "0.4" else 3
     types = {"t": "time", "c": "channel"}
@@ -108,7 +108,7 @@ def write_image(
 
 
 def write_unfinished(path: Path, source: str = "scan.tif") -> Path:
-    """What an interrupted conversion leaves behind."""
+    """An output like that of an interrupted conversion."""
     write_image(path, [np.zeros((4, 4, 4), "u1")])
     (path / ".zattrs").unlink()
     (path / ".ct-pyramid").mkdir()

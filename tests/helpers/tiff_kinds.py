@@ -63,7 +63,7 @@ def with_pyramid(**options: Any) -> Writer:
 
 
 def ome_from_the_last(path: Path) -> Array:
-    """Pages in the opposite order, with an OME-XML that says so."""
+    """Pages in the opposite order, which the OME-XML states."""
     planes = "".join(f'<TiffData IFD="{SHAPE[0] - 1 - z}" FirstZ="{z}" PlaneCount="1"/>' for z in range(SHAPE[0]))
     pixels = 'DimensionOrder="XYZCT" Type="float" SizeX="37" SizeY="45" SizeZ="6" SizeC="1" SizeT="1"'
     xml = (

@@ -14,7 +14,7 @@ from napari_ct_pyramid.neuroglancer.state import check_supported, data_format, v
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.options import UNITS
 from tests.helpers.neuroglancer import WINDOW, shader
-from tests.helpers.omezarr import coordinates, write_image
+from tests.helpers.omezarr import flat_indices, write_image
 
 
 def state_of(*paths: Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def problem_of(path: Path) -> SourceError:
     ],
 )
 def test_units(tmp_path: Path, unit: str | None, scale: float, base: str) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 6, 8))], unit=unit, voxel_size=3)
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 6, 8))], unit=unit, voxel_size=3)
     dimensions = state_of(path)["dimensions"]
     assert list(dimensions) == ["x", "y", "z"]
     for voxel, called in dimensions.values():
@@ -58,14 +58,14 @@ def test_units(tmp_path: Path, unit: str | None, scale: float, base: str) -> Non
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_unit_of_a_conversion_is_known(tmp_path: Path, unit: str) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((2, 2, 2))], unit=unit)
+    path = write_image(tmp_path / "a.zarr", [flat_indices((2, 2, 2))], unit=unit)
     assert state_of(path)["dimensions"]["z"] == [pytest.approx(UNITS[unit], rel=1e-5), "m"]
 
 
 def test_a_volume_may_start_anywhere(tmp_path: Path) -> None:
     moved = [{"type": "translation", "translation": [100, 0, -3]}]
     path = write_image(
-        tmp_path / "a.zarr", [coordinates((4, 7, 8))], voxel_size=2, multiscales={"coordinateTransformations": moved}
+        tmp_path / "a.zarr", [flat_indices((4, 7, 8))], voxel_size=2, multiscales={"coordinateTransformations": moved}
     )
     # In voxels of 2: voxel 0 along z has its center at 50.
     assert state_of(path)["position"] == [-1.5 + 4, 3, 50 + 2]
@@ -87,19 +87,19 @@ def test_a_volume_may_start_anywhere(tmp_path: Path) -> None:
 def test_the_display_window_is_the_range_of_the_slider(
     tmp_path: Path, dtype: str, omero: dict[str, Any], control: str
 ) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4), dtype)], omero=omero)
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4), dtype)], omero=omero)
     assert shader(state_of(path))[0] == f"#uicontrol invlerp normalized{control}"
 
 
 def test_images_with_shards(tmp_path: Path) -> None:
     path = write_image(
-        tmp_path / "a.zarr", [coordinates((16, 16, 16))], version="0.5", chunks=(8, 8, 8), shards=(16, 16, 16)
+        tmp_path / "a.zarr", [flat_indices((16, 16, 16))], version="0.5", chunks=(8, 8, 8), shards=(16, 16, 16)
     )
     assert state_of(path)["layers"][0]["source"].endswith("/0/|zarr3:")
 
 
 def test_images_with_two_axes(tmp_path: Path) -> None:
-    flat = state_of(write_image(tmp_path / "b.zarr", [coordinates((8, 16))], axes="yx"))
+    flat = state_of(write_image(tmp_path / "b.zarr", [flat_indices((8, 16))], axes="yx"))
     assert flat["layout"] == "xy"
     assert flat["displayDimensions"] == ["x", "y"]
     assert flat["position"] == [8, 4]
@@ -109,7 +109,7 @@ def test_channels_and_times(tmp_path: Path) -> None:
     channels = [WINDOW["channels"][0] | {"color": "FF0000", "label": "bone"}, {"color": "FFFFFF", "active": False}]
     path = write_image(
         tmp_path / "a.zarr",
-        [coordinates((5, 2, 4, 8, 8))],
+        [flat_indices((5, 2, 4, 8, 8))],
         axes="tczyx",
         omero={"channels": channels},
         unit="nanometer",
@@ -130,8 +130,8 @@ def test_channels_and_times(tmp_path: Path) -> None:
 
 
 def test_several_volumes_in_one_view(tmp_path: Path) -> None:
-    first = write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))], voxel_size=2, unit="micrometer")
-    second = write_image(tmp_path / "b.zarr", [coordinates((4, 8, 8))], voxel_size=8000, unit="nanometer")
+    first = write_image(tmp_path / "a.zarr", [flat_indices((4, 8, 8))], voxel_size=2, unit="micrometer")
+    second = write_image(tmp_path / "b.zarr", [flat_indices((4, 8, 8))], voxel_size=8000, unit="nanometer")
     state = state_of(first, second)
     assert [layer["name"] for layer in state["layers"]] == ["volume", "volume 2"]
     assert [layer["opacity"] for layer in state["layers"]] == [1, 0.5]  # both are equally visible
@@ -143,8 +143,8 @@ def test_several_volumes_in_one_view(tmp_path: Path) -> None:
 
 
 def test_volumes_with_different_units_need_different_views(tmp_path: Path) -> None:
-    first = write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))], unit=None)
-    second = write_image(tmp_path / "b.zarr", [coordinates((4, 8, 8))], unit="nanometer")
+    first = write_image(tmp_path / "a.zarr", [flat_indices((4, 8, 8))], unit=None)
+    second = write_image(tmp_path / "b.zarr", [flat_indices((4, 8, 8))], unit="nanometer")
     with pytest.raises(RequestError) as caught:
         state_of(first, second)
     assert "axis x" in str(caught.value)
@@ -163,16 +163,16 @@ def test_types_that_it_can_show(tmp_path: Path, dtype: str) -> None:
 
 
 def test_a_unit_that_it_does_not_know(tmp_path: Path) -> None:
-    assert "'furlong'" in str(problem_of(write_image(tmp_path / "odd.zarr", [coordinates((4, 4, 4))], unit="furlong")))
+    assert "'furlong'" in str(problem_of(write_image(tmp_path / "odd.zarr", [flat_indices((4, 4, 4))], unit="furlong")))
 
 
 def test_a_channel_without_a_color(tmp_path: Path) -> None:
-    plain = write_image(tmp_path / "plain.zarr", [coordinates((4, 4, 4))], omero={"channels": [{"label": "a"}]})
+    plain = write_image(tmp_path / "plain.zarr", [flat_indices((4, 4, 4))], omero={"channels": [{"label": "a"}]})
     assert "color" in str(problem_of(plain))
 
 
 def test_a_version_that_it_does_not_read(tmp_path: Path) -> None:
-    old = write_image(tmp_path / "old.zarr", [coordinates((4, 4, 4))], multiscales={"version": "0.3"})
+    old = write_image(tmp_path / "old.zarr", [flat_indices((4, 4, 4))], multiscales={"version": "0.3"})
     attributes = json.loads((old / ".zattrs").read_text())
     attributes["multiscales"][0]["version"] = "0.3"
     (old / ".zattrs").write_text(json.dumps(attributes))

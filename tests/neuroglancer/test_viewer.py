@@ -18,7 +18,7 @@ from napari_ct_pyramid.errors import CONVERT, Advice, RequestError, SourceError,
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, find_client, open_browser, public_link
 from tests.helpers.command import write_scan
 from tests.helpers.neuroglancer import WINDOW, install_client, shader, state_in, uninstall_client
-from tests.helpers.omezarr import coordinates, pyramid_of, write_image, write_unfinished
+from tests.helpers.omezarr import flat_indices, pyramid_of, write_image, write_unfinished
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_converted_volume_is_in_view_as_a_whole(client: Path, tmp_path: Path) 
 
 
 def test_a_window_is_estimated_for_an_image_without_one(client: Path, tmp_path: Path) -> None:
-    levels = pyramid_of(coordinates((8, 8, 8)) + 1000, 2)
+    levels = pyramid_of(flat_indices((8, 8, 8)) + 1000, 2)
     path = write_image(tmp_path / "a.zarr", levels)
     control = shader(state_of(path))[0]
     low, high = json.loads(control.partition("range=")[2].partition(", window")[0])
@@ -77,7 +77,7 @@ def test_a_window_is_estimated_for_an_image_without_one(client: Path, tmp_path: 
 
 
 def test_volumes_are_served_in_the_order_given(client: Path, tmp_path: Path) -> None:
-    paths = [write_image(tmp_path / name, [coordinates((4, 4, 4))]) for name in ("a.zarr", "b.zarr")]
+    paths = [write_image(tmp_path / name, [flat_indices((4, 4, 4))]) for name in ("a.zarr", "b.zarr")]
     sources = [layer["source"].rpartition("/volume/")[2] for layer in state_of(*paths)["layers"]]
     assert sources == ["0/|zarr2:", "1/|zarr2:"]
 
@@ -111,14 +111,14 @@ def test_an_image_of_a_type_that_it_cannot_show(client: Path, tmp_path: Path) ->
 
 
 def test_volumes_with_different_units(client: Path, tmp_path: Path) -> None:
-    paths = [write_image(tmp_path / f"{unit}.zarr", [coordinates((4, 4, 4))], unit=unit) for unit in (None, "meter")]
+    paths = [write_image(tmp_path / f"{unit}.zarr", [flat_indices((4, 4, 4))], unit=unit) for unit in (None, "meter")]
     with pytest.raises(RequestError):
         Neuroglancer(paths)
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uninstall_client(monkeypatch)
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     with pytest.raises(RequestError) as caught:
         Neuroglancer([path])
     assert "pip install 'napari-ct-pyramid[neuroglancer]'" in str(caught.value)
@@ -132,8 +132,8 @@ def test_the_client_is_a_folder_of_the_package(client: Path) -> None:
 
 
 def test_only_the_client_and_the_volumes_are_served(client: Path, tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
-    other = write_image(tmp_path / "b.zarr", [coordinates((4, 4, 4))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
+    other = write_image(tmp_path / "b.zarr", [flat_indices((4, 4, 4))])
     with Neuroglancer([path]) as shown:
         page = shown.state_url.partition("#")[0]
         assert page == f"{shown.url}v/view/index.html"
@@ -149,9 +149,9 @@ def test_only_the_client_and_the_volumes_are_served(client: Path, tmp_path: Path
 
 
 def test_a_volume_that_was_rewritten(client: Path, tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     with Neuroglancer([path]) as shown:
-        write_image(path, [coordinates((4, 4, 12))])
+        write_image(path, [flat_indices((4, 4, 12))])
         shown.refresh()
         assert state_in(shown.state_url)["position"] == [6, 2, 2]
         with urllib.request.urlopen(shown.url, timeout=30) as answer:
@@ -161,7 +161,7 @@ def test_a_volume_that_was_rewritten(client: Path, tmp_path: Path) -> None:
 def test_relative_paths_stay_valid_in_another_folder(
     client: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_image(tmp_path / "a scan #1 | µ%20.zarr", [coordinates((4, 4, 4))])
+    write_image(tmp_path / "a scan #1 | µ%20.zarr", [flat_indices((4, 4, 4))])
     monkeypatch.chdir(tmp_path)
     with Neuroglancer(["a scan #1 | µ%20.zarr"]) as shown:
         monkeypatch.chdir(client)
@@ -218,7 +218,7 @@ def test_a_link_needs_neither_the_network_nor_the_package(
 
 
 def test_a_link_with_the_same_volume_on_this_machine_holds_the_whole_view(client: Path, tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))], omero=WINDOW, unit="millimeter")
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 8, 8))], omero=WINDOW, unit="millimeter")
     state = state_in(public_link("https://x.org/a.zarr", path))
     here = state_of(path)
     assert state["layers"][0].pop("source") == "zarr://https://x.org/a.zarr"

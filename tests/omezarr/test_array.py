@@ -19,7 +19,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.omezarr import array as zarrarray
 from napari_ct_pyramid.omezarr import codec as blosc
 from napari_ct_pyramid.omezarr.array import VoxelCache, ZarrArray
-from tests.helpers.omezarr import coordinates
+from tests.helpers.omezarr import flat_indices
 
 SHAPE, CHUNKS = (20, 30, 41), (16, 16, 16)
 BLOSC = numcodecs.Blosc("lz4", 1, numcodecs.Blosc.BITSHUFFLE)
@@ -86,7 +86,7 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 @pytest.mark.filterwarnings("ignore:.*not part in the Zarr format 3 specification")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_array_reads_as_it_was_written(tmp_path: Path, kind: str) -> None:
-    voxels = (coordinates(SHAPE) % 251).astype(np.dtype(KINDS[kind].get("dtype", "f4")))
+    voxels = (flat_indices(SHAPE) % 251).astype(np.dtype(KINDS[kind].get("dtype", "f4")))
     make(tmp_path / "a", voxels, **KINDS[kind])
     array = ZarrArray(tmp_path / "a")
     assert (array.shape, array.chunks) == (SHAPE, CHUNKS)
@@ -111,7 +111,7 @@ def box_in(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[slice, ...]]:
 @pytest.fixture(scope="module")
 def five_axes(tmp_path_factory: pytest.TempPathFactory) -> tuple[ZarrArray, np.ndarray]:
     path = tmp_path_factory.mktemp("zarr") / "a"
-    voxels = coordinates((2, 3, 9, 20, 21))
+    voxels = flat_indices((2, 3, 9, 20, 21))
     make(path, voxels, chunks=(1, 1, 8, 16, 16), compressors=numcodecs.Blosc("zstd", 1, 2, blocksize=2048))
     return ZarrArray(path), voxels
 
@@ -130,7 +130,7 @@ def plane(axis: int, index: int) -> tuple[slice, ...]:
 def test_a_plane_reads_each_chunk_it_crosses_once(
     tmp_path: Path, files_read: Callable[[], int], axis: int, chunks: int
 ) -> None:
-    voxels = coordinates(SHAPE)
+    voxels = flat_indices(SHAPE)
     make(tmp_path / "a", voxels)
     array = ZarrArray(tmp_path / "a")
     files_read()
@@ -140,7 +140,7 @@ def test_a_plane_reads_each_chunk_it_crosses_once(
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_planes_beside_the_last_one_read_nothing(tmp_path: Path, files_read: Callable[[], int], axis: int) -> None:
-    voxels = coordinates(SHAPE)
+    voxels = flat_indices(SHAPE)
     make(tmp_path / "a", voxels)
     array = ZarrArray(tmp_path / "a")
     array.read(plane(axis, 5))

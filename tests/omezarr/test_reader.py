@@ -14,7 +14,7 @@ import zarr
 
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, open_pyramid
-from tests.helpers.omezarr import coordinates, pyramid_of, write_image, write_json, write_unfinished
+from tests.helpers.omezarr import flat_indices, pyramid_of, write_image, write_json, write_unfinished
 
 VERSIONS = ("0.4", "0.5")
 
@@ -46,7 +46,7 @@ def same_voxels(pyramid: Pyramid, levels: list[np.ndarray]) -> bool:
 def test_two_to_five_axes(
     tmp_path: Path, version: str, axes: str, shape: tuple[int, ...], halved: tuple[int, ...]
 ) -> None:
-    levels = pyramid_of(coordinates(shape), 3, halved)
+    levels = pyramid_of(flat_indices(shape), 3, halved)
     pyramid = open_pyramid(write_image(tmp_path / "a.ome.zarr", levels, version=version, axes=axes, voxel_size=0.5))
     assert pyramid.ome_zarr_version == version
     assert pyramid.axes == tuple(axes)
@@ -60,7 +60,7 @@ def test_two_to_five_axes(
 
 
 def test_shards(tmp_path: Path) -> None:
-    levels = pyramid_of(coordinates((32, 32, 32)), 2)
+    levels = pyramid_of(flat_indices((32, 32, 32)), 2)
     path = write_image(tmp_path / "a.zarr", levels, version="0.5", chunks=(8, 8, 8), shards=(16, 16, 16))
     pyramid = open_pyramid(path)
     assert pyramid.levels[0].chunks == (8, 8, 8)
@@ -76,7 +76,7 @@ def test_what_is_named_and_shown(tmp_path: Path) -> None:
         ]
     }
     path = write_image(
-        tmp_path / "a.zarr", [coordinates((3, 4, 8, 8))], axes="czyx", omero=omero, multiscales={"name": "scan 7"}
+        tmp_path / "a.zarr", [flat_indices((3, 4, 8, 8))], axes="czyx", omero=omero, multiscales={"name": "scan 7"}
     )
     pyramid = open_pyramid(str(path))
     assert (pyramid.path, pyramid.name) == (path, "scan 7")
@@ -92,14 +92,14 @@ def test_what_is_named_and_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("folder", "name"), [("a.ome.zarr", "a"), ("b.zarr", "b"), ("c", "c")])
 def test_an_image_without_a_name_is_called_like_its_folder(tmp_path: Path, folder: str, name: str) -> None:
-    path = write_image(tmp_path / folder, [coordinates((4, 4))], axes="yx", multiscales={"name": None})
+    path = write_image(tmp_path / folder, [flat_indices((4, 4))], axes="yx", multiscales={"name": None})
     assert open_pyramid(path).name == name
 
 
 def test_transformations_of_the_whole_come_after_those_of_a_level(tmp_path: Path) -> None:
     path = write_image(
         tmp_path / "a.zarr",
-        pyramid_of(coordinates((8, 8, 8)), 2),
+        pyramid_of(flat_indices((8, 8, 8)), 2),
         voxel_size=2,
         multiscales={
             "coordinateTransformations": [
@@ -115,7 +115,7 @@ def test_transformations_of_the_whole_come_after_those_of_a_level(tmp_path: Path
 
 @pytest.mark.parametrize("axes", [None, ["t", "c", "z", "y", "x"]])
 def test_before_0_4_axes_were_names_and_the_scale_was_in_the_shapes(tmp_path: Path, axes: list[str] | None) -> None:
-    path = write_image(tmp_path / "a.zarr", pyramid_of(coordinates((1, 1, 4, 16, 16)), 2, (3, 4)), axes="tczyx")
+    path = write_image(tmp_path / "a.zarr", pyramid_of(flat_indices((1, 1, 4, 16, 16)), 2, (3, 4)), axes="tczyx")
 
     def edit(attributes: dict[str, Any]) -> None:
         image = attributes["multiscales"][0]
@@ -131,7 +131,7 @@ def test_before_0_4_axes_were_names_and_the_scale_was_in_the_shapes(tmp_path: Pa
 
 
 def test_padding_is_cut_off_every_level(tmp_path: Path) -> None:
-    whole = coordinates((13, 16, 16))
+    whole = flat_indices((13, 16, 16))
     padded = np.pad(whole, ((0, 3), (0, 0), (0, 0)))
     levels = pyramid_of(padded, 3)
     path = write_image(tmp_path / "a.zarr", levels, multiscales={"metadata": {"original_shape": [13, 16, 16]}})
@@ -145,7 +145,7 @@ def test_padding_is_cut_off_every_level(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("original", [[4, 4], [99, 8, 8], [0, 8, 8], "8x8x8", [4.5, 8, 8], None])
 def test_an_original_shape_that_means_something_else_is_ignored(tmp_path: Path, original: Any) -> None:
-    voxels = coordinates((8, 8, 8))
+    voxels = flat_indices((8, 8, 8))
     path = write_image(tmp_path / "a.zarr", [voxels], multiscales={"metadata": {"original_shape": original}})
     pyramid = open_pyramid(path)
     assert pyramid.original_shape is None
@@ -154,7 +154,7 @@ def test_an_original_shape_that_means_something_else_is_ignored(tmp_path: Path, 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_opening_reads_no_voxels(tmp_path: Path, version: str) -> None:
-    path = write_image(tmp_path / "a.zarr", pyramid_of(coordinates((16, 16, 16)), 2), version=version)
+    path = write_image(tmp_path / "a.zarr", pyramid_of(flat_indices((16, 16, 16)), 2), version=version)
     for chunk in (
         p for p in path.rglob("*") if p.is_file() and p.name not in (".zgroup", ".zattrs", ".zarray", "zarr.json")
     ):
@@ -234,7 +234,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_broken_metadata_is_one_clear_error(tmp_path: Path, kind: str) -> None:
     edit, said = BROKEN[kind]
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     change(path, edit)
     with pytest.raises(SourceError, match=said) as caught:
         open_pyramid(path)
@@ -243,7 +243,7 @@ def test_broken_metadata_is_one_clear_error(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_level_that_is_not_there(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", pyramid_of(coordinates((8, 8, 8)), 2))
+    path = write_image(tmp_path / "a.zarr", pyramid_of(flat_indices((8, 8, 8)), 2))
     shutil.rmtree(path / "1")
     with pytest.raises(SourceError, match=r"1 is no zarr array"):
         open_pyramid(path)
@@ -251,7 +251,7 @@ def test_a_level_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_metadata_that_is_no_json_object(tmp_path: Path, text: str) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((8, 8, 8))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((8, 8, 8))])
     (path / ".zattrs").write_text(text)
     with pytest.raises(SourceError, match=r"\.zattrs cannot be read"):
         open_pyramid(path)

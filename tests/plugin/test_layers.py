@@ -17,7 +17,7 @@ from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.omezarr import array as zarrarray
 from napari_ct_pyramid.plugin.layers import pyramid_layers, source_file
 from tests.helpers.dock import wait_until
-from tests.helpers.omezarr import coordinates, pyramid_of, write_image
+from tests.helpers.omezarr import flat_indices, pyramid_of, write_image
 from tests.helpers.screen import FULL_RANGE, PLUGIN, gray_at, quarters, settle, sliced, write_stack
 
 
@@ -33,7 +33,7 @@ def viewer(small_viewer: napari.Viewer) -> napari.Viewer:
 def test_an_image_is_a_lazy_layer_with_the_settings_of_its_metadata(
     viewer: napari.Viewer, tmp_path: Path, version: str
 ) -> None:
-    levels = pyramid_of(coordinates((16, 24, 32)), 2)
+    levels = pyramid_of(flat_indices((16, 24, 32)), 2)
     path = write_image(
         tmp_path / "scan.ome.zarr",
         levels,
@@ -117,7 +117,7 @@ def test_each_channel_is_a_layer_with_its_own_colour(viewer: napari.Viewer, tmp_
 
 
 def test_time_is_an_axis(tmp_path: Path) -> None:
-    voxels = coordinates((3, 4, 20, 20))
+    voxels = flat_indices((3, 4, 20, 20))
     path = write_image(tmp_path / "a.zarr", pyramid_of(voxels, 2, (2, 3)), axes="tzyx")
     ((levels, settings, _),) = pyramid_layers(open_pyramid(path))
     assert [level.shape for level in levels] == [(3, 4, 20, 20), (3, 4, 10, 10)]
@@ -129,14 +129,14 @@ def test_time_is_an_axis(tmp_path: Path) -> None:
     ("unit", "shown"), [("parsec", "parsec"), ("bananas", "pixel"), (None, "pixel"), ("µm", "micrometer")]
 )
 def test_units_that_napari_does_not_know_are_pixels(tmp_path: Path, unit: str | None, shown: str) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))], unit=unit)
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 8, 8))], unit=unit)
     ((_, settings, _),) = pyramid_layers(open_pyramid(path))
     assert settings["units"] == (shown,) * 3
 
 
 def test_volumes_with_and_without_a_unit_can_be_viewed_together(viewer: napari.Viewer, tmp_path: Path) -> None:
     for name, unit in (("a.zarr", "micrometer"), ("b.zarr", None), ("c.zarr", "millimeter")):
-        viewer.open(write_image(tmp_path / name, [coordinates((4, 8, 8))], unit=unit), plugin=PLUGIN)
+        viewer.open(write_image(tmp_path / name, [flat_indices((4, 8, 8))], unit=unit), plugin=PLUGIN)
         settle(viewer)
     assert len(viewer.layers) == 3
 

@@ -19,7 +19,7 @@ from napari_ct_pyramid.plugin import menus
 from napari_ct_pyramid.plugin.menus import open_layers, show_in_neuroglancer
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import add_widget, wait_for, write_tiff
-from tests.helpers.omezarr import coordinates, write_image, write_unfinished
+from tests.helpers.omezarr import flat_indices, write_image, write_unfinished
 
 PLUGIN = "napari-ct-pyramid"
 
@@ -52,7 +52,7 @@ def layers_in(url: str) -> list[str]:
 
 
 def image(path: Path, **more: Any) -> Path:
-    return write_image(path, [coordinates((8, 8, 8))], multiscales={"name": path.stem}, **more)
+    return write_image(path, [flat_indices((8, 8, 8))], multiscales={"name": path.stem}, **more)
 
 
 def test_the_command_is_in_the_menu_for_images(viewer: napari.Viewer, tmp_path: Path, opened: list[str]) -> None:
@@ -75,7 +75,7 @@ def test_the_command_is_in_the_menu_for_images(viewer: napari.Viewer, tmp_path: 
 def test_the_selected_layers_are_shown_together_and_each_volume_once(
     viewer: napari.Viewer, tmp_path: Path, opened: list[str]
 ) -> None:
-    both = write_image(tmp_path / "c.zarr", [coordinates((2, 8, 8, 8))], axes="czyx")
+    both = write_image(tmp_path / "c.zarr", [flat_indices((2, 8, 8, 8))], axes="czyx")
     for path in (image(tmp_path / "a.zarr"), both, image(tmp_path / "b.zarr")):
         viewer.open(path, plugin=PLUGIN)
     viewer.layers.selection = set(viewer.layers[:3])

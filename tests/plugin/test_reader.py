@@ -13,7 +13,7 @@ import zarr
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_tiff_reader
-from tests.helpers.omezarr import coordinates, write_image, write_unfinished
+from tests.helpers.omezarr import flat_indices, write_image, write_unfinished
 from tests.helpers.screen import PLUGIN, quarters, write_stack
 
 
@@ -49,7 +49,7 @@ def test_a_folder_that_is_not_an_image_is_declined(tmp_path: Path, make: Callabl
 
 
 def test_missing_and_several_paths_are_declined(tmp_path: Path) -> None:
-    image = str(write_image(tmp_path / "a.zarr", [coordinates((4, 4, 4))]))
+    image = str(write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))]))
     assert get_ome_zarr_reader(image) is not None
     assert get_ome_zarr_reader([image]) is not None
     assert get_ome_zarr_reader([image, image]) is None

@@ -25,7 +25,7 @@ from napari_ct_pyramid.plugin.viewer_hooks import (
     short_switch_interval,
 )
 from tests.helpers.dock import wait_until
-from tests.helpers.omezarr import coordinates, write_image
+from tests.helpers.omezarr import flat_indices, write_image
 from tests.helpers.screen import PLUGIN
 
 
@@ -38,13 +38,13 @@ def test_it_is_known_when_napari_opens_files(
 ) -> None:
     found: list[bool] = []
     viewer.layers.events.inserted.connect(lambda _: found.append(is_opening_files()))
-    viewer.open(write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))]), plugin=PLUGIN)
+    viewer.open(write_image(tmp_path / "a.zarr", [flat_indices((4, 8, 8))]), plugin=PLUGIN)
     viewer.add_image(np.zeros((4, 4)))
     assert found == [True, False]
 
 
 def test_a_layer_has_the_source_of_one_that_our_reader_opened(viewer: napari.Viewer, tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.zarr", [coordinates((4, 8, 8))])
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 8, 8))])
     with layer_source(path):
         layer = Image(np.zeros((4, 4)))
     (opened,) = viewer.open(path, plugin=PLUGIN)

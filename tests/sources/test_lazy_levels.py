@@ -15,7 +15,7 @@ from napari_ct_pyramid.sources import lazy_levels
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.lazy_levels import SourceArray, source_levels
 from napari_ct_pyramid.sources.registry import open_source
-from tests.helpers.omezarr import coordinates
+from tests.helpers.omezarr import flat_indices
 
 SHAPE = (12, 70, 50)
 KINDS: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(params=KINDS)
 def source(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
-    tifffile.imwrite(tmp_path / "a.tif", coordinates(SHAPE), photometric="minisblack", **KINDS[request.param])
+    tifffile.imwrite(tmp_path / "a.tif", flat_indices(SHAPE), photometric="minisblack", **KINDS[request.param])
     with open_source(tmp_path / "a.tif") as source:
         yield source
 
@@ -67,7 +67,7 @@ class Spy:
 )
 def test_any_part_of_the_volume(source: Source, key: Any) -> None:
     whole = SourceArray(source)
-    assert np.array_equal(np.asarray(whole[key]), coordinates(SHAPE)[key])
+    assert np.array_equal(np.asarray(whole[key]), flat_indices(SHAPE)[key])
 
 
 def test_a_small_volume_has_one_level(source: Source) -> None:
@@ -83,7 +83,7 @@ def test_a_large_volume_has_a_sample_that_fits_in_3d(source: Source, monkeypatch
     assert sample.nbytes <= 6_000
     assert whole.shape == SHAPE
     step = 4  # 3 x 18 x 13 voxels are the most that fit
-    assert np.array_equal(np.asarray(sample), coordinates(SHAPE)[::step, ::step, ::step])
+    assert np.array_equal(np.asarray(sample), flat_indices(SHAPE)[::step, ::step, ::step])
     assert sample.shape == (3, 18, 13)
 
 
@@ -91,13 +91,13 @@ def test_what_was_sampled_is_kept(source: Source, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(lazy_levels, "SAMPLE_BYTES", 6_000)
     spy = Spy(source, monkeypatch)
     sample = source_levels(source)[-1]
-    assert np.array_equal(sample[1], coordinates(SHAPE)[4, ::4, ::4])
+    assert np.array_equal(sample[1], flat_indices(SHAPE)[4, ::4, ::4])
     assert {z0 for z0, *_ in spy.reads} == {4}
     first = len(spy.reads)
-    assert np.array_equal(sample[1, 3:9], coordinates(SHAPE)[4, ::4, ::4][3:9])
+    assert np.array_equal(sample[1, 3:9], flat_indices(SHAPE)[4, ::4, ::4][3:9])
     assert len(spy.reads) == first
     sample[1][...] = 0  # the viewer may change what it was given
-    assert np.array_equal(sample[1], coordinates(SHAPE)[4, ::4, ::4])
+    assert np.array_equal(sample[1], flat_indices(SHAPE)[4, ::4, ::4])
 
 
 @pytest.mark.parametrize(("limit", "value"), [("SAMPLE_READ_BYTES", 50 * 4 * 70 * 2), ("SAMPLE_READS", 40)])
@@ -111,7 +111,7 @@ def test_sampling_a_volume_reads_a_bounded_part_of_it(
     voxels = np.asarray(sample)
     assert (spy.rows * 50 * 4 if limit == "SAMPLE_READ_BYTES" else len(spy.reads)) <= value
     slices = -(-12 // len(voxels))
-    assert np.array_equal(voxels, coordinates(SHAPE)[::slices, ::4, ::4])
+    assert np.array_equal(voxels, flat_indices(SHAPE)[::slices, ::4, ::4])
 
 
 def test_a_slice_reads_its_page_and_a_cut_along_y_its_rows(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_very_large_pages_have_a_level_for_the_screen(source: Source, monkeypatc
     monkeypatch.setattr(lazy_levels, "LARGEST_PAGE", 40)
     levels = source_levels(source)
     assert [level.shape for level in levels] == [(12, 70, 50), (12, 35, 25), (3, 18, 13)]
-    assert np.array_equal(levels[1][5], coordinates(SHAPE)[5, ::2, ::2])
+    assert np.array_equal(levels[1][5], flat_indices(SHAPE)[5, ::2, ::2])
 
 
 def test_the_file_is_closed_when_no_array_needs_it_any_more(source: Source) -> None:

@@ -1,4 +1,4 @@
 """Volumes opened for reading: one module a format, and the registry that lists them.
 
-It knows nothing of budgets, nor of what is written.
+It knows nothing of budgets or outputs.
 """

@@ -1,4 +1,4 @@
-"""What every kind of source has in common: the open source, its reader, and the checks that an array is a volume."""
+"""What all source formats share: the open source, its reader, and the checks that an array is a volume."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class VolumeReader(Protocol):
 
     @property
     def paths(self) -> tuple[AnyPath, ...]:
-        """The files whose change means that the volume has changed; messages name the first."""
+        """If one of these files changes, the volume has changed. Messages name the first one."""
 
     def read(self, start: Triple, out: Voxels) -> None:
-        """Fill `out` with the voxels from `start` on.
+        """Fill `out` with the box of voxels that begins at `start`.
 
         `out` has the volume's dtype, fits into the volume, is not empty and may have any strides. Several threads
         may call this at once.
@@ -53,7 +53,7 @@ class Source:
 
     @property
     def files(self) -> tuple[AnyPath, ...]:
-        """The files whose change means that the volume has changed: for a Zarr, its metadata."""
+        """If one of these files changes, the volume has changed. For a Zarr, these are its metadata files."""
         return self._reader.paths
 
     def read(self, z0: int, z1: int, y0: int, y1: int, out: Voxels) -> None:
@@ -72,7 +72,7 @@ class Source:
         Raises
         ------
         SourceError
-            If the file is not there any more, or its data cannot be decoded.
+            If the file is missing by now, or its data cannot be decoded.
         """
         volume = self.volume
         z, y, x = volume.shape
@@ -108,7 +108,7 @@ class Source:
 DTYPES = ("float16", "float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32")
 """The types of voxels that can be converted."""
 
-_LISTED = 12  # arrays in a message
+_LISTED = 12  # arrays in a message, at most
 
 CONVERTIBLE = "integers of 8, 16 or 32 bits, or floats of 16, 32 or 64"
 """The same, for messages."""
@@ -132,7 +132,7 @@ def check_dtype(where: object, dtype: np.dtype) -> np.dtype:
 
 
 def volume_axes(shape: Sequence[int]) -> Triple | None:
-    """The axes that are z, y, x: all but those of length 1 that are one too many. None if three do not remain."""
+    """The three axes that are z, y, x, without surplus axes of length 1; None if that does not leave three."""
     extra = len(shape) - 3
     ones = [axis for axis, size in enumerate(shape) if size == 1]
     if extra < 0 or len(ones) < extra or 0 in shape:

@@ -1,7 +1,7 @@
 """HDF5 and NeXus files: finds the dataset that is the volume, its voxel size, and how to read it.
 
-h5py does one thing at a time, whatever the number of threads. So h5py only gives the positions of plain rows and of
-chunks whose filters are known: they are read from the file and decoded here. All else is read with h5py.
+h5py lets only one thread work at a time. So this package asks h5py only for the positions of plain rows and of chunks
+whose filters it knows, and reads and decodes these itself, with all threads. h5py reads everything else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def open_hdf5(path: Path, inside: str | None) -> VolumeReader:
     ----------
     path : Path
     inside : str or None
-        Path of the dataset; None for the only one that has three axes.
+        Path of the dataset; None if the file has only one with three axes.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _open(path: Path, file: h5py.File, dataset: h5py.Dataset) -> VolumeReader:
         layout = f", chunks of {times(granularity)}"
         rows = find_chunks(dataset, axes, dtype)
     elif dataset.is_virtual:
-        granularity = (1, *shape[1:])  # a virtual dataset is made of slices, most often
+        granularity = (1, *shape[1:])  # a virtual dataset usually consists of slices
         layout = ", virtual"
     elif not dataset.external:
         rows = _contiguous(dataset, shape)
@@ -165,13 +165,13 @@ class _DatasetReader:
         self._file.close()
 
 
-# Fiji, ilastik and PlantSeg write element_size_um; the others speak for themselves.
+# Fiji, ilastik and PlantSeg write element_size_um. The other names are common ones.
 _NAMES = re.compile(r"(element|voxel|pixel)[ _]?size(?:[ _](um|µm|nm|mm|m))?", re.IGNORECASE)
 _UNEVEN = 1e-3  # of a spacing: coordinates that differ more are not those of a regular grid
 
 
 def find_voxel_size(dataset: h5py.Dataset, axes: Triple) -> FoundVoxelSize:
-    """The voxel size by the dataset or its group, along the axes that are z, y, x."""
+    """The voxel size along `axes` (z, y, x) that the dataset or its group states."""
     for name, value, unit, kind in _named(dataset):
         sizes = [positive(size) for size in np.ravel(value)] if np.size(value) in (1, 3) else []
         if sizes and None not in sizes:
@@ -182,7 +182,7 @@ def find_voxel_size(dataset: h5py.Dataset, axes: Triple) -> FoundVoxelSize:
 
 
 def _named(dataset: h5py.Dataset) -> Iterator[tuple[str, Any, str | None, str]]:
-    """Everything whose name means a voxel size: its name, value, unit, and whether it is an attribute or a dataset."""
+    """Everything that is named like a voxel size: name, value, unit, and whether it is an attribute or a dataset."""
     for owner in (dataset, dataset.parent):
         for name in owner.attrs:
             if match := _NAMES.fullmatch(name):
@@ -221,7 +221,7 @@ def _from_coordinates(dataset: h5py.Dataset, axes: Triple) -> FoundVoxelSize:
 
 
 def _text(value: Any) -> str:
-    """An attribute as text: HDF5 also has texts of bytes, and lists of one."""
+    """An attribute as text. In HDF5, a text may also be bytes, or an array of one text."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.ravel()[0]
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

@@ -25,7 +25,7 @@ _NAMES = {
     1: "Deflate", 2: "shuffle", 3: "Fletcher-32", 4: "SZIP", 5: "N-bit", 6: "scale-offset", 32000: "LZF",
     32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32026: "Blosc2",
 }  # fmt: skip
-_NO_COMPRESSION = (2, 3)  # these only arrange or check bytes
+_NO_COMPRESSION = (2, 3)  # these filters only reorder or check bytes
 
 Filter = Callable[[Any, int], Any]
 
@@ -72,21 +72,21 @@ _DECODERS: dict[int, Callable[[Any, int, int], Any]] = {
 
 @dataclass(frozen=True)
 class EncodedChunks:
-    """A `RowReader` of chunks whose positions in the file are known.
+    """A `RowReader` for chunks whose positions in the file are known.
 
     Attributes
     ----------
     offsets, sizes, masks : numpy.ndarray
-        By the index of a chunk along z, y, x: its position, its bytes (0: it was never written), and a bit for each
-        filter that was not applied.
+        For each chunk, by its index along z, y, x: its position, its size in bytes (0: it was never written), and a
+        mask with a bit for each filter that was not applied.
     chunk : tuple of int
         Voxels in a chunk along z, y, x.
     dtype : numpy.dtype
-        As stored in the file.
+        The type in the file, with its byte order.
     fill : scalar
         The value of chunks that were never written.
     filters : tuple of int
-        In the order of writing.
+        The numbers of the filters, in the order in which they were applied.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -124,7 +124,7 @@ class EncodedChunks:
 
 
 def find_chunks(dataset: h5py.Dataset, axes: Triple, dtype: np.dtype) -> RowReader | None:
-    """The chunks of a dataset; None where only h5py can read them."""
+    """A reader of the chunks of a dataset; None if only h5py can read them."""
     filters = tuple(code for code, _ in _filters(dataset))
     if any(code not in _DECODERS for code in filters) or dataset.file.userblock_size:
         return None

@@ -1,4 +1,4 @@
-"""What an INPUT names: a file or folder, files by a pattern, or an array inside of a file. Opens no file."""
+"""What an INPUT names: a file or folder, the files that match a pattern, or an array in a file. Opens no file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Input:
 
 
 def parse_input(path: PathLike) -> Input:
-    """Split an INPUT into its parts. If a file or folder has exactly this name, it is meant, whatever signs it has."""
+    """Split an INPUT into its parts. A file or folder with exactly this name wins, even if it has * or :: in it."""
     text = str(path) if isinstance(path, RemotePath) else os.fspath(path)
     if is_url(text):
         place, _, inside = text.partition(INSIDE)

@@ -25,7 +25,7 @@ SAMPLE_BYTES = 64_000_000
 """The most memory that the coarse level takes."""
 
 SAMPLE_READ_BYTES = 1_000_000_000
-"""The most that is read of the file for all of the coarse level, in at most `SAMPLE_READS` pieces."""
+"""The most bytes of the file that are read for the whole coarse level, in at most `SAMPLE_READS` pieces."""
 
 SAMPLE_READS = 65_536
 
@@ -44,7 +44,7 @@ class SourceArray(LazyArray):
     Parameters
     ----------
     source : Source
-        It is closed when no array needs it any more.
+        It is closed when no array uses it any more.
     """
 
     def __init__(self, source: Source) -> None:
@@ -56,7 +56,7 @@ class SourceArray(LazyArray):
         super().__init__(self.reader.read, shape, source.volume.dtype, (1, step, min(_TILE, columns)))
 
     def bytes_read_for(self, displayed: Iterable[int]) -> int:
-        """Bytes of voxels that have to be read for a picture along these axes."""
+        """Bytes of voxels that a picture along these axes reads."""
         slices, rows, columns = self.shape
         if 0 not in displayed:
             slices = 1
@@ -89,7 +89,7 @@ class _BoxReader:
         self.source = source
 
     def read(self, box: Box) -> np.ndarray:
-        """A box: several slices at once, or several strips at once if there is one slice."""
+        """Read a box: several slices at the same time, or several strips if it has only one slice."""
         volume = self.source.volume
         z, y, x = box
         slices = range(z.start, z.stop, z.step)
@@ -120,7 +120,7 @@ class _BoxReader:
 
 
 class _Samples:
-    """Every nth voxel of a source. It keeps the slices that were read: together they are small.
+    """Every nth voxel of a source. It keeps the slices that it has read: together they are small.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class _Samples:
     """
 
     def __init__(self, reader: _BoxReader, step: int) -> None:
-        self._reader = reader  # the file is open as long as they exist
+        self._reader = reader  # keeps the file open
         volume = reader.source.volume
         self._parts = _parts_with(range(0, volume.shape[1], step), volume.row_step, volume.shape[1])
         row_bytes = volume.shape[2] * volume.dtype.itemsize
@@ -162,7 +162,7 @@ class _Samples:
 
 
 def _parts_with(rows: range, row_step: int, height: int) -> list[tuple[int, int]]:
-    """The rows to read for these rows of a page: those of the strips that they are in."""
+    """The rows to read to get these rows of a page: all rows of the strips that hold them."""
     strips = sorted({row // row_step for row in rows})
     return [(strip * row_step, min((strip + 1) * row_step, height)) for strip in strips]
 

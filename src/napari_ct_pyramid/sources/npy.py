@@ -1,4 +1,4 @@
-"""NumPy's files of one array: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html."""
+"""NumPy files, which hold one array: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html."""
 
 from __future__ import annotations
 

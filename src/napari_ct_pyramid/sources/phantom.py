@@ -18,13 +18,13 @@ from napari_ct_pyramid.options import Triple
 Plane = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 Point = npt.NDArray[np.float64]  # z, y, x
-Box = tuple[Point, Point]
+Corners = tuple[Point, Point]
 Span = tuple[float, float]
 
 VOXEL_SIZE = 2.5  # micrometers
 
 _CEMENT, _PORE, _STEEL = 0.45, 0.06, 1.25  # air is 0
-_GRAINS, _PORES, _FIBRES = 160, 160, 36  # in a cube
+_GRAINS, _PORES, _FIBRES = 160, 160, 36  # numbers of them in a cube
 _NOISE, _RINGS = 0.03, 0.015
 
 
@@ -38,12 +38,12 @@ def write_sample(path: str | os.PathLike[str], shape: Triple = (128, 256, 256), 
     shape : tuple of int
         Voxels along z, y, x.
     seed : int
-        Another number gives another phantom.
+        Each number gives a different phantom.
 
     Returns
     -------
     Path
-        The file.
+        The file that was written.
     """
     import tifffile
 
@@ -80,12 +80,12 @@ class _Ellipsoid:
         """The first and the last slice that it is visible in."""
         return self.centre[0] - self.radii[0] - 1, self.centre[0] + self.radii[0] + 1
 
-    def box(self, z: int) -> Box:  # noqa: ARG002  # a fibre needs it
+    def corners(self, z: int) -> Corners:  # noqa: ARG002  # a fibre needs it
         """Corners (y, x) of a box around its section in slice z."""
         return self.centre[1:] - self.radii[1:], self.centre[1:] + self.radii[1:]
 
     def depth(self, z: int, y: Values, x: Values) -> Values:
-        """About how many voxels a point is inside the surface."""
+        """How deep points are inside the surface, in voxels (approximately); negative outside."""
         (cz, cy, cx), (rz, ry, rx) = self.centre, self.radii
         far = np.sqrt(((z - cz) / rz) ** 2 + ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2)
         return np.asarray((1 - far) * self.radii.min())
@@ -104,7 +104,7 @@ class _Fibre:
         low, high = sorted((self.start[0], self.end[0]))
         return low - self.radius - 1, high + self.radius + 1
 
-    def box(self, z: int) -> Box:
+    def corners(self, z: int) -> Corners:
         reach = self.radius + 1
         along = self.end - self.start
         slope = along[0] if abs(along[0]) > 1e-6 else 1e-6
@@ -145,7 +145,7 @@ class _Phantom:
         plane = self._cement.copy()
         for k in np.flatnonzero((self._spans[:, 0] <= z) & (z <= self._spans[:, 1])):
             item = self._objects[k]
-            low, high = item.box(z)
+            low, high = item.corners(z)
             (y0, x0), (y1, x1) = (np.clip(corner, 0, self._shape[1:]).astype(int) for corner in (low - 1, high + 2))
             part = plane[y0:y1, x0:x1]
             cover = np.clip(item.depth(z, self._y[y0:y1], self._x[:, x0:x1]) + 0.5, 0, 1)

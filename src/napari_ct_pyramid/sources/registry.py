@@ -1,8 +1,8 @@
 """The registry of source formats, and `open_source`, which finds a source's format in it.
 
-A new format is one module, and one entry of `FORMATS`: detection, error messages, file dialogs, help texts and the
-README's table are made from it; napari's manifest is tested against it. A format's module is imported when a source of
-that format is opened, so that neither it nor its libraries are loaded before.
+To add a format, write one module and one entry of `FORMATS`. Detection, error messages, file dialogs, help texts and
+the README's table are made from that entry, and a test compares napari's manifest with it. The module of a format, with
+its libraries, is imported only when a source of that format is opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFormat:
-    """A kind of file or folder, which holds a volume or at least looks as if it might.
+    """A kind of file or folder that holds a volume, or that a user may take for one.
 
     Attributes
     ----------
@@ -37,25 +37,25 @@ class SourceFormat:
     opener : callable or None
         Opens an INPUT of this format; None for a format that cannot be read.
     endings : tuple of str
-        Of the names of its files, the most common one first.
+        The endings of its files' names, the most common one first.
     magic : tuple of bytes
-        What its files begin with, one of them; none for a format that is a folder.
+        Its files begin with one of these. Empty for a format that is a folder.
     magic_at : int
         Position of the magic bytes.
     is_folder : callable or None
         Whether a folder is of this format.
     remote : bool
-        It is read from object stores, too.
+        Whether it can also be read from object stores.
     arrays : bool
-        It may hold several arrays, of which ``::`` names one.
+        Whether it may hold several arrays, so that ``::`` names one of them.
     extra : str or None
         The extra of this package that brings the library it needs.
     in_napari : bool
-        The plugin offers to open files with these endings in napari.
+        Whether the plugin offers to open files with these endings in napari.
     examples, readme : str
-        Its line in the README's table.
+        The two cells of its line in the README's table.
     phrase : str
-        What a user may give, for help texts.
+        What a user may give as INPUT, for help texts.
     hint : str
         What to try with a format that cannot be read.
     """
@@ -147,7 +147,7 @@ TIFF = SourceFormat(
     "as one z, y, x volume",
     phrase="a TIFF that holds one volume",
 )
-"""The format of files, and of the slices in a folder."""
+"""The format of single files, and of the slices in a folder."""
 
 _SLICE = "A volume takes all its slices: try saving them as TIFFs, in a folder of their own."
 _ARCHIVE = "Try unpacking it first."
@@ -215,13 +215,13 @@ _HEAD_BYTES = max(kind.magic_at + len(magic) for kind in FORMATS for magic in ki
 
 
 ENDINGS = tuple(ending for kind in _READABLE for ending in kind.endings)
-"""Of all files that can be read."""
+"""The endings of all files that can be read."""
 
 NAPARI_ENDINGS = tuple(ending for kind in _READABLE if kind.in_napari for ending in kind.endings)
-"""Of the files that the plugin offers to open in napari: its manifest has them once more."""
+"""The endings of the files that the plugin offers to open in napari. Its manifest lists them, too."""
 
 FILE_FILTER = f"Volumes ({' '.join(f'*{ending}' for ending in ENDINGS)});;All files (*)"
-"""For a file dialog of Qt."""
+"""The filter of Qt's file dialogs."""
 
 INPUTS = "; ".join(kind.phrase for kind in _READABLE)
 """What a user may give as a source, for help texts."""
@@ -240,13 +240,13 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
     ----------
     path : path-like
         A TIFF or BigTIFF file that holds one volume; a folder of slices, each a TIFF, or a pattern of their names
-        (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset where it has several with three
-        axes (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, of which the finest level is read, or
-        a Zarr array.
+        (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset if it has several with three
+        axes (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, whose finest level is read; or a
+        Zarr array.
     axes : str
         The order of its axes, from the slowest to the fastest.
     crop : tuple, optional
-        Only this part of it, along z, y, x, as `ConversionOptions.crop` has it.
+        Read only this part, along z, y, x, in the form of `ConversionOptions.crop`.
 
     Returns
     -------
@@ -260,7 +260,7 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
     SourceError
         If it is not a volume that can be read. Every page of a TIFF is checked, so that a damaged one is found now.
     RequestError
-        If the part is not within it.
+        If the part is not within the volume.
     """
     from .base import Source
 
@@ -292,7 +292,7 @@ def find_format(source: Input) -> SourceFormat:
     Raises
     ------
     SourceError
-        If there is none for it.
+        If it has none of the formats.
     SourceNotFoundError
         If there is no such file.
     """

@@ -1,4 +1,4 @@
-"""Reads rows of voxels out of files, with handles that each thread has for itself."""
+"""Reads rows of voxels from files. Each thread has its own file handles."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from napari_ct_pyramid.options import Triple
 
 from .base import Voxels
 
-_COPY_BYTES = 1_000_000  # copied at a time where the rows of `out` are not contiguous: these fit in the cache
+_COPY_BYTES = (
+    1_000_000  # copied at a time if the rows of `out` are not contiguous: so many fit in the processor's cache
+)
 
 
 class FileHandles:
-    """Unbuffered handles on the files of a volume, one for each thread that reads.
+    """Unbuffered handles of the files of a volume, one for each thread that reads.
 
-    A thread keeps only the last file open that it read: a volume may have thousands of files.
+    A thread keeps open only the file that it read last: a volume may have thousands of files.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -66,7 +68,7 @@ class FileHandles:
 
 
 class RowReader(Protocol):
-    """Reads voxels out of files, which are opened elsewhere."""
+    """Reads voxels from files that are open already."""
 
     def read(self, files: FileHandles, start: Triple, out: Voxels) -> None:
         """Fill `out` with the voxels from `start` on, as `VolumeReader.read` does."""
@@ -81,7 +83,7 @@ class FileVolumeReader:
     rows : RowReader
         Reads its voxels.
     paths : sequence of Path
-        The files, in the order by which `rows` numbers them.
+        The files, in the order in which `rows` counts them.
     """
 
     def __init__(self, volume: Volume, rows: RowReader, paths: Sequence[Path]) -> None:
@@ -113,9 +115,9 @@ class PlainRows:
     row_bytes : int
         Bytes in a row.
     swap : bool
-        The file's byte order is not the machine's.
+        Whether the file's byte order differs from the machine's.
     file_of_slice : tuple of int or None
-        The file that holds each slice; None where there is one file only.
+        The file that holds each slice; None if there is only one file.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -128,7 +130,7 @@ class PlainRows:
         if out.strides[2] == out.itemsize or out.shape[2] == 1:
             self._read_contiguous(files, start, out)
             return
-        # Rows are read as they are in the file, and copied: as many slices at once as fit in the cache.
+        # Rows are read as they are in the file, then copied: at a time, as many as fit in the cache.
         depth, height, _ = out.shape
         rows = min(height, max(1, _COPY_BYTES // self.row_bytes))
         slices = min(depth, max(1, _COPY_BYTES // (self.row_bytes * rows)))
@@ -168,5 +170,5 @@ class PlainRows:
 
 
 def is_swapped(dtype: np.dtype) -> bool:
-    """Whether a type's byte order is not the machine's."""
+    """Whether a type's byte order differs from the machine's."""
     return dtype.byteorder == {"little": ">", "big": "<"}[sys.byteorder]

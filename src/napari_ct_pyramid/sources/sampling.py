@@ -11,8 +11,8 @@ from .base import Source, Voxels
 
 _BYTES = 4_000_000
 _PLACES = 128
-_FEW_PLACES = 8  # however long it takes to decode them
-_DECODED_BYTES = 100_000_000
+_FEW_PLACES = 8  # at least, however long it takes to decode them
+_DECODED_BYTES = 100_000_000  # at most, for more places than _FEW_PLACES
 
 
 def a_few_rows(source: Source) -> Voxels:
@@ -27,7 +27,7 @@ def a_few_rows(source: Source) -> Voxels:
 
 
 def spread_rows(source: Source) -> Voxels:
-    """Rows from all over a source, the same every time; all of them where there are few.
+    """Rows from all parts of a source, the same every time. A small source is returned whole.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def spread_rows(source: Source) -> Voxels:
     decoded = volume.granularity[0] * volume.granularity[1] * row_bytes
     places = max(_FEW_PLACES, min(_PLACES, _DECODED_BYTES // decoded, _BYTES // row_bytes))
     rows = max(1, min(height, _BYTES // places // row_bytes))
-    # Along y by the golden ratio, which leaves no large gaps however many places there are.
+    # Steps of the golden ratio along y leave no large gaps, whatever the number of places.
     starts = [
         ((2 * i + 1) * depth // (2 * places), i * 618_034 % 1_000_000 * (height - rows) // 1_000_000)
         for i in range(places)
@@ -53,7 +53,7 @@ def spread_rows(source: Source) -> Voxels:
 
 
 def _read(source: Source, starts: Sequence[tuple[int, int]], rows: int) -> Voxels:
-    """A number of rows from each place (z, y) on."""
+    """Read `rows` rows, starting at each place (z, y)."""
     sample = np.empty((len(starts), rows, source.volume.shape[2]), source.volume.dtype)
     for (z, y), out in zip(starts, sample, strict=True):
         source.read(z, z + 1, y, y + rows, out[None])

@@ -1,4 +1,4 @@
-"""A folder of slices, or the files that match a pattern: finds them, in order, and names those that do not fit."""
+"""A folder of slices, or the files that match a pattern: finds them, sorts them, and reports those that do not fit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_folder(path: Path, pattern: str | None, name: str, endings: Sequence[st
     Raises
     ------
     SourceError
-        If they are not all alike, or not numbered without a gap.
+        If they differ, or a number is missing.
     """
     names = _names(path, pattern, endings)
     where = path / pattern if pattern else path
@@ -61,18 +61,18 @@ def _names(path: Path, pattern: str | None, endings: Sequence[str]) -> list[str]
 
 
 def in_order(where: Path, names: list[str]) -> list[str]:
-    """File names sorted by their number. They must differ in nothing else.
+    """File names sorted by their number. They must not differ in anything else.
 
     Raises
     ------
     SourceError
-        If one is named differently, or a number is there twice, or missing.
+        If one is named differently, or a number is missing or occurs twice.
     """
     parts = {name: _NUMBERS.split(name) for name in names}  # words and numbers in turn
     words, _ = Counter(tuple(part[::2]) for part in parts.values()).most_common(1)[0]
     _check_alike(where, names, [name for name in names if tuple(parts[name][::2]) != words])
     numbers = {name: tuple(map(int, parts[name][1::2])) for name in names}
-    if len(words) < 2:  # no number at all, and so one name only
+    if len(words) < 2:  # without a number, all names are the same
         raise SourceError(f"The files of {where} have no numbers in their names. Try numbering the slices.")
     columns = list(zip(*numbers.values(), strict=True))
     running = max(range(len(columns)), key=lambda i: (len(set(columns[i])), i))

@@ -1,4 +1,4 @@
-"""Views of any source: with its axes in another order, or a part of it. They read no more than is asked for."""
+"""Views of a source: its axes in another order, or a part of it. A view reads only the voxels that are asked for."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class _View:
 
 
 class Transposed(_View):
-    """A volume whose source has its axes in another order.
+    """A volume whose axes are in another order in the source.
 
     Parameters
     ----------
     source : VolumeReader
-        Its volume calls the axes z, y, x, in this order.
+        Its volume calls its axes z, y, x, in this order, whatever they really are.
     axes : str
         The real names of these axes, such as ``"xzy"``.
     """
@@ -43,8 +43,8 @@ class Transposed(_View):
     def __init__(self, source: VolumeReader, axes: str) -> None:
         super().__init__(source)
         volume = source.volume
-        self._place = tuple(axes.index(axis) for axis in "zyx")  # of each axis in the source
-        self._order = tuple("zyx".index(axis) for axis in axes)  # of each axis of the source in this view
+        self._place = tuple(axes.index(axis) for axis in "zyx")  # of z, y, x: the axis of the source
+        self._order = tuple("zyx".index(axis) for axis in axes)  # of each axis of the source: its position in z, y, x
         self.volume = replace(
             volume,
             shape=self._transposed(volume.shape),

@@ -1,6 +1,6 @@
-"""A voxel size as a source states it: three sizes and their units, in one unit, and where they were found.
+"""The voxel size that a source states: three sizes in one unit, and where they were found.
 
-What a source does not state plainly is not guessed. Names of units are understood by `options.find_unit`.
+Nothing is guessed: a voxel size that a source does not state clearly stays unknown.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from napari_ct_pyramid.options import UNITS, VoxelSize
 
-_SCREEN_DOTS = (72, 96)  # an inch: what programs write as the resolution of an image that has none
+_SCREEN_DOTS = (72, 96)  # per inch: programs write these for an image without a resolution
 
 
 class FoundVoxelSize(NamedTuple):
-    """A voxel size along z, y, x, its NGFF unit if that is known, and where it was found. Empty: none was found."""
+    """A voxel size along z, y, x, its NGFF unit if known, and where it was found. All None if none was found."""
 
     voxel_size: VoxelSize | None = None
     unit: str | None = None
@@ -32,7 +32,7 @@ def found_voxel_size(sizes: Sequence[float | None], units: Sequence[str | None],
     units : sequence of str or None
         NGFF units; None where unknown.
     origin : str
-        Where they were found, for people.
+        Where they were found, for the user.
     """
     z, y, x = sizes
     if z is None or y is None or x is None:

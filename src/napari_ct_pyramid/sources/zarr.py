@@ -1,4 +1,4 @@
-"""An OME-Zarr image or a Zarr array, v2 or v3, with shards or without, as a source: for other levels or chunks."""
+"""An OME-Zarr image or a Zarr array (v2 or v3, with or without shards) as a source, to write other levels or chunks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .inputs import INSIDE, Input
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
 
-_DEPTH = 5  # of folders that are searched for arrays
+_DEPTH = 5  # of nested folders that are searched for arrays
 
 
 def open_zarr(source: Input) -> VolumeReader:
@@ -30,7 +30,7 @@ def open_zarr(source: Input) -> VolumeReader:
     Raises
     ------
     SourceError
-        If it is neither, or does not have three axes, or there are several arrays and none was named.
+        If it is neither of them, does not have three axes, or has several arrays and none was named.
     """
     path = source.path / source.inside if source.inside else source.path
     if not path.is_dir():
@@ -78,11 +78,11 @@ def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
 
 
 def _voxel_size(pyramid: Pyramid, axes: Triple) -> FoundVoxelSize:
-    """The scale of the finest level, with its units as NGFF names them: other programs also write ``um`` or ``µm``."""
+    """The scale of the finest level, with the unit names of NGFF: other programs also write ``um`` or ``µm``."""
     sizes = [pyramid.levels[0].scale[axis] for axis in axes]
     stated = [pyramid.units[axis] for axis in axes]
     origin = "its OME-Zarr metadata"
-    if not any(stated) and sizes == [1, 1, 1]:  # what programs write if they do not know it
+    if not any(stated) and sizes == [1, 1, 1]:  # programs write this if they do not know the voxel size
         return FoundVoxelSize()
     unknown = sorted({name for name in stated if name and find_unit(name) is None})
     if unknown:
@@ -109,7 +109,7 @@ def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
 
 
 class _ZarrReader:
-    """Reads an array one chunk at a time, so that it takes no more memory than was planned for."""
+    """Reads an array one chunk at a time, so that it takes no more memory than planned."""
 
     def __init__(self, array: ZarrArray, root: AnyPath, volume: Volume) -> None:
         self.volume = volume

@@ -1,4 +1,4 @@
-"""Opens a TIFF, or a TIFF for each slice: finds the volume and the position of its rows, or what is wrong with it.
+"""Opens a TIFF, or one TIFF for each slice: finds the volume and the positions of its rows, or what is wrong with it.
 
 Every page is checked here, before anything is written.
 """
@@ -35,7 +35,7 @@ def open_tiff(path: Path) -> FileVolumeReader:
     Raises
     ------
     SourceError
-        If it does not, or is damaged.
+        If it holds no volume or several, or is damaged.
     """
     page_list = read_pages(path)
     if not page_list.pages:
@@ -62,7 +62,7 @@ def open_tiff(path: Path) -> FileVolumeReader:
 
 
 def granularity_of(rows: RowReader, shape: Triple) -> Triple:
-    """The extent of what is read as a whole: a plain row, or a strip or tile."""
+    """The size of the smallest part that can be read alone: a plain row, or a strip or tile."""
     z, y, x = rows.segment if isinstance(rows, EncodedSegments) else (1, 1, shape[2])
     return min(z, shape[0]), min(y, shape[1]), min(x, shape[2])
 
@@ -121,10 +121,10 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeRead
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without tifffile's log of this thread: what it tolerates is checked here, or does not matter.
+    """Suppress what tifffile logs in this thread: this package checks such damage itself, or it does not matter.
 
-    tifffile (seen in 2026.3.3) logs damage that it tolerates, and has no other way to turn that off. Its logger is
-    shared by the process, so a filter drops the records of this thread only.
+    tifffile (seen in 2026.3.3) logs damage that it tolerates, and has no setting against it. The whole process shares
+    its logger, so a filter drops only the records of this thread.
     """
     thread = threading.get_ident()
     logger = logging.getLogger("tifffile")
@@ -140,7 +140,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _rows(path: Path, tif: TiffFile, keyframe: TiffPage, slices: Slices) -> RowReader:
-    """How to read the rows, after every strip and tile was checked."""
+    """Check every strip and tile; return what reads their rows."""
     assert keyframe.dtype is not None
     row_bytes = keyframe.imagewidth * keyframe.dtype.itemsize
     swap = is_swapped(keyframe.dtype.newbyteorder(tif.byteorder))
@@ -193,7 +193,7 @@ def _decoded_bytes(keyframe: TiffPage, segment: Triple, grid: Triple) -> IntArra
     """Bytes of each strip or tile of a page when it is decoded."""
     assert keyframe.dtype is not None
     voxels = np.full(math.prod(grid), math.prod(segment), np.int64)
-    if not keyframe.is_tiled:  # the last strip ends with the image
+    if not keyframe.is_tiled:  # the last strip ends where the image ends
         voxels[grid[1] - 1 :: grid[1]] -= (grid[1] * segment[1] - keyframe.imagelength) * keyframe.imagewidth
     return voxels * keyframe.dtype.itemsize
 
@@ -206,7 +206,7 @@ def _table(pages: Sequence[Page], decoded: IntArray) -> tuple[IntArray, IntArray
     counts = np.empty_like(offsets)
     for row, page in enumerate(pages):
         at, count = page.offsets, page.counts
-        if len(at) == 1:  # the strips of this page are contiguous, those of other pages may not be
+        if len(at) == 1:  # the strips of this page are contiguous; those of other pages need not be
             at = at + before
             count = np.clip(count[:1] - before, 0, decoded) if number > 1 and len(count) else count
         offsets[row], counts[row] = at[:number], count[:number] if len(count) else decoded
@@ -214,7 +214,7 @@ def _table(pages: Sequence[Page], decoded: IntArray) -> tuple[IntArray, IntArray
 
 
 def _decoder(path: Path, keyframe: TiffPage) -> Decode:
-    """Tifffile's decoder of a page, from a second `TiffFile`, which keeps no other pages in memory."""
+    """The decoder of tifffile for a page. It comes from a second `TiffFile`, which keeps no other pages in memory."""
     with TiffFile(path) as tif:
         page = tif.pages.get(keyframe.index)
         assert isinstance(page, TiffPage)

@@ -1,8 +1,8 @@
 """The pages of a TIFF: how each is stored and where its data is, from one quick pass over their directories.
 
-tifffile assumes that later pages are stored as the first one is, and takes 0.1 ms to parse a page in full. This
-module reads every page, but only the tags that say how its pixels are stored, so that a damaged page among
-thousands is found before anything is written. It knows nothing of volumes.
+tifffile assumes that all pages are stored like the first one, and takes 0.1 ms to parse a whole page. This module reads
+the directory of every page, but only the tags that state how its pixels are stored. So it finds a damaged page among
+thousands before anything is written. It knows nothing of volumes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy.typing as npt
 
 _HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF, in either byte order
 
-_SETTLED_SECONDS = 4  # some file systems note the time of a change to 2 seconds
+_SETTLED_SECONDS = 4  # some file systems store the time of a change in steps of 2 seconds
 _REMEMBERED_BYTES = 2_000_000
 _remembered: dict[tuple[int, ...], PageList] = {}
 
 IntArray = npt.NDArray[np.int64]
 
 
-class Storage(NamedTuple):
-    """How a page stores its pixels. A missing tag has the default of the TIFF specification."""
+class PixelStorage(NamedTuple):
+    """How a page stores its pixels. The defaults are those of the TIFF specification."""
 
     width: int = 0
     length: int = 0
@@ -57,22 +57,22 @@ class Page:
         Its number in the file, from 1.
     at : int
         Position of its directory in the file.
-    storage : Storage
+    storage : PixelStorage
         How its pixels are stored.
     offsets, counts : numpy.ndarray
-        Positions and bytes of its strips or tiles. Contiguous uncompressed strips are joined to one: pages with
-        strips of one row would otherwise fill memory with offsets.
+        Positions and sizes in bytes of its strips or tiles. Contiguous uncompressed strips count as one strip: the
+        offsets of pages with one row in each strip would otherwise fill the memory.
     reduced : bool
-        Its tags say that it is a smaller copy or a mask of another page.
+        Whether its tags state that it is a smaller copy or a mask of another page.
     jpeg_tables : bytes or None
-        The tables that its JPEG strips or tiles are decoded with.
+        The tables for decoding its JPEG strips or tiles.
     file : str or None
-        Name of its file, where every slice has a file of its own.
+        Name of its file, if each slice is in its own file.
     """
 
     number: int
     at: int
-    storage: Storage
+    storage: PixelStorage
     offsets: IntArray
     counts: IntArray
     reduced: bool = False
@@ -81,7 +81,7 @@ class Page:
 
 
 class PageList(NamedTuple):
-    """All pages of a file, or those before a flaw that ends the reading, if there is one."""
+    """All pages of a file; if the file has a flaw that ends the reading, the pages before it."""
 
     pages: list[Page]
     flaw: str | None
@@ -97,7 +97,7 @@ def is_tiff(head: bytes) -> bool:
 def read_pages(path: Path) -> PageList:
     """Read the directories of all pages of a TIFF or BigTIFF, of either byte order.
 
-    The last result is remembered while the file is unchanged: a plan is made anew with every change of the options.
+    It keeps the last result while the file is unchanged, since every change of an option makes a new plan.
 
     Raises
     ------
@@ -150,7 +150,7 @@ _ARRAYS = {*_OFFSETS, *_COUNTS, _JPEG_TABLES}
 _WANTED = {*_STORAGE_TAGS, *_ARRAYS, _SUBFILE, _OLD_SUBFILE}
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
 _NOTHING = np.zeros(0, np.int64)
-_MOST_TAGS = 4096  # a page with more is not a directory
+_MOST_TAGS = 4096  # more tags than this mean that it is not a directory
 
 
 class _FlawError(Exception):
@@ -168,7 +168,7 @@ class _Parser:
         self._entry = struct.Struct(order + ("HHQ8s" if self._big else "HHI4s"))
         self._number_size, self._offset_size = (8, 8) if self._big else (2, 4)
         self._types = {kind: np.dtype(order + name) for kind, name in _TYPES.items()}
-        self._storages: dict[Storage, Storage] = {}  # equal pages share one
+        self._storages: dict[PixelStorage, PixelStorage] = {}  # equal pages share one
 
     def pages(self) -> Iterator[Page]:
         """Every page, in order."""
@@ -214,10 +214,10 @@ class _Parser:
         page = Page(number, at, storage, *_joined(storage, offsets, counts), reduced, tables)
         return page, self._int(body[end:])
 
-    def _storage(self, fields: dict[str, int]) -> Storage:
+    def _storage(self, fields: dict[str, int]) -> PixelStorage:
         length = fields.get("length", 0)
         fields["rows_per_strip"] = 0 if fields.get("tile_width") else min(fields.get("rows_per_strip", length), length)
-        storage = Storage(**fields)
+        storage = PixelStorage(**fields)
         return self._storages.setdefault(storage, storage)
 
     def _array(self, kind: int, count: int, raw: bytes, what: str) -> IntArray:
@@ -238,8 +238,8 @@ class _Parser:
         return int.from_bytes(raw, self.order)
 
 
-def _joined(storage: Storage, offsets: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
-    """The strips as one, if they are uncompressed and contiguous."""
+def _joined(storage: PixelStorage, offsets: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
+    """Positions and sizes of the strips; those of a single strip if they are uncompressed and contiguous."""
     if len(offsets) < 2 or len(offsets) != len(counts) or storage.compression != 1 or not storage.rows_per_strip:
         return offsets, counts
     strip = storage.rows_per_strip * storage.width * storage.samples * storage.bits // 8

@@ -1,4 +1,4 @@
-"""Strips and tiles that must be decoded: by tifffile, or for some codecs straight into the array, without a copy."""
+"""Strips and tiles that must be decoded: by tifffile or, with some codecs, directly into the array without a copy."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _HORIZONTAL = 2  # the predictor: each voxel is the difference from the one befo
 
 @dataclass(frozen=True)
 class WholeStrips:
-    """Decodes whole strips straight into an array.
+    """Decodes whole strips directly into an array.
 
     Attributes
     ----------
     codec : callable
         A decoder of imagecodecs.
     predicted : bool
-        Voxels are differences from the one before in the row.
+        Whether each voxel is stored as the difference from the one before it in the row.
     swap : bool
-        The file's byte order is not the machine's.
+        Whether the file's byte order differs from the machine's.
     length : int
         Rows of a page.
     """
@@ -49,7 +49,7 @@ class WholeStrips:
             return False
         try:
             found = self.codec(data, out=out.reshape(-1).view(np.uint8))
-        except Exception:  # noqa: BLE001  the data is damaged: tifffile decodes it again, and says what is wrong
+        except Exception:  # noqa: BLE001  the data is damaged: tifffile decodes it again, for its error message
             return False
         if len(found) != out.nbytes:
             return False
@@ -70,17 +70,17 @@ def whole_strips(page: TiffPage, swap: bool) -> WholeStrips | None:
 
 
 Decode = Callable[..., tuple[Voxels | None, tuple[int, ...], tuple[int, ...]]]
-"""tifffile's decoder of a page: a segment's voxels (None: it was left out), its position, and its shape."""
+"""tifffile's decoder of a page. It returns a segment's voxels (None if it is not in the file), position and shape."""
 
 
 @dataclass(frozen=True)
 class EncodedSegments:
-    """A `RowReader` of strips or tiles that must be decoded: compressed, tiled, or otherwise not plain rows.
+    """A `RowReader` for strips or tiles that must be decoded: compressed, tiled, or otherwise not plain rows.
 
     Attributes
     ----------
     offsets, counts : numpy.ndarray
-        Position and bytes of each strip or tile, by page and index.
+        Position and size in bytes of each strip or tile, by page and index.
     depth : int
         Slices in a page.
     segment : tuple of int
@@ -90,13 +90,13 @@ class EncodedSegments:
     decode : callable
         tifffile's decoder of these pages.
     nodata : float
-        The value of strips or tiles that were left out of the file.
+        The value of strips or tiles that are not in the file.
     jpeg_tables : tuple of bytes or None
-        For each page; None where there are none.
+        Those of each page; None if there are none.
     file_of_page : tuple of int or None
-        The file that has each page; None where there is one file only.
+        The file of each page; None if there is only one file.
     strips : WholeStrips or None
-        Decodes strips that are wanted as a whole; None where tifffile decodes all.
+        Decodes strips that are read as a whole; None if tifffile decodes all.
     """
 
     offsets: IntArray
@@ -131,7 +131,7 @@ class EncodedSegments:
             out[target] = self.nodata if voxels is None else voxels[..., 0][inside]
 
     def _data(self, files: FileHandles, page: int, number: int) -> bytearray | None:
-        """A strip or tile as it is in the file; None where it was left out."""
+        """A strip or tile as it is in the file; None if it is not there."""
         at, count = int(self.offsets[page, number]), int(self.counts[page, number])
         if not at or not count:
             return None

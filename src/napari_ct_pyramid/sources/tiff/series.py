@@ -1,4 +1,4 @@
-"""The pages of a TIFF that are the slices of the volume, in order, by the kinds of TIFF that tifffile knows."""
+"""Finds the pages of a TIFF that are the slices of the volume, in order, for every kind of TIFF that tifffile knows."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ class Slices:
     Attributes
     ----------
     axes, shape : str, tuple of int
-        With the letters of tifffile, without axes of length 1.
+        The letters and sizes that tifffile gives, without axes of length 1.
     format : str
-        The kind of TIFF, for people.
+        The kind of TIFF, for the user.
     pages : sequence of Page
-        The pages.
     total : int or None
-        Number of pages in the file, for messages; None where the file is cut short.
+        Number of pages in the file, for messages; None if the file is cut short.
     files : tuple of Path
-        The files that have these pages.
+        The files of these pages.
     file_of_page : tuple of int or None
-        The file that has each page; None where there is one file only.
+        The file of each page; None if there is only one file.
     contiguous_at : int or None
         Position of the first of contiguous slices, of which only the first may have a page.
     """
@@ -50,13 +49,13 @@ class Slices:
 
 
 def find_slices(path: Path, tif: TiffFile, page_list: PageList) -> tuple[TiffPage, Slices]:
-    """The slices of the one volume of a file, and its first page: all are stored in the same way."""
+    """The first page of a file's only volume, and its slices: all are stored in the same way as that page."""
     pages = _without_copies(page_list.pages)
     keyframe = tif.pages.get(pages[0].number - 1)
     assert isinstance(keyframe, TiffPage)
     validation.check_page(path, keyframe)
     validation.check_alike(path, pages, _total(page_list))
-    # if the file is cut short, tifffile finds fewer slices, and says nothing: then it is not asked
+    # If the file is cut short, tifffile finds fewer slices without an error, so it is not asked.
     series = None if page_list.flaw else _special_series(path, tif)
     if series is None:
         return keyframe, _plain(path, tif, keyframe, pages, page_list)
@@ -64,7 +63,7 @@ def find_slices(path: Path, tif: TiffFile, page_list: PageList) -> tuple[TiffPag
 
 
 def _without_copies(pages: Sequence[Page]) -> list[Page]:
-    """The pages whose tags do not say that they are a smaller copy or a mask of another."""
+    """The pages without those that are a smaller copy or a mask of another one, according to their tags."""
     first = next((page for page in pages if not page.reduced), pages[0]).storage
     size = first.length, first.width
     return [page for page in pages if not page.reduced or (page.storage.length, page.storage.width) == size]
@@ -83,7 +82,7 @@ _SPECIAL = {
 def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
     """The one image of a file of a special kind; None for a plain sequence of pages.
 
-    For thousands of plain pages, tifffile's series would take much time and memory.
+    tifffile needs much time and memory to find the series of thousands of plain pages, so those are not asked for.
     """
     if not any(getattr(tif, f"is_{kind}", False) for kind in _SPECIAL):
         return None
@@ -108,7 +107,7 @@ def _plain(path: Path, tif: TiffFile, keyframe: TiffPage, pages: list[Page], pag
     """One page a slice, or one page with all slices."""
     contiguous_at = None
     if len(pages) == 1 and keyframe.is_final and not page_list.flaw:
-        # tifffile does not report a stack of ImageJ that is cut short as a stack
+        # For tifffile, an ImageJ stack that is cut short is a single page.
         expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else keyframe.imagedepth
         first = keyframe.dataoffsets[0]
         validation.check_contiguous(path, expected, _slice_bytes(keyframe), first, page_list.file_size)
@@ -171,7 +170,9 @@ def _pages_of(
             pages_by_offset[file] = {page.at: page for page in other.pages}
             numbers[file] = len(numbers)
         page = pages_by_offset[file].get(frame.offset)
-        if page is None or tif.is_lsm:  # tifffile corrects the offsets of LSM, and adds pages that some kinds leave out
+        if (
+            page is None or tif.is_lsm
+        ):  # tifffile corrects the offsets of LSM, and adds pages that some kinds of TIFF leave out
             offsets, counts = np.array(frame.dataoffsets, np.int64), np.array(frame.databytecounts, np.int64)
             page = Page(number, frame.offset, page_list.pages[0].storage, offsets, counts, jpeg_tables=frame.jpegtables)
         pages.append(replace(page, number=number))

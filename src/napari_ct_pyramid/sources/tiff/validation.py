@@ -1,4 +1,4 @@
-"""The checks of a TIFF that is to be a volume: each error says what is wrong, and what to try."""
+"""Checks that a TIFF holds a volume. Each error states what is wrong, and what to try."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import format_size, times
 from napari_ct_pyramid.sources.base import CONVERTIBLE, DTYPES
 
-from .pages import IntArray, Page, Storage, is_tiff
+from .pages import IntArray, Page, PixelStorage, is_tiff
 
 _KINDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 _AXES = {
@@ -28,18 +28,18 @@ _CODECS = {
     50001: "WebP", 50002: "JPEG XL",
 }  # fmt: skip
 
-# Blank slices are compressed ten thousand times and more. A strip or tile that is large, and that is decoded to a
-# hundred thousand times its size, is damaged.
+# Blank slices are compressed to a ten-thousandth of their size or less. A large strip or tile that decodes to more than
+# a hundred thousand times its size is damaged.
 _MOST_COMPRESSED = 100_000
 _LARGE = 256 * 2**20
 
-_BATCH = 64  # pages checked together: all at once, pages of thousands of strips would take much memory
+_BATCH = 64  # pages checked together: all pages together, each of thousands of strips, would take much memory
 
 _AGAIN = "Try copying or writing the file again."
 
 
 def compression_name(number: int) -> str:
-    """A codec's name for people; ``"none"`` where there is none."""
+    """The name of a codec, for the user; ``"none"`` for uncompressed pages."""
     try:
         return _CODECS.get(number) or COMPRESSION(number).name
     except ValueError:
@@ -85,7 +85,7 @@ def check_axes(path: Path, axes: str, shape: Sequence[int]) -> None:
 
 
 def name_page(page: Page, total: int | None) -> str:
-    """A page, for messages. `total` is None where it is unknown how many there should be."""
+    """A page, for messages. `total` is None if the number of pages is unknown."""
     if page.file:
         return page.file
     return f"page {page.number} of {total}" if total else f"page {page.number}"
@@ -105,7 +105,7 @@ def check_alike(path: Path, pages: Sequence[Page], total: int | None) -> None:
             )
 
 
-def _difference(ours: Storage, theirs: Storage) -> tuple[str, str]:
+def _difference(ours: PixelStorage, theirs: PixelStorage) -> tuple[str, str]:
     for describe in (_describe_shape, _describe_samples, _describe_dtype, _describe_compression):
         if describe(ours) != describe(theirs):
             return describe(ours), describe(theirs)
@@ -113,26 +113,26 @@ def _difference(ours: Storage, theirs: Storage) -> tuple[str, str]:
     return f"has {getattr(ours, name)} as its {name.replace('_', ' ')}", f"has {getattr(theirs, name)}"
 
 
-def _describe_shape(storage: Storage) -> str:
+def _describe_shape(storage: PixelStorage) -> str:
     depth = (storage.depth,) if storage.depth > 1 else ()
     return f"has {times((*depth, storage.length, storage.width))} pixels"
 
 
-def _describe_samples(storage: Storage) -> str:
+def _describe_samples(storage: PixelStorage) -> str:
     return f"has {storage.samples} samples per pixel"
 
 
-def _describe_dtype(storage: Storage) -> str:
+def _describe_dtype(storage: PixelStorage) -> str:
     return f"is {_KINDS.get(storage.sample_format, 'of unknown type ')}{storage.bits}"
 
 
-def _describe_compression(storage: Storage) -> str:
+def _describe_compression(storage: PixelStorage) -> str:
     name = compression_name(storage.compression)
     return "is not compressed" if name == "none" else f"is compressed with {name}"
 
 
 def check_head(file: Path) -> None:
-    """A file must begin as a TIFF does."""
+    """A file must begin like a TIFF."""
     with file.open("rb") as opened:
         head = opened.read(4)
     if not is_tiff(head):
@@ -180,7 +180,7 @@ def check_strip_numbers(path: Path, pages: Sequence[Page], total: int | None, nu
     """All pages must give the positions of all their strips or tiles."""
     for page in pages:
         given = min(len(page.offsets), len(page.counts))
-        # one plain strip may stand for several contiguous ones, and needs no count
+        # One plain strip may represent several contiguous ones, and needs no count.
         if given < number and not (plain and len(page.offsets) == 1):
             raise SourceError(
                 f"{path} is damaged: {name_page(page, total)} should have {number:,} strips or tiles, and has "
@@ -202,13 +202,13 @@ def check_strips(
     Parameters
     ----------
     table : tuple of numpy.ndarray
-        Their positions and bytes, by page and strip.
+        Their positions and sizes in bytes, by page and strip.
     decoded : numpy.ndarray
         The bytes of each strip or tile of a page when it is decoded.
     plain : bool
-        They are plain rows, and must all be there; others may be left out, and are blank then.
+        Whether they are plain rows, which must all be in the file. Others may be missing: those are blank.
     file_sizes : numpy.ndarray
-        Bytes in the file of each page.
+        The size in bytes of each page's file.
     """
     for first in range(0, len(pages), _BATCH):
         batch = slice(first, first + _BATCH)

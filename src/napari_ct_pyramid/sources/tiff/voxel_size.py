@@ -1,6 +1,6 @@
-"""The voxel size that a TIFF states in its OME-XML, ImageJ, MetaMorph or tifffile description. Never a guess.
+"""The voxel size that a TIFF states in its OME-XML, ImageJ, MetaMorph or tifffile description.
 
-The resolution tags of a TIFF are about x and y only, so they are used only where a description gives z.
+The resolution tags of a TIFF give only x and y, so they are used only if a description gives z. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_siz
 
 
 def find_voxel_size(tif: TiffFile, *, of_slice: bool = False) -> FoundVoxelSize:
-    """The voxel size that the file states, if it does.
+    """The voxel size that the file states, if it states one.
 
-    With `of_slice` the file is one slice of a volume: that it gives no spacing along z means nothing then.
+    With `of_slice`, the file is one slice of a volume. A missing spacing along z then has no meaning.
     """
     page = tif.pages.first
     if tif.is_ome:
@@ -44,13 +44,13 @@ def _from_ome(xml: str) -> FoundVoxelSize:
 
 def _from_physical_sizes(attributes: Mapping[str, Any], origin: str) -> FoundVoxelSize:
     sizes = [positive(attributes.get(f"PhysicalSize{axis}")) for axis in "ZYX"]
-    # the OME schema: a size without a unit is in micrometers
+    # In the OME schema, a size without a unit is in micrometers.
     units = [find_unit(attributes.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX"]
     return found_voxel_size(sizes, units, origin)
 
 
 def _from_imagej(metadata: Mapping[str, Any], page: TiffPage, of_slice: bool) -> FoundVoxelSize:
-    # ImageJ does not write a spacing of 1. tifffile, which writes "ImageJ=1.11a", does not write one that is unknown.
+    # ImageJ writes no spacing if it is 1. tifffile, which writes "ImageJ=1.11a", writes none if it is unknown.
     default = None if of_slice or metadata.get("ImageJ") == "1.11a" else 1.0
     sizes = [positive(metadata.get("spacing", default)), *_pixel_size(page)]
     names = metadata.get("unit"), metadata.get("yunit"), metadata.get("zunit")
@@ -63,7 +63,7 @@ def _from_imagej(metadata: Mapping[str, Any], page: TiffPage, of_slice: bool) ->
 
 
 def _unescaped(text: Any) -> str:
-    r"""A text as ImageJ means it: it writes ``\u00B5m`` for µm."""
+    r"""A text without the escapes of ImageJ, which writes ``\u00B5m`` for µm."""
     return re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), str(text or ""))
 
 
@@ -78,7 +78,7 @@ def _from_metamorph(metadata: Mapping[str, Any]) -> FoundVoxelSize:
 
 
 def _from_json(description: str, page: TiffPage) -> FoundVoxelSize:
-    """The description that tifffile writes has whatever its caller gave as metadata."""
+    """The voxel size in the JSON that tifffile writes, which holds the metadata of its caller."""
     try:
         metadata = json.loads(description)
     except ValueError:
@@ -96,7 +96,7 @@ def _from_json(description: str, page: TiffPage) -> FoundVoxelSize:
 
 
 def _pixel_size(page: TiffPage) -> tuple[float | None, float | None]:
-    """Height and width of a pixel by the resolution tags, in their unit."""
+    """Height and width of a pixel according to the resolution tags, in their unit."""
     return _resolution(page, 283), _resolution(page, 282)
 
 
