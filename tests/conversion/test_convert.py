@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -329,7 +330,8 @@ class TestSecondsEstimate:
     def test_a_plan_estimates_its_time_and_compares_equal_all_the_same(self, tmp_path: Path) -> None:
         source = write_tiff(tmp_path / "scan.tif", coordinates((32, 64, 64)))
         plans = [ct.plan(source, chunks=(8, 16, 16), threads=1) for _ in range(2)]
-        assert plans[0] == plans[1]
+        free = plans[0].bytes_free  # which changes while other programs write
+        assert plans[0] == replace(plans[1], bytes_free=free)
         for plan in plans:
             assert plan.seconds_estimate is not None
             assert plan.seconds_estimate > 0
