@@ -9,11 +9,11 @@
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
     │   ├── SourceNotFoundError (FileNotFoundError)
-    │   └── UnfinishedError                   the output of a conversion that never ended
-    └── ConversionError (RuntimeError)        a conversion failed on the way
+    │   └── UnfinishedError                   the output of an unfinished conversion
+    └── ConversionError (RuntimeError)        a conversion failed while it was running
 
-A message is one or two sentences: what was asked, what is there, what to try. Where it names an option, that is an
-`Advice`, so that the command line, the widget and Python can each write the option in their own way.
+A message is one or two sentences: what was asked, what was found, what to try. An option in a message is an `Advice`,
+so that the command line, the widget and Python can each write the option in their own way.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from dataclasses import dataclass
 from typing import Any
 
 RESUME, CONVERT, VIEW = "resume", "convert", "view"
-"""Names of advice to do something: resume an unfinished conversion; convert a volume, or view it in napari."""
+"""Names of advice that is not an option: resume an unfinished conversion, convert a volume, view it in napari."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A part of a message that names what a user can set, or do.
+    """A part of a message that names an option that a user can set, or something that a user can do.
 
     Attributes
     ----------
     name : str
         A field of `ConversionOptions`, a parameter of `verify` (``"source"``), or `RESUME`, `CONVERT` or `VIEW`.
     value : object
-        The value that helps, or the path to convert or view; None where the message only names the option.
+        The value to set, or the path to convert or view; None where the message only names the option.
     """
 
     name: str
     value: Any = None
 
     def __str__(self) -> str:
-        """As Python writes it: ``num_levels=3``."""
+        """The advice as a user of Python writes it: ``num_levels=3``."""
         if self.name == RESUME:
             return "the same call resumes it"
         if self.name == CONVERT:
@@ -54,12 +54,12 @@ class Advice:
 
 Part = str | Advice
 Wording = Callable[[Advice], str]
-"""Writes an `Advice` in the words of a face."""
+"""Writes an `Advice` for one user interface: the command line, the widget or Python."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """Text for people, which may name options. ``str(message)`` writes them as Python does.
+    """A text for people, which may name options. ``str(message)`` writes the options as in Python.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class CtPyramidError(Exception):
     Parameters
     ----------
     *parts : str or Advice
-        Of the message.
+        The parts of the message.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class CtPyramidError(Exception):
         self.message = Message(parts)
         super().__init__(str(self.message))
 
-    # Also for the subclasses that are an OSError, whose own __str__ knows errno and file names only.
+    # Some subclasses are also an OSError, whose __str__ would give errno and file name only.
     def __str__(self) -> str:
         return str(self.message)
 
@@ -129,7 +129,7 @@ class DiskSpaceError(RequestError):
     Attributes
     ----------
     needed, free : int
-        Bytes expected to be written, and bytes free there.
+        Bytes that the output is expected to need, and free bytes on the disk.
     """
 
     def __init__(self, *parts: Part, needed: int = 0, free: int = 0) -> None:
@@ -160,15 +160,14 @@ class OutputBusyError(RequestError):
 
 
 class OutputExistsError(RequestError, FileExistsError):
-    """The output exists already, and nobody asked to overwrite it.
+    """The output exists already, and the options do not allow to overwrite it.
 
     Attributes
     ----------
     replaceable : bool
-        Whether `overwrite` would replace it: it replaces an OME-Zarr, and leaves anything else alone.
+        Whether the option `overwrite` would replace it. It replaces only an OME-Zarr.
     options : dict
-        Options with which the unfinished conversion that is there can be resumed; empty where options alone are not
-        enough.
+        Options to change, so that the existing unfinished conversion is resumed; empty if that is not enough.
     """
 
     def __init__(self, *parts: Part, replaceable: bool = True, options: dict[str, Any] | None = None) -> None:
@@ -186,26 +185,26 @@ class SourceNotFoundError(SourceError, FileNotFoundError):
 
 
 class UnfinishedError(SourceError):
-    """It is the output of a conversion that has begun and not ended."""
+    """The input is the output of an unfinished conversion."""
 
 
 class ConversionError(CtPyramidError, RuntimeError):
-    """A conversion that had begun could not be finished."""
+    """A conversion failed while it was running. Its output is unfinished."""
 
 
 def sentence(error: BaseException, wording: Wording = str) -> str:
-    """What any error says, in one line."""
+    """The message of any error, in one line."""
     if isinstance(error, MemoryError):
         return "The machine is out of memory."
     if isinstance(error, CtPyramidError):
         return " ".join(error.message.worded(wording).splitlines())
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else f"{error.strerror}."
-    said = " ".join(str(error).splitlines())
-    return said if isinstance(error, OSError) else f"{type(error).__name__}: {said}"
+    text = " ".join(str(error).splitlines())
+    return text if isinstance(error, OSError) else f"{type(error).__name__}: {text}"
 
 
 def without_period(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts of a message, to be followed by more: without the period at the end."""
+    """The parts of a message without the period at its end, so that more text can follow."""
     *first, last = parts
     return (*first, last.rstrip(".") if isinstance(last, str) else last)

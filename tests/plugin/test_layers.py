@@ -145,13 +145,13 @@ def test_volumes_with_and_without_a_unit_can_be_viewed_together(viewer: napari.V
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Bytes of chunks that were decoded since the last call."""
     thin: list[int] = []
-    read_range = zarrarray.read_range
+    decode_range = zarrarray.decode_range
 
     def note(path: Path, first: int, last: int, *args: Any) -> memoryview | None:
         thin.append(last - first)
-        return read_range(path, first, last, *args)
+        return decode_range(path, first, last, *args)
 
-    monkeypatch.setattr(zarrarray, "read_range", note)
+    monkeypatch.setattr(zarrarray, "decode_range", note)
     last = 0
 
     def count() -> int:

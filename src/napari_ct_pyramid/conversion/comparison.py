@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.omezarr.codec import ChunkReader, key_of
+from napari_ct_pyramid.omezarr.codec import ChunkReader, chunk_name
 from napari_ct_pyramid.omezarr.journal import Checksum, Checksums
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.paths import AnyPath
@@ -38,7 +38,7 @@ class Problem:
     def __str__(self) -> str:
         if self.level is None or self.chunk is None:
             return self.what
-        return f"level {self.level}, chunk {key_of(self.level, self.chunk)}: {self.what}"
+        return f"level {self.level}, chunk {chunk_name(self.level, self.chunk)}: {self.what}"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""Keeps boxes of voxels for a while, as long as the files that they came from are unchanged.
-
-It knows neither zarr nor images.
-"""
+"""Reads boxes of voxels from a Zarr array, and caches planes as long as the files that they came from are unchanged."""
 
 from __future__ import annotations
 
@@ -23,12 +20,12 @@ from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
-from .codec import read_range
+from .codec import decode_range
 from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
 
 
 class VoxelCache:
-    """The boxes that were wanted last.
+    """A cache of the boxes that were used last.
 
     Parameters
     ----------
@@ -42,7 +39,7 @@ class VoxelCache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, state: Hashable, read: Callable[[], np.ndarray]) -> np.ndarray:
-        """What is kept as `key`, if that was read in this `state` of its files, or else what `read` gives."""
+        """The voxels cached as `key`, if they were read in this `state` of their files; otherwise what `read` gives."""
         with self._lock:
             known, voxels = self._kept.get(key, (None, None))
             if voxels is not None and known == state:
@@ -58,9 +55,9 @@ class VoxelCache:
 
 
 KEPT_BYTES = 256_000_000
-"""Planes that are kept, of all arrays together."""
+"""Size of the cache of planes, for all arrays together."""
 
-_CACHED_PLANES, _CACHED_BYTES = 16, KEPT_BYTES // 2  # read for one plane, at most
+_CACHED_PLANES, _CACHED_BYTES = 16, KEPT_BYTES // 2  # at most so much is read when one plane is needed
 _THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
 _PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
 _FILES_AT_ONCE = 4  # hides the time that a disk takes to find a file
@@ -69,17 +66,17 @@ _cache = VoxelCache(KEPT_BYTES)
 
 
 class ZarrArray:
-    """A zarr array on disk.
+    """A Zarr array, on a disk or in an object store.
 
     Parameters
     ----------
     path : Path or RemotePath
-        The array's folder, holding ``.zarray`` or ``zarr.json``.
+        The array's folder, which holds ``.zarray`` or ``zarr.json``.
 
     Raises
     ------
     SourceError
-        If there is no array, or nothing here can read it.
+        If there is no array, or it cannot be read.
     """
 
     shape: tuple[int, ...]
@@ -104,7 +101,7 @@ class ZarrArray:
         return describe_codecs(codecs_of(self.metadata)) or "none"
 
     def read(self, box: Box) -> np.ndarray:
-        """The voxels in `box`, as they are on disk now; chunks that are not there are the fill value.
+        """The voxels in `box`, as they are on disk now; missing chunks have the fill value.
 
         Parameters
         ----------
@@ -127,7 +124,7 @@ class ZarrArray:
             raise SourceError(f"{self.path} cannot be read: {first_line(error)}") from error
 
     def read_once(self, box: Box) -> np.ndarray:
-        """As `read`, by several threads at once, and for those who want all of it once: nothing is kept."""
+        """Like `read`, but without the cache, for voxels that are read only once. Several threads may call it."""
         try:
             return np.asarray(self._begin(box)())
         except (ValueError, RuntimeError, OSError) as error:
@@ -148,7 +145,7 @@ class ZarrArray:
             inside, target = overlap(box, index, self.chunks)
             first, last = inside[axis].start, inside[axis].stop
             path, slot = self._files.path(index), self._files.slot(index)
-            data = read_range(path, first * plane_bytes, last * plane_bytes, slot)
+            data = decode_range(path, first * plane_bytes, last * plane_bytes, slot)
             if data is None:
                 out[target] = 0 if fill is None else fill
                 return
@@ -162,7 +159,7 @@ class ZarrArray:
                 read(index)
 
         for _ in _threads().map(read_some, range(_FILES_AT_ONCE)):
-            pass  # raises what was raised
+            pass  # raises the error of a thread
         return out
 
     def _axis_of_plane(self, box: Box) -> int | None:
@@ -171,20 +168,20 @@ class ZarrArray:
         return axes[-1] if axes else None
 
     def _read_plane(self, box: Box, axis: int) -> np.ndarray:
-        """Reads some planes of the same chunks, for when the next ones are asked for."""
+        """Read several planes of the same chunks, and cache them: the next planes are likely to be needed soon."""
         plane_bytes = math.prod(len(range(s.start, s.stop, s.step)) for s in box) * self.dtype.itemsize
         count = max(1, min(_CACHED_PLANES, _CACHED_BYTES // plane_bytes))
         at, size = box[axis].start, self.chunks[axis]
         corner = at // size * size
         begin = corner + (at - corner) // count * count
-        slab = slice(begin, min(begin + count, corner + size, self.shape[axis]), 1)
-        thick = (*box[:axis], slab, *box[axis + 1 :])
-        key = (self.path, tuple((s.start, s.stop, s.step) for s in thick))
-        voxels = _cache.get(key, self._files.state(thick), lambda: self._read_pieces(thick))
+        planes = slice(begin, min(begin + count, corner + size, self.shape[axis]), 1)
+        larger = (*box[:axis], planes, *box[axis + 1 :])
+        key = (self.path, tuple((s.start, s.stop, s.step) for s in larger))
+        voxels = _cache.get(key, self._files.state(larger), lambda: self._read_pieces(larger))
         return voxels[(slice(None),) * axis + (slice(at - begin, at - begin + 1),)].copy()
 
     def _read_pieces(self, box: Box) -> np.ndarray:
-        """All of `box`, a few chunks at a time: asked for all at once, they would all wait in memory."""
+        """All of `box`, a few chunks at a time, so that only a few decoded chunks are in memory."""
         out = np.empty([len(range(s.start, s.stop, s.step)) for s in box], self.dtype)
         waiting: deque[tuple[Box, Callable[[], np.ndarray]]] = deque()
         for piece, target in _pieces(box, self.chunks, _PIECE_BYTES // self.dtype.itemsize):
@@ -198,23 +195,23 @@ class ZarrArray:
 
 
 def zarr_store(path: AnyPath) -> Any:
-    """What zarr-python opens for a path."""
+    """A path in the form that zarr-python opens."""
     if not isinstance(path, RemotePath):
         return path
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
     from zarr.storage import FsspecStore
 
-    # Not a file system of zarr-python's own: that would have connections of its own, which nobody closes.
+    # Given a URL, zarr-python would make its own file system, whose connections are never closed.
     return FsspecStore(AsyncFileSystemWrapper(path.file_system, asynchronous=True), read_only=True, path=path.key)
 
 
 def _slowest_axis(chunks: tuple[int, ...]) -> int:
-    """The axis along which a chunk's voxels lie furthest apart."""
+    """The axis along which neighbouring voxels of a chunk are furthest apart in the file."""
     return next((axis for axis, size in enumerate(chunks) if size > 1), len(chunks) - 1)
 
 
 def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Box, Box]]:
-    """Cuts a box along the edges of chunks: pieces of about so many voxels, and where they lie in the box."""
+    """Cut a box at the edges of chunks: yields pieces of about `voxels` voxels, and the place of each in the box."""
     sizes = list(chunks)
     for axis in reversed(range(len(sizes))):
         sizes[axis] *= max(1, voxels // math.prod(sizes))
@@ -229,7 +226,7 @@ def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Bo
 
 
 def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
-    """The opened array, and how to begin reading a box of it; what that gives waits for the voxels."""
+    """The opened array, and a function that begins to read a box. That returns a function that waits for the voxels."""
     if storage_of(path).is_remote:
         return _open_with_zarr(path)
     import tensorstore as ts
@@ -242,7 +239,7 @@ def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box],
             },
             read=True,
             open=True,
-            # No cache: what is worth keeping is kept here, and is not always whole chunks.
+            # `VoxelCache` keeps planes, which are smaller than the whole chunks that this cache would keep.
             context=ts.Context({"cache_pool": {"total_bytes_limit": 0}}),
         ).result()
         return store, lambda box: store[box].read().result
@@ -255,7 +252,7 @@ def _open_with_zarr(path: AnyPath, before: str = "") -> tuple[Any, Callable[[Box
 
     try:
         array: Any = zarr.open_array(zarr_store(path), mode="r")
-    except Exception as error:  # zarr-python raises what its many codecs raise
+    except Exception as error:  # zarr-python passes on the errors of its many codecs
         raise SourceError(f"{path} cannot be read: {before}{first_line(error)}") from error
     return array, lambda box: lambda: np.asarray(array[box])
 

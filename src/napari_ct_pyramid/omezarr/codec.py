@@ -1,4 +1,4 @@
-"""Chunks as they are in files: compressed, decoded whole, or decoded in part."""
+"""Compresses chunks, and decodes them as a whole or in part."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from .journal import Checksum, crc32
 from .metadata import file_key
 from .shards import read_place
 
-_BLOSC_OVERHEAD = 16  # bytes that a frame may be larger than what it holds
+_BLOSC_OVERHEAD = 16  # a frame is at most so many bytes larger than its content
 
 
 class ChunkReader:
-    """The chunks of an output. Several threads read them at once.
+    """Reads the chunks of an output. Several threads may read at once.
 
     Parameters
     ----------
     output : path
     plan : Plan
-        Its levels, dtype and compressor. All levels have chunks of one size.
+        Gives the levels, dtype and compressor. All levels have chunks of one size.
     """
 
     def __init__(self, output: AnyPath, plan: Plan) -> None:
         self._output = output
         self._levels = plan.levels
         self._version = plan.options.ome_zarr_version
-        self._codec_of = (plan.levels[0].chunks, plan.levels[0].dtype, plan.options.compressor)
-        self._own = threading.local()
+        self._codec_arguments = (plan.levels[0].chunks, plan.levels[0].dtype, plan.options.compressor)
+        self._of_thread = threading.local()
 
     def own_codec(self) -> Codec:
-        """This thread's."""
-        if not hasattr(self._own, "codec"):
-            self._own.codec = Codec(*self._codec_of)
-        codec: Codec = self._own.codec
+        """The codec of this thread."""
+        if not hasattr(self._of_thread, "codec"):
+            self._of_thread.codec = Codec(*self._codec_arguments)
+        codec: Codec = self._of_thread.codec
         return codec
 
     def file(self, level: int, index: Triple) -> AnyPath:
-        """Where a chunk is, or a shard of a level that has shards."""
+        """The file of a chunk, or of a shard if the level has shards."""
         return self._output / file_key(self._levels[level], self._version, index)
 
     def read(self, level: int, index: Triple) -> tuple[np.ndarray, Checksum]:
-        """The voxels (z, y, x) of a chunk without what lies beyond the level's edges, and its checksum.
+        """The voxels (z, y, x) of a chunk, cut at the level's edges, and its checksum.
 
-        They are in this thread's own buffer: use them before this thread's next chunk.
+        The voxels are in a buffer of this thread, which its next chunk overwrites.
 
         Raises
         ------
@@ -64,11 +64,11 @@ class ChunkReader:
         ValueError, imagecodecs.BloscError
             If it cannot be decoded.
         """
-        made = self._levels[level]
-        if made.shards:
-            number, slot = made.place_in_shard(index)
+        array = self._levels[level]
+        if array.shards:
+            number, slot = array.place_in_shard(index)
             with storage_of(self.file(level, number)).open() as file:
-                place = read_place(file, made.chunks_per_shard, slot)
+                place = read_place(file, array.chunks_per_shard, slot)
                 if place is None:
                     raise ValueError("it is not in its shard")
                 file.seek(place.offset)
@@ -78,20 +78,19 @@ class ChunkReader:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(0)
                 voxels, checksum = self.own_codec().decode(file, size)
-        shape, chunks = self._levels[level].shape, self._levels[level].chunks
-        z, y, x = (min(c, n - i * c) for n, c, i in zip(shape, chunks, index, strict=True))
+        z, y, x = (min(c, n - i * c) for n, c, i in zip(array.shape, array.chunks, index, strict=True))
         return voxels[:z, :y, :x], checksum
 
 
 class Codec:
-    """Compresses and decodes chunks of one size, in buffers made once."""
+    """Compresses and decodes chunks of one size, in buffers that are made once."""
 
     def __init__(self, chunks: tuple[int, ...], dtype: np.dtype, compressor: str) -> None:
         self._voxels = own_array(chunks, dtype)
         self._compressor = compressor
 
     def encode(self, voxels: np.ndarray, out: memoryview) -> tuple[int, Checksum]:
-        """Make a chunk's file in `out`, which holds `encoded_bytes` at least; its size."""
+        """Write a compressed chunk to `out`, which has at least `encoded_bytes`. Returns its size and checksum."""
         if voxels.shape != self._voxels.shape or not voxels.flags.c_contiguous:
             if voxels.shape != self._voxels.shape:
                 self._voxels[...] = 0
@@ -108,27 +107,27 @@ class Codec:
             shuffle="bitshuffle",
             typesize=voxels.itemsize,
             numthreads=1,
-            out=out[: encoded_bytes(voxels.nbytes)],  # it would take more
+            out=out[: encoded_bytes(voxels.nbytes)],  # a longer buffer would be filled with a longer frame
         )
         return len(encoded), Checksum(crc32(encoded), checksum)
 
     def decode(self, file: OpenFile, size: int) -> tuple[np.ndarray, Checksum]:
-        """A chunk's voxels, in this codec's buffer, from the next `size` bytes of a file."""
+        """Decode a chunk from the next `size` bytes of a file. Returns the voxels, in this codec's buffer."""
         voxels = memoryview(self._voxels).cast("B")
-        room = voxels if self._compressor == "none" else memoryview(self._encoded)
-        if size > len(room):
+        target = voxels if self._compressor == "none" else memoryview(self._encoded)
+        if size > len(target):
             raise ValueError("it has more bytes than any chunk")
-        if file.readinto(room[:size]) != size:
+        if file.readinto(target[:size]) != size:
             raise ValueError("it is cut short")
         if self._compressor == "none":
             if size != len(voxels):
-                raise ValueError(f"it has {size:,} bytes and not {len(voxels):,}")
+                raise ValueError(f"it has {size:,} bytes instead of {len(voxels):,}")
             checksum = crc32(voxels)
             return self._voxels, Checksum(checksum, checksum)
         data = memoryview(self._encoded)[:size]
         found = imagecodecs.blosc_decode(data, numthreads=1, out=voxels)
         if len(found) != len(voxels):
-            raise ValueError(f"it unpacks to {len(found):,} bytes and not {len(voxels):,}")
+            raise ValueError(f"it unpacks to {len(found):,} bytes instead of {len(voxels):,}")
         return self._voxels, Checksum(crc32(data), crc32(self._voxels))
 
     @cached_property
@@ -137,41 +136,41 @@ class Codec:
 
 
 def encoded_bytes(nbytes: int) -> int:
-    """The most that a chunk of so many bytes can take as a file."""
+    """The largest size that a chunk of `nbytes` bytes can have when it is compressed."""
     return nbytes + _BLOSC_OVERHEAD
 
 
 def compressed_size(array: np.ndarray, compressor: str) -> int:
-    """Bytes that `array` takes as one chunk."""
+    """Bytes of `array` when it is compressed as one chunk."""
     codec = Codec(array.shape, array.dtype, compressor)
     return codec.encode(array, memoryview(bytearray(encoded_bytes(array.nbytes))))[0]
 
 
-def key_of(level: int, index: tuple[int, ...]) -> str:
-    """Of a chunk, or of a folder of chunks, in the group."""
+def chunk_name(level: int, index: tuple[int, ...]) -> str:
+    """The name of a chunk in messages: level and index, such as ``0/1/2/3``."""
     return "/".join(map(str, (level, *index)))
 
 
 _HEADER = struct.Struct("<BBBBIII")  # version, version of the codec, flags, typesize, nbytes, blocksize, cbytes
 _MEMCPYED = 0x2  # the frame holds the bytes as they are, without blocks
-_AT_FIRST = 4096  # enough for the header and the table of a thousand blocks
+_HEAD_BYTES = 4096  # enough for the header and the table of a thousand blocks
 
 
-def read_range(path: AnyPath, first: int, last: int, slot: tuple[int, int] | None = None) -> memoryview | None:
-    """Decoded bytes `first` to `last` of a chunk that is a Blosc frame; None where there is none.
+def decode_range(path: AnyPath, first: int, last: int, slot: tuple[int, int] | None = None) -> memoryview | None:
+    """Decode bytes `first` to `last` of a chunk that is a Blosc frame; None if the chunk is missing.
 
     Parameters
     ----------
     path : Path or RemotePath
-        Of the file that is the chunk, or of the shard that it is in.
+        The file of the chunk, or of its shard.
     first, last : int
     slot : (int, int), optional
-        How many chunks the shard has room for, and the chunk's number in it.
+        The number of slots for chunks in the shard, and the chunk's own slot.
 
     Raises
     ------
     ValueError
-        If it is no whole Blosc frame of at least `last` bytes.
+        If it is not a complete Blosc frame of at least `last` bytes.
     """
     from numcodecs import blosc
 
@@ -193,12 +192,12 @@ def read_range(path: AnyPath, first: int, last: int, slot: tuple[int, int] | Non
 
 
 def _cut_out(file: OpenFile, first: int, last: int, base: int) -> tuple[bytes, int]:
-    """A frame of only those blocks that hold bytes `first` to `last`, and which byte is the first in it.
+    """Make a Blosc frame of only those blocks that hold bytes `first` to `last`.
 
-    `base` is where the whole frame begins in the file.
+    The whole frame begins at offset `base` of the file. Also returns the number of the first decoded byte.
     """
     file.seek(base)
-    head = file.read(_AT_FIRST)
+    head = file.read(_HEAD_BYTES)
 
     def read(begin: int, end: int) -> bytes:
         data = head[begin:end]
@@ -209,6 +208,7 @@ def _cut_out(file: OpenFile, first: int, last: int, base: int) -> tuple[bytes, i
             raise ValueError(f"{file.name} is cut short")
         return data
 
+    # The format: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
     *fixed, nbytes, blocksize, cbytes = _HEADER.unpack(read(0, _HEADER.size))
     if last > nbytes or not blocksize:
         raise ValueError(f"{file.name} holds {nbytes} bytes where {last} were expected")

@@ -1,8 +1,8 @@
-"""The journal of a conversion, inside its output: what it is, and which of its blocks are safely on disk.
+"""The journal of a conversion and the checksums of its chunks: two files in the output.
 
-The first line says what is being converted and how. Every other line is a block that is done, written once all of
-its chunks are on disk. A conversion that was interrupted goes on from here; a finished one keeps it, for its repair.
-What makes a volume finished is its metadata, not its journal.
+The journal's first line states what is converted and how. Every other line states a block that is done; it is written
+when all chunks of the block are on disk. An interrupted conversion is resumed from the journal. A finished one keeps
+it, for a repair. The metadata decide whether a volume is finished, not the journal.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ BlockId = tuple[int, int]
 
 @dataclass(frozen=True)
 class Record:
-    """What a journal says.
+    """The content of a journal.
 
     Attributes
     ----------
     identity : dict
-        Of the conversion: two that have the same make the same output.
+        Of the conversion: two conversions with the same identity make the same output.
     blocks : int
-        That the conversion has.
-    done : mapping
-        The blocks that are done, and what their voxels come to.
+        Number of blocks of the conversion.
+    done : mapping of BlockId to Statistics
+        The blocks that are done, with the statistics of their voxels.
     seconds : float
-        That they took.
+        Time that these blocks took.
     size : int
-        Bytes of the journal that are sound.
+        Bytes of the journal that are valid.
     """
 
     identity: dict[str, Any]
@@ -57,7 +57,7 @@ class Record:
 
 
 def read_journal(output: AnyPath) -> Record | None:
-    """What the journal of an output says; None where there is none that makes sense."""
+    """The content of an output's journal; None if there is no valid one."""
     try:
         data = (output / JOURNAL).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -84,19 +84,19 @@ def read_journal(output: AnyPath) -> Record | None:
             done[entry["stage"], entry["block"]] = statistics
             seconds = float(entry["seconds"])
         except (ValueError, KeyError, TypeError):
-            break  # a power cut while it was being written: what follows cannot be trusted either
+            break  # power failed while this line was written: later lines cannot be trusted either
         size += len(line)
     return Record(identity, blocks, done, seconds, size)
 
 
 class Journal:
-    """A journal being written.
+    """A journal that is being written.
 
     Parameters
     ----------
     output : path
     record : Record
-        What it says so far. What else the file holds is cut off.
+        Its valid content so far. The rest of the file is cut off.
     """
 
     def __init__(self, output: AnyPath, record: Record) -> None:
@@ -104,14 +104,14 @@ class Journal:
         self._end = record.size
 
     def append(self, block: BlockId, statistics: Statistics, seconds: float) -> None:
-        """Note down a block as done, safely."""
+        """Record that a block is done, and wait until that is safe."""
         line = _line(block, statistics, seconds)
         self._file.write(self._end, line)
         self._file.sync()
         self._end += len(line)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
@@ -122,7 +122,7 @@ def write_journal(
     done: Mapping[BlockId, Statistics] | None = None,
     seconds: float = 0,
 ) -> Record:
-    """Begin a journal in place of any that is there, in one step. `done` are blocks that are done already."""
+    """Replace the journal of an output by a new one, in one atomic step. `done` are blocks that are done already."""
     lines = [json.dumps({"identity": identity, "blocks": blocks}).encode() + b"\n"]
     lines += [_line(block, statistics, seconds) for block, statistics in (done or {}).items()]
     data = b"".join(lines)
@@ -133,7 +133,7 @@ def write_journal(
 def _line(block: BlockId, statistics: Statistics, seconds: float) -> bytes:
     entry: dict[str, Any] = {"stage": block[0], "block": block[1], **asdict(statistics), "seconds": round(seconds, 3)}
     if statistics.minimum > statistics.maximum:
-        entry["minimum"] = entry["maximum"] = None  # infinity is no JSON
+        entry["minimum"] = entry["maximum"] = None  # JSON has no infinity
     return json.dumps(entry).encode() + b"\n"
 
 
@@ -141,12 +141,12 @@ CHECKSUMS = f"{STATE_FOLDER}/checksums"
 
 _PAIR = struct.Struct("<II")
 
-# libdeflate's is ten times as fast as zlib's.
+# That of libdeflate is ten times as fast as that of zlib.
 crc32: Callable[[Any], int] = imagecodecs.deflate_crc32 if imagecodecs.DEFLATE.available else zlib.crc32
 
 
 class Checksum(NamedTuple):
-    """Of a chunk."""
+    """The checksums (CRC-32) of a chunk: of its bytes in the file, and of its voxels."""
 
     file: int
     voxels: int
@@ -160,7 +160,7 @@ class Checksums:
     output : path
     levels : sequence of Level
     write : bool
-        Make the file if there is none of the right size.
+        Open the file for writing, and make a new one if there is none of the right size.
     """
 
     def __init__(self, output: AnyPath, levels: Sequence[Level], *, write: bool = False) -> None:
@@ -169,27 +169,27 @@ class Checksums:
         ]
         self._starts = list(accumulate((level.chunk_count for level in levels), initial=0))
         self._lock = threading.Lock()
-        there = checksums_are_there(output, levels)
+        exists = checksums_are_there(output, levels)
         self._file = storage_of(output / CHECKSUMS).open_state(
-            _size(levels) if write else None, fresh=write and not there
+            _size(levels) if write else None, fresh=write and not exists
         )
 
     def put(self, level: int, index: Triple, checksum: Checksum) -> None:
-        """Write down a chunk's."""
+        """Write the checksum of a chunk."""
         with self._lock:
             self._file.write(self._place(level, index), _PAIR.pack(*checksum))
 
     def get(self, level: int, index: Triple) -> Checksum:
-        """A chunk's, as written down."""
+        """Read the checksum of a chunk."""
         with self._lock:
             return Checksum(*_PAIR.unpack(self._file.read(self._place(level, index), _PAIR.size)))
 
     def sync(self) -> None:
-        """Have all that was put safely on disk."""
+        """Wait until all that was written is safe."""
         self._file.sync()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _place(self, level: int, index: Triple) -> int:

@@ -1,4 +1,4 @@
-"""What a folder holds, judged by its metadata files alone: the one place that decides it.
+"""Finds out what a folder holds, from its metadata files alone.
 
 Specifications: Zarr v2 keeps ``.zgroup``, ``.zarray`` and ``.zattrs``, Zarr v3 keeps ``zarr.json``. A group is an
 OME-Zarr image if its attributes have ``multiscales`` (NGFF 0.4), or have them under ``ome`` (NGFF 0.5).
@@ -18,7 +18,7 @@ ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 """The metadata files of Zarr v2 and v3."""
 
 GROUP_FILES = {"0.4": ".zattrs", "0.5": "zarr.json"}
-"""The file with the attributes of a group, by version of OME-Zarr. It is written last."""
+"""The file with the attributes of a group, by version of OME-Zarr. A conversion writes it last."""
 
 JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
 """The journal of a conversion, within its output."""
@@ -81,7 +81,7 @@ def is_published(output: AnyPath) -> bool:
 
 
 def is_unfinished(output: AnyPath) -> bool:
-    """Whether it is the output of a conversion that has begun and not ended."""
+    """Whether it is the output of an unfinished conversion."""
     return (output / JOURNAL).is_file() and not is_published(output)
 
 
@@ -97,7 +97,7 @@ def unpublish(output: AnyPath) -> None:
 
 
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is none. An error of an object store other than that is raised."""
+    """The JSON object in a file; None if there is none, or if a file on a disk cannot be read."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):

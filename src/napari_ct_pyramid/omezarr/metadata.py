@@ -20,14 +20,14 @@ from .kind import GROUP_FILES
 
 
 def group_metadata(version: str, attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The file that makes the group a finished volume, and what it says.
+    """The name and the content of the file with the group's attributes, which make the group a finished volume.
 
     Parameters
     ----------
     version : str
-        Of OME-Zarr.
+        Version of OME-Zarr.
     attributes : dict
-        The group's.
+        The attributes of the group.
     """
     if version == "0.4":
         return GROUP_FILES[version], attributes
@@ -35,7 +35,7 @@ def group_metadata(version: str, attributes: dict[str, Any]) -> tuple[str, dict[
 
 
 def array_metadata(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The files that say what each array holds, and that it is in a group."""
+    """The names and contents of the metadata files of all arrays, and of the one that marks a Zarr v2 group."""
     compressor = plan.options.compressor
     if plan.options.ome_zarr_version == "0.4":
         arrays = {f"{level.path}/.zarray": _array_v2(level, compressor) for level in plan.levels}
@@ -44,12 +44,12 @@ def array_metadata(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def folder_of_chunks(level: Level, version: str) -> str:
-    """Of a level, in the group."""
+    """The folder with the chunks of a level, relative to the group."""
     return level.path if version == "0.4" else f"{level.path}/c"
 
 
 def file_key(level: Level, version: str, index: tuple[int, ...]) -> str:
-    """The file of a chunk or shard in the group; with fewer than three indices, a folder of them."""
+    """The file of a chunk or shard, relative to the group; with fewer than three indices, a folder of them."""
     return "/".join((folder_of_chunks(level, version), *map(str, index)))
 
 
@@ -110,11 +110,11 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
     Parameters
     ----------
     plan : Plan
-        Its levels, how each was made from the one before, voxel size and unit.
+        Gives the levels, how each was made from the one before, the voxel size and the unit.
     name : str
-        Of the image.
+        Name of the image.
     version : str
-        Of this package.
+        Version of this package.
     window : dict
         min, max, start and end of the display window.
     """
@@ -123,7 +123,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
     from ome_zarr.writer import write_multiscales_metadata
 
     unit = {"unit": plan.unit} if plan.unit else {}
-    # In memory, so that it reaches the disk in one atomic step, and not key by key.
+    # ome-zarr would write the attributes to disk key by key. They must get there in one atomic step.
     version_4 = plan.options.ome_zarr_version == "0.4"
     group = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=2 if version_4 else 3)
     write_multiscales_metadata(
@@ -159,7 +159,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
 
 
 def read_array_metadata(path: AnyPath) -> dict[str, Any]:
-    """What ``.zarray`` or ``zarr.json`` says."""
+    """The metadata of an array, from ``.zarray`` or ``zarr.json``."""
     for name in (".zarray", "zarr.json"):
         try:
             metadata = json.loads((path / name).read_text(encoding="utf-8"))
@@ -169,11 +169,11 @@ def read_array_metadata(path: AnyPath) -> dict[str, Any]:
             raise SourceError(f"{path / name} cannot be read: {first_line(error)}") from error
         if isinstance(metadata, dict) and (name == ".zarray" or metadata.get("node_type") == "array"):
             return metadata
-    raise SourceError(f"{path} is no zarr array: it holds neither .zarray nor a zarr.json of an array.")
+    raise SourceError(f"{path} is not a Zarr array: it has neither a .zarray nor a zarr.json of an array.")
 
 
 def dtype_in_frames(metadata: dict[str, Any], dtype: np.dtype) -> np.dtype | None:
-    """The dtype of voxels in chunks that are each a Blosc frame of voxels in order; None where they are not."""
+    """The dtype of the stored voxels, if each chunk is a Blosc frame of voxels in C order; None otherwise."""
     codecs = codecs_of(metadata)
     sharding = _sharding(metadata)
     if sharding:
@@ -191,7 +191,7 @@ def dtype_in_frames(metadata: dict[str, Any], dtype: np.dtype) -> np.dtype | Non
 
 
 def _sharding(metadata: dict[str, Any]) -> dict[str, Any] | None:
-    """The settings of an array's shards, if it has any."""
+    """The configuration of an array's shards; None if it has none."""
     codecs = codecs_of(metadata)
     if len(codecs) != 1 or codecs[0].get("name") != "sharding_indexed":
         return None
@@ -200,15 +200,15 @@ def _sharding(metadata: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def codecs_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """The codecs of its chunks, in the order of writing."""
+    """The codecs of an array's chunks, in the order in which they are applied when a chunk is written."""
     if metadata["zarr_format"] == 2:
         return [codec for codec in (*(metadata.get("filters") or ()), metadata.get("compressor")) if codec]
     return list(metadata["codecs"])
 
 
 def describe_codecs(codecs: list[dict[str, Any]]) -> str:
-    """For people."""
-    # "bytes" only says in which order the bytes of a number are.
+    """Codecs, for people; empty if nothing is compressed."""
+    # The codec "bytes" only sets the byte order.
     return "; ".join(_describe_codec(codec) for codec in codecs if codec.get("name") != "bytes")
 
 
@@ -225,7 +225,7 @@ def _describe_codec(codec: dict[str, Any]) -> str:
 
 
 class ChunkLocator:
-    """The files that an array's chunks are in: one each, or many together in shards."""
+    """Finds the files of an array's chunks. Each chunk is a file, or many are together in a shard."""
 
     def __init__(self, path: AnyPath, metadata: dict[str, Any]) -> None:
         self._path = path
@@ -251,7 +251,7 @@ class ChunkLocator:
         return self._file(place_in_shard(index, self._in_shard)[0])
 
     def slot(self, index: tuple[int, ...]) -> tuple[int, int] | None:
-        """How many chunks the shard has room for that a chunk is in, and the chunk's number there; None: no shard."""
+        """The number of slots in the shard of a chunk, and the chunk's own slot; None if the array has no shards."""
         if not self._sharded:
             return None
         return math.prod(self._in_shard), place_in_shard(index, self._in_shard)[1]
@@ -260,12 +260,15 @@ class ChunkLocator:
         return self._path / (self._prefix + self._separator.join(map(str, number)))
 
     def state(self, box: Box) -> Hashable:
-        """Changes whenever one of the files does that hold a box. Objects are trusted: each had to be asked."""
+        """A value that changes when a file changes that holds voxels of a box.
+
+        Always None in an object store, where each file would take a request.
+        """
         if storage_of(self._path).is_remote:
             return None
         return tuple(storage_of(self._file(index)).version() for index in touched(box, self._shape))
 
 
 def first_line(error: BaseException) -> str:
-    """Of what an error says: libraries add where in their code it happened."""
+    """The first line of an error's message. Some libraries add more lines, about their own code."""
     return str(error).strip().split("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Reads an OME-Zarr image back, lazily: NGFF 0.4 or 0.5, made here or anywhere. It does not know who looks at it.
+"""Opens an OME-Zarr image (NGFF 0.4 or 0.5, from any program) for lazy reading.
 
 Specification: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/
 """
@@ -30,18 +30,18 @@ _AXES_BEFORE_0_4 = ("t", "c", "z", "y", "x")
 
 @dataclass(frozen=True)
 class Channel:
-    """How a channel is to be shown.
+    """How a channel should be shown.
 
     Attributes
     ----------
     label : str or None
-        Its name.
+        Name of the channel.
     color : str or None
-        As six hexadecimal digits.
+        Six hexadecimal digits.
     window : tuple of float or None
-        Least and greatest value, and the range to show: (min, max, start, end).
+        (min, max, start, end): the smallest and largest value, and the range to show.
     active : bool
-        Whether to show it at first.
+        Whether the channel is visible at first.
     """
 
     label: str | None = None
@@ -57,7 +57,7 @@ class PyramidLevel:
     Attributes
     ----------
     path : str
-        Within the image.
+        Path of the array, relative to the image.
     shape : tuple of int
         As stored, padding included.
     dtype : numpy.dtype
@@ -90,7 +90,7 @@ class Pyramid:
     path : Path or RemotePath
         Its folder.
     name : str
-        As the metadata says, or else the folder's name without ``.ome.zarr``.
+        From the metadata; if they give none, the folder's name without ``.ome.zarr``.
     ome_zarr_version : str
         ``"0.4"``, ``"0.5"``.
     axes : tuple of str
@@ -98,19 +98,19 @@ class Pyramid:
     axis_types : tuple of (str or None)
         ``"space"``, ``"time"``, ``"channel"``.
     units : tuple of (str or None)
-        Of the axes, None where the metadata does not say.
+        Of the axes; None where the metadata give none.
     levels : tuple of PyramidLevel
         From the finest to the coarsest.
     channels : tuple of Channel
-        As many as the metadata describes, which may be none.
+        Those that the metadata describe; may be empty.
     original_shape : tuple of int or None
-        Of the finest level, before it was padded.
+        Shape of the finest level before it was padded.
     compression : str
-        Of the finest level, for people.
+        Compression of the finest level, for people.
     metadata : dict
-        The whole of the image's OME metadata.
+        All OME metadata of the image.
     rescale : Rescale or None
-        What its voxels stand for, where grey values were stored as integers of fewer bits.
+        How grey values were stored as integers with fewer bits; None if they were not.
     """
 
     path: AnyPath
@@ -138,16 +138,16 @@ def open_pyramid(path: PathLike) -> Pyramid:
     Parameters
     ----------
     path : path
-        Folder of an image, OME-Zarr 0.4 (Zarr v2) or 0.5 (Zarr v3, with or without shards), of 2 to 5 axes.
+        Folder of an image with 2 to 5 axes: OME-Zarr 0.4 (Zarr v2) or 0.5 (Zarr v3, with or without shards).
 
     Raises
     ------
     SourceNotFoundError
-        If there is nothing.
+        If the path does not exist.
     UnfinishedError
-        If a conversion to it has begun but never ended.
+        If it is the output of an unfinished conversion.
     SourceError
-        If it is no such image, or an image that cannot be read.
+        If it is not such an image, or cannot be read.
     """
     from .array import ZarrArray
 
@@ -168,7 +168,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
         levels = []
         for dataset, array in zip(datasets, arrays, strict=True):
             if len(array.shape) != len(names):
-                raise ValueError(f"level {dataset['path']} has {len(array.shape)} axes where {len(names)} are named")
+                raise ValueError(f"level {dataset['path']} has {len(array.shape)} axes, and {len(names)} are named")
             ratio = [a / b for a, b in zip(finest, array.shape, strict=True)]
             scale, translation = _read_transformations(
                 [dataset.get("coordinateTransformations"), multiscales.get("coordinateTransformations")], ratio
@@ -182,7 +182,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
         channels = tuple(_read_channel(channel) for channel in (metadata.get("omero") or {}).get("channels") or ())
         return Pyramid(
             path=path,
-            name=multiscales.get("name") or _stem(path),
+            name=multiscales.get("name") or image_name(path.resolve().name),
             ome_zarr_version=str(metadata.get("version") or multiscales.get("version") or "0.4"),
             axes=names,
             axis_types=types,
@@ -202,7 +202,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
 
 
 def _read_metadata(path: AnyPath) -> dict[str, Any]:
-    """The OME metadata of an image: the group's attributes in 0.4, what is under "ome" in them in 0.5."""
+    """The OME metadata of an image: in 0.4 the group's attributes, in 0.5 those under "ome"."""
     group = _read_json(path / "zarr.json")
     in_group = group is not None or is_group(path)
     if group is not None:
@@ -216,22 +216,22 @@ def _read_metadata(path: AnyPath) -> dict[str, Any]:
     if journal is not None:
         raise UnfinishedError(
             f"{path.name} is an unfinished conversion of {journal.identity.get('source', 'a volume')}: "
-            f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still under way. "
-            "To go on, run the same command again."
+            f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still running. "
+            "Run the same conversion again to resume it."
         )
     if not in_group and not path.exists():
         raise SourceNotFoundError(f"{path} does not exist.")
     if not in_group:
-        raise SourceError(f"{path} is no OME-Zarr image: it holds no zarr group.")
+        raise SourceError(f"{path} is not an OME-Zarr image: it holds no Zarr group.")
     kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
     kind = next((kind for key, kind in kinds.items() if key in attributes), None)
     if kind:
-        raise SourceError(f"{path} is no single OME-Zarr image but {kind}: open one of the images inside, such as 0.")
-    raise SourceError(f"{path} is no OME-Zarr image: its zarr metadata has no multiscales.")
+        raise SourceError(f"{path} is {kind}, not a single OME-Zarr image. Open one of the images in it, such as 0.")
+    raise SourceError(f"{path} is not an OME-Zarr image: its Zarr metadata have no multiscales.")
 
 
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
-    """What a JSON file says; None where there is none."""
+    """The content of a JSON file; None if there is no such file."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -246,7 +246,7 @@ def _read_json(path: AnyPath) -> dict[str, Any] | None:
 def _read_axes(
     multiscales: dict[str, Any],
 ) -> tuple[tuple[str, ...], tuple[str | None, ...], tuple[str | None, ...]]:
-    """Names, types and units. Before 0.4 an axis was its name alone, and before 0.3 all five were implied."""
+    """Names, types and units of the axes. Before 0.4, an axis was only a name; before 0.3, five axes were implied."""
     axes = [a if isinstance(a, dict) else {"name": a} for a in multiscales.get("axes") or _AXES_BEFORE_0_4]
     names = tuple(str(axis["name"]) for axis in axes)
     if not 2 <= len(names) <= 5:
@@ -259,7 +259,7 @@ def _read_axes(
 def _read_original_shape(multiscales: dict[str, Any], finest: tuple[int, ...]) -> tuple[int, ...] | None:
     metadata = multiscales.get("metadata")
     original = metadata.get("original_shape") if isinstance(metadata, dict) else None
-    # Others may use the name for something else; ours never exceeds what is stored.
+    # Other programs may use the name for something else. The original shape never exceeds the stored one.
     if not isinstance(original, Sequence) or len(original) != len(finest):
         return None
     if not all(isinstance(n, int) and 0 < n <= stored for n, stored in zip(original, finest, strict=True)):
@@ -275,9 +275,9 @@ def _read_rescale(multiscales: dict[str, Any], dtype: np.dtype) -> Rescale | Non
 def _read_transformations(
     groups: Iterable[Sequence[dict[str, Any]] | None], ratio: list[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Scale and translation that some groups of transformations come to, one after the other.
+    """The scale and translation that result from groups of transformations, applied one after the other.
 
-    Where nobody gives a scale, it is the level's size compared with the finest (`ratio`).
+    If they give no scale, it is `ratio`: the finest level's size divided by that of this level.
     """
     scale, translation = [1.0] * len(ratio), [0.0] * len(ratio)
     scaled = False
@@ -311,8 +311,3 @@ def _read_channel(channel: dict[str, Any]) -> Channel:
         else (float(window.get("min", start)), float(window.get("max", end)), float(start), float(end)),
         active=bool(channel.get("active", True)),
     )
-
-
-def _stem(path: AnyPath) -> str:
-    name = path.resolve().name
-    return image_name(name)

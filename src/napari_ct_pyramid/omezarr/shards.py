@@ -1,4 +1,4 @@
-"""Shards: the index at the end of each, and shards that are being written."""
+"""Shards: reads and writes the index at the end of a shard, and writes chunks into shards."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ _PLACE = struct.Struct("<2Q")
 
 
 class Place(NamedTuple):
-    """Of a chunk in a file, in bytes."""
+    """Where a chunk is in a shard's file, in bytes."""
 
     offset: int
     size: int
 
 
 NOWHERE = Place(2**64 - 1, 2**64 - 1)
+"""Stands in an index for a missing chunk. The specification of Zarr v3 shards defines it."""
 
 
 def index_bytes(slots: int) -> int:
-    """Size of the index of a shard for so many chunks."""
+    """Size of the index of a shard with so many slots."""
     return _PLACE.size * slots + _CHECKSUM.size
 
 
 def write_index(places: list[Place]) -> bytes:
-    """The index of these chunks, `NOWHERE` where there is none."""
+    """The index of a shard, from the place of the chunk in each slot, `NOWHERE` where there is none."""
     from google_crc32c import value
 
     data = struct.pack(f"<{2 * len(places)}Q", *itertools.chain.from_iterable(places))
@@ -48,12 +49,12 @@ def write_index(places: list[Place]) -> bytes:
 
 
 def read_place(file: OpenFile, slots: int, slot: int) -> Place | None:
-    """Where a chunk is in a shard; None if it is nowhere.
+    """Where the chunk of a slot is in a shard with `slots` slots; None if the chunk is missing.
 
     Raises
     ------
     ValueError
-        If the file ends with no whole index.
+        If the file does not end with a complete index.
     """
     status = file.status() if isinstance(file, RemoteFile) else os.fstat(file.fileno())
     index = _read_index(str(file.name), (status.st_ino, status.st_mtime_ns, status.st_size), slots)
@@ -65,10 +66,10 @@ def read_place(file: OpenFile, slots: int, slot: int) -> Place | None:
     return place
 
 
-# A slice of a volume needs many chunks of a few shards.
+# To read a slice of a volume, many chunks of a few shards are read.
 @lru_cache(maxsize=16)
 def _read_index(path: str, state: tuple[int | str, int, int], slots: int) -> bytes:
-    """The index of a shard, as the file is in this state."""
+    """The index of a shard whose file is in this state (inode, modification time, size)."""
     from google_crc32c import value
 
     size = index_bytes(slots)
@@ -86,22 +87,24 @@ def _damaged(path: str) -> ValueError:
     return ValueError(f"the index of the shard {path} is damaged")
 
 
-_LARGE_CHUNK = 1_000_000  # bytes: such chunks begin at a page, so that they can be written past the system's cache
+_LARGE_CHUNK = 1_000_000  # bytes; a chunk of this size begins at a page, so that it can bypass the page cache
 
 
 Start = Callable[[int | None], None]
-"""Begins to write a chunk at an offset of its shard's file; None: it is given up."""
+"""Begins to write a chunk at this offset of its shard's file; None if the chunk was cancelled."""
 
 
 class ShardWriter:
-    """The shards of an output that are being written.
+    """Writes the shards of an output.
+
+    Chunks lie in a shard in the order in which they were begun. The offset of a chunk is known when all chunks before
+    it are compressed.
 
     Parameters
     ----------
     path : callable
         Gives the file of a shard, from its level and its index (z, y, x).
-    levels : sequence of Level
-        With shards.
+    levels : tuple of Level
     """
 
     def __init__(self, path: Callable[[int, Triple], AnyPath], levels: tuple[Level, ...]) -> None:
@@ -112,35 +115,35 @@ class ShardWriter:
         self._shards: dict[tuple[int, Triple], _OpenShard] = {}
 
     def begin(self, level: int, index: Triple) -> None:
-        """Give a chunk the next place in its shard. To be called by one thread."""
-        made = self._levels[level]
-        number, slot = made.place_in_shard(index)
+        """Give a chunk the next place in its shard. Only one thread may call this."""
+        array = self._levels[level]
+        number, slot = array.place_in_shard(index)
         shard = self._shards.get((level, number))
         if shard is None:
-            chunks = made.chunks_in_shard(number)
+            chunks = array.chunks_in_shard(number)
             shard = _OpenShard(
-                self._path(level, number), made.chunks_per_shard, chunks, chunks * pages(self._chunk_bytes)
+                self._path(level, number), array.chunks_per_shard, chunks, chunks * pages(self._chunk_bytes)
             )
             self._shards[level, number] = shard
         shard.order.append(slot)
 
     def put(self, level: int, index: Triple, size: int, start: Start) -> None:
-        """Say that a chunk takes `size` bytes; `start` is called once it is known where, for it or later for others."""
+        """Set the size of a chunk in bytes. `start` is called with the chunk's offset once that is known."""
         shard, slot = self._find(level, index)
         shard.put(slot, pages(size) if self._own_pages else size, size, start)
 
     def cancel(self, level: int, index: Triple) -> None:
-        """Give up a chunk, and with it all those of its shard that come after."""
+        """Cancel a chunk, and all later chunks of its shard, whose offsets are then never known."""
         self._find(level, index)[0].cancel()
 
     def write(self, level: int, index: Triple, buffer: memoryview, size: int, offset: int) -> None:
-        """Write a chunk, the first `size` bytes of a `page_buffer`, to where it was told."""
+        """Write a chunk, the first `size` bytes of a `page_buffer`, at the offset that `start` got."""
         shard, _ = self._find(level, index)
         if shard.write(buffer, size, offset, own_pages=self._own_pages):
             del self._shards[level, self._levels[level].place_in_shard(index)[0]]
 
     def close(self) -> None:
-        """Let go of those that are not complete."""
+        """Close the shards that are not complete."""
         for shard in self._shards.values():
             shard.close()
 
@@ -158,34 +161,35 @@ class _OpenShard:
         self._missing = chunks
         self._end = 0
         self._waiting: dict[int, tuple[int, int, Start]] = {}
-        self._given_up = False
+        self._cancelled = False
         self._lock = threading.Lock()
         self.order: deque[int] = deque()
 
-    def put(self, slot: int, room: int, size: int, start: Start) -> None:
+    def put(self, slot: int, space: int, size: int, start: Start) -> None:
+        """Set the size of a chunk, and the `space` that it takes in the file, in bytes."""
         ready: list[tuple[Start, int | None]] = []
         with self._lock:
-            self._waiting[slot] = (room, size, start)
-            while not self._given_up and self.order and self.order[0] in self._waiting:
+            self._waiting[slot] = (space, size, start)
+            while not self._cancelled and self.order and self.order[0] in self._waiting:
                 slot = self.order.popleft()
-                room, size, start = self._waiting.pop(slot)
+                space, size, start = self._waiting.pop(slot)
                 self._places[slot] = Place(self._end, size)
                 ready.append((start, self._end))
-                self._end += room
+                self._end += space
         for start, offset in ready:
             start(offset)
-        if self._given_up:
+        if self._cancelled:
             self.cancel()
 
     def cancel(self) -> None:
         with self._lock:
-            self._given_up = True
+            self._cancelled = True
             waiting, self._waiting = self._waiting, {}
         for _, _, start in waiting.values():
             start(None)
 
     def write(self, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> bool:
-        """Write a chunk; whether it was the last."""
+        """Write a chunk. Returns whether it was the last one of the shard."""
         with self._lock:
             if self._file is None:
                 self._file = storage_of(self._path).begin_parts(self._size)

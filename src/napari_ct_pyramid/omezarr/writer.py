@@ -1,9 +1,9 @@
-"""The OME-Zarr on disk: its arrays, their chunks, and last of all the metadata that makes it whole.
+"""Writes an OME-Zarr: its arrays, their chunks, and at the end the metadata that make it a finished volume.
 
-Until `OmeZarrWriter.publish` the group has no multiscales metadata, so nobody takes it for a finished volume.
+Until `OmeZarrWriter.publish` the group has no multiscales metadata, so no program takes it for a finished volume.
 
-Chunks are written here, and not by a zarr library, because the memory budget is a promise: what libraries
-allocate and free for every chunk stays with the process in amounts that nobody can foresee.
+Chunks are written here and not by a Zarr library, to keep to the memory budget: libraries allocate and free memory for
+every chunk, and the process keeps an unpredictable part of it.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.store_access import PART_BYTES
 
-from .codec import ChunkReader, encoded_bytes, key_of
+from .codec import ChunkReader, chunk_name, encoded_bytes
 from .journal import Checksum
 from .metadata import array_metadata, file_key, folder_of_chunks, group_metadata
 from .shards import ShardWriter
 
-_WRITERS = 4  # that write to the disk at once: enough to keep it busy
-_CARRIER_BYTES = 75_000_000  # the libraries that reach an object store, measured,
-_COPIES = 2  # and how often they hold what goes there, or comes from there
+_WRITERS = 4  # threads that write at once: enough to keep the disk busy
+_STORE_LIBRARIES_BYTES = 75_000_000  # memory of the libraries that access an object store, measured
+_COPIES = 2  # that these libraries hold of the data that they send or receive
 _SAMPLE_CHUNKS = 64  # of the coarsest level, spread evenly
-_SAMPLE_VOXELS = 65_536  # of each of them, at most
+_SAMPLE_VOXELS = 65_536  # at most, of each of these chunks
 
 
 class OmeZarrWriter:
-    """An OME-Zarr being written. Chunks are read and written by several threads at once.
+    """An OME-Zarr that is being written. Several threads may read and write chunks at once.
 
     Parameters
     ----------
     path : path
-        A folder, empty or with what an interrupted conversion of the same plan left there.
+        A folder that is empty, or holds the unfinished output of the same plan.
     plan : Plan
-        Its levels, dtype and compressor.
+        Gives the levels, dtype and compressor.
 
     Raises
     ------
     ConversionError
-        From every method, if the disk says no.
+        From every method, if the disk or the store fails.
     """
 
     def __init__(self, path: AnyPath, plan: Plan) -> None:
@@ -63,7 +63,7 @@ class OmeZarrWriter:
         self._version = plan.options.ome_zarr_version
         self.chunks = ChunkReader(path, plan)
         self._writers = ThreadPoolExecutor(_WRITERS, "ct-pyramid-write")
-        # Whoever wants to compress a chunk waits here for the disk.
+        # A thread that begins a chunk waits for one of these buffers, which are free again when a chunk is on disk.
         self._buffers: SimpleQueue[memoryview] = SimpleQueue()
         for _ in range(plan.chunk_buffers):
             self._buffers.put(
@@ -74,7 +74,7 @@ class OmeZarrWriter:
         self._plan = plan
 
     def begin(self) -> None:
-        """Make its arrays, which have no chunks yet, unless they are there."""
+        """Write the metadata of the arrays, and make their folders if they do not exist."""
         with self._explained("its metadata could not be written"):
             for key, metadata in array_metadata(self._plan).items():
                 (self.path / key).parent.mkdir(exist_ok=True)
@@ -83,15 +83,15 @@ class OmeZarrWriter:
                 (self.path / folder_of_chunks(level, self._version)).mkdir(exist_ok=True)
 
     def begin_chunk(self, level: int, index: Triple) -> ChunkWrite:
-        """Begin to write a chunk; waits for the disk where too many are on their way there.
+        """Begin to write a chunk. Waits while too many chunks are being written.
 
-        In a shard, chunks follow one another as they were begun. Each must be written, or cancelled.
+        Chunks are in a shard in the order in which they were begun. Each must be written or cancelled.
 
         Parameters
         ----------
         level : int
         index : tuple of int
-            Of the chunk in the level's grid, along z, y, x.
+            Index of the chunk in the level, along z, y, x.
         """
         buffer = self._buffers.get()
         if self._levels[level].shards:
@@ -101,7 +101,7 @@ class OmeZarrWriter:
     def _encode_and_write(self, level: int, index: Triple, buffer: memoryview, voxels: np.ndarray) -> Future[Checksum]:
         done: Future[Checksum] = Future()
         try:
-            with self._explained(f"chunk {key_of(level, index)} could not be compressed"):
+            with self._explained(f"chunk {chunk_name(level, index)} could not be compressed"):
                 size, checksum = self.chunks.own_codec().encode(voxels, buffer)
         except BaseException:
             self._cancel(level, index, buffer)
@@ -110,7 +110,7 @@ class OmeZarrWriter:
         def start(offset: int | None) -> None:
             if offset is None:
                 self._buffers.put(buffer)
-                done.set_exception(ConversionError(f"chunk {key_of(level, index)} was given up"))
+                done.set_exception(ConversionError(f"chunk {chunk_name(level, index)} was given up"))
             else:
                 self._writers.submit(self._write, done, level, index, buffer, size, offset, checksum)
 
@@ -126,15 +126,15 @@ class OmeZarrWriter:
             self._shards.cancel(level, index)
 
     def read_chunk(self, level: int, index: Triple) -> np.ndarray:
-        """The voxels (z, y, x) of a chunk that was written, without what lies beyond the level's edges.
+        """The voxels (z, y, x) of a chunk that was written, cut at the level's edges.
 
-        They are in this thread's own buffer: use them before this thread's next chunk.
+        They are in a buffer of this thread, which its next chunk overwrites.
         """
-        with self._explained(f"chunk {key_of(level, index)} could not be read"):
+        with self._explained(f"chunk {chunk_name(level, index)} could not be read"):
             return self.chunks.read(level, index)[0]
 
     def sample_coarsest(self) -> np.ndarray:
-        """Voxels from all over the coarsest level, once it is written; none that padding has a part in."""
+        """A sample of voxels from all over the coarsest level, which must be written. No voxel depends on padding."""
         level = self._levels[-1]
         shape = tuple(n // r or 1 for n, r in zip(self._plan.volume.shape, level.reduction, strict=True))
         grid = list(np.ndindex(*(math.ceil(n / c) for n, c in zip(shape, level.chunks, strict=True))))
@@ -146,49 +146,54 @@ class OmeZarrWriter:
         return np.concatenate(samples)
 
     def make_safe(self, chunks: Iterable[tuple[int, Triple]]) -> None:
-        """Have chunks that were written (level, index) safely on disk, with their names.
+        """Wait until chunks that were written, and the names of their files, are safely on disk.
 
-        All those of the shards that they are in must have been.
+        If the level has shards, all chunks of these shards must be written.
+
+        Parameters
+        ----------
+        chunks : iterable of (int, tuple of int)
+            Level and index of each chunk.
         """
         files: dict[int, set[Triple]] = defaultdict(set)
         for level, index in chunks:
-            made = self._levels[level]
-            files[level].add(made.place_in_shard(index)[0] if made.shards else index)
+            array = self._levels[level]
+            files[level].add(array.place_in_shard(index)[0] if array.shards else index)
         with self._explained("its files could not be made safe"):
             for level, numbers in files.items():
                 self._make_safe(level, numbers)
 
     def missing(self) -> int:
-        """Files of chunks that are not there."""
+        """The number of missing files of chunks or shards."""
         found = sum(
-            name.isdigit()  # systems leave files of their own here and there
+            name.isdigit()  # operating systems add files of their own to folders
             for level in self._levels
             for name in storage_of(self.path / folder_of_chunks(level, self._version)).names_below()
         )
         return sum(level.file_count for level in self._levels) - found
 
     def publish(self, attributes: dict[str, Any]) -> None:
-        """Make the volume whole, in one atomic step: write the group's attributes."""
+        """Make the volume a finished one, in one atomic step: write the group's attributes."""
         with self._explained("its metadata could not be written"):
             name, metadata = group_metadata(self._version, attributes)
             storage_of(self.path / name).replace(_to_json(metadata))
 
     def abandon(self) -> None:
-        """Wait for the disk no longer: what is not yet safely there may never be."""
+        """Write no more chunks: those that wait for the disk or the store fail."""
         self._given_up = self._given_up or ConversionError(f"{self.path.name} was abandoned")
 
     def close(self) -> None:
-        """Let go of every file."""
+        """Wait until nothing is being written, and close all files."""
         self._writers.shutdown()
         self._shards.close()
 
     def _make_safe(self, level: int, files: set[Triple]) -> None:
-        made = self._levels[level]
-        if made.shards:
+        array = self._levels[level]
+        if array.shards:
             for number in files:
                 storage_of(self.chunks.file(level, number)).sync()
         for folder in sorted({number[:n] for number in files for n in range(3)}, key=len, reverse=True):
-            storage_of(self.path / file_key(made, self._version, folder)).sync_folder()
+            storage_of(self.path / file_key(array, self._version, folder)).sync_folder()
 
     def _write(
         self,
@@ -203,10 +208,10 @@ class OmeZarrWriter:
         try:
             if self._given_up:
                 raise self._given_up
-            with self._explained(f"chunk {key_of(level, index)} could not be written"):
+            with self._explained(f"chunk {chunk_name(level, index)} could not be written"):
                 self.write_encoded(level, index, buffer, size, offset)
-        except BaseException as error:  # noqa: BLE001  handed to whoever waits
-            # A store that does not answer would be asked again for each chunk that waits.
+        except BaseException as error:  # noqa: BLE001  the thread that waits for the future gets it
+            # Otherwise each waiting chunk would be sent to a store that does not answer, until its time limit.
             self._given_up = self._given_up or error
             self._buffers.put(buffer)
             done.set_exception(error)
@@ -236,31 +241,31 @@ class OmeZarrWriter:
 
 
 class ChunkWrite:
-    """A chunk that is to be written."""
+    """A chunk that was begun. Call `write` or `cancel`, once."""
 
     def __init__(self, store: OmeZarrWriter, level: int, index: Triple, buffer: memoryview) -> None:
         self._store = store
         self._chunk = (level, index, buffer)
 
     def write(self, voxels: np.ndarray) -> Future[Checksum]:
-        """Compress and write it; the future has its checksum when it is written.
+        """Compress the chunk, and write it in the background. The future gets its checksum when it is written.
 
         Parameters
         ----------
         voxels : numpy.ndarray
-            Shape (z, y, x): the chunk's, or less at the level's far edges.
+            Shape (z, y, x), as large as the chunk, or smaller at the level's edges.
         """
         return self._store._encode_and_write(*self._chunk, voxels)
 
     def cancel(self) -> None:
-        """Write it never."""
+        """Do not write the chunk after all."""
         self._store._cancel(*self._chunk)
 
 
 def bytes_in_transit(
     output: AnyPath | None, options: ConversionOptions, volume: Volume, source: Iterable[AnyPath] = ()
 ) -> int:
-    """What carries chunks, or parts of shards, to an object store and from there holds so many bytes, at most.
+    """The most memory, in bytes, that the libraries which access an object store hold; 0 if everything is on disks.
 
     Parameters
     ----------
@@ -268,15 +273,15 @@ def bytes_in_transit(
     options : ConversionOptions
     volume : Volume
     source : iterable of path
-        Its files.
+        The files of the source.
     """
-    carried = []
+    transfers = []  # bytes of each transfer that may run at the same time
     if output is not None and storage_of(output).is_remote:
         chunk = math.prod(options.chunks) * np.dtype(options.dtype or volume.dtype).itemsize
-        carried += [max(chunk, PART_BYTES) if options.shards else chunk] * _WRITERS + [chunk] * options.thread_count
+        transfers += [max(chunk, PART_BYTES) if options.shards else chunk] * _WRITERS + [chunk] * options.thread_count
     if any(storage_of(path).is_remote for path in source):
-        carried += [math.prod(volume.granularity) * volume.dtype.itemsize] * options.thread_count
-    return _CARRIER_BYTES + _COPIES * sum(carried) if carried else 0
+        transfers += [math.prod(volume.granularity) * volume.dtype.itemsize] * options.thread_count
+    return _STORE_LIBRARIES_BYTES + _COPIES * sum(transfers) if transfers else 0
 
 
 def _to_json(value: dict[str, Any]) -> bytes:

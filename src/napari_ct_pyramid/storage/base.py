@@ -1,4 +1,4 @@
-"""What a place for files can do, on a disk or in an object store."""
+"""The operations on files that a disk and an object store both have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storage of a path: the one place that chooses between a disk and an object store."""
+"""Chooses the storage of a path: a disk or an object store."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from .remote_path import RemotePath
 
 
 def storage_of(path: AnyPath) -> Storage:
-    """What the place of a path can do."""
+    """The operations on the files at a path."""
     return ObjectStorage(path) if isinstance(path, RemotePath) else LocalStorage(path)

@@ -1,4 +1,4 @@
-"""Files on a disk that survive a power cut: written whole, in parts, or changed in place."""
+"""Files on a disk, written so that they survive a power failure: as a whole, in parts, or changed in place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_ct_pyramid.model.memory import pages
 
 from .paths import AnyPath
 
-_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux has it
+_DIRECT = getattr(os, "O_DIRECT", 0)  # only Linux has it
 
 
 class LocalStorage:
@@ -132,7 +132,7 @@ class LocalPartFile:
         LocalStorage(path).make_folders()
         with FileIO(self._part, "w") as file:
             if _DIRECT:
-                file.truncate(size)  # each direct write that makes a file longer would lock it
+                file.truncate(size)  # a direct write that makes the file longer would lock out all others
 
     def write(self, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> None:
         def write(flag: int) -> None:

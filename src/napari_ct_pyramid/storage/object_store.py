@@ -1,4 +1,4 @@
-"""Files in an object store, as objects that are written whole. An object is safe when its request has succeeded."""
+"""Files in an object store. Objects are written as a whole, and are safe when the request has succeeded."""
 
 from __future__ import annotations
 

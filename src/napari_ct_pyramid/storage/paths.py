@@ -1,4 +1,4 @@
-"""Where things lie: a path on this machine, or one in an object store."""
+"""Paths on this machine or in an object store, and the names that this package gives to files."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ OpenFile = FileIO | RemoteFile
 PathLike = str | os.PathLike[str] | RemotePath
 
 OME_ZARR = ".ome.zarr"
-"""What the name of an OME-Zarr ends in."""
+"""The end of an OME-Zarr's name."""
 
 STATE_FOLDER = ".ct-pyramid"
-"""In an output: what is not its pyramid but about it."""
+"""The folder in an output that holds the journal, the checksums, the receipt and the lock."""
 
-_HERE = ("file://", "local://")
+_LOCAL_SCHEMES = ("file://", "local://")
 
 
 def any_path(path: PathLike) -> AnyPath:
-    """The path that a text names: ``s3://bucket/scan.ome.zarr`` is one in an object store."""
+    """The path that a text names. ``s3://bucket/scan.ome.zarr`` is in an object store."""
     if isinstance(path, RemotePath):
         return path
     text = os.fspath(path)
     if not is_url(text):
         return Path(text)
-    if text.lower().startswith(_HERE):
+    if text.lower().startswith(_LOCAL_SCHEMES):
         from urllib.parse import unquote, urlsplit
 
         return Path(unquote(urlsplit(text).path))
@@ -38,14 +38,14 @@ def any_path(path: PathLike) -> AnyPath:
 
 
 def relative_to(path: AnyPath, folder: AnyPath) -> PurePosixPath:
-    """What a path is called in a folder that holds it."""
+    """A path, relative to a folder that holds it."""
     if isinstance(path, RemotePath):
         return PurePosixPath(path.url.removeprefix(f"{folder}/"))
     return PurePosixPath(path.relative_to(str(folder)).as_posix())
 
 
 def is_within(path: AnyPath, folder: AnyPath) -> bool:
-    """Whether a path is that of a folder, or of something in it."""
+    """Whether a path is a folder, or is in that folder."""
     if isinstance(path, RemotePath):
         return isinstance(folder, RemotePath) and f"{path}/".startswith(f"{folder}/")
     return isinstance(folder, Path) and path.is_relative_to(folder)

@@ -21,16 +21,17 @@ from napari_ct_pyramid.errors import CtPyramidError
 from .store_access import PART_BYTES, file_system, key_of, run_in_time, time_limit
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")  # of stores, for the same
+# The names that stores give to the time of an object's last change.
+_TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
 
 
 def is_url(text: str) -> bool:
-    """Whether it names something in a store, and nothing on this machine."""
+    """Whether a text is a URL, and not a path on this machine. ``C:/scan.tif`` is a path."""
     return bool(_URL.match(text))
 
 
 class Status(NamedTuple):
-    """Of an object, by the names that `os.stat_result` has."""
+    """The status of an object, with the names of `os.stat_result`. `st_ino` changes with the content."""
 
     st_ino: str
     st_mtime_ns: int
@@ -39,14 +40,14 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class RemotePath:
-    """A path in an object store: of an object, or of all those whose names begin with it.
+    """A path in an object store: of an object, or of all objects whose names begin with it.
 
-    It is no ``os.PathLike``, so that nobody takes it for a path on this machine.
+    It is not an ``os.PathLike``, so that no function takes it for a path on this machine.
 
     Parameters
     ----------
     url : str
-        ``s3://bucket/scan.ome.zarr``, or any other that fsspec knows.
+        ``s3://bucket/scan.ome.zarr``, or any other URL that fsspec knows.
     """
 
     url: str
@@ -68,12 +69,12 @@ class RemotePath:
 
     @property
     def scheme(self) -> str:
-        """``s3``."""
+        """The scheme of the URL, such as ``s3``."""
         return self.url.partition("://")[0]
 
     @property
     def bucket(self) -> str:
-        """What the store calls the first part of a path."""
+        """The first part of the path."""
         return self._parts[0]
 
     @property
@@ -124,36 +125,36 @@ class RemotePath:
         if isinstance(when, str):
             when = datetime.fromisoformat(when)
         seconds = when.timestamp() if isinstance(when, datetime) else float(when)
-        mark = str(about.get("ETag") or about.get("etag"))  # of its content
-        return Status(mark, math.floor(seconds * 1000) * 1_000_000, int(about["size"] or 0))
+        content_tag = str(about.get("ETag") or about.get("etag"))
+        return Status(content_tag, math.floor(seconds * 1000) * 1_000_000, int(about["size"] or 0))
 
     def read_bytes(self) -> bytes:
         with self._explained():
-            data: bytes = self._ask("cat_file", self.key, size=PART_BYTES)
+            data: bytes = self._call("cat_file", self.key, size=PART_BYTES)
             return data
 
     def read_text(self, encoding: str = "utf-8") -> str:
         return self.read_bytes().decode(encoding)
 
     def read_range(self, start: int, stop: int) -> bytes:
-        """Some bytes of an object."""
+        """The bytes of an object from `start` to `stop`."""
         with self._explained():
             data: bytes = (
-                self._ask("cat_file", self.key, start=start, end=stop, size=stop - start) if start < stop else b""
+                self._call("cat_file", self.key, start=start, end=stop, size=stop - start) if start < stop else b""
             )
             return data
 
     def open(self, *, whole: bool = False) -> RemoteFile:
-        """Open an object for reading. Each read asks the store for just that, or all of it is had now."""
+        """Open an object for reading. Each read is a request to the store; with `whole`, all is read now in one."""
         return RemoteFile(self, self.read_bytes() if whole else None)
 
     def write_bytes(self, data: bytes | memoryview) -> None:
-        """Put an object whole; it is there, safely, when this returns."""
+        """Write an object as a whole. It is safe when this returns."""
         with self._explained():
-            self._ask("pipe_file", self.key, bytes(data), size=len(data))
+            self._call("pipe_file", self.key, bytes(data), size=len(data))
 
     def write_file(self, file: BinaryIO) -> None:
-        """Put an object that is a file here, from its beginning, a part at a time; it is there once all of it is."""
+        """Write an object from an open file, part by part. The object exists only when all parts are sent."""
         with self._explained():
             file.seek(0)
             target = self.file_system.open(self.key, "wb", block_size=PART_BYTES)
@@ -163,7 +164,7 @@ class RemotePath:
                 run_in_time(target.close, PART_BYTES)
             except BaseException:
                 target.discard()
-                target.closed = True  # or it would put what it has when it is forgotten
+                target.closed = True  # otherwise it sends what it has when it is garbage-collected
                 raise
 
     def unlink(self, missing_ok: bool = False) -> None:
@@ -175,31 +176,31 @@ class RemotePath:
                 raise
 
     def mkdir(self, *_: object, **__: object) -> None:
-        """There are no folders in a store but in the names of objects."""
+        """Nothing to do: a store has no folders, only names of objects with slashes."""
 
     def iterdir(self) -> Iterator[RemotePath]:
         for about in self._list():
             yield self / _name_of(about)
 
     def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
-        """As `os.walk`."""
+        """Like `os.walk`."""
         entries = self._list()
         below = [_name_of(about) for about in entries if about["type"] == "directory"]
         yield self, below, [_name_of(about) for about in entries if about["type"] != "directory"]
         for name in below:
             yield from (self / name).walk()
 
-    def below(self, listed: int = 2) -> Iterator[tuple[RemotePath, int]]:
-        """All objects below, each with its size.
+    def below(self, depth: int = 2) -> Iterator[tuple[RemotePath, int]]:
+        """All objects below the path, each with its size.
 
-        They are asked for a folder at a time, and only so many (`listed`) folders deep one by one: each answer is held
-        in memory, at about a kilobyte for an object.
+        Folders up to this `depth` are listed one by one, deeper ones together in one request: each listing is held in
+        memory, with about a kilobyte for each object.
         """
-        if listed:
+        if depth:
             for about in self._list():
                 path = self / _name_of(about)
                 if about["type"] == "directory":
-                    yield from path.below(listed - 1)
+                    yield from path.below(depth - 1)
                 else:
                     yield path, int(about["size"])
             return
@@ -215,17 +216,17 @@ class RemotePath:
         Raises
         ------
         PermissionError
-            If some are still there afterwards.
+            If some objects still exist afterwards.
         """
-        gone = {path.key for path in paths}
+        keys = {path.key for path in paths}
         with self._explained():
-            if any(map(has_magic, gone)):  # which would be taken for a pattern
-                for key in sorted(gone):
+            if any(map(has_magic, keys)):  # `rm` would take such names for patterns
+                for key in sorted(keys):
                     self.file_system.rm_file(key)
-            elif gone:
-                self.file_system.rm(sorted(gone))
-        if gone & {path.key for path, _ in self.below()}:
-            raise PermissionError(errno.EACCES, "what is there may not be removed", self.url)
+            elif keys:
+                self.file_system.rm(sorted(keys))
+        if keys & {path.key for path, _ in self.below()}:
+            raise PermissionError(errno.EACCES, "no permission to remove objects", self.url)
 
     @property
     def is_bucket(self) -> bool:
@@ -241,23 +242,23 @@ class RemotePath:
 
     @property
     def file_system(self) -> Any:
-        """Of fsspec."""
+        """The file system of fsspec for this path."""
         return file_system(self.scheme)
 
     @property
     def key(self) -> str:
-        """What the store calls it."""
+        """The name of the path in the file system of fsspec."""
         return key_of(self.url)
 
-    def _ask(self, what: str, *args: Any, size: int = 0, **more: Any) -> Any:
-        """Have something done that sends or receives so many bytes, and give up where it takes too long."""
+    def _call(self, method: str, *args: Any, size: int = 0, **more: Any) -> Any:
+        """Call a method of the file system that sends or receives `size` bytes. It fails after `time_limit`."""
         if self.file_system.async_impl:
             more["timeout"] = time_limit(size)
-        return getattr(self.file_system, what)(*args, **more)
+        return getattr(self.file_system, method)(*args, **more)
 
     def _info(self) -> dict[str, Any]:
         with self._explained():
-            about: dict[str, Any] = self._ask("info", self.key)
+            about: dict[str, Any] = self._call("info", self.key)
             return about
 
     def _kind(self) -> str | None:
@@ -276,20 +277,20 @@ class RemotePath:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Whatever libraries raise is one kind of error, with a word on what it is."""
+        """Turn every error of fsspec and the libraries below it into an `OSError` with a short reason."""
         try:
             yield
         except CtPyramidError:
             raise
-        except Exception as error:  # of many libraries, with many trees of errors
+        except Exception as error:  # many libraries have error classes of their own
             if isinstance(error, OSError) and error.filename == self.url:
                 raise
             lines = str(error).strip().splitlines()
             what = lines[0].rstrip(".") if lines else type(error).__name__
             if isinstance(error, FileNotFoundError):
-                raise FileNotFoundError(errno.ENOENT, _said(what, "there is no such object"), self.url) from error
+                raise FileNotFoundError(errno.ENOENT, _reason(what, "there is no such object"), self.url) from error
             if isinstance(error, PermissionError):
-                raise PermissionError(errno.EACCES, _said(what, "it may not be used"), self.url) from error
+                raise PermissionError(errno.EACCES, _reason(what, "permission denied"), self.url) from error
             if isinstance(error, TimeoutError):  # asyncio's, fsspec's, and others
                 what = "no answer came in time"
             elif isinstance(error, OSError) and error.strerror:
@@ -314,7 +315,7 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def status(self) -> Status:
-        """As `os.fstat` has it of a file."""
+        """Like `os.fstat`."""
         status = self._path.stat()
         self._size = status.st_size
         return status
@@ -335,16 +336,16 @@ class RemoteFile(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if size < 0:
-            raise io.UnsupportedOperation("of an object, so many bytes are read")
+            raise io.UnsupportedOperation("an object is read with a number of bytes")
         span = self._at, self._at + size
         data = self._path.read_range(*span) if self._data is None else self._data[slice(*span)]
         self._at += len(data)
         return data
 
 
-def _said(what: str, otherwise: str) -> str:
-    """What a store says is wrong, if it is more than the name of the object."""
-    return what if " " in what else otherwise
+def _reason(text: str, otherwise: str) -> str:
+    """The text of a store's error, if it is more than the name of the object."""
+    return text if " " in text else otherwise
 
 
 def _name_of(about: dict[str, Any]) -> str:

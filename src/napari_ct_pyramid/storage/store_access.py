@@ -1,6 +1,6 @@
-"""How fsspec reaches an object store: its settings, its time limits, and all that is special about fsspec.
+"""Opens the file system of fsspec for an object store: its settings and time limits.
 
-fsspec (https://filesystem-spec.readthedocs.io) takes credentials from where every other program does.
+fsspec (https://filesystem-spec.readthedocs.io) finds credentials in the same places as other programs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ PART_BYTES = 8 * 2**20
 """A large object is sent in parts of this size. S3 takes at most 10,000 parts, each of at least 5 MiB."""
 
 ANSWER_SECONDS = 100
-"""The longest wait for an answer, to which the time for sending or receiving is added."""
+"""The longest wait for an answer of a store, without the time for sending or receiving the data."""
 
 SLOWEST_BYTES_PER_SECOND = 100_000
 """A transfer that is slower than this fails."""
 
 _EXTRAS = {"s3": "s3", "s3a": "s3"}  # extras of this package, by scheme
-# fsspec and the library below it both try again: a store that does not answer is given up after some two minutes.
+# fsspec and the library below it both retry. With these numbers, a store that does not answer fails in about 2 minutes.
 _TRIES = 2
 _SETTINGS: dict[str, dict[str, Any]] = {
     "s3": {
@@ -40,12 +40,12 @@ def time_limit(size: int) -> float:
 
 
 def run_in_time(work: Callable[[], object], size: int) -> None:
-    """Run what sends `size` bytes.
+    """Call a function that sends `size` bytes.
 
     Raises
     ------
     TimeoutError
-        If it takes longer than `time_limit`. It then continues in its own thread.
+        If it takes longer than `time_limit`. The call then continues in a thread of its own.
     """
     done: Future[None] = Future()
 
@@ -76,7 +76,7 @@ def file_system(scheme: str) -> Any:
 
         # fsspec runs all requests of the process in one event loop. When a connection breaks, the request that waits
         # for it raises, and the loop also logs "Future exception was never retrieved" with a traceback for the rest.
-        # Seen in fsspec 2026.9, which has no setting for that. The loop is fsspec's own: no other code uses it.
+        # Seen in fsspec 2026.9, which has no setting to prevent that. Only fsspec uses this loop.
         get_loop().set_exception_handler(lambda *_: None)
         found = fsspec.filesystem(scheme, **_settings(scheme))
         if scheme in _SETTINGS:
@@ -91,8 +91,8 @@ def file_system(scheme: str) -> Any:
 
 
 def key_of(url: str) -> str:
-    """The name that the file system has for a URL: ``bucket/scan.ome.zarr`` for ``s3://bucket/scan.ome.zarr``."""
-    file_system(url.partition("://")[0])  # a missing package is a RequestError
+    """The name of a URL in its file system: ``bucket/scan.ome.zarr`` for ``s3://bucket/scan.ome.zarr``."""
+    file_system(url.partition("://")[0])  # raises a RequestError if a package is missing
     from fsspec.core import strip_protocol
 
     key: str = strip_protocol(url)
@@ -100,7 +100,7 @@ def key_of(url: str) -> str:
 
 
 def _settings(scheme: str) -> dict[str, Any]:
-    """Our settings, except where the user's configuration of fsspec has its own. Listings are never cached."""
+    """The settings of this package, unless the user's configuration of fsspec has its own. Listings are not cached."""
     from fsspec.config import conf
 
     users = conf.get(scheme, {})
