@@ -3,8 +3,8 @@
     python benchmarks/big_tiff.py OUT.tif --shape 512 2560 2560 [--stored 32] [--noise 0.05] [--texture SCAN.tif]
         [--type uint16] [--lzw] [--ome]
 
-A TIFF page holds the position of its voxels in the file, so that pages can share voxels. A reader sees an ordinary
-volume with one page for each slice.
+A TIFF page holds the position of its voxels in the file, so that pages can share voxels. For a reader, it is an
+ordinary volume with one page for each slice.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/cluster.py [--file 4g] [--levels 2] [--runs 3] [--dir FOLDER]
 
 Each run starts with one process without a cluster. Each worker has one thread. The second table is an estimate from the
-first: every worker is as fast as the single one, and all of them share a storage.
+first one: it assumes that every worker is as fast as the single one, and that all use the same storage.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Measured:
 
     rate: float  # bytes of voxels that a worker converts a second
     between: float  # from the end of a block to the start of the next
-    keeping: float  # for the coordinator to write checksums and journal to its disk
-    once: float  # for the plan, the setup of the workers, and the metadata
+    recording: float  # the time in which the coordinator writes checksums and journal to its disk
+    once: float  # the time for the plan, the setup of the workers, and the metadata
     written: float  # bytes written for each byte read
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     print(
         f"\nA worker converts {typical.rate / 1e9:.2f} GB/s. "
         f"{typical.between * 1000:.0f} ms pass between two blocks, the coordinator takes "
-        f"{typical.keeping * 1000:.0f} ms for each, and {typical.once:.1f} s pass before and after.\n"
+        f"{typical.recording * 1000:.0f} ms for each, and {typical.once:.1f} s pass before and after.\n"
     )
     for name, shape in VOLUMES.items():
         volume = Volume(name, shape, np.dtype("f4"), "BigTIFF")
@@ -100,12 +100,12 @@ def main() -> None:
 def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -> tuple[ct.Receipt, Measured | None]:
     if not workers:
         return ct.convert(source, output, **options), None
-    keeping: list[float] = []
+    recording: list[float] = []
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None) as cluster,
         Client(cluster) as client,
         get_task_stream(client) as stream,
-        timed(keeping),
+        timed(recording),
     ):
         receipt = ct.convert(source, output, client=client, **options)
     tasks = [(step["start"], step["stop"]) for task in stream.data for step in task["startstops"]
@@ -114,7 +114,7 @@ def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -
     return receipt, Measured(
         rate=receipt.bytes_read / sum(stop - start for start, stop in tasks),
         between=median(after[0] - before[1] for before, after in pairwise(tasks)),
-        keeping=median(keeping),
+        recording=median(recording),
         once=receipt.seconds - (tasks[-1][1] - tasks[0][0]),
         written=receipt.bytes_written / receipt.bytes_read,
     )
@@ -122,16 +122,16 @@ def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -
 
 @contextmanager
 def timed(seconds: list[float]) -> Iterator[None]:
-    """Note how long the coordinator takes for each block."""
+    """Record how long the coordinator takes for each block."""
     assign = BlockScheduler.assign
 
     def timing(self: BlockScheduler, work: ProgressTracker, keep: Callable[[FinishedBlock], None]) -> BlockScheduler:
-        def keeping(made: FinishedBlock) -> None:
+        def keep_timed(made: FinishedBlock) -> None:
             began = time.perf_counter()
             keep(made)
             seconds.append(time.perf_counter() - began)
 
-        return assign(self, work, keeping)
+        return assign(self, work, keep_timed)
 
     BlockScheduler.assign = timing
     try:
@@ -150,7 +150,7 @@ def estimate(plan: Plan, measured: Measured, workers: int, storage: float) -> st
             "blocks" if 2 * workers > count else "": math.ceil(count / workers)
             * (size / count / measured.rate + measured.between),
             "storage": size * (1 + measured.written) / storage,
-            "coordinator": count * measured.keeping,
+            "coordinator": count * measured.recording,
         }
         longest = max(takes, key=lambda what: takes[what])
         seconds += takes[longest]

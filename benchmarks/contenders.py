@@ -21,7 +21,7 @@ class Contender:
     packages : tuple of str
         Installed in its environment.
     given, form : str
-        How it gets the volume, as a text, and as which kind of file.
+        How it gets the volume: in words, and as the kind of file.
     python : (int, int)
         The oldest Python that it supports.
     """

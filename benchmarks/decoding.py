@@ -1,4 +1,4 @@
-"""Converts a compressed source, and only decodes it with one thread a core, in turns.
+"""Converts a compressed source, and only decodes it, in turns. Decoding uses one thread for each core.
 
 python benchmarks/decoding.py [--file lzw] [--runs 3] [--budget 1G] [--dir FOLDER]
 """

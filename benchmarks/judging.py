@@ -19,7 +19,7 @@ import numpy as np
 import tifffile
 import zarr
 
-SLAB = 64
+SLICES_AT_ONCE = 64
 
 
 class Level:
@@ -73,17 +73,17 @@ def open_levels(out: Path) -> list[Level]:
     raise FileNotFoundError("there is no OME-Zarr")
 
 
-def read_slabs(source: Path) -> Iterator[tuple[int, np.ndarray]]:
+def read_slices(source: Path) -> Iterator[tuple[int, np.ndarray]]:
     with tifffile.TiffFile(source) as tiff:
         pages = tiff.pages
-        for z in range(0, len(pages), SLAB):
-            yield z, np.stack([pages[i].asarray() for i in range(z, min(z + SLAB, len(pages)))])
+        for z in range(0, len(pages), SLICES_AT_ONCE):
+            yield z, np.stack([pages[i].asarray() for i in range(z, min(z + SLICES_AT_ONCE, len(pages)))])
 
 
-def mean(slab: np.ndarray) -> np.ndarray:
+def mean(voxels: np.ndarray) -> np.ndarray:
     """The 2×2×2 mean in float64; an odd last voxel is left out."""
-    z, y, x = (n // 2 * 2 for n in slab.shape)
-    return slab[:z, :y, :x].reshape(z // 2, 2, y // 2, 2, x // 2, 2).mean((1, 3, 5), dtype="f8")
+    z, y, x = (n // 2 * 2 for n in voxels.shape)
+    return voxels[:z, :y, :x].reshape(z // 2, 2, y // 2, 2, x // 2, 2).mean((1, 3, 5), dtype="f8")
 
 
 def judge(source: Path, out: Path) -> dict[str, Any]:
@@ -98,11 +98,11 @@ def judge(source: Path, out: Path) -> dict[str, Any]:
         return found
     different, deviation, largest = 0, 0.0, [1.0]
     halved = second is not None and second.shape[1:] == (rows // 2, columns // 2) and second.shape[0] >= depth // 2
-    for z, slab in read_slabs(source):
-        there = first.slices(z, z + len(slab))
-        different += int(np.count_nonzero(~((there == slab) | ((there != there) & (slab != slab)))))
+    for z, voxels in read_slices(source):
+        there = first.slices(z, z + len(voxels))
+        different += int(np.count_nonzero(~((there == voxels) | ((there != there) & (voxels != voxels)))))
         if halved:
-            expected = mean(slab)
+            expected = mean(voxels)
             difference = second.slices(z // 2, z // 2 + len(expected)) - expected
             deviation = max(deviation, float(np.abs(difference).max(initial=0)))
             largest.append(float(np.abs(expected).max(initial=0)))

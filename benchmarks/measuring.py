@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 SAMPLE_SECONDS = 0.02
-CHILDREN_SECONDS = 0.2  # a search for children reads the list of all processes
+CHILDREN_SECONDS = 0.2  # between two searches for children, which are slow: each reads the list of all processes
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Run:
     seconds : float
         Until the process ended.
     on_disk_seconds : float
-        Until its files were on the disk, and no longer in the system's cache only.
+        Until its files were on the disk, not only in the system's cache.
     written_bytes, files : int
         Size and number of the files in its folder.
     ended : str

@@ -2,7 +2,7 @@
 
     python benchmarks/plain.py SOURCE.tif OUT.zarr --levels 4 [--chunks 128 128 128] [--slices N]
 
-A batch is thinner than a chunk, so that every chunk is read, changed and written many times.
+A batch has fewer slices than a chunk, so that every chunk is read, changed and written many times.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def main() -> None:
             "compressor": {"id": "blosc", "cname": "lz4", "clevel": 1, "shuffle": 2, "blocksize": 0},
             "fill_value": 0,
         },
-        "store_data_equal_to_fill_value": True,  # as this converter does; it also saves the search for such chunks
+        "store_data_equal_to_fill_value": True,  # like this converter; it also saves the time to search for such chunks
     }
     context = ts.Context({"data_copy_concurrency": {"limit": args.threads}, "cache_pool": {"total_bytes_limit": 0}})
     with open_source(args.source) as source:

@@ -1,4 +1,4 @@
-"""What was measured of one converter on one file: a row of the table."""
+"""The measurements of one converter with one file: a row of the table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Row:
     kind : str
         ``"ours"``, ``"raw"`` (the raw limit), ``"peer"`` or ``"plain"`` (the plain algorithm).
     given, form : str
-        How the converter gets the volume, as a text, and as which kind of file.
+        How the converter gets the volume: in words, and as the kind of file.
     share : float
         The part of the volume that it converts.
     verdict : dict
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds for the whole volume: those for a part of it are multiplied."""
+        """Seconds for the whole volume, extrapolated if the converter gets only a part of it."""
         return median(run.seconds for run in self.runs) / self.share if self.runs else None
 
     def to_json(self) -> dict[str, Any]:

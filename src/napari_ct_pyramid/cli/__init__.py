@@ -1,1 +1,1 @@
-"""The command line `ct-pyramid`: one module a command. It knows nothing of how a volume is converted."""
+"""The command line `ct-pyramid`: one module a command. It does not know how a volume is converted."""

@@ -1,4 +1,4 @@
-"""The arguments of the command line: the parsers of all commands, and the suggestions for misspelt words."""
+"""The arguments of the command line: the parsers of all commands, and the suggestions for misspelled words."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports every mistake as a `RequestError`, and prints nothing."""
 
     def __init__(self, **settings: Any) -> None:
-        # Help is found and printed by `parse`: argparse cannot format it while it parses intermixed arguments.
+        # `parse` finds the help flag itself: argparse cannot format help while it parses intermixed arguments.
         super().__init__(
             add_help=False, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings
         )
@@ -137,7 +137,7 @@ class _Parser(argparse.ArgumentParser):
             action.completer = lambda **_: list(values)
 
     def format_help(self) -> str:
-        """The help, which names an option's value once: `-c, --chunks N`, as argparse does from Python 3.13."""
+        """The help, with an option's value only once (`-c, --chunks N`), as argparse shows it from Python 3.13."""
         text = super().format_help()
         for option in fields(ConversionOptions):
             short, *long = flags(option.name)
@@ -211,7 +211,7 @@ class _Program:
         rare = parser.add_argument_group("less common options")
         printed = parser.add_argument_group("what is printed")
         arguments.add_argument("inputs", metavar="INPUT", type=_path, nargs="+", help=_INPUT_HELP)
-        # Never filled by argparse, which gives every path to INPUT: it cannot know where inputs end.
+        # Only for the help: argparse gives every path to INPUT, since it cannot know where the inputs end.
         arguments.add_argument("output", metavar="OUTPUT", nargs="?",
                                help="the OME-Zarr to make (default: beside INPUT, such as scan.ome.zarr)")  # fmt: skip
         _add_conversion_options(parser, options, rare=False)
@@ -321,14 +321,14 @@ def _text(text: str) -> argparse.Namespace:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question with the known word that begins with this one or is most like it; empty where none is."""
+    """A question with the known word that begins like this one or is most similar to it; empty if there is none."""
     names = list(known)
     near = [name for name in names if name.startswith(word)] or difflib.get_close_matches(word, names, 1, 0.7)
     return f" Did you mean {near[0]}?" if near else ""
 
 
 def _path(text: str) -> AnyPath:
-    if not text:  # an unset variable of the shell; Path would take it for the current folder
+    if not text:  # such as an unset variable of the shell; for Path, it would be the current folder
         raise argparse.ArgumentTypeError("the path is empty")
     return any_path(text)
 
@@ -343,8 +343,8 @@ def _local_path(text: str) -> Path:
 def _join_numbers(argv: Sequence[str]) -> list[str]:
     """The arguments with the numbers after an option joined: `-c 128 128 128 scan.tif` has `128 128 128` as one word.
 
-    argparse alone cannot tell where three numbers or one name end: with several values allowed, it takes the file in
-    `-c visualization scan.tif` for a second one.
+    argparse alone cannot find the end of three numbers or one name. If it allowed several values, it would take the
+    file in `-c visualization scan.tif` for a second value.
     """
     takes_numbers = {name for option in fields(ConversionOptions)
                      if {"Z Y X", "LO HI"}.intersection((option.metadata["metavar"] or "").split(" | "))
@@ -361,7 +361,7 @@ def _join_numbers(argv: Sequence[str]) -> list[str]:
 
 
 def _leading_numbers(words: deque[str]) -> Iterator[str]:
-    """Take the numbers off the front; one word that holds several (`128x128x128`) is all there is."""
+    """Take the numbers from the front, up to a word that holds several (`128x128x128`)."""
     while words and _NUMBER.fullmatch(words[0]):
         whole = _NUMBERS_IN_ONE.search(words[0])
         yield words.popleft()

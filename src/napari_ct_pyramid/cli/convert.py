@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @interruptible()
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    # Options that make no sense on their own are an error before anything heavy is imported.
+    # This reports invalid options before anything heavy is imported.
     options = ConversionOptions(**{option.name: getattr(args, option.name) for option in fields(ConversionOptions)})
     with _cluster(args.dask) as client:
         if args.output_dir is not None:
@@ -87,7 +87,7 @@ def _convert_many(args: argparse.Namespace, options: ConversionOptions, client: 
 
 
 def _plan_many(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet: bool) -> Batch[Receipt]:
-    """Plan every conversion. With many files this takes a while, so a line says that it is being done."""
+    """Plan every conversion. With many files this takes a while, so it prints a line first."""
     from napari_ct_pyramid.conversion.progress import run_through
 
     with closing(steps):
@@ -98,7 +98,7 @@ def _plan_many(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet:
 
 
 def _cluster(address: str | None) -> AbstractContextManager[Client | None]:
-    """A connection to the Dask cluster that was asked for; None where this process does the work."""
+    """A connection to the Dask cluster that the user asked for; None if this process converts."""
     if address is None:
         return nullcontext()
     from napari_ct_pyramid.conversion.dask.client import connect

@@ -12,10 +12,10 @@ from .convert import convert_one
 from .terminal import interruptible, say
 
 _NOTE = "README.txt"
-"""Marks a folder as one that the demo made and may write to."""
+"""This file marks a folder that the demo made, and that it may write to."""
 
 _NOTE_TEXT = """\
-`ct-pyramid demo` made this folder. If you run it again, it replaces its files.
+`ct-pyramid demo` made this folder. If you run it again, it replaces the files here.
 You can delete the folder at any time.
 """
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     note = folder / _NOTE
     if not note.exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RequestError(f"{folder} exists already, and no demo made it. Name another folder.")
+            raise RequestError(f"{folder} exists already, and the demo did not make it. Name another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         note.write_text(_NOTE_TEXT, encoding="utf-8")
     from napari_ct_pyramid.sources.phantom import write_sample

@@ -86,7 +86,7 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
     voxel_size = [first.scale[i] for i in space]
     units = {pyramid.units[i] for i in space}
     unit = units.pop() if len(units) == 1 else None
-    # Where the voxel size is not known, the scale is all ones.
+    # If the voxel size is unknown, the scale is all ones.
     known = unit is not None or any(size != 1 for size in voxel_size)
     return {
         "path": str(pyramid.path),
@@ -96,7 +96,7 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
         "dtype": str(first.dtype),
         "rescale": pyramid.rescale.to_json() if pyramid.rescale else None,
         "bytes": math.prod(shape) * first.dtype.itemsize,
-        "file_bytes": None,  # to count many thousands of files takes too long
+        "file_bytes": None,  # counting the bytes of many thousands of files takes too long
         "voxel_size": voxel_size if known else None,
         "unit": unit,
         "voxel_size_from": "its OME-Zarr metadata" if known else None,

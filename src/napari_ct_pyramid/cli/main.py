@@ -1,17 +1,17 @@
-"""The entry of the command line `ct-pyramid`: runs a command, and turns its outcome into an exit status.
+"""The entry point of the command line `ct-pyramid`: runs a command, and returns its exit status.
 
 0
     Done.
 1
-    The work failed on the way, or failed for some of many volumes.
+    The work failed after it had begun, or failed for some of many volumes.
 2
     The request or the input is wrong, and nothing was written. Also `ct-pyramid` alone, which prints its help to
     standard error (as the commands made with Click and clap do).
 130
     Interrupted.
 
-Standard output carries what was asked for (a plan, a receipt, facts), standard error everything else. Nothing heavier
-than argparse and the options is imported before a command needs it.
+Standard output gets what the user asked for (a plan, a receipt, facts), and standard error everything else. Heavy
+libraries are imported only when a command needs them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; those of the process if not given.
+        The arguments. Default: those of the process.
 
     Returns
     -------

@@ -34,7 +34,7 @@ def show(paths: Sequence[AnyPath], *, browser: bool) -> None:
         raise RequestError("Name an OME-Zarr to look at, or use --link URL for one on a web server.")
     from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser
 
-    with Neuroglancer(paths) as shown, suppress(KeyboardInterrupt):  # Ctrl-C is how a user ends it
+    with Neuroglancer(paths) as shown, suppress(KeyboardInterrupt):  # the user ends it with Ctrl-C
         write(shown.url)
         if not browser:
             write(shown.state_url)
@@ -52,7 +52,7 @@ def print_link(address: str, paths: Sequence[AnyPath]) -> None:
     ----------
     address : str
     paths : sequence of path
-        The same volume on this machine, or nothing.
+        One path of the same volume on this machine, or none.
 
     Raises
     ------

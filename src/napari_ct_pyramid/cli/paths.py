@@ -1,4 +1,4 @@
-"""The paths of a command line: which are inputs and which is the output, and the files that a pattern names."""
+"""The paths of a command line: which ones are inputs, which one is the output, and which files a pattern names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from napari_ct_pyramid.storage.remote_path import RemotePath
 def split_output(paths: Sequence[AnyPath], output_dir: AnyPath | None) -> tuple[list[AnyPath], AnyPath | None]:
     """The inputs and the output among the paths of `convert`.
 
-    With an output folder all are inputs. Without one the first is the input, and a second one is the output.
+    With an output folder, all paths are inputs. Without one, the first is the input, and the second is the output.
 
     Raises
     ------
     RequestError
-        If there are more inputs than one, and no folder for their outputs.
+        If there are several inputs, but no folder for their outputs.
     """
     if output_dir is not None:
         return expand(paths), None
@@ -37,7 +37,7 @@ def split_output(paths: Sequence[AnyPath], output_dir: AnyPath | None) -> tuple[
 
 
 def expand(paths: Iterable[AnyPath]) -> list[AnyPath]:
-    """Replace each pattern with the files that match it: not every shell does, and no shell does within quotes.
+    """Replace each pattern by the files that match it. Not every shell does this, and no shell does it within quotes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Everything that the command line says to people: plans, receipts, verifications, facts, and advice."""
+"""The text that the command line prints for the user: plans, receipts, verifications, facts, and advice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHORT_FLAGS = {"chunks": "-c", "num_levels": "-l"}
 
 
 def flags(name: str) -> tuple[str, ...]:
-    """The flags of an option: the short one, where it has one, and the long one."""
+    """The flags of an option: the short one, if there is one, and the long one."""
     long = "--" + name.replace("_", "-")
     return (_SHORT_FLAGS[name], long) if name in _SHORT_FLAGS else (long,)
 
@@ -55,7 +55,7 @@ def wording(advice: Advice) -> str:
 
 
 def describe_plan(plan: Plan) -> str:
-    """A plan, in some lines of text."""
+    """A plan, as several lines of text."""
     volume = plan.volume
     lines = [
         f"Source       {volume.name}: {volume.format}, {times(volume.shape)} {volume.dtype}, "
@@ -98,7 +98,7 @@ def _time_lines(plan: Plan) -> list[str]:
 
 
 def _workers_text(plan: Plan) -> str:
-    """Whose threads and memory these are, where there is a cluster."""
+    """With a cluster: states that threads and memory are those of each worker."""
     return f" on each of {count(plan.workers, 'worker')}" if plan.workers else ""
 
 
@@ -153,7 +153,7 @@ def summary(receipt: Receipt, max_memory: int) -> str:
 
 
 def _time_and_rate(seconds: float, rate: float) -> str:
-    """A time, and the rate where the time is long enough for a rate to mean something."""
+    """A time, and the rate if the time is long enough for a meaningful rate."""
     return f"{duration(seconds)} ({format_size(rate)}/s)" if seconds >= 1 else duration(seconds)
 
 
@@ -237,7 +237,7 @@ def batch_verify_summary(batch: Batch[Verification]) -> str:
 
 
 def names(items: Sequence[BatchItem[Any]]) -> str:
-    """What users call these volumes."""
+    """The names of these volumes, as users know them."""
     return ", ".join(item.name.name for item in items)
 
 
@@ -317,7 +317,7 @@ def describe_info(info: dict[str, Any]) -> str:
 
 
 def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
-    """Where an OME-Zarr came from; no lines where the receipt, by another version, has other keys."""
+    """What the receipt of an OME-Zarr states; no lines if another version wrote it with other keys."""
     try:
         source, checked = receipt["source"], receipt["verified"]
         nans = f", {receipt['nans']:,} NaN" if receipt["nans"] else ""

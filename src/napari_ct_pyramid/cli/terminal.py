@@ -1,6 +1,6 @@
 """The terminal: both output streams, the display of progress, and Ctrl-C.
 
-Of conversions it knows only the `Progress` that they yield.
+All that it knows of conversions is the `Progress` that they yield.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.progress import Progress
 
 
-# In a log file, a line of progress comes after each tenth of the work, but not before LINE_SECONDS have passed. After
-# LINE_PATIENCE seconds without one it comes anyway, so the log of a long conversion is short but shows that it runs.
+# A log file gets a line of progress after each tenth of the work, but at least LINE_SECONDS after the last line. After
+# LINE_PATIENCE seconds it gets one in any case. So the log of a long conversion is short, but shows that it runs.
 LINES = 10
 LINE_SECONDS = 10
 LINE_PATIENCE = 60
@@ -41,7 +41,7 @@ class Display(Protocol):
 
 
 def choose_display(*, quiet: bool) -> Display:
-    """A bar where standard error is a terminal that can draw one, else lines; nothing if quiet."""
+    """A bar if standard error is a terminal that can draw one, otherwise lines; nothing if `quiet`."""
     if quiet:
         return Silence()
     draws = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
@@ -54,7 +54,7 @@ def width() -> int:
 
 
 def say(text: str) -> None:
-    """Print to standard error. It is no error if nothing reads it any more."""
+    """Print to standard error. Do nothing if nobody reads it any more."""
     with contextlib.suppress(OSError), _dropped_if_unread(sys.stderr):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -66,7 +66,7 @@ def complain(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Print to standard output. It is no error if nothing reads it any more."""
+    """Print to standard output. Do nothing if nobody reads it any more."""
     with _dropped_if_unread(sys.stdout):
         # A file name may hold bytes that are not text in the terminal's encoding.
         encoding = sys.stdout.encoding or "utf-8"
@@ -84,7 +84,7 @@ def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Python must not try to write the rest again when it ends.
+        # Otherwise Python would try to write the rest again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not isinstance(error, BrokenPipeError):
             raise
@@ -92,12 +92,12 @@ def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it SIGTERM raises KeyboardInterrupt, as Ctrl-C does. A second signal ends the process at once."""
+    """In this context, SIGTERM raises KeyboardInterrupt, as Ctrl-C does. A second signal ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # What the parent process chose to ignore (as nohup does) stays ignored.
+    # A signal that the parent process ignores (as nohup does) stays ignored.
     before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
     def interrupt(*_: object) -> NoReturn:
@@ -155,7 +155,7 @@ class Bar:
             self._bar,
             TextColumn("{task.fields[pace]}", markup=False),
             console=Console(stderr=True),
-            auto_refresh=False,  # progress comes often enough without a thread for it
+            auto_refresh=False,  # progress comes often enough: no thread is needed
         )
         self._task = self._rich.add_task("", total=1.0, percent="0 %", pace="")
 
@@ -185,8 +185,8 @@ def _is_due(last: Progress, now: Progress) -> bool:
     if _is_done(now):
         return not _is_done(last)
     seconds = now.seconds - last.seconds
-    much = _whole(LINES * now.fraction) > _whole(LINES * last.fraction)
-    return seconds >= LINE_PATIENCE or (seconds >= LINE_SECONDS and much)
+    a_tenth_more = _whole(LINES * now.fraction) > _whole(LINES * last.fraction)
+    return seconds >= LINE_PATIENCE or (seconds >= LINE_SECONDS and a_tenth_more)
 
 
 def _percent(progress: Progress) -> str:
@@ -199,8 +199,8 @@ def _whole(number: float) -> int:
 
 
 def _pace(progress: Progress) -> list[str]:
-    """Rate and time left, as far as they are known; in the end the time it took."""
-    # A rate over less than a second is mostly the rate of starting.
+    """Rate and time left, if they are known; at the end, the time it took."""
+    # In the first second, a rate mostly measures how long it takes to start.
     rate = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done and progress.seconds >= 1 else []
     if _is_done(progress):
         return [*rate, f"took {duration(progress.seconds)}"]

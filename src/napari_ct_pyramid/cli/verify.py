@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     CtPyramidError
         If an OME-Zarr has a problem that was not repaired.
     """
-    # Two of the options are used here, and checked as `convert` checks them; chunks alone have no default.
+    # Only two options are used. This checks them as `convert` does. Chunks have no default, so they are set, too.
     options = ConversionOptions(chunks=(1, 1, 1), max_memory=args.max_memory, threads=args.threads)
     if len(args.outputs) > 1:
         _verify_many(args, options)

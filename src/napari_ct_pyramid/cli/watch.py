@@ -1,4 +1,4 @@
-"""Runs jobs to their end: announces each volume, shows its progress, and tells what an interruption leaves behind."""
+"""Runs jobs to their end: announces each volume, shows its progress, and reports what an interruption leaves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 Announce = Callable[["Plan", AnyPath, int], str]
-"""Says in a line of at most so many characters what is about to be done."""
+"""Makes a line about the job that begins, of at most the given number of characters."""
 
 R = TypeVar("R")
 Step = TypeVar("Step")
@@ -49,7 +49,7 @@ class _Watcher:
         self._announce = announce
         self._quiet = quiet
         self._display: Display | None = None  # of the job that runs
-        self._place: int | None = None  # of the job that runs, where there are many
+        self._place: int | None = None  # in the batch, of the job that runs
         self._output: AnyPath | None = None  # of the job that runs
         self._waiting = 0  # jobs that were not started
 
@@ -73,7 +73,7 @@ class _Watcher:
         try:
             self._display.show(progress)
         except BaseException:
-            self._close()  # now, for it may take a moment until the job has stopped
+            self._close()  # now, because it may take a moment until the job has stopped
             raise
 
     def show_batch(self, batch: Batch[Any]) -> None:

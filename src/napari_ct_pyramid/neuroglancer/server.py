@@ -36,7 +36,7 @@ class FolderServer:
     ----------
     folders : mapping of str to path
         The folder under each path: with ``{"a": folder}``, ``{url}a/b`` is the file ``folder/b``. It serves nothing
-        else: no list of a folder's files, and no file outside that a link in a folder points to.
+        else: it does not list folders, and does not follow links out of a folder.
     event_stream : str, optional
         A path at which a client can listen for events; none is ever sent.
 
@@ -100,7 +100,7 @@ class FolderServer:
 
 
 class _Server(ThreadingMixIn, TCPServer):
-    """Not an HTTPServer: that asks for the name of the machine, which may take seconds."""
+    """Not an HTTPServer, because that looks up the name of the machine, which may take seconds."""
 
     daemon_threads = True
 
@@ -151,7 +151,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         except (FileNotFoundError, NotADirectoryError):
             self._answer(HTTPStatus.NOT_FOUND)
             return
-        except OSError:  # not 404: the client takes a missing chunk for an empty one
+        except OSError:  # not 404: for the client, a missing chunk is an empty one
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         with file:
@@ -173,7 +173,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                     sent = self.wfile.write(file.read(len(part)))
                 else:
                     sent = self.connection.sendfile(file, part.start, len(part))
-                # If the file has become shorter meanwhile, a closed connection tells the browser.
+                # If the file has become shorter, closing the connection shows the browser that bytes are missing.
                 self.close_connection |= sent < len(part)
 
     def _keep_event_stream_open(self) -> None:

@@ -27,7 +27,7 @@ _VERSIONS = {"0.4": "zarr2", "0.5": "zarr3"}
 # Neuroglancer knows one prefix more than NGFF does.
 _PREFIXES = {**PREFIXES, "deca": 1}
 
-# The factor from a unit to Neuroglancer's own, and that: it measures in meters, in seconds, or without a unit.
+# For each unit, Neuroglancer's base unit and the factor to it. The base units are meters, seconds, or none.
 _UNITS: dict[str | None, tuple[float, str]] = {
     None: (1.0, ""),
     **{unit: (meters, "m") for unit, meters in UNITS.items()},
@@ -46,7 +46,7 @@ _OBLIQUE = [0.25, 0.35, 0.1, -0.9]  # a quaternion that shows all three sections
 
 @dataclass(frozen=True)
 class _Axis:
-    """An axis of a volume, in the units that Neuroglancer measures in.
+    """An axis of a volume, in Neuroglancer's base units.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ def view_state(volumes: Sequence[tuple[Pyramid, str]]) -> State:
     layers: list[State] = []
     for pyramid, source in volumes:
         for layer in _layers(pyramid, source):
-            # With these opacities, volumes that lie over each other are equally visible, however many they are.
+            # With these opacities, overlapping volumes are equally visible, whatever their number.
             opacity = 1 if "blend" in layer else round(1 / (len(layers) + 1), 3)
             layers.append({**layer, "name": _unused(layer["name"], layers), "opacity": opacity})
     return {
@@ -198,14 +198,15 @@ def _common_axes(each: Sequence[Sequence[_Axis]]) -> list[_Axis]:
 
 
 def _middle(axis: _Axis) -> float:
-    """The center of the middle voxel, in voxels. Between two voxels, chance would decide which one is shown."""
+    """The center of the middle voxel, in voxels. Between two voxels, rounding would decide which one is shown."""
     return round(axis.start / axis.voxel + axis.size // 2 + 0.5, 6)
 
 
 def _zoom(space: Sequence[_Axis]) -> State:
     """The zoom that shows the whole volume.
 
-    Neuroglancer counts in the smallest voxel: its size of a pixel in the sections, and its height of the 3D view.
+    Neuroglancer gives both numbers in units of the smallest voxel: the size of a pixel in the sections, and the height
+    of the 3D view.
     """
     smallest = min(axis.voxel for axis in space)
     x, y, z = [*(axis.size * axis.voxel / smallest for axis in space), 0.0, 0.0][:3]
@@ -254,7 +255,7 @@ def _shader(channel: Channel | None, integers: bool) -> str:
 
 
 def _unused(name: str, layers: Iterable[State]) -> str:
-    """A name that no layer has: `name`, or that with a number."""
+    """A name that no layer has: `name`, or `name` with a number."""
     taken = {layer["name"] for layer in layers}
     number = 2
     unused = name

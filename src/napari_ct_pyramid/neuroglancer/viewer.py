@@ -28,8 +28,8 @@ from .state import check_supported, data_format, default_state, fragment, view_s
 
 PUBLIC_VIEWER = "https://neuroglancer-demo.appspot.com/"
 
-# The client takes the part of its address before "/v/" for its server, and the part after it for its own name. It
-# listens for messages at "/events/" and that name. This server sends none.
+# For the client, the part of its address before "/v/" is the server, and the part after it is its own name. It listens
+# for messages at "/events/" and that name. This server sends none.
 _CLIENT, _EVENTS = "v/view", "events/view"
 
 
@@ -135,7 +135,7 @@ def open_browser(url: str) -> bool:
 
 
 def find_client() -> Path:
-    """The folder of the client, which runs in the browser. The package itself is not imported: nothing else is used.
+    """The folder of the client, which runs in the browser. Nothing imports the package itself.
 
     Raises
     ------

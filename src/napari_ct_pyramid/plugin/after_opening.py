@@ -1,4 +1,4 @@
-"""What remains to be done once napari has added the layers of a file.
+"""The steps that follow after napari has added the layers of a file.
 
 Layer data cannot express all that a layer needs. A reader calls `prepare_layers`, which waits for Qt's next event
 loop. If the file can be converted, the widget then opens with that file filled in.
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from .layers import CONTRAST_RANGE, RESCALE
 
-_OPENING_MS = 20  # between two looks whether napari has opened all files
+_OPENING_MS = 20  # between two checks whether napari has opened all files
 
-_convertible: list[Path] = []  # files that were opened, and are not in the widget yet
+_convertible: list[Path] = []  # opened files that are not in the widget yet
 
 
 def prepare_layers(convertible: Path | None = None) -> None:
@@ -21,7 +21,7 @@ def prepare_layers(convertible: Path | None = None) -> None:
     Parameters
     ----------
     convertible : path, optional
-        A file to fill in in the widget.
+        A file with which to fill in the widget.
     """
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
@@ -48,7 +48,7 @@ def _prepare() -> None:
 
 
 def _offer_conversion() -> None:
-    """Fill in in the widget all files that were opened together."""
+    """Fill in the widget with all files that were opened together."""
     import napari
     from qtpy.QtCore import QTimer
 

@@ -1,4 +1,4 @@
-"""Grey values in napari's status bar, for layers whose voxels stand for them."""
+"""Grey values in napari's status bar, for layers whose stored voxels represent them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def show_grey_values(layer: Any) -> None:
 
 
 def _add_grey_value(layer: Any, status: dict[str, str]) -> None:
-    stored = status["value"].rpartition(", ")[2]  # behind the number of the level
+    stored = status["value"].rpartition(", ")[2]  # after the number of the level
     rescale = layer.metadata.get("rescale")
     if stored.isdigit() and rescale:
         grey = int(stored) * rescale["slope"] + rescale["intercept"]

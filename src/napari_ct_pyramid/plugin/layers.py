@@ -1,7 +1,4 @@
-"""Layer data of OME-Zarr images and of sources that are not converted yet, and the file that a layer was opened from.
-
-Nothing here needs a viewer.
-"""
+"""Layer data of OME-Zarr images and of sources, and the file that a layer was opened from. It needs no viewer."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 
 CONTRAST_RANGE = "contrast_range"
-"""In a layer's metadata until napari has added the layer: the range of its contrast slider."""
+"""A key in a layer's metadata until napari has added the layer: the range of its contrast slider."""
 
 RESCALE = "rescale"
-"""In the metadata of a layer whose voxels stand for grey values: slope, intercept and more."""
+"""A key in the metadata of a layer whose voxels represent grey values: slope, intercept and more."""
 
 _SAMPLED_SLICES = 5  # their voxels give the contrast limits of a source
 _COLORMAPS = {
@@ -117,13 +114,13 @@ def source_layer(path: Path) -> LayerData:
 
 def source_file(layer: object) -> str | None:
     """The TIFF or HDF5 file that a layer was opened from; None for any other layer."""
-    # A layer of sample data has no path of its own. Our reader puts one in its metadata.
+    # napari knows no path of sample data, so its metadata has one.
     path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
     return str(path) if path and Path(path).suffix.lower() in NAPARI_ENDINGS else None
 
 
 def _known_units(units: Sequence[str | None]) -> tuple[str, ...]:
-    """The units, with pixels instead of those that napari does not know: it refuses a layer with an unknown unit."""
+    """The units, with "pixel" for those that napari does not know: it refuses a layer with an unknown unit."""
     import pint
 
     def known(unit: str | None) -> str:

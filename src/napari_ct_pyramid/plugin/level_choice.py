@@ -1,7 +1,7 @@
-"""Which level of a lazily read volume napari draws, where napari itself would choose one that takes too long.
+"""Chooses the level of a lazily read volume that napari draws, if its own choice is too coarse or takes too long.
 
-In 3D napari draws the coarsest level; here, the finest that the graphics card and the memory take. In 2D, a cut
-through a TIFF that would read most of the file shows the sample instead. The user's own choice of a level stays.
+In 3D, napari would draw the coarsest level. This module chooses the finest one that fits the graphics card and the
+memory. In 2D, a cut that would read most of a TIFF shows the sample instead. A level that the user chose stays.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ VOLUME_BYTES = 256_000_000
 """The voxels that are shown in 3D take at most this much memory."""
 
 CUT_BYTES = 1_000_000_000
-"""At most this much of a TIFF is read to cut it along y or x at full size."""
+"""A cut along y or x at full size reads at most this much of a TIFF."""
 
-_viewers: weakref.WeakSet[Any] = weakref.WeakSet()  # whose events are connected
-_locks: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # layer: the level that was locked here
+_viewers: weakref.WeakSet[Any] = weakref.WeakSet()  # those whose events are connected
+_locks: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # layer: the level that this module locked
 
 
 def choose_levels(viewer: Viewer) -> None:
@@ -48,7 +48,7 @@ def _connect(viewer: Viewer) -> None:
                 _choose_level(there, layer)
 
     def lock_again() -> None:
-        # A lock includes the part of the level that is shown. napari takes that part from the axes shown before.
+        # A lock also fixes the part of the level that is shown, which napari computes from the axes shown before.
         if (there := reference()) is not None:
             for layer in there.layers:
                 if (level := _locks.get(layer)) is not None and layer.locked_data_level == level:

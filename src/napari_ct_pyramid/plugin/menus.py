@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 PLUGIN, TITLE = "napari-ct-pyramid", "Convert to OME-Zarr"
-"""The widget's names in the manifest."""
+"""The names of the plugin and the widget in the manifest."""
 
 
 def show_in_widget(viewer: Viewer, files: Sequence[str | Path]) -> None:
-    """Show the viewer's only dock of the widget, opened if there is none, and fill in some files."""
+    """Show the widget in the viewer, which has at most one, and fill in some files."""
     widget = _open_widget(viewer)
     widget.set_sources(files)
     if widget.busy:

@@ -1,4 +1,4 @@
-"""Loads in a thread, ahead of time, what the first conversion and the first layer would take seconds to load."""
+"""Imports modules early, in a thread: the first conversion and the first layer would otherwise take seconds more."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MODULES = (
 
 @cache
 def preload() -> None:
-    """Start to load, if that has not been done yet."""
-    # Layers have units. pint loads its units when it is first asked for one, and cannot do so in two threads at once.
+    """Start the thread, if that has not been done yet."""
+    # Layers have units. pint loads its units at the first use, which must not happen in two threads at once.
     pint.get_application_registry().parse_units("pixel")
     Thread(target=_load, daemon=True, name="ct-pyramid-preload").start()
 

@@ -1,6 +1,6 @@
 """The live preview: a layer that shows a conversion's output while it grows.
 
-In the end it is the layer that the reader would make of the finished volume.
+At the end, it is the layer that the reader would make of the finished volume.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 Limits = tuple[float, float]
 
 _PAUSE = 0.4  # seconds between two refreshes, at least
-_REFRESH_SHARE = 0.1  # largest part of the window's time that refreshes may take
-_FIRST_DRAWING_MS = 50  # napari takes longest for the first drawing: by then it has begun
-_SLIDERS_MS = 20  # for the window to paint itself between two long steps
+_REFRESH_SHARE = 0.1  # the largest part of the GUI's time that refreshes may take
+_FIRST_DRAWING_MS = 50  # after this time, napari has begun its first drawing, which takes longest
+_SLIDERS_MS = 20  # lets the window paint itself between two long steps
 _CONTRAST_PLANES = 16  # of the coarsest level, to estimate the contrast limits
 _CONTRAST_BYTES = 32_000_000
 
@@ -59,10 +59,10 @@ class LivePreview(QObject):
     Attributes
     ----------
     layer : napari.layers.Image or None
-        The layer, once it is there.
+        The layer; None before it is added.
     """
 
-    ready = Signal()  # the layer is there, or there will not be any
+    ready = Signal()  # the layer was added, or there will be none
     finished = Signal()
 
     # From the thread to the window
@@ -80,7 +80,7 @@ class LivePreview(QObject):
         self.layer: Image | None = None
         self._viewer = viewer
         self._levels: list[GrowingLevel] = []
-        self._values_set: dict[str, Any] = {}  # of the layer's attributes; a different value now is the user's
+        self._values_set: dict[str, Any] = {}  # attributes of the layer; if one differs now, the user has changed it
         self._plan: Plan | None = None
         self._output = any_path("")
         self._busy = False
@@ -93,7 +93,7 @@ class LivePreview(QObject):
         self._read_finished.connect(self._complete)
 
     def show_progress(self, progress: Progress) -> None:
-        """Show what has been written by now."""
+        """Show what has been written so far."""
         if self._busy:
             return
         if self._plan is None:
@@ -153,7 +153,7 @@ class LivePreview(QObject):
         self._read_finished.emit(settings)
 
     def _contrast_limits(self) -> Limits | None:
-        """Contrast limits of what has been written, much like the final ones; None while nothing is there."""
+        """Contrast limits of what has been written, close to the final ones; None while there is nothing."""
         assert self._plan is not None
         level = self._plan.levels[-1]
         depth, rows, columns = (n // r or 1 for n, r in zip(self._plan.volume.shape, level.reduction, strict=True))
@@ -171,7 +171,7 @@ class LivePreview(QObject):
     # In the window
 
     def _make_sliders(self, layer: Image) -> None:
-        """Have napari make its sliders first. With the first layer, they would stop the window for too long."""
+        """Let napari make its sliders first. Made with the first layer, they would block the window too long."""
         dims = self._viewer.dims
         if not self._viewer.layers and dims.ndim < layer.ndim and not self._discarded:
             dims.ndim = layer.ndim
@@ -200,14 +200,14 @@ class LivePreview(QObject):
             self._set(contrast_limits=limits)
         self.layer.refresh(extent=False)
         ended = time.perf_counter()
-        # The thread takes from the conversion the time in which it reads.
+        # While the thread reads, the conversion has less processor time. So a long reading makes the pause longer.
         self._next_refresh = ended + max(_PAUSE, (ended - began) / _REFRESH_SHARE, began - self._reading_began)
 
     def _complete(self, settings: dict[str, Any] | None) -> None:
         if settings and self.layer is not None and self._is_shown():
             self._set(contrast_limits=settings["contrast_limits"])
             metadata, limits = settings["metadata"], self.layer.contrast_limits
-            if CONTRAST_RANGE in metadata:  # napari would clip limits outside this range, which may be the user's
+            if CONTRAST_RANGE in metadata:  # napari would clip the user's own limits to this range
                 low, high = metadata[CONTRAST_RANGE]
                 metadata[CONTRAST_RANGE] = (min(low, limits[0]), max(high, limits[1]))
             self.layer.metadata = metadata

@@ -1,6 +1,6 @@
 """napari's reader contributions: OME-Zarr folders, and TIFF and HDF5 files, as lazy layers.
 
-napari imports this module for every file that is dropped, so each function imports what takes long to import.
+napari imports this module for every dropped file, so the functions import slow modules themselves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Reader = Callable[[Any], list["LayerData"]]
 
 
 def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
-    """A function that reads a folder, if it is an OME-Zarr image; else None.
+    """A function that reads a folder, if that is an OME-Zarr image; otherwise None.
 
     napari calls this for every folder that a user opens.
     """
@@ -29,7 +29,7 @@ def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def get_tiff_reader(path: str | Sequence[str]) -> Reader | None:
-    """A function that reads a TIFF or an HDF5 file, if there is one; else None."""
+    """A function that reads a TIFF or an HDF5 file, if there is one; otherwise None."""
     file = _single_path(path)
     return (lambda _: _read_source(file)) if isinstance(file, Path) and file.is_file() else None
 

@@ -62,7 +62,7 @@ def _ome_zarr() -> Path:
     from napari_ct_pyramid.errors import SourceError
     from napari_ct_pyramid.omezarr.reader import open_pyramid
 
-    # In a folder of its own, as the user's own conversion goes beside the TIFF.
+    # In its own folder, because the user's own conversion goes beside the TIFF.
     path = _folder() / "converted" / f"{_NAME}{OME_ZARR}"
     try:
         open_pyramid(path)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _PICTURE_SIZE = (1280, 860)  # of the window, in pixels
-_QUIET_SECONDS = 0.5  # after so long without drawing, the window counts as complete
+_QUIET_SECONDS = 0.5  # after this time without drawing, the window counts as complete
 _MOST_SECONDS = 60.0
 
 
@@ -52,7 +52,7 @@ def view(path: PathLike, screenshot: str | os.PathLike[str] | None = None) -> No
         return
     viewer.window.resize(*_PICTURE_SIZE)
     _wait_until_drawn(viewer)
-    viewer.reset_view()  # the size of the canvas is known only now
+    viewer.reset_view()  # before, the size of the canvas was unknown
     _wait_until_drawn(viewer)
     try:
         viewer.screenshot(str(screenshot), canvas_only=False, flash=False)

@@ -1,7 +1,6 @@
-"""All that goes beyond napari's public interface, or that affects the whole process. Each says why it is needed.
+"""Everything that uses private parts of napari, or that affects the whole process, each with its reason.
 
-No other module of the plugin uses private parts of napari. All were seen in napari 0.9.2. Importing this module is
-cheap: each function imports what it needs.
+No other module of the plugin does. Importing this module is cheap: each function imports what it needs.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def open_viewers() -> set[Viewer]:
 
 
 def is_opening_files() -> bool:
-    """Whether napari is just opening several files, between two of which it lets Qt handle events."""
+    """Whether napari is opening several files at the moment. Between two of them, it lets Qt handle events."""
     # Why: napari has no event after the last of several files, so we look for its function on the stack. Seen in
     # napari 0.9.2.
     frame: FrameType | None = sys._getframe()
@@ -45,7 +44,7 @@ def is_opening_files() -> bool:
 
 
 def layer_source(path: AnyPath) -> AbstractContextManager[None]:
-    """Layers made in this context have the source of a layer that our reader opened from the path."""
+    """In this context, new layers get the source that our reader gives for `path`."""
     # Why: a layer's source is read-only, and napari sets it in this way around a call of a reader. Seen in napari
     # 0.9.2.
     from napari.layers._source import layer_source as napari_layer_source
@@ -68,7 +67,7 @@ def on_canvas_drawn(viewer: Viewer, callback: Callable[[], None]) -> Callable[[]
 def largest_texture() -> int:
     """The largest number of voxels along an axis that the graphics card takes in 3D."""
     try:
-        # Why: napari asks the graphics card and publishes the answer nowhere. Seen in napari 0.9.2.
+        # Why: napari asks the graphics card, but has no public function for the answer. Seen in napari 0.9.2.
         from napari._vispy.utils.gl import get_max_texture_sizes
 
         return int(get_max_texture_sizes()[1] or SMALLEST_TEXTURE)
@@ -78,15 +77,15 @@ def largest_texture() -> int:
 
 def connect_before_napari(event: Any, callback: Callable[[], None]) -> None:
     """Connect a function to a viewer's event, to be called before napari's own functions."""
-    # Why: napari reads the voxels of the new view in a callback of its own, and calls those of its own modules first,
-    # wherever others are connected. A level chosen afterwards comes too late: all of a TIFF would have been read to
-    # cut it along x. The callback therefore claims to come from napari. Seen in napari 0.9.2.
+    # Why: napari reads the voxels of the new view in a callback of its own. It calls the callbacks of its own modules
+    # first, even those that were connected later. A level chosen after that is too late: for a cut along x, napari
+    # would have read a whole TIFF. So the callback claims to come from napari. Seen in napari 0.9.2.
     callback.__module__ = "napari.plugins"
     event.connect(callback, position="first")
 
 
 def change_status(layer: Any, change: Callable[[Any, dict[str, str]], None]) -> None:
-    """Have the status of a layer, which napari shows in the status bar, changed by a function from now on.
+    """From now on, let a function change the status of a layer, which napari shows in the status bar.
 
     Parameters
     ----------
@@ -94,10 +93,10 @@ def change_status(layer: Any, change: Callable[[Any, dict[str, str]], None]) -> 
     change : callable
         Called with the layer and its status, which it changes in place.
     """
-    # Why: napari takes the words of the status bar from the layer's method and has no hook for others, so the layer
-    # gets a method of its own. Seen in napari 0.9.2.
+    # Why: napari gets the text of the status bar from a method of the layer, and has no hook to change it. So the
+    # layer gets its own method. Seen in napari 0.9.2.
     get_status = type(layer).get_status
-    reference = weakref.ref(layer)  # else the layer would hold itself
+    reference = weakref.ref(layer)  # otherwise the layer would hold a reference to itself
 
     def changed_status(*args: Any, **kwargs: Any) -> dict[str, str]:
         there = reference()
@@ -113,7 +112,7 @@ def change_status(layer: Any, change: Callable[[Any, dict[str, str]], None]) -> 
 _SWITCH_INTERVAL = 0.0005  # seconds
 
 _intervals_lock = Lock()
-_intervals: list[float] = []  # what the interval was when each context that is still open began
+_intervals: list[float] = []  # the interval before each context that is still open
 
 
 @contextmanager

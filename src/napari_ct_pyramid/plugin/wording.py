@@ -54,7 +54,7 @@ def error_words(error: Exception) -> str:
 
 
 def enough_memory(error: BudgetError) -> int:
-    """A round size above the smallest budget, since what the process itself takes varies."""
+    """A round size above the smallest budget, since the memory of the process itself varies."""
     size = error.smallest
     step = 10 ** max(7, math.floor(math.log10(size)) - 1)
     return math.ceil(size * 1.1 / step) * step

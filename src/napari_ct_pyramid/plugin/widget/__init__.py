@@ -1,1 +1,1 @@
-"""The dock widget that converts volumes. It knows nothing of how a volume is converted."""
+"""The dock widget that converts volumes. It does not know how a volume is converted."""

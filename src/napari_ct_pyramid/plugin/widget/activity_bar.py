@@ -11,7 +11,7 @@ from napari_ct_pyramid.model.formatting import format_size, time_left
 
 
 class ActivityBar(cancelable_progress):
-    """A job in napari's activity dock, counted in megabytes, since Qt's bars hold no numbers over 2**31.
+    """A job in napari's activity dock, counted in megabytes, since Qt's bars count only to 2**31.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class ActivityBar(cancelable_progress):
         self.events.eta(value=self._words)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002
-        """Instead of the text of tqdm, which would also go to the terminal."""
+        """Replace the text of tqdm, which would also go to the terminal."""
         self.events.eta(value=self._words)
 
 

@@ -1,4 +1,4 @@
-"""The options as fields of a form, made by magicgui from `ConversionOptions`: no help or default is written here."""
+"""The options as fields of a form. magicgui makes them from `ConversionOptions`, with its help texts and defaults."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MOST_LEVELS = 16
 class OptionField:
     """One option's field: the widget, and how to read it and write it.
 
-    `read` gives what the user chose or typed. `write` takes that, or the value that `ConversionOptions` holds.
+    `read` returns what the user chose or typed. `write` takes that, or a value of `ConversionOptions`.
     """
 
     name: str
@@ -83,19 +83,19 @@ class OptionFields(QObject):
         Raises
         ------
         RequestError
-            If a field holds something that makes no sense.
+            If a field holds an invalid value.
         """
         return ConversionOptions(**self.values())
 
     def show(self, options: ConversionOptions) -> None:
-        """Write options into the fields. Fields that mean just these options stay as they were typed."""
+        """Write options into the fields. If the fields mean these options already, they stay as the user typed them."""
         with suppress(RequestError):
             if self.options() == options:
                 return
         for name in self.fields:
             self.set(name, getattr(options, name))
         if options.ome_zarr_version == "0.4":
-            self.reset("shards")  # of which 0.4 has none, whatever the field holds
+            self.reset("shards")  # 0.4 has no shards, so the field's text has no meaning
 
     def set(self, name: str, value: Any) -> None:
         """Write an option's value into its field."""
@@ -110,13 +110,13 @@ class OptionFields(QObject):
         return form([(field.label, field.widget.native) for field in self.fields.values() if field.rare == rare])
 
     def show_file(self, voxel_size: VoxelSize | None, unit: str | None) -> None:
-        """Show in the empty fields what the file gives."""
+        """Show in the empty fields what the file states."""
         known = f"{numbers(voxel_size)} in the file" if voxel_size else "unknown in the file"
         self.fields["voxel_size"].widget.native.setPlaceholderText(known)
         self.fields["unit"].widget.native.setItemText(0, f"{_FROM_FILE} ({unit})" if unit else _FROM_FILE)
 
     def show_files(self) -> None:
-        """Show in the empty fields that each file may give something else."""
+        """Show in the empty fields that each file may state something else."""
         self.fields["voxel_size"].widget.native.setPlaceholderText("as in each file")
         self.fields["unit"].widget.native.setItemText(0, _FROM_FILE)
         self.show_automatic_levels(None)
@@ -217,7 +217,7 @@ def _shards(option: dataclasses.Field[Any]) -> _Made:
 
 
 def _choice(choices: list[tuple[str, Any]]) -> Callable[[dataclasses.Field[Any]], _Made]:
-    """A menu of words and the values that `ConversionOptions` holds; the first one stands for all that is missing."""
+    """A menu of words for values of `ConversionOptions`. The first one also represents values that are not listed."""
 
     def make(option: dataclasses.Field[Any]) -> _Made:
         values = [value for _, value in choices]

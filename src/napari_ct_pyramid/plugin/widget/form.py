@@ -1,4 +1,4 @@
-"""The form: source, output, and every option. It does not know whether what it asks for can be done."""
+"""The form: source, output, and every option. It does not know whether a request can be carried out."""
 
 from __future__ import annotations
 
@@ -61,26 +61,26 @@ class Form(QWidget):
 
     @property
     def source_path(self) -> str:
-        """What the field of the source holds."""
+        """The text in the field of the source."""
         return str(self.source.line_edit.value).strip()
 
     @property
     def output_path(self) -> str:
-        """What the field of the output holds."""
+        """The text in the field of the output."""
         return str(self.output.line_edit.value).strip()
 
     def request(self) -> PlanRequest:
-        """What the fields ask for.
+        """The request that the fields make.
 
         Raises
         ------
         RequestError
-            If a field of an option holds something that makes no sense.
+            If the field of an option holds an invalid value.
         """
         return PlanRequest(self.source_path, self.output_path, self.options.options())
 
     def output_folder(self) -> str:
-        """Where the outputs of several sources go; if empty, each goes beside its source."""
+        """The folder for the outputs of several sources; if empty, each goes beside its source."""
         return str(self.folder.line_edit.value).strip()
 
     def show_several(self, several: bool) -> None:
@@ -172,7 +172,7 @@ class Form(QWidget):
         if self._quiet:
             return
         with self._quietly():
-            self.options.reset("overwrite")  # the user allowed it for the output before
+            self.options.reset("overwrite")  # the user allowed it for another output
         self._changed()
 
     def _changed(self) -> None:

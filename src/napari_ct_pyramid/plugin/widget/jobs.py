@@ -1,6 +1,6 @@
 """A conversion or a verification in the background, as a `Job` with a start, progress and an end.
 
-Knows how a job runs and ends, and nothing of fields, plans or layers.
+It knows nothing of fields, plans or layers.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from napari_ct_pyramid.storage.paths import any_path
 from .activity_bar import ActivityBar
 from .worker import StepsWorker, Task
 
-_BAR_MS = 30  # before the bar is made, so that the window is painted first
+_BAR_MS = 30  # the delay of the bar, so that the window is painted first
 
 
 class Preview(Protocol):
-    """Shows what a conversion makes while it makes it."""
+    """Shows the output of a conversion while it grows."""
 
-    ready: Any  # signal: the first progress was shown, or never will be
+    ready: Any  # signal: the first progress was shown, or will never be shown
 
     def show_progress(self, progress: Progress, /) -> None:
-        """Show what there is by now."""
+        """Show what has been written so far."""
 
     def end(self, outcome: Receipt | Exception | None, /) -> None:
         """The conversion has ended."""
@@ -50,19 +50,19 @@ class Job(QObject):
     owner : object
         The viewer that the job belongs to.
     preview : Preview, optional
-        Shows what is made, from the first `Progress` on. The job waits for it, so that the window adds no layer while
+        Shows the output, from the first `Progress` on. The job waits for it, so that napari does not add a layer while
         all cores are busy.
 
     Attributes
     ----------
     last : Progress or None
-        The latest.
+        The latest progress.
     outcome : object
         Once the job has ended: its result, or the exception that ended it, or None if it was cancelled.
     """
 
     progressed = Signal(object)  # Progress
-    ended = Signal(object)  # the job itself; its generator is closed by now
+    ended = Signal(object)  # the job itself; its generator is already closed
 
     under_way: ClassVar[set[Job]] = set()
     """All jobs that have started and not ended."""
@@ -98,7 +98,7 @@ class Job(QObject):
 
     @property
     def activity(self) -> str:
-        """What it does just now, to stand before its rate; empty for a conversion."""
+        """What the job does at the moment, to show before its rate; empty for a conversion."""
         return ""
 
     def _task(self) -> Task:
@@ -108,7 +108,7 @@ class Job(QObject):
         """Start the job in a thread."""
         task = self._task()
         self.under_way.add(self)
-        # Later, since making a bar takes the window long, and so does everything else that changes at the start.
+        # Later: making the bar takes long, and so do the other changes of the window at the start.
         QTimer.singleShot(_BAR_MS, lambda: self._add_bar(task.short))
         self._worker = create_worker(
             task,
@@ -127,7 +127,7 @@ class Job(QObject):
     def _add_bar(self, title: str) -> None:
         if self not in self.under_way:
             return
-        bar = ActivityBar(title, self.cancel)  # lets Qt handle other events, in which the job may have ended
+        bar = ActivityBar(title, self.cancel)  # lets Qt handle other events, during which the job may end
         if self not in self.under_way:
             bar.close()
             return
@@ -178,9 +178,9 @@ class VerificationJob(Job):
     Parameters
     ----------
     repair : bool
-        Whether to make again what is wrong.
+        Whether to make the wrong parts again.
     **rest
-        As for `Job`. Of the options, the memory budget and the number of threads count.
+        As for `Job`. It uses only two options: the memory budget and the number of threads.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class VerificationJob(Job):
         return None if isinstance(self.outcome, Exception) else self.outcome
 
     @property
-    def leaves_unfinished(self) -> bool:  # once the repair has begun, which has a plan of its own
+    def leaves_unfinished(self) -> bool:  # True once the repair has begun, which has its own plan
         return self.last is not None and self.last.plan is not self._first
 
     @property

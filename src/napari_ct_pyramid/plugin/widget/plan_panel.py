@@ -1,4 +1,4 @@
-"""The panel that shows what a conversion will do, or why it cannot be done, with buttons for what helps."""
+"""The panel that shows what a conversion will do, or why it is not possible, with buttons that may help."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class PlanPanel(QWidget):
 
     @property
     def shows_plan(self) -> bool:
-        """Whether it shows a plan, and neither a problem nor a hint."""
+        """Whether it shows a plan, not a problem or a hint."""
         return not self.table.isHidden()
 
     def show_hint(self, words: str) -> None:
-        """There is nothing to plan, or no plan yet."""
+        """Show a hint, because there is no plan."""
         self._show(self.hint)
         self.hint.setText(words)
 
     def show_plan(self, plan: Plan, *, resumes: bool = False) -> None:
-        """A plan that can be carried out; it may resume an unfinished conversion."""
+        """Show a plan, which may resume an unfinished conversion."""
         resumed = [self.resumes] if resumes or plan.blocks_done else []
         values = [self.values] if plan.meaning else []
         self._show(self.table, *values, *resumed, self.memory, self.disk)
@@ -68,7 +68,7 @@ class PlanPanel(QWidget):
             self.box.show_words("warning", "\n".join(warning.worded(wording) for warning in plan.warnings))
 
     def show_batch(self, batch: Batch[Receipt], error: Exception | None = None) -> None:
-        """What several volumes need together, and which of them cannot be converted; or why none of them can."""
+        """Show what several volumes need together, and how many cannot be converted, and why."""
         plans = [item.plan for item in batch.having("waiting", "running") if item.plan]
         errors = [item.error for item in batch.having("failed") if item.error and not item.in_run]
         self._show(*([self.memory, self.disk] if plans else []))
@@ -88,7 +88,7 @@ class PlanPanel(QWidget):
             self.box.show_words("warning", "\n".join(warnings))
 
     def show_problem(self, error: Exception, output: str) -> None:
-        """Why there is no plan, with a button for each remedy."""
+        """Show why there is no plan, with a button for each remedy."""
         self._show()
         self.box.show_words("error", error_words(error), [(r.words, self._choose(r)) for r in remedies(error, output)])
 

@@ -1,4 +1,4 @@
-"""Plans in the background: a request goes in, the answer to the latest request comes out."""
+"""Plans in the background: takes requests, and answers the latest one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.paths import any_path
 
-_PAUSE_MS = 50  # without a change, before planning begins: a path that is pasted arrives letter by letter
+_PAUSE_MS = 50  # planning begins after this time without a change: a pasted path arrives letter by letter
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class PlanRequest:
     Attributes
     ----------
     source, output : str
-        Paths. An empty output stands for the default one. Without a source, it is only found out whether the output
-        can be verified.
+        Paths. An empty output means the default one. Without a source, the answer only states whether the output can
+        be verified.
     options : ConversionOptions
     """
 
@@ -47,9 +47,9 @@ class PlanAnswer:
     ----------
     request : PlanRequest
     output : str
-        Where the output goes; empty if that was not found out.
+        The output's path; empty if it is unknown.
     volume : Volume or None
-        What the source holds, if it can be read.
+        The volume in the source, if it can be read.
     plan : Plan or None
     error : Exception or None
     resumes : bool
@@ -105,7 +105,7 @@ class BatchAnswer:
 class Planner(QObject):
     """Answers the latest request, in a thread.
 
-    It works on one request at a time. Requests that are replaced by another before it is their turn are dropped.
+    It works on one request at a time. A later request replaces one that still waits.
     """
 
     answered = Signal(object)  # PlanAnswer, or BatchAnswer to a BatchRequest
@@ -120,7 +120,7 @@ class Planner(QObject):
         self._pause.timeout.connect(self._begin)
 
     def ask(self, request: PlanRequest | BatchRequest) -> None:
-        """`answered` follows, unless another request does first."""
+        """Make a request. `answered` follows, unless another request comes first."""
         self._request = request
         self._pause.start()
 
@@ -133,7 +133,7 @@ class Planner(QObject):
         if self._busy or self._request is None:
             return
         self._busy = True
-        # `create_worker` would make napari ask, before it closes, whether to wait for this.
+        # With `create_worker`, napari would ask before it closes whether to wait for this.
         worker = FunctionWorker(answer if isinstance(self._request, PlanRequest) else answer_batch, self._request)
         worker.returned.connect(self._end)
         worker.start()
@@ -174,7 +174,7 @@ def answer_batch(request: BatchRequest) -> BatchAnswer:
 
 
 def _volume(path: str) -> Volume | None:
-    """What a source holds, if it can be read."""
+    """The volume in a source, if it can be read."""
     try:
         with open_source(path) as source:
             return source.volume

@@ -1,6 +1,6 @@
 """The volumes that a window converts one after another: a batch that may grow and shrink while it runs.
 
-Knows how one conversion follows another, and nothing of how the batch is shown.
+It does not know how the batch is shown.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ class Queue(QObject):
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the previews are.
+        It shows the previews.
 
     Attributes
     ----------
     batch : Batch
     error : Exception or None
-        Why the items that wait cannot be converted together, though each may be by itself.
+        Why the waiting items cannot be converted together, although each alone may be possible.
     planned : bool
-        Whether the items that wait are planned with the latest options.
+        Whether the waiting items are planned with the latest options.
     job : ConversionJob or None
-        The one that runs.
+        The job that runs.
     """
 
-    changed = Signal()  # the batch, or what is known of it
+    changed = Signal()  # the batch or its plans have changed
     began = Signal(object)  # ConversionJob
     failed = Signal(object)  # BatchItem
-    ended = Signal(object)  # the last ConversionJob, if there was one: nothing follows it
+    ended = Signal(object)  # the last ConversionJob of the run, or None
 
     under_way: ClassVar[set[Queue]] = set()
     """All queues that were started and have not ended."""
@@ -85,8 +85,7 @@ class Queue(QObject):
     def add(self, sources: Iterable[str], *, joins: bool = False) -> None:
         """Add sources that are not in the batch yet.
 
-        `plan` plans them. Where the queue runs they are planned at once, and those that join the run are converted in
-        it.
+        `plan` plans them. If the queue runs, they are planned at once; with `joins`, the same run converts them.
         """
         joins = joins and self.running
         before = len(self.batch.items)
@@ -105,7 +104,7 @@ class Queue(QObject):
             self._continue()
 
     def set(self, *items: BatchItem[Receipt]) -> None:
-        """Hold these items, and no others."""
+        """Replace all items by these."""
         self._planner.forget()
         self.batch, self.error, self.planned = Batch(items), None, all(item.plan for item in items)
         self.changed.emit()
@@ -117,23 +116,23 @@ class Queue(QObject):
         ----------
         options : ConversionOptions
         folder : str
-            Where the outputs go; if empty, each goes beside its source.
+            The folder for the outputs; if empty, each goes beside its source.
         again : bool
-            Whether to plan conversions that failed, too.
+            Whether to also plan conversions that failed.
         """
         self._options, self._folder = options, folder
         items = self.batch.having("waiting", "failed")
         self._ask([item for item in items if again or item.state == "waiting" or not item.in_run])
 
     def forget_plans(self) -> None:
-        """The form asks for something that makes no sense, so there are no plans."""
+        """Drop the plans, because the form has an invalid value."""
         self.planned = False
         self._planner.forget()
 
     def _ask(self, items: list[BatchItem[Receipt]]) -> None:
         self.planned = not items
         if items and self._options:
-            # Permission to overwrite was for the outputs that were there when the user gave it.
+            # The user allowed overwriting only for the outputs that existed then.
             options = replace(self._options, overwrite=False) if self.running else self._options
             self._planner.ask(BatchRequest(tuple(str(item.source) for item in items), self._folder, options))
         else:
@@ -156,7 +155,7 @@ class Queue(QObject):
     # The run
 
     def start(self, options: ConversionOptions, make_preview: Callable[[str], LivePreview | None]) -> None:
-        """Convert all items that wait, as they were planned; those that join later, with these options."""
+        """Convert all waiting items as planned. Items that join later get these options."""
         self._options, self._make_preview, self._stopping = options, make_preview, False
         self.batch = self.batch.start()
         self.under_way.add(self)
@@ -183,7 +182,7 @@ class Queue(QObject):
         if options.overwrite:
             for layer in [layer for layer in self._viewer.layers if layer.source.path == output]:
                 self._viewer.layers.remove(layer)  # its files are about to be deleted
-        if self._preview and self._preview.layer:  # one at a time is visible
+        if self._preview and self._preview.layer:  # only one preview is visible at a time
             self._preview.layer.visible = False
         self._preview = self._make_preview(output)
         self.batch = self.batch.begin(item)

@@ -1,6 +1,6 @@
 """The list of several volumes: the state of each, its size, and a cross to remove it.
 
-Shows the items of a batch, and does not know what is done with them.
+It shows the items of a batch, and does not know what happens to them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .summaries import failure_reason
 
 Item = BatchItem[Receipt]
 
-_ROWS = 6  # in sight at once
+_ROWS = 6  # visible at the same time
 _PAD, _SYMBOL, _CROSS, _GAP = 7, 12, 20, 8  # pixels
 _FAINT = 150  # of 255
 
@@ -74,11 +74,11 @@ class QueuePanel(QWidget):
         self.list.show_items(items)
 
     def set_busy(self, busy: bool) -> None:
-        """Whether a job is under way."""
+        """Enable or disable the buttons for a running job."""
         self.clear.setEnabled(not busy)
 
     def show_progress(self, items: Sequence[Item]) -> None:
-        """Show how far the item is that runs; nothing else has changed."""
+        """Show the progress of the running item, if nothing else has changed."""
         self.list.show_progress(items)
 
     def _pick(self) -> None:
@@ -241,7 +241,7 @@ def _removable(item: Item) -> bool:
 
 
 def _line(view: QWidget) -> int:
-    """Height of a line of text, with some air."""
+    """Height of a line of text, with some space."""
     return view.fontMetrics().height() + 4
 
 

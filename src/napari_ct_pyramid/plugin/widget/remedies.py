@@ -1,4 +1,4 @@
-"""What can be done about an error at the press of a button. Knows errors, and no fields."""
+"""Remedies: what a button can do about an error. Knows nothing of fields."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from napari_ct_pyramid.storage.paths import OME_ZARR, any_path, image_name
 
 @dataclass(frozen=True)
 class Remedy:
-    """Something that may correct a request.
+    """Values that may correct a request.
 
     Attributes
     ----------
     words : str
-        What stands on its button.
+        The text of its button.
     values : mapping
-        Values to set: of fields of `ConversionOptions`, or of ``"output"``.
+        New values of fields of `ConversionOptions`, or of ``"output"``.
     """
 
     words: str
@@ -29,7 +29,7 @@ class Remedy:
 
 
 def remedies(error: Exception, output: str) -> list[Remedy]:
-    """What can be done about the error of one volume, the best remedy first."""
+    """The remedies for the error of one volume, the best one first."""
     if isinstance(error, LevelsError):
         pad = [Remedy("Pad the edges", {"edges": "pad"})] if error.paddable else []
         return [Remedy(f"Use {count(error.most, 'level')}", {"num_levels": error.most}), *pad]
@@ -45,7 +45,7 @@ def remedies(error: Exception, output: str) -> list[Remedy]:
 
 
 def common_remedies(errors: Sequence[Exception]) -> list[Remedy]:
-    """What can be done about the errors of several volumes, for all of them at once."""
+    """The remedies for the errors of several volumes, each for all of them together."""
     levels = [error for error in errors if isinstance(error, LevelsError)]
     budgets = [error for error in errors if isinstance(error, BudgetError)]
     found: list[Remedy] = []

@@ -1,4 +1,4 @@
-"""The panel that stays in sight below the form: Convert, Verify and Cancel, the progress, and what came of it."""
+"""The panel that stays visible below the form: Convert, Verify and Cancel, the progress, and the result."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StatusPanel(QWidget):
     def show_idle(
         self, *, ready: bool, resumes: bool = False, verifiable: bool | None = False, several: int | None = None
     ) -> None:
-        """Nothing runs. The last result stays in sight.
+        """Show that nothing runs. The last result stays visible.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class StatusPanel(QWidget):
             Whether Convert (or Resume, if it `resumes`) works.
         resumes : bool
         verifiable : bool or None
-            Whether there is an output to verify; None as long as that is not known.
+            Whether there is an output to verify; None while that is unknown.
         several : int or None
             How many volumes would be converted; None for one volume.
         """
@@ -85,11 +85,11 @@ class StatusPanel(QWidget):
         self.convert.setEnabled(ready)
 
     def hide_result(self) -> None:
-        """The last result does not matter any more."""
+        """Hide the last result."""
         self.result.hide()
 
     def show_running(self) -> None:
-        """A job has begun."""
+        """Show that a job has begun."""
         self.hide_result()
         self._show(self.bar, self.status, self.cancel)
         self.cancel.setEnabled(True)
@@ -98,7 +98,7 @@ class StatusPanel(QWidget):
         self.status.setText("Starting…")
 
     def show_progress(self, progress: Progress, activity: str = "", run: Batch[Receipt] | None = None) -> None:
-        """How far a job is. Of several volumes, the bar shows the whole run."""
+        """Show the progress of a job. With several volumes, the bar shows the progress of all."""
         fraction = run.fraction if run else progress.fraction
         place = "{} of {} · ".format(*run.place) if run else ""
         self.bar.setRange(0, _STEPS)
@@ -110,20 +110,20 @@ class StatusPanel(QWidget):
         self.status.setText(" · ".join(filter(None, [what, rest])))
 
     def show_cancelling(self) -> None:
-        """The job was asked to stop."""
+        """Show that the job was asked to stop."""
         self.cancel.setEnabled(False)
         self.cancel.setText("Cancelling…")
 
     def show_cancelled(self, output: str, *, unfinished: bool) -> None:
-        """The job has stopped."""
+        """Show that the job was cancelled."""
         self._show_result(cancelled_summary(output, unfinished=unfinished))
 
     def show_failed(self, words: str, buttons: Buttons = ()) -> None:
-        """The job failed; the buttons are for what helps."""
+        """Show that the job failed, with buttons that may help."""
         self._show_result(Summary("error", words), buttons)
 
     def show_verified(self, found: Verification, source: str) -> None:
-        """What came of a verification or a repair. An empty `source` was not compared with."""
+        """Show the result of a verification or a repair. An empty `source` means that it used only checksums."""
         if found.sound:
             buttons = self._success_buttons(found.output)
         else:
@@ -131,12 +131,12 @@ class StatusPanel(QWidget):
         self._show_result(verification_summary(found, source), buttons)
 
     def show_finished(self, *, verifiable: bool) -> None:
-        """There is nothing to do but, perhaps, to verify what was made."""
+        """Show that the job is finished, and offer to verify its output."""
         self._show(*([self.verify] if verifiable else []))
         self.verify.setEnabled(verifiable)
 
     def show_batch(self, batch: Batch[Receipt]) -> None:
-        """What came of several volumes."""
+        """Show the results of several volumes."""
         made = [item.output for item in batch.having("done")]
         folders = [path.parent for path in made if not isinstance(path, RemotePath)]
         buttons: list[tuple[str, Callable[[], object]]] = []
@@ -149,7 +149,7 @@ class StatusPanel(QWidget):
         self._show_result(batch_summary(batch), buttons)
 
     def show_made(self, receipt: Receipt) -> None:
-        """What a conversion made."""
+        """Show what a conversion made."""
         self._show_result(receipt_summary(receipt), self._success_buttons(receipt.output))
 
     def _success_buttons(self, output: AnyPath) -> Buttons:

@@ -1,4 +1,4 @@
-"""What came of a conversion, a verification or a batch, in words. Knows no Qt."""
+"""The results of conversions, verifications and batches, in words. Uses no Qt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_ct_pyramid.model.formatting import count, duration, format_size
 from napari_ct_pyramid.plugin.wording import error_words
 from napari_ct_pyramid.storage.paths import any_path
 
-_KINDS, _CHUNKS, _FAILED = 4, 4, 3  # listed in a box at most
+_KINDS, _CHUNKS, _FAILED = 4, 4, 3  # a box lists at most so many of each
 _LISTED_IN_TIP = 40
 
 
@@ -23,7 +23,7 @@ class Summary(NamedTuple):
     kind : {"error", "warning", "success"}
     words : str
     tip : str
-        More of them.
+        More words, for the tooltip.
     """
 
     kind: str
@@ -47,7 +47,7 @@ def cancelled_summary(output: str, *, unfinished: bool) -> Summary:
 
 
 def batch_summary(batch: Batch[Receipt]) -> Summary:
-    """What came of several volumes."""
+    """The results of several volumes."""
     made, failed, waiting = (batch.having(state) for state in ("done", "failed", "waiting"))
     seconds = sum(item.result.seconds for item in made if item.result)
     lines = [
@@ -72,12 +72,12 @@ def failure_reason(error: Exception, path: object) -> str:
 
 
 def compared_with(source: str) -> str:
-    """What an output is verified against."""
+    """What an output is compared with, in words."""
     return any_path(source).name if source else "the checksums of its source"
 
 
 def verification_summary(found: Verification, source: str) -> Summary:
-    """What came of a verification or a repair. An empty `source` was not compared with."""
+    """The result of a verification or a repair. An empty `source` means that it used only checksums."""
     tip = "\n".join(map(str, found.problems[:_LISTED_IN_TIP]))
     if found.sound:
         return Summary("success", _sound_words(found, source), tip)

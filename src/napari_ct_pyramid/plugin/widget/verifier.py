@@ -1,4 +1,4 @@
-"""Verifies and repairs outputs: runs the job, and shows what came of it."""
+"""Verifies and repairs outputs: runs the job, and shows its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Verifier(QObject):
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers are drawn again after a repair.
+        Its layers are drawn again after a repair.
     status_panel : StatusPanel
         Where the result is shown.
     apply : callable
@@ -45,7 +45,7 @@ class Verifier(QObject):
         job.start()
 
     def show_end(self, job: VerificationJob) -> None:
-        """Show what came of a job."""
+        """Show the result of a job."""
         if job.verification:
             self._status_panel.show_verified(job.verification, job.source)
             if job.verification.repaired:
@@ -59,7 +59,7 @@ class Verifier(QObject):
             self._status_panel.show_failed(error_words(job.outcome), self._buttons(job, job.outcome))
 
     def _buttons(self, job: VerificationJob, error: Exception) -> list[tuple[str, Callable[[], object]]]:
-        """What can be done about an error at the press of a button."""
+        """The buttons that may help with an error."""
         found: list[tuple[str, Callable[[], object]]]
         found = [(remedy.words, partial(self._apply, remedy)) for remedy in remedies(error, job.output)]
         if job.source and isinstance(error, (RequestError, SourceError)) and not isinstance(error, BudgetError):

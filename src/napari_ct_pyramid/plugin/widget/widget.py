@@ -40,7 +40,7 @@ class WidgetState(Enum):
 
     EMPTY = "no source is chosen"
     PLANNING = "a plan is being made"
-    WRONG = "the request cannot be done"
+    WRONG = "the request cannot be carried out"
     READY = "Convert can be pressed"
     RUNNING = "a conversion or a verification runs"
     CANCELLING = "the job was asked to stop"
@@ -53,12 +53,12 @@ class ConvertWidget(QWidget):
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
-        Where the live preview appears, and whose selected layer may be the source.
+        It shows the live preview, and its selected layer may be the source.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        # napari hands plugins a proxy of the viewer, whose layers are proxies too and equal nothing.
+        # napari gives plugins a proxy of the viewer. Its layers are proxies, too, and equal no layer.
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._job: Job | None = None
         self._answer: PlanAnswer | None = None
@@ -71,7 +71,7 @@ class ConvertWidget(QWidget):
         self.queue_panel.hide()
         self.plan_panel = PlanPanel()
         self.status_panel = StatusPanel()
-        self.queue = Queue.of(self._viewer)  # still running, if a widget that was closed since has started it
+        self.queue = Queue.of(self._viewer)  # may still run, if a widget that is closed by now started it
         self._planner = Planner(self)
         self._verifier = Verifier(self._viewer, self.status_panel, self.form.apply)
         self._lay_out()
@@ -96,12 +96,12 @@ class ConvertWidget(QWidget):
     def set_sources(self, paths: Sequence[str | Path], *, join: bool = False) -> None:
         """Fill in one source, and the output beside it; or several sources, as a list.
 
-        Where there is a list already, or a job runs, they are added to the list. They wait until the user presses
-        Convert, unless they are to `join` the conversions that run.
+        If there is a list already, or a job runs, they are added to the list. They wait until the user presses Convert;
+        with `join`, the run that is under way converts them, too.
         """
         sources = list(dict.fromkeys(map(str, paths)))
         if self.busy:
-            first = [] if self.queue.batch.items else [self.form.source_path]  # which is being verified
+            first = [] if self.queue.batch.items else [self.form.source_path]  # the job verifies this one
             self.queue.add([*filter(None, first), *sources], joins=join)
         elif self.several or len(sources) > 1:
             if not self.several:
@@ -208,7 +208,7 @@ class ConvertWidget(QWidget):
                 self._enter(WidgetState.EMPTY)
 
     def _show_queue(self) -> None:
-        """Show the list, if there is one, and its totals, if nothing runs."""
+        """Show the list if there is one, and its totals if nothing runs."""
         with painted_once(self):
             if self.several is self.queue_panel.isHidden():
                 self.queue_panel.setVisible(self.several)
@@ -303,7 +303,7 @@ class ConvertWidget(QWidget):
             self.queue_panel.show_progress(self.queue.batch.items)
 
     def _show_end(self, job: Job | None) -> None:
-        """Nothing runs any more: show what came of the job, or of several volumes."""
+        """Nothing runs any more: show the result of the job, or of several volumes."""
         self._job = None
         if self.several and not isinstance(job, VerificationJob):
             items = [item for item in self.queue.batch.items if item.in_run or item.state == "failed"]

@@ -1,4 +1,4 @@
-"""A generator in a thread of napari's. Knows how a generator runs and ends, and not what it does."""
+"""Runs a generator in a thread of napari. It does not know what the generator does."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NAME = 20  # letters of a name in the activity dock
 
 
 class StepsWorker(WorkerBase):
-    """Runs a generator in a thread, and closes it, however it ends, before the signal `finished`.
+    """Runs a generator in a thread. In every case, it closes the generator before the signal `finished`.
 
-    napari's `GeneratorWorker` leaves a generator suspended after `quit()`, with its threads and its files, and it does
-    not report a `RuntimeError`, which `ConversionError` is.
+    napari's `GeneratorWorker` leaves a generator suspended after `quit()`, with its threads and files. It also does not
+    report a `RuntimeError`, and `ConversionError` is one.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class StepsWorker(WorkerBase):
     """
 
     result: Any = None
-    """What the generator returned. Unlike the signal `returned`, it is set after a late `quit()`, too."""
+    """What the generator returned. Unlike the signal `returned`, it is also set after a late `quit()`."""
 
     def __init__(self, function: Callable[..., Generator[Progress, None, Any]], *args: Any, **kwargs: Any) -> None:
         super().__init__(SignalsClass=GeneratorWorkerSignals)
@@ -61,7 +61,7 @@ class Task(partial[Any]):
     ----------
     title : str
     short : str
-        Stands in the activity dock.
+        The title in the activity dock.
     """
 
     def __new__(cls, title: str, name: str, *call: Any, **options: Any) -> Self:
