@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 
 from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.volume import box_shape, chunk_box
 from napari_ct_pyramid.omezarr.codec import ChunkReader, chunk_name
 from napari_ct_pyramid.omezarr.journal import Checksum, Checksums
 from napari_ct_pyramid.options import Triple
@@ -161,7 +162,7 @@ class ComparingStore:
         with self._lock:
             self._damaged[level, index] = damage
         made = self._plan.levels[level]
-        shape = tuple(min(c, n - i * c) for n, c, i in zip(made.shape, made.chunks, index, strict=True))
+        shape = box_shape(chunk_box(index, made.chunks, made.shape))
         return np.broadcast_to(made.dtype.type(0), shape), Checksum(0, 0)
 
     def _damage(self, level: int, index: Triple, found: Checksum) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_ct_pyramid.model.memory import own_array
 from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.volume import box_shape, chunk_box
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, OpenFile
@@ -78,7 +79,7 @@ class ChunkReader:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(0)
                 voxels, checksum = self.own_codec().decode(file, size)
-        z, y, x = (min(c, n - i * c) for n, c, i in zip(array.shape, array.chunks, index, strict=True))
+        z, y, x = box_shape(chunk_box(index, array.chunks, array.shape))
         return voxels[:z, :y, :x], checksum
 
 
