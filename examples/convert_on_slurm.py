@@ -15,7 +15,7 @@ from distributed import Client
 
 import napari_ct_pyramid as ct
 
-# Dask pauses a worker at 80 % of its memory: the budget stays below that.
+# Dask pauses a worker at 80 % of its memory, so the budget is less than that.
 SHARE = 0.75
 
 

@@ -83,7 +83,7 @@ class ConversionOptions:
     Raises
     ------
     RequestError
-        If a choice makes no sense on its own.
+        If a value is invalid, whatever the source is.
     """
 
     # fmt: off
@@ -92,19 +92,19 @@ class ConversionOptions:
         "for looking in every direction) or conversion (32 256 256, good for slice-by-slice work)",
         metavar="Z Y X | N | NAME")
     num_levels: int | None = _option(
-        f"number of levels, each half the last; auto: the fewest whose coarsest has no axis over {COARSEST_AXIS}",
+        f"number of levels, each half the one before; auto: the fewest whose coarsest has no axis over {COARSEST_AXIS}",
         default=AUTO, metavar="N | auto")
     dtype: str | None = _option(
-        "type of the stored voxels, for floats and wider integers: uint8 or uint16, over which a window of the "
-        "source's values is spread; the source's own type if not given",
+        "type of the stored voxels, for floats and wider integers: uint8 or uint16, to which the source's values in a "
+        "window are scaled (default: the type of the source)",
         metavar=" | ".join(DTYPES), rare=True)
     window: tuple[float, float] | str | None = _option(
-        "with a type: the source's values that become the least and the greatest stored value; values beyond them are "
-        "clipped; auto, the default, leaves out a thousandth of the voxels at either end",
+        "with a type: the source's values that become the smallest and the largest stored value; values beyond them "
+        "are clipped; auto, the default, leaves out a thousandth of the voxels at either end",
         metavar="LO HI | auto", rare=True)
     method: str = _option(
         "how a voxel is made from those of the level before: mean, median, mode (the most frequent value, the smallest "
-        "of several: for labels), min, max, or stride (the first of them)",
+        "of several: for labels), min, max, or stride (the first voxel)",
         default="mean", metavar="NAME", rare=True)
     downsample: Triple | None = _option(
         "how many voxels of a level become one of the next along z, y, x, each 1 or 2; auto: 2 along the axes whose "
@@ -112,7 +112,7 @@ class ConversionOptions:
         default="2 2 2", metavar="Z Y X | auto", rare=True)
     edges: str = _option(
         "with strict, y and x must be divisible by 2 for each level but the first; with pad, they are padded with "
-        "zeros, as z always is, and readers cut the padding off again",
+        "zeros, as z always is, and readers of this package cut the padding off",
         default="strict", metavar="strict | pad", rare=True)
     max_memory: int = _option(
         "the peak resident memory of the process, such as 4G, 500M or a number of bytes", default="4G", metavar="SIZE")
@@ -127,15 +127,15 @@ class ConversionOptions:
         "voxels; none: one chunk a file",
         default=AUTO, metavar="Z Y X | auto | none", rare=True)
     voxel_size: VoxelSize | None = _option(
-        "voxel size: one number, or three along z, y, x; overrides what the file says", metavar="V | Z Y X", rare=True)
+        "voxel size: one number, or three along z, y, x; overrides the one in the file", metavar="V | Z Y X", rare=True)
     unit: str | None = _option("unit of the voxel size, such as micrometer, µm, um or nm", metavar="UNIT", rare=True)
     axes: str = _option(
         "order of the source's axes, from the slowest to the fastest: any order of z, y and x",
         default="zyx", metavar="AXES", rare=True)
     crop: Crop | None = _option(
-        "only a part of the source, in voxels from 0: z0:z1,y0:y1,x0:x1, of which any may be left out, as in ,:100,",
+        "only a part of the source, in voxels from 0: z0:z1,y0:y1,x0:x1. Each number may be left out, as in ,:100,",
         metavar="Z,Y,X", rare=True)
-    threads: int | None = _option("number of threads; one for each core if not given", metavar="N", rare=True)
+    threads: int | None = _option("number of threads (default: one for each core)", metavar="N", rare=True)
     overwrite: bool = _option("replace an output that exists already", default=False, rare=True)
     # fmt: on
 
@@ -198,7 +198,7 @@ def parse_size(text: str | int) -> int:
     Raises
     ------
     RequestError
-        If it is no size, or not above zero.
+        If it is not a size, or not above zero.
     """
     match = _SIZE.fullmatch(str(text))
     factor = _SIZES.get(match[2].upper()) if match else None

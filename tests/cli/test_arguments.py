@@ -97,7 +97,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         (["--versoin"], "--version"),
     ],
 )
-def test_a_misspelt_word_gets_a_suggestion(args: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelled_word_gets_a_suggestion(args: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(args) == 2
     assert f"Did you mean {meant}?" in capsys.readouterr().err
 
@@ -105,7 +105,7 @@ def test_a_misspelt_word_gets_a_suggestion(args: list[str], meant: str, capsys: 
 @pytest.mark.parametrize(
     "args", [["sing"], ["info", "scan.tif", "--sing"], ["info", "a.tif", "b.tif"], ["--sing", "info"]]
 )
-def test_an_unlike_word_gets_none(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_word_that_resembles_none_gets_no_suggestion(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(args) == 2
     said = capsys.readouterr().err
     assert "Did you mean" not in said
@@ -151,7 +151,7 @@ def test_flags_may_stand_anywhere(
 
 
 @pytest.mark.parametrize("paths", [["a.tif", "b.tif"], ["a.tif", "B.TIFF"], ["a.tif", "b.tif", "d.tif", "-c", "8"]])
-def test_without_a_folder_a_second_input_is_an_error_that_says_how(
+def test_without_an_output_folder_a_second_input_is_an_error_that_names_the_option(
     paths: list[str], five: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = everything(five)
@@ -162,7 +162,7 @@ def test_without_a_folder_a_second_input_is_an_error_that_says_how(
     assert everything(five) == before
 
 
-def test_numbers_in_one_word_end_there() -> None:
+def test_a_word_with_several_numbers_ends_the_numbers() -> None:
     args = parse(["convert", "-c", "4,8,16", "2024", "out.zarr"])
     assert (args.chunks, args.inputs, args.output) == ("4,8,16", [Path("2024")], Path("out.zarr"))
 

@@ -17,7 +17,7 @@ from napari_ct_pyramid.cli.main import main
 from tests.helpers.command import CHUNKS, VOXELS, command, everything
 
 
-def test_convert_says_what_it_does_and_what_it_made(scan: Path, tmp_path: Path) -> None:
+def test_convert_prints_what_it_does_and_what_it_made(scan: Path, tmp_path: Path) -> None:
     done = command("convert", scan.name, *CHUNKS, "-l", 3, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     first, *lines = done.stderr.splitlines()
@@ -38,7 +38,7 @@ def test_convert_says_what_it_does_and_what_it_made(scan: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("shape", "dtype", "levels"), [((3, 7, 11), "u1", 1), ((5, 12, 20), "i2", 3), ((2, 34, 6), "u2", 2)]
 )
-def test_odd_sizes_come_out_voxel_for_voxel(
+def test_odd_sizes_are_stored_voxel_for_voxel(
     shape: tuple[int, int, int], dtype: str, levels: int, tmp_path: Path
 ) -> None:
     voxels = (np.arange(np.prod(shape)) % 251).reshape(shape).astype(dtype)
@@ -67,7 +67,7 @@ def test_json_and_nothing_else_is_on_standard_output(scan: Path, tmp_path: Path)
     assert (level["path"], level["shape"], level["chunks"], level["scale"]) == ("0", [6, 24, 40], [4, 8, 16], [1, 2, 3])
 
 
-def test_quiet_is_quiet(scan: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(scan: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(scan), *CHUNKS, "--quiet"]) == 0
     assert tuple(capfd.readouterr()) == ("", "")
     assert main(["convert", str(scan), *CHUNKS, "--quiet", "--overwrite", "--json"]) == 0
@@ -97,7 +97,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert everything(tmp_path) == before
 
 
-def test_warnings_are_said_before_the_work(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_printed_before_the_conversion(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(scan), *CHUNKS, "-l", "4"]) == 0
     said = capsys.readouterr().err
     assert "\nWarning: 4 levels " in said
@@ -137,7 +137,7 @@ def test_the_example_is_the_same_conversion(scan: Path, tmp_path: Path) -> None:
 # --- many volumes
 
 
-def test_five_with_a_broken_one_in_the_middle(five: Path) -> None:
+def test_many_volumes_with_a_broken_one_in_the_middle(five: Path) -> None:
     names = [f"{name}.tif" for name in "abcde"]
     done = command("convert", *names, "--output-dir", "out", *CHUNKS, cwd=five)
     assert done.returncode == 1

@@ -191,7 +191,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 """
 
 
-def test_a_failure_on_the_way_is_told_apart(scan: Path, tmp_path: Path) -> None:
+def test_a_failure_after_the_start_has_its_own_exit_status(scan: Path, tmp_path: Path) -> None:
     failing = command_after(SMALL_FILES, "convert", scan, "-c", 8, 32, 32, "--compressor", "none")
     done = subprocess.run(failing, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -213,7 +213,7 @@ def test_output_that_cannot_be_written_is_a_failure(scan: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
+def test_a_file_name_with_invalid_bytes_can_be_printed(tmp_path: Path) -> None:
     scan = write_scan(tmp_path)
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/sc\xe4n.tif")
     try:
@@ -261,7 +261,7 @@ def test_help_to_a_pipe_that_nobody_reads_ends_quietly(args: list[str]) -> None:
     assert (process.returncode, said) == (0, "")
 
 
-def test_alone_it_prints_its_help_and_the_request_is_wrong() -> None:
+def test_without_arguments_it_prints_its_help_with_status_2() -> None:
     done = command()
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == command("--help").stdout

@@ -47,7 +47,7 @@ def lines(capsys: pytest.CaptureFixture[str], *steps: Progress) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_lines_say_percent_speed_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_have_percent_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines(capsys, progress(0, 0), progress(25, 50), progress(100, 3700)) == [
         "  0 %  0 bytes of 100 GB",
         " 25 %  25.0 GB of 100 GB  500 MB/s  2 min 30 s left",
@@ -91,7 +91,7 @@ def test_the_last_line_comes_once_and_never_early(capsys: pytest.CaptureFixture[
         (False, "xterm", True, Silence),
     ],
 )
-def test_a_bar_where_one_can_be_drawn(
+def test_a_terminal_that_can_draw_gets_a_bar(
     terminal: bool, kind: str, quiet: bool, display: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", kind)
@@ -101,7 +101,7 @@ def test_a_bar_where_one_can_be_drawn(
     assert type(chosen) is display
 
 
-def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_silence_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     shown = Silence()
     shown.show(progress(1, 1))
     shown.close()
@@ -175,7 +175,7 @@ def test_a_terminal_shows_a_bar(columns: int, tmp_path: Path) -> None:
 
 
 @ON_POSIX
-def test_ctrl_c_in_a_terminal_brings_the_cursor_back(scan: Path, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_terminal_shows_the_cursor_again(scan: Path, tmp_path: Path) -> None:
     prelude = (
         "import os\nfrom napari_ct_pyramid.cli.terminal import Bar\nshow = Bar.show\n"
         "Bar.show = lambda *args: (show(*args), os.kill(os.getpid(), 2))"

@@ -13,7 +13,7 @@ from napari_ct_pyramid.cli.main import main
 
 
 @pytest.mark.parametrize("missing", [["napari"], ["PyQt6", "PySide6", "PyQt5", "PySide2"]])
-def test_view_without_napari_or_qt_says_how_to_get_them(
+def test_view_without_napari_or_qt_names_the_command_to_install_them(
     missing: list[str], scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in missing:

@@ -86,7 +86,7 @@ def test_a_broken_one_in_the_middle_stops_no_other(sources: list[Path], tmp_path
     assert (fractions[begun], fractions[-1]) == (0, 1)
 
 
-def test_one_that_fails_on_the_way_stops_no_other(sources: list[Path]) -> None:
+def test_a_conversion_that_fails_does_not_stop_the_others(sources: list[Path]) -> None:
     planned = last(iter_plan_many(sources, **OPTIONS))
     sources[0].unlink()
     batch = last(iter_convert_many(planned))

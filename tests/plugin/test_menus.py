@@ -49,7 +49,7 @@ def test_files_are_filled_in_in_the_widget_which_comes_to_the_front(infos: list[
 
 
 @pytest.mark.parametrize(("files", "name"), [(["x/a.tif"], "a.tif"), (["a.tif", "b.tif"], "2 files")])
-def test_while_a_job_runs_the_user_is_told_that_files_wait(infos: list[str], files: list[str], name: str) -> None:
+def test_while_a_job_runs_a_message_states_that_files_wait(infos: list[str], files: list[str], name: str) -> None:
     window = Window(busy=True)
     show_in_widget(viewer_with(window), files)
     assert window.sources == [files]

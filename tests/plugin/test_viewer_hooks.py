@@ -52,7 +52,7 @@ def test_a_layer_has_the_source_of_one_that_our_reader_opened(viewer: napari.Vie
     assert Image(np.zeros((4, 4))).source != opened.source
 
 
-def test_drawing_is_noticed_until_it_is_not_asked_for(shown_viewer: napari.Viewer) -> None:
+def test_drawing_calls_a_function_until_it_is_disconnected(shown_viewer: napari.Viewer) -> None:
     drawn: list[bool] = []
     stop = on_canvas_drawn(shown_viewer, lambda: drawn.append(True))
     shown_viewer.add_image(np.ones((8, 8)))

@@ -83,7 +83,7 @@ def test_every_format_that_can_be_read_is_found_in_one_way_and_described() -> No
             assert entry.phrase in INPUTS
 
 
-def test_no_ending_is_of_two_formats() -> None:
+def test_no_ending_belongs_to_two_formats() -> None:
     assert len(set(ENDINGS)) == len(ENDINGS)
     assert set(TIFF.endings) <= set(NAPARI_ENDINGS) <= set(ENDINGS)
     assert all(f"*{ending}" in FILE_FILTER.split(";;")[0] for ending in ENDINGS)
@@ -98,7 +98,7 @@ def test_the_readme_has_the_table_of_formats() -> None:
     assert match[1] == readme_table()
 
 
-def test_the_extra_of_a_format_is_one_of_the_package() -> None:
+def test_the_extra_of_a_format_is_an_extra_of_the_package() -> None:
     import tomllib
 
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def test_a_path_through_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_named_pipe_is_an_error_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.tif")
     with pytest.raises(SourceError) as caught:
         open_source(tmp_path / "pipe.tif")

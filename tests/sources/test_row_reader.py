@@ -20,7 +20,7 @@ from tests.helpers.tiffs import coordinates, pages_of, write_pages
 
 
 @given(data=st.data())
-def test_plain_rows_wherever_they_lie(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_plain_rows_at_any_position_in_the_file(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     shape = tuple(data.draw(st.tuples(st.integers(2, 5), st.integers(1, 9), st.integers(1, 9)), "shape"))
     volume = coordinates(shape, data.draw(st.sampled_from(["float32", "uint8", "int16", "float64"])))
     path = write_pages(
@@ -41,7 +41,7 @@ def test_plain_rows_wherever_they_lie(tmp_path_factory: pytest.TempPathFactory, 
 
 
 @pytest.mark.parametrize("rows", [None, 1, 7])
-def test_plain_rows_go_straight_into_the_array(tmp_path: Path, bytes_read: list[int], rows: int | None) -> None:
+def test_plain_rows_are_read_directly_into_the_array(tmp_path: Path, bytes_read: list[int], rows: int | None) -> None:
     with open_source(write_pages(tmp_path / "v.tif", pages_of(VOLUME, rows))) as source:
         out = np.empty((2, 10, 37), "float32")
         source.read(1, 3, 20, 30, out)

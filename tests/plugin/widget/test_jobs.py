@@ -110,7 +110,7 @@ def test_a_conversion_yields_progress_and_ends_with_its_receipt(begin: Callable[
     assert work.asked_for == ("a/scan.tif", "scan.ome.zarr", OPTIONS)
 
 
-def test_cancelling_closes_the_generator_before_it_is_said_to_have_ended(begin: Callable[..., ConversionJob]) -> None:
+def test_cancelling_closes_the_generator_before_the_signal_ended(begin: Callable[..., ConversionJob]) -> None:
     work = Work(0, 0.5, waits=True)
     conversion = begin(work)
     closed: list[bool] = []
@@ -172,7 +172,7 @@ class Shown:
         self.seen.append(outcome)
 
 
-def test_the_work_waits_for_the_preview(begin: Callable[..., ConversionJob]) -> None:
+def test_the_job_waits_for_the_preview(begin: Callable[..., ConversionJob]) -> None:
     work, preview = Work(0, 0.5), Shown()
     begin(work, preview)
     wait_until(lambda: preview.seen)

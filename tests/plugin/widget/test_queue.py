@@ -129,7 +129,7 @@ def test_cancel_stops_one_and_leaves_the_rest_waiting(
     assert not sources[2].with_name("c.ome.zarr").exists()
 
 
-def test_what_comes_while_something_runs(
+def test_volumes_added_while_a_job_runs(
     viewer: napari.Viewer, sources: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b, c, d = sources
@@ -156,7 +156,7 @@ def test_what_comes_while_something_runs(
     assert widget.form.source_path == str(d)
 
 
-def test_one_that_fails_on_the_way_stops_no_other(
+def test_a_conversion_that_fails_does_not_stop_the_others(
     viewer: napari.Viewer, sources: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari.utils.notifications import notification_manager
@@ -168,7 +168,7 @@ def test_one_that_fails_on_the_way_stops_no_other(
     with gated(monkeypatch, slices=16, only="b") as gate:
         press(widget, "Convert 3 volumes")
         wait_until(lambda: widget.queue.batch.items[1].fraction > 0)
-        viewer.window.remove_dock_widget(widget)  # it goes on without its dock
+        viewer.window.remove_dock_widget(widget)  # the conversion continues without its dock
         widget.deleteLater()
         del widget
         QApplication.processEvents()
@@ -186,7 +186,7 @@ def test_one_that_fails_on_the_way_stops_no_other(
     assert enabled(widget) == {"form", "Convert 1 volume"}
 
 
-def test_what_is_wrong_with_several_has_one_remedy(
+def test_the_same_error_of_several_volumes_has_one_remedy(
     viewer: napari.Viewer, sources: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     widget = add_widget(viewer)
