@@ -216,7 +216,7 @@ class _Program:
                                help="the OME-Zarr to make (default: beside INPUT, such as scan.ome.zarr)")  # fmt: skip
         _add_conversion_options(parser, options, rare=False)
         parser.flag(options, "--output-dir", metavar="DIR", type=_path,
-                    help="convert every INPUT, one after another, into this folder")  # fmt: skip
+                    help="convert every INPUT, one after another, into this folder, which must exist")  # fmt: skip
         _add_conversion_options(parser, rare, rare=True)
         parser.flag(rare, "--dask", metavar="ADDRESS", values=["local"],
                     help="let the workers of a Dask cluster convert: the address of its scheduler, such as "

@@ -179,7 +179,7 @@ def verify_announcement(plan: Plan, output: AnyPath, width: int) -> str:
 def verify_summary(found: Verification) -> str:
     """What a verification found."""
     source = "its source" if found.with_source else "the checksums of its source"
-    compared = f"{found.chunks:,} chunks and the metadata, compared with {source}, in {duration(found.seconds)}"
+    compared = f"{count(found.chunks, 'chunk')} and the metadata, compared with {source}, in {duration(found.seconds)}"
     if not found.problems:
         return f"{found.output} is {CORRECT}: {compared}"
     lines = [f"{found.output}: {compared}", *(f"  {problem}" for problem in found.problems)]
