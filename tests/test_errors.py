@@ -32,7 +32,7 @@ def test_an_error_is_the_same_after_pickling(error: CtPyramidError) -> None:
     assert (again.message, str(again), vars(again)) == (error.message, str(error), vars(error))
 
 
-def test_each_face_words_the_options_in_its_own_way() -> None:
+def test_each_user_interface_words_options_in_its_own_way() -> None:
     error = CASES[2]
     assert str(error) == "Ask for 3 (num_levels=3), or pad (edges='pad')."
     assert sentence(error, wording) == "Ask for 3 (-l 3), or pad (--edges pad)."
@@ -40,7 +40,7 @@ def test_each_face_words_the_options_in_its_own_way() -> None:
 
 
 @pytest.mark.parametrize("name", [RESUME, CONVERT, VIEW, "source", "max_memory"])
-def test_python_never_speaks_in_flags_or_commands(name: str) -> None:
+def test_messages_in_python_have_no_flags_or_commands(name: str) -> None:
     for value in (None, "scan.tif"):
         text = str(Advice(name, value))
         assert "-" not in text.replace("napari-ct-pyramid", "")
@@ -51,7 +51,7 @@ def test_a_message_that_begins_with_advice_begins_with_a_capital() -> None:
     assert str(errors.Message.of(Advice(RESUME), ".")) == "The same call resumes it."
 
 
-def test_errors_of_python_are_said_in_one_line_too() -> None:
+def test_errors_of_python_become_one_line_too() -> None:
     assert sentence(MemoryError()) == "The machine is out of memory."
     assert "a.tif" in sentence(FileNotFoundError(2, "No such file or directory", "a.tif"))
     assert sentence(ValueError("one\ntwo")) == "ValueError: one two"

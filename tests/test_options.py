@@ -196,7 +196,7 @@ def test_the_defaults_are_accepted_as_they_stand() -> None:
     assert ConversionOptions(**asked | {"chunks": "visualization"}) == ConversionOptions(chunks="visualization")
 
 
-def test_every_option_has_all_that_a_face_needs() -> None:
+def test_every_option_has_all_that_a_user_interface_needs() -> None:
     for option in fields(ConversionOptions):
         about = option.metadata
         assert about["help"]
@@ -266,7 +266,7 @@ def test_nonsense_is_an_error_that_shows_how_sizes_look(text: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "0G", "0.0", "0.4", 0])
-def test_nothing_is_no_size(text: str | int) -> None:
+def test_zero_bytes_is_not_a_size(text: str | int) -> None:
     with pytest.raises(RequestError, match="less than one byte"):
         parse_size(text)
 
@@ -283,5 +283,5 @@ def test_a_unit_and_its_symbol_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("text", ["", None, "px", "pixel", "s", "second", "Mm", "parsnip", "µ m"])
-def test_what_is_no_unit_of_length(text: Any) -> None:
+def test_texts_that_are_not_a_unit_of_length(text: Any) -> None:
     assert find_unit(text) is None

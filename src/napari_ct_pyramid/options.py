@@ -47,7 +47,7 @@ PREFIXES = {
     "": 0, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15, "atto": -18,
     "zepto": -21, "yocto": -24,
 }  # fmt: skip
-"""Of units, as powers of ten."""
+"""The prefixes of units, as powers of ten."""
 
 UNITS: dict[str, float] = {
     **{f"{prefix}meter": 10.0**power for prefix, power in PREFIXES.items()},
@@ -318,7 +318,7 @@ def parse_crop(crop: Any) -> Crop | None:
 
 
 def _parse_range(part: Any) -> tuple[int | None, int | None] | None:
-    """First and after the last; None if it is no range."""
+    """The first voxel, and the one after the last; None if it is not a range."""
     ends = (part.split(":") if part.strip() else ["", ""]) if isinstance(part, str) else part
     if not isinstance(ends, Sequence) or len(ends) != 2:
         return None
@@ -362,7 +362,7 @@ def _shown(value: Any) -> str:
 
 
 def _floats(value: Any) -> list[float]:
-    """The numbers that a value holds; none where something is no number."""
+    """The numbers that a value holds; empty if any part is not a number."""
     try:
         return [float(part) for part in (value.split() if isinstance(value, str) else _parts(value))]
     except (TypeError, ValueError):

@@ -60,7 +60,7 @@ def test_a_misspelt_parameter_is_named_with_the_nearest(
         function("scan.tif", **{misspelt: 1})
 
 
-def test_a_parameter_that_is_like_no_other_lists_them_all() -> None:
+def test_a_parameter_unlike_any_other_lists_all_parameters() -> None:
     with pytest.raises(TypeError, match=r"'qqq'.*output, source, repair, max_memory, threads, progress"):
         ct.verify("scan.ome.zarr", qqq=1)  # type: ignore[call-arg]
 

@@ -64,7 +64,7 @@ def assert_made(output: Path) -> None:
     np.testing.assert_array_equal(zarr.open_array(output / "0", mode="r")[:6], voxels(output.name[0]))
 
 
-def test_a_broken_one_in_the_middle_stops_no_other(sources: list[Path], tmp_path: Path) -> None:
+def test_a_broken_source_does_not_stop_the_others(sources: list[Path], tmp_path: Path) -> None:
     seen: list[Batch] = []
     batch = convert_many(sources, tmp_path / "out", progress=seen.append, **OPTIONS)
     assert states(batch) == "done done failed done done"
@@ -96,7 +96,7 @@ def test_a_conversion_that_fails_does_not_stop_the_others(sources: list[Path]) -
         assert_made(path.with_suffix(".ome.zarr"))
 
 
-def test_closing_it_stops_one_and_leaves_the_others_and_the_same_again_goes_on(
+def test_closing_a_batch_cancels_one_conversion_and_the_next_run_resumes_it(
     sources: list[Path], tmp_path: Path
 ) -> None:
     planned = last(iter_plan_many(sources, tmp_path / "out", **OPTIONS))
@@ -118,7 +118,7 @@ def test_closing_it_stops_one_and_leaves_the_others_and_the_same_again_goes_on(
 
 
 @pytest.mark.parametrize("change", ["other options", "another source", "a damaged output"])
-def test_an_output_that_is_not_just_this_is_in_the_way(change: str, sources: list[Path]) -> None:
+def test_only_an_identical_output_counts_as_done(change: str, sources: list[Path]) -> None:
     (a, b, *_), options = sources, dict(OPTIONS)
     output = a.with_suffix(".ome.zarr")
     convert_many([a], **options)
@@ -136,7 +136,7 @@ def test_an_output_that_is_not_just_this_is_in_the_way(change: str, sources: lis
 
 
 @pytest.mark.parametrize("name", ["a.tif", "A.ome.tif"])
-def test_two_with_the_same_output_are_both_named(name: str, sources: list[Path], tmp_path: Path) -> None:
+def test_two_sources_with_the_same_output_are_both_named(name: str, sources: list[Path], tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     other = tmp_path / "more" / name
     other.write_bytes(sources[0].read_bytes())
@@ -150,7 +150,9 @@ def test_two_with_the_same_output_are_both_named(name: str, sources: list[Path],
     assert states(last(iter_plan_many([sources[0], other, sources[0]], **OPTIONS))) == "waiting waiting"
 
 
-def test_the_disk_must_do_for_all_of_them(sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_outputs_together_must_fit_on_the_disk(
+    sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = last(iter_plan_many(sources[:1], **OPTIONS)).items[0].plan
     assert one is not None
     room = SimpleNamespace(free=int(3.5 * one.bytes_out_estimate))
@@ -163,7 +165,7 @@ def test_the_disk_must_do_for_all_of_them(sources: list[Path], tmp_path: Path, m
     assert states(last(iter_plan_many(sources[:4], tmp_path / "out", **OPTIONS))) == "waiting waiting failed waiting"
 
 
-def test_what_is_wrong_for_all_is_said_at_once(sources: list[Path], tmp_path: Path) -> None:
+def test_an_error_of_the_whole_batch_is_raised_first(sources: list[Path], tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="chunk size"):
         convert_many(sources)
     with pytest.raises(RequestError, match="no folder"):
@@ -172,7 +174,7 @@ def test_what_is_wrong_for_all_is_said_at_once(sources: list[Path], tmp_path: Pa
         convert_many([], **OPTIONS)
 
 
-def test_verifying_many_looks_at_all_of_them(sources: list[Path], tmp_path: Path) -> None:
+def test_verifying_many_reads_all_outputs(sources: list[Path], tmp_path: Path) -> None:
     outputs = [item.output for item in convert_many(sources, tmp_path / "out", **OPTIONS).having("done")]
     chunk = outputs[1] / "0" / "0" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
@@ -182,7 +184,7 @@ def test_verifying_many_looks_at_all_of_them(sources: list[Path], tmp_path: Path
     assert isinstance(batch.items[-1].error, SourceNotFoundError)
 
 
-def test_a_batch_takes_items_once_and_gives_up_all_but_the_running_one(sources: list[Path]) -> None:
+def test_a_batch_has_each_item_once_and_removes_all_but_the_running_one(sources: list[Path]) -> None:
     batch = last(iter_plan_many(sources, **OPTIONS))
     a, b, c, *_ = batch.items
     assert batch.add([replace(a), BatchItem(None, Path("new"))]).items[:-1] == batch.items
@@ -194,7 +196,7 @@ def test_a_batch_takes_items_once_and_gives_up_all_but_the_running_one(sources: 
     assert running.next_ready.name == b.name
 
 
-def test_a_run_is_what_waited_at_its_start(sources: list[Path]) -> None:
+def test_a_run_holds_the_items_that_waited_at_its_start(sources: list[Path]) -> None:
     batch = last(iter_plan_many(sources, **OPTIONS)).start()
     assert [item.in_run for item in batch.items] == [True, True, False, True, True]
     a, b, *_ = batch.items

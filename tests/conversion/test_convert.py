@@ -187,7 +187,7 @@ def test_no_unit_is_invented(tmp_path: Path) -> None:
     assert attributes["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] == [1, 1, 1]
 
 
-def test_the_window_leaves_out_padding_and_what_is_not_finite(tmp_path: Path) -> None:
+def test_the_window_leaves_out_padding_and_voxels_that_are_not_finite(tmp_path: Path) -> None:
     volume = np.full((9, 32, 32), 5, "f4")
     volume[:, :16] = 7
     volume[0, 0, :3] = np.nan, np.inf, -np.inf
@@ -204,7 +204,7 @@ def test_a_volume_of_one_value_has_a_window_too(tmp_path: Path, value: float) ->
     assert low < high
 
 
-def test_the_generator_says_how_far_it_is(tmp_path: Path) -> None:
+def test_the_generator_yields_progress(tmp_path: Path) -> None:
     volume = coordinates((32, 64, 64))
     steps = ct.iter_convert(write_tiff(tmp_path / "scan.tif", volume), chunks=(8, 16, 16), num_levels=2)
     first = next(steps)
@@ -275,7 +275,7 @@ def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (fail_to_read, "page 21 of 32 could not be read"),
     ],
 )
-def test_a_fault_on_the_way_is_one_error_and_no_finished_volume(
+def test_a_fault_is_one_error_and_leaves_no_finished_volume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None], words: str
 ) -> None:
     source = write_tiff(tmp_path / "scan.tif", coordinates((32, 64, 64)))

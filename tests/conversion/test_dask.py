@@ -128,7 +128,7 @@ def interrupt(steps: Any, output: Path, blocks: int) -> None:
 
 
 @pytest.mark.parametrize("version", [{}, {"ome_zarr_version": "0.5", "shards": (16, 16, 32)}])
-def test_many_processes_make_what_one_makes(
+def test_many_processes_make_the_same_files_as_one(
     client: Any, scan: Path, monkeypatch: pytest.MonkeyPatch, version: dict[str, Any]
 ) -> None:
     expected = files_of_one_process(scan, **version)

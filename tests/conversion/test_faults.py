@@ -149,7 +149,7 @@ def test_a_fault_at_any_moment_is_an_error_and_the_next_run_resumes(
 
 
 @pytest.mark.parametrize("n", [1, 17, CHUNKS])
-def test_permission_that_is_lost(scan: Path, output: Path, n: int) -> None:
+def test_lost_permission(scan: Path, output: Path, n: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         Fault(OmeZarrWriter, "write_encoded", raise_error(13)).at(patch, n)
         assert "could not be written: Permission denied" in str(error_of(scan))

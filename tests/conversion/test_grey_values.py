@@ -28,7 +28,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestMethod:
     @pytest.mark.parametrize("method", FUNCTIONS)
     @pytest.mark.parametrize("voxels", [LABELS, GREYS.round(1)], ids=["u2", "f4"])
-    def test_every_level_is_made_so_of_the_one_before(self, tmp_path: Path, method: str, voxels: np.ndarray) -> None:
+    def test_every_level_is_made_from_the_one_before(self, tmp_path: Path, method: str, voxels: np.ndarray) -> None:
         if method == "mode" and voxels.dtype.kind == "f":
             voxels = LABELS.astype("f4")
         source = write_scan(tmp_path, voxels)
@@ -92,7 +92,7 @@ class TestDownsample:
             ((4, 2, 1), [(1, 1, 2), (1, 2, 2), (2, 2, 2)]),
         ],
     )
-    def test_auto_halves_what_is_finer_until_voxels_are_alike(
+    def test_auto_halves_the_finer_axes_until_voxels_are_isotropic(
         self, tmp_path: Path, voxel_size: Any, steps: list[tuple[int, int, int]]
     ) -> None:
         source = write_scan(tmp_path, LABELS)
@@ -132,7 +132,7 @@ class TestDownsample:
 class TestEdges:
     ODD = GREYS[:, :37, :45]
 
-    def test_pad_makes_any_size_do_and_readers_cut_it_off(self, tmp_path: Path) -> None:
+    def test_any_size_can_be_padded_and_readers_cut_the_padding_off(self, tmp_path: Path) -> None:
         source = write_scan(tmp_path, self.ODD)
         output = ct.convert(source, chunks=CHUNKS, num_levels=4, edges="pad").output
         levels = pyramid_of(self.ODD, [(2, 2, 2)] * 3)
@@ -159,7 +159,9 @@ class TestEdges:
         assert ct.open_pyramid(receipt.output).levels[0].array.shape == shape
         assert is_intact(receipt.output, source)
 
-    def test_what_strict_refuses_it_says_how_to_do(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_error_of_strict_edges_names_the_alternatives(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         source = write_scan(tmp_path, self.ODD)
         with pytest.raises(ct.LevelsError, match="1") as caught:
             ct.plan(source, chunks=CHUNKS, num_levels=2)
@@ -173,7 +175,7 @@ class TestEdges:
         assert cli.main(["convert", str(source), "-c", "8 8 8", "-l", "2", "--edges", "pad", "--dry-run"]) == 0
         assert "padded with 1 row and 1 column of zeros" in capsys.readouterr().out
 
-    def test_the_ledger_knows_of_wider_rows(self, tmp_path: Path) -> None:
+    def test_the_ledger_counts_wider_rows(self, tmp_path: Path) -> None:
         odd, even = (write_scan(tmp_path, GREYS[:, :, :n]) for n in (45, 48))
         assert odd == even  # one file: the second is there now
         wide = ct.plan(even, chunks=CHUNKS, num_levels=3, threads=1).peak_memory_bytes

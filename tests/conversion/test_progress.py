@@ -95,7 +95,7 @@ def shown(tmp_path: Path) -> tuple[list[ct.Progress], ct.Receipt]:
     return shown, ct.convert(write_scan(tmp_path), chunks=8, progress=shown.append)
 
 
-def test_progress_and_receipt_tell_the_same_time(shown: tuple[list[ct.Progress], ct.Receipt]) -> None:
+def test_progress_and_receipt_have_the_same_time(shown: tuple[list[ct.Progress], ct.Receipt]) -> None:
     """Both count from the request: planning is in the first progress, and nothing slow comes after the last."""
     progress, receipt = shown
     seconds = [one.seconds for one in progress]

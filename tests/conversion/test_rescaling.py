@@ -60,7 +60,7 @@ CASES: dict[str, tuple[np.ndarray, str, Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_conversion_says_what_became_of_the_voxels(
+def test_the_receipt_and_metadata_state_how_voxels_were_rescaled(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     voxels, dtype, window, options = CASES[name]
@@ -184,7 +184,7 @@ def test_a_volume_of_one_value_keeps_it(tmp_path: Path, value: float) -> None:
     assert receipt.rescaled.clipped == 0
 
 
-def test_a_volume_without_a_number_in_it(tmp_path: Path) -> None:
+def test_a_volume_of_nan_only(tmp_path: Path) -> None:
     receipt = ct.convert(write_scan(tmp_path, np.full((4, 8, 8), np.nan)), chunks=(4, 8, 8), dtype="uint16")
     assert (receipt.nans, receipt.minimum, receipt.maximum) == (256, 0, 0)
     assert not np.asarray(ct.open_pyramid(receipt.output).levels[0].array).any()
@@ -192,7 +192,7 @@ def test_a_volume_without_a_number_in_it(tmp_path: Path) -> None:
     assert receipt.rescaled.to_json()["minimum"] is None
 
 
-def test_what_stored_values_stand_for_goes_along(tmp_path: Path) -> None:
+def test_the_rescaling_is_kept_by_later_conversions(tmp_path: Path) -> None:
     """From one OME-Zarr to another with other chunks, and to fewer bits still."""
     source = write_scan(tmp_path, GREYS.astype("f4"))
     first = ct.convert(source, tmp_path / "a.zarr", **OPTIONS, dtype="uint16", window=(-1, 3)).output
@@ -223,7 +223,7 @@ def test_a_large_volume_is_sampled_all_over(tmp_path: Path, compression: str | N
     np.testing.assert_allclose(automatic_window(sample), np.percentile(voxels, (0.1, 99.9)), atol=0.08)
 
 
-def test_the_plan_says_it_and_counts_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_states_the_rescaling_and_the_stored_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = str(write_scan(tmp_path, GREYS.astype("f4")))
     ask = ["convert", source, "-c", "5", "8", "12", "-l", "3", "--dry-run"]
     assert cli.main([*ask, "--dtype", "uint8", "--window", "-0.5", "2"]) == 0

@@ -145,7 +145,7 @@ class TestResuming:
         ct.convert(scan, **OPTIONS, max_memory="8G")
         assert ct.verify(output, scan).problems == ()
 
-    def test_lost_metadata_come_back_without_a_block_done_again(self, scan: Path) -> None:
+    def test_lost_metadata_are_written_again_without_making_blocks_again(self, scan: Path) -> None:
         output = ct.convert(scan, **OPTIONS).output
         before = pyramid_files(output)
         (output / METADATA).unlink()
@@ -154,7 +154,7 @@ class TestResuming:
         ct.convert(scan, **OPTIONS)
         assert pyramid_files(output) == before
 
-    def test_overwriting_that_was_killed_while_it_cleared_leaves_nothing_of_the_old(
+    def test_killed_while_overwriting_leaves_nothing_of_the_old_output(
         self, scan: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def killed(path: Path) -> None:
@@ -188,7 +188,7 @@ class TestOneAtATime:
         with hold(output), pytest.raises(ct.OutputBusyError):
             ct.verify(output, scan, repair=True)
 
-    def test_nothing_is_left_of_a_lock(self, scan: Path) -> None:
+    def test_the_lock_file_is_removed(self, scan: Path) -> None:
         output = ct.convert(scan, **OPTIONS).output
         assert not (output / LOCK).exists()
         with hold(scan.with_name("new.zarr")):

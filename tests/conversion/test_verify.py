@@ -161,9 +161,7 @@ def write(key: str, data: bytes) -> Callable[[Path], None]:
         (cut_journal, "journal.jsonl is damaged"),
     ],
 )  # fmt: skip
-def test_metadata_that_are_not_as_they_were(
-    scan: Path, output: Path, damage: Callable[[Path], None], words: str
-) -> None:
+def test_changed_metadata_are_found(scan: Path, output: Path, damage: Callable[[Path], None], words: str) -> None:
     before = pyramid_files(output)
     damage(output)
     found = ct.verify(output)
@@ -203,7 +201,7 @@ def test_the_source_is_compared_voxel_by_voxel(scan: Path, output: Path) -> None
         assert ct.verify(output, scan).sound
 
 
-def test_another_source_repairs_nothing(scan: Path, output: Path, tmp_path: Path) -> None:
+def test_another_source_cannot_repair(scan: Path, output: Path, tmp_path: Path) -> None:
     chunks_of(output)[0].unlink()
     before = pyramid_files(output)
     for other, words in [(VOXELS[::-1], "the source's content"), (VOXELS[:40], r"the source's shape \(was 46 × 32")]:
@@ -214,7 +212,7 @@ def test_another_source_repairs_nothing(scan: Path, output: Path, tmp_path: Path
     assert pyramid_files(output) == before
 
 
-def test_a_source_that_was_moved_repairs(scan: Path, output: Path, tmp_path: Path) -> None:
+def test_a_source_that_was_moved_can_repair(scan: Path, output: Path, tmp_path: Path) -> None:
     before = pyramid_files(output)
     chunks_of(output)[5].unlink()
     moved = tmp_path / "moved.tif"
@@ -250,7 +248,7 @@ def test_a_repair_that_stops_half_way_leaves_it_unfinished_and_resumes(
     assert pyramid_files(output) == before
 
 
-def test_what_was_not_made_here_cannot_be_verified(tmp_path: Path) -> None:
+def test_outputs_of_other_programs_cannot_be_verified(tmp_path: Path) -> None:
     image = write_image(tmp_path / "image.zarr", [np.zeros((8, 8, 8), "u1")])
     with pytest.raises(ct.SourceError, match="was not made by ct-pyramid"):
         ct.verify(image)
@@ -273,12 +271,12 @@ def test_floats_with_nan_and_odd_chunks(tmp_path: Path) -> None:
     assert receipt["nans"] == 1
 
 
-def test_the_budget_is_kept(scan: Path, output: Path) -> None:
+def test_a_budget_that_is_too_small_is_refused(scan: Path, output: Path) -> None:
     with pytest.raises(ct.BudgetError):
         ct.verify(output, max_memory="1M")
 
 
-def test_the_receipt_names_nobody(output: Path, scan: Path) -> None:
+def test_the_receipt_holds_no_paths_and_no_user(output: Path, scan: Path) -> None:
     text = "".join(path.read_text(errors="ignore") for path in (output / RECEIPT, output / JOURNAL))
     assert str(scan.parent) not in text
     assert str(Path.home()) not in text

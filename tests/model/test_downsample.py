@@ -75,7 +75,7 @@ def test_every_method_along_any_axes(method: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("method", ["mean", "median", "min", "max", "mode"])
-def test_a_nan_spoils_what_it_takes_part_in_and_no_more(method: str) -> None:
+def test_a_group_with_a_nan_becomes_nan_and_no_other(method: str) -> None:
     for place in np.ndindex(2, 2, 2):
         array = np.arange(32, dtype="f4").reshape(2, 2, 8)
         array[place] = np.nan
@@ -94,7 +94,7 @@ def test_infinities_may_cancel_out() -> None:
 
 
 @pytest.mark.parametrize("method", ["median", "min", "max", "mode"])
-def test_zeros_have_no_sign_wherever_they_lie(method: str) -> None:
+def test_zeros_are_positive_in_any_order(method: str) -> None:
     array = np.random.default_rng(2).choice(np.array([0.0, -0.0], "f4"), (2, 6, 90))
     out = np.empty((1, 3, 45), "f4")
     downsample.reduce(array, out, method)
@@ -103,7 +103,7 @@ def test_zeros_have_no_sign_wherever_they_lie(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
-def test_no_thread_takes_more_memory_than_was_said(method: str, dtype: str) -> None:
+def test_no_thread_takes_more_memory_than_scratch_bytes(method: str, dtype: str) -> None:
     import tracemalloc
 
     columns = 1000
@@ -157,17 +157,17 @@ def test_strided_views_give_the_same_as_copies() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_rows_are_taken_in_groups_with_the_same_result(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def test_groups_of_rows_give_the_same_result(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     array = np.random.default_rng(6).random((4, 50, 20), dtype="f4")
     whole, grouped = np.empty((2, 2, 25, 10), "f4")
     downsample.reduce(array, whole, method)
-    monkeypatch.setattr(downsample, "_GROUP_BYTES", 1000)
-    monkeypatch.setattr(downsample, "_NEIGHBOURS_BYTES", 1000)
+    monkeypatch.setattr(downsample, "GROUP_BYTES", 1000)
+    monkeypatch.setattr(downsample, "NEIGHBOURS_BYTES", 1000)
     downsample.reduce(array, grouped, method)
     np.testing.assert_array_equal(grouped, whole)
 
 
-def test_what_is_not_half_is_refused() -> None:
+def test_an_output_of_another_size_or_type_is_refused() -> None:
     with pytest.raises(ValueError, match="not once or twice"):
         downsample.reduce(np.zeros((4, 4, 5), "f4"), np.zeros((2, 2, 2), "f4"))
     with pytest.raises(ValueError, match="not once or twice"):

@@ -37,12 +37,12 @@ from napari_ct_pyramid.options import parse_size
         (1.5e15, "1500 TB"),
     ],
 )
-def test_sizes_read_as_people_say_them(size: float, text: str) -> None:
+def test_sizes_have_a_unit_and_three_digits(size: float, text: str) -> None:
     assert format_size(size) == text
 
 
 @given(st.integers(1, 10**14))
-def test_what_is_shown_can_be_typed_and_is_right_to_three_digits(size: int) -> None:
+def test_a_size_that_is_shown_can_be_parsed_and_is_right_to_three_digits(size: int) -> None:
     shown = format_size(size).removesuffix(" bytes").removesuffix(" byte")
     assert abs(parse_size(shown) - size) <= 0.006 * size
 

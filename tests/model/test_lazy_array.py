@@ -46,7 +46,7 @@ def test_any_index_gives_what_numpy_gives(key: Any, data: st.DataObject) -> None
         assert np.array_equal(np.asarray(once[again]), expected[again])
 
 
-def test_slices_do_not_read_and_an_index_reads_what_they_leave() -> None:
+def test_slices_do_not_read_and_an_index_reads_only_the_slice() -> None:
     spy = Spy()
     tile = lazy(spy)[:, 1:5, 2:][..., 1:3][1:]
     assert isinstance(tile, LazyArray)
@@ -56,7 +56,7 @@ def test_slices_do_not_read_and_an_index_reads_what_they_leave() -> None:
     assert spy.boxes == [(slice(4, 5, 1), slice(1, 5, 1), slice(3, 5, 1))]
 
 
-def test_it_looks_like_an_array() -> None:
+def test_it_has_the_attributes_of_an_array() -> None:
     array = lazy(Spy())
     assert (array.ndim, array.size, array.nbytes, len(array)) == (3, 210, 840, 5)
     assert array.dtype == np.dtype("i4")
@@ -72,7 +72,7 @@ def test_an_index_outside_is_an_error(key: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [None, [0, 1], 1.0, np.array([True] * 5)])
-def test_what_it_cannot_do_lazily_it_refuses(key: Any) -> None:
+def test_other_kinds_of_indices_are_refused(key: Any) -> None:
     with pytest.raises(IndexError):
         lazy(Spy())[key]
 

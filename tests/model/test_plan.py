@@ -55,7 +55,7 @@ def test_automatic_levels_are_the_fewest_whose_coarsest_has_no_axis_over_512(
         assert len(plan_of(volume).levels) == levels
 
 
-def test_sizes_that_cannot_be_halved_name_the_levels_that_would_do() -> None:
+def test_sizes_that_cannot_be_halved_name_the_possible_number_of_levels() -> None:
     volume = replace(BEAMLINE, shape=(100, 1000, 1012))
     with pytest.raises(LevelsError) as caught:
         plan_of(volume, num_levels=4)
@@ -170,7 +170,7 @@ def test_a_chunk_larger_than_the_budget_is_too_large() -> None:
     assert caught.value.smallest > 2048**3 * 4
 
 
-def test_fewer_threads_are_used_where_the_budget_has_no_room_for_more() -> None:
+def test_fewer_threads_are_used_where_the_budget_is_too_small_for_more() -> None:
     plan = plan_of(max_memory="600M", threads=64)
     assert 1 <= plan.threads < 64
     assert any(f"{plan.threads} of 64" in str(w) and Advice("max_memory") in w.parts for w in plan.warnings)
@@ -195,7 +195,7 @@ def test_too_little_disk_is_an_error_with_both_figures() -> None:
     assert plan.bytes_out_estimate == pytest.approx(sum(level.nbytes for level in plan.levels) / 2, abs=1)
 
 
-def test_the_voxel_size_of_the_options_wins() -> None:
+def test_the_voxel_size_of_the_options_overrides_that_of_the_source() -> None:
     known = replace(BEAMLINE, voxel_size=(1.0, 2.0, 3.0), unit="millimeter", voxel_size_from="OME-XML")
     assert plan_of(known).voxel_size_from == "OME-XML"
     asked = plan_of(known, voxel_size=0.5, unit="nanometer")
@@ -205,7 +205,7 @@ def test_the_voxel_size_of_the_options_wins() -> None:
     assert Advice("voxel_size") in unknown.warnings[0].parts
 
 
-def test_a_voxel_size_without_a_unit_is_warned_of() -> None:
+def test_a_voxel_size_without_a_unit_gives_a_warning() -> None:
     (warning,) = plan_of(voxel_size=0.5).warnings
     assert Advice("unit", "micrometer") in warning.parts
     assert not plan_of(voxel_size=0.5, unit="um").warnings

@@ -139,7 +139,9 @@ def test_a_plane_reads_each_chunk_it_crosses_once(
 
 
 @pytest.mark.parametrize("axis", [1, 2])
-def test_planes_beside_the_last_one_read_nothing(tmp_path: Path, files_read: Callable[[], int], axis: int) -> None:
+def test_planes_next_to_the_last_one_come_from_the_cache(
+    tmp_path: Path, files_read: Callable[[], int], axis: int
+) -> None:
     voxels = flat_indices(SHAPE)
     make(tmp_path / "a", voxels)
     array = ZarrArray(tmp_path / "a")
@@ -156,7 +158,7 @@ def test_planes_beside_the_last_one_read_nothing(tmp_path: Path, files_read: Cal
 
 
 @pytest.mark.parametrize("kind", ["blosc", "v3 shards"])
-def test_planes_that_are_kept_are_read_again_when_their_files_change(tmp_path: Path, kind: str) -> None:
+def test_cached_planes_are_read_again_when_their_files_change(tmp_path: Path, kind: str) -> None:
     writer = make(tmp_path / "a", np.ones(SHAPE, "f4"), **KINDS[kind])
     array = ZarrArray(tmp_path / "a")
     assert (array.read(plane(1, 5)) == 1).all()
@@ -166,7 +168,7 @@ def test_planes_that_are_kept_are_read_again_when_their_files_change(tmp_path: P
     assert (array.read(plane(1, 7)) == 0).all()
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_the_cache_has_a_limit() -> None:
     cache, reads = VoxelCache(250), []
 
     def get(key: str, state: int = 0) -> np.ndarray:
@@ -214,7 +216,7 @@ def test_blocks_may_lie_in_any_order(tmp_path: Path, blocks_in_any_order: bool) 
 
 
 @pytest.mark.parametrize("fill", [0, 7])
-def test_a_chunk_that_is_not_there_is_fill_until_it_comes(tmp_path: Path, fill: int) -> None:
+def test_a_missing_chunk_has_the_fill_value_until_it_is_written(tmp_path: Path, fill: int) -> None:
     make(tmp_path / "a", np.ones((20, 20, 20), "f4"), fill_value=fill)
     chunk = tmp_path / "a/0/0/0"
     chunk.rename(tmp_path / "later")
@@ -229,7 +231,7 @@ def test_a_chunk_that_is_not_there_is_fill_until_it_comes(tmp_path: Path, fill: 
         assert (array.read(box) == 1).all()
 
 
-def test_a_chunk_that_is_written_anew_shows_anew(tmp_path: Path) -> None:
+def test_a_chunk_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     writer = make(tmp_path / "a", np.ones((16, 16, 16), "f4"))
     array = ZarrArray(tmp_path / "a")
     whole = (slice(0, 16, 1),) * 3
@@ -265,7 +267,7 @@ def test_a_damaged_chunk_is_one_clear_error(tmp_path: Path, harm: Callable[[Path
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_array_is_refused(tmp_path: Path) -> None:
+def test_anything_but_an_array_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not a Zarr array"):
         ZarrArray(tmp_path)
     zarr.open_group(tmp_path / "group", mode="w", zarr_format=3)

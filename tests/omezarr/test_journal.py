@@ -1,4 +1,4 @@
-"""The journal: what it keeps, and what it makes of a power cut in the middle of a line."""
+"""The journal: what it records, and what remains of it after a power failure in the middle of a line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_says_what_was_written(written: Path) -> None:
+def test_the_journal_reads_as_written(written: Path) -> None:
     size = (written / JOURNAL).stat().st_size
     assert read_journal(written) == Record(IDENTITY, 3, STATISTICS, 3.0, size)
 
@@ -39,12 +39,12 @@ def test_no_journal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"\n", b"null\n", b'{"blocks": 3}\n', b"\xff\xfe\n"])
-def test_a_head_that_makes_no_sense_is_no_journal(written: Path, head: bytes) -> None:
+def test_an_invalid_first_line_is_not_a_journal(written: Path, head: bytes) -> None:
     (written / JOURNAL).write_bytes(head)
     assert read_journal(written) is None
 
 
-def test_whatever_is_cut_off_the_rest_holds_and_can_be_gone_on_with(written: Path) -> None:
+def test_a_journal_cut_anywhere_keeps_its_valid_lines_and_can_be_continued(written: Path) -> None:
     whole = (written / JOURNAL).read_bytes()
     lines = whole.splitlines(keepends=True)
     for cut in range(len(lines[0]), len(whole)):
@@ -61,7 +61,7 @@ def test_whatever_is_cut_off_the_rest_holds_and_can_be_gone_on_with(written: Pat
             assert list(after.done) == [*list(STATISTICS)[:count], (7, 7)]
 
 
-def test_a_new_journal_takes_the_place_of_the_old(written: Path) -> None:
+def test_a_new_journal_replaces_the_old_one(written: Path) -> None:
     write_journal(written, IDENTITY, 5, {(0, 1): Statistics()}, 2.5)
     record = read_journal(written)
     assert record is not None
@@ -74,7 +74,7 @@ def test_a_new_journal_takes_the_place_of_the_old(written: Path) -> None:
         st.lists(st.floats(width=32) | st.sampled_from([np.nan, np.inf, -np.inf]), min_size=1), min_size=1, max_size=5
     )
 )
-def test_tallies_add_up(parts: list[list[float]]) -> None:
+def test_statistics_add_up(parts: list[list[float]]) -> None:
     arrays = [np.array(part, "f4") for part in parts]
     whole = np.concatenate(arrays)
     found = sum(map(voxel_statistics, arrays), Statistics())

@@ -1,4 +1,4 @@
-"""Reading OME-Zarr images back: 0.4 and 0.5, from other hands and from ours, and what is none."""
+"""Reading OME-Zarr images (0.4 and 0.5) of this package and of other programs, and refusing anything else."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_shards(tmp_path: Path) -> None:
     assert same_voxels(pyramid, levels)
 
 
-def test_what_is_named_and_shown(tmp_path: Path) -> None:
+def test_names_units_and_channels(tmp_path: Path) -> None:
     omero = {
         "channels": [
             {"label": "a", "color": "FF0000", "active": False, "window": {"min": 0, "max": 9, "start": 1, "end": 5}},
@@ -91,12 +91,12 @@ def test_what_is_named_and_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("folder", "name"), [("a.ome.zarr", "a"), ("b.zarr", "b"), ("c", "c")])
-def test_an_image_without_a_name_is_called_like_its_folder(tmp_path: Path, folder: str, name: str) -> None:
+def test_an_image_without_a_name_has_that_of_its_folder(tmp_path: Path, folder: str, name: str) -> None:
     path = write_image(tmp_path / folder, [flat_indices((4, 4))], axes="yx", multiscales={"name": None})
     assert open_pyramid(path).name == name
 
 
-def test_transformations_of_the_whole_come_after_those_of_a_level(tmp_path: Path) -> None:
+def test_transformations_of_the_image_are_applied_after_those_of_a_level(tmp_path: Path) -> None:
     path = write_image(
         tmp_path / "a.zarr",
         pyramid_of(flat_indices((8, 8, 8)), 2),
@@ -130,7 +130,7 @@ def test_before_0_4_axes_were_names_and_the_scale_was_in_the_shapes(tmp_path: Pa
     assert [level.scale for level in pyramid.levels] == [(1, 1, 1, 1, 1), (1, 1, 1, 2, 2)]
 
 
-def test_padding_is_cut_off_every_level(tmp_path: Path) -> None:
+def test_padding_is_cut_off_at_every_level(tmp_path: Path) -> None:
     whole = flat_indices((13, 16, 16))
     padded = np.pad(whole, ((0, 3), (0, 0), (0, 0)))
     levels = pyramid_of(padded, 3)
@@ -168,7 +168,7 @@ def test_an_unfinished_conversion_is_named_as_such(tmp_path: Path) -> None:
         open_pyramid(path)
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="does not exist"):
         open_pyramid(tmp_path / "nothing.zarr")
 
@@ -194,7 +194,7 @@ def a_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [plain_array, plain_array_v3, plain_group, plain_group_v3, Path.mkdir, a_file])
-def test_what_is_no_image_is_said_to_be_none(tmp_path: Path, make: Callable[[Path], object]) -> None:
+def test_anything_but_an_image_is_refused(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "a.zarr")
     with pytest.raises(SourceError, match="is not") as caught:
         open_pyramid(tmp_path / "a.zarr")
@@ -202,7 +202,7 @@ def test_what_is_no_image_is_said_to_be_none(tmp_path: Path, make: Callable[[Pat
 
 
 @pytest.mark.parametrize(("key", "kind"), [("bioformats2raw.layout", "collection of images"), ("plate", "plate")])
-def test_several_images_are_said_to_be_several(tmp_path: Path, key: str, kind: str) -> None:
+def test_a_collection_of_images_is_named_as_such(tmp_path: Path, key: str, kind: str) -> None:
     zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2).attrs[key] = {"some": 3}
     with pytest.raises(SourceError, match=kind):
         open_pyramid(tmp_path / "a.zarr")
@@ -242,7 +242,7 @@ def test_broken_metadata_is_one_clear_error(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_level_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_level(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.zarr", pyramid_of(flat_indices((8, 8, 8)), 2))
     shutil.rmtree(path / "1")
     with pytest.raises(SourceError, match=r"1 is not a Zarr array"):
@@ -250,7 +250,7 @@ def test_a_level_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
-def test_metadata_that_is_no_json_object(tmp_path: Path, text: str) -> None:
+def test_metadata_that_are_not_a_json_object(tmp_path: Path, text: str) -> None:
     path = write_image(tmp_path / "a.zarr", [flat_indices((8, 8, 8))])
     (path / ".zattrs").write_text(text)
     with pytest.raises(SourceError, match=r"\.zattrs cannot be read"):

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5, with shards and without: as others read it, and as sure as 0.4."""
+"""OME-Zarr 0.5 with and without shards: other programs read it, and it is as safe as 0.4."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def chunk_files(output: Path) -> list[Path]:
 
 @pytest.mark.parametrize("compressor", ["lz4", "zstd", "none"])
 @pytest.mark.parametrize("shards", ["auto", "none", (16, 16, 32), (8, 8, 48)])
-def test_every_level_is_that_of_0_4(scan: Path, shards: Any, compressor: str) -> None:
+def test_every_level_equals_that_of_0_4(scan: Path, shards: Any, compressor: str) -> None:
     of_0_4 = ct.convert(scan, scan.with_name("a.zarr"), **OPTIONS, compressor=compressor)
     receipt = ct.convert(scan, scan.with_name("b.zarr"), **V05, shards=shards, compressor=compressor)
     for k, (expected, found) in enumerate(zip(levels_of(of_0_4.output), levels_of(receipt.output), strict=True)):
@@ -77,7 +77,7 @@ def test_blocks_become_whole_shards(scan: Path, downsample: str, shards: Any, mo
     assert ct.verify(output, scan).sound
 
 
-def test_large_shards_are_warned_of() -> None:
+def test_large_shards_give_a_warning() -> None:
     volume = Volume(name="large", shape=(2160, 2560, 2560), dtype=np.dtype("float32"), format="BigTIFF")
     asked: dict[str, Any] = {"chunks": (128, 128, 128), "ome_zarr_version": "0.5", "downsample": "1 2 2"}
     plans = [make_plan(volume, ConversionOptions(**asked, shards=s)) for s in ((512, 512, 512), (1024, 512, 512))]
@@ -114,7 +114,9 @@ def test_one_shard_holds_a_whole_small_volume_and_a_large_one_is_dozens_of_files
 
 
 @pytest.mark.parametrize("n", [1, 5, 21, 46, 56])
-def test_what_is_interrupted_goes_on_to_the_same_bytes(scan: Path, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_conversion_resumes_to_the_same_bytes(
+    scan: Path, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small_blocks(monkeypatch)
     output = ct.convert(scan, **V05).output
     whole = pyramid_files(output)
@@ -139,7 +141,7 @@ def test_what_is_interrupted_goes_on_to_the_same_bytes(scan: Path, n: int, monke
     assert pyramid_files(output) == whole
 
 
-def test_threads_race_and_the_bytes_are_the_same(scan: Path) -> None:
+def test_any_number_of_threads_makes_the_same_bytes(scan: Path) -> None:
     made = [
         pyramid_files(ct.convert(scan, scan.with_name("scan.zarr"), **{**V05, "threads": n}, overwrite=True).output)
         for n in (1, 2, 4, 4)
@@ -147,7 +149,7 @@ def test_threads_race_and_the_bytes_are_the_same(scan: Path) -> None:
     assert made[1:] == made[:-1]
 
 
-def test_a_cancelled_conversion_lets_go(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_conversion_closes_all_files(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch)
     append = Journal.append
     steps = ct.iter_convert(scan, **V05)

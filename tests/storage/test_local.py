@@ -26,8 +26,8 @@ def test_every_size(tmp_path: Path, size: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="this system always writes through its cache")
 @pytest.mark.parametrize("refused", ["open", "write"])
-def test_a_file_system_that_wants_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
-    """It says so when a file is opened, or only when it is written to."""
+def test_a_file_system_without_direct_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    """It refuses them when a file is opened, or only when it is written to."""
     real, real_write = os.open, files.write_all
     asked: list[bool] = []
 
@@ -52,7 +52,7 @@ def test_a_file_system_that_wants_its_cache(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="this system always writes through its cache")
-def test_a_full_disk_is_no_reason_to_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_without_a_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: object, data: memoryview) -> None:
         tries.append(data)
         raise OSError(errno.ENOSPC, "No space left on device")

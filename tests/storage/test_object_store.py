@@ -109,7 +109,7 @@ def test_the_same_objects_as_files(s3: S3, scan: Path, options: dict[str, Any]) 
 
 @pytest.mark.parametrize(("place", "options"), [(MEMORY, {}), (URL, SHARDED)])
 @pytest.mark.usefixtures("s3")
-def test_it_goes_on_where_it_stopped(
+def test_an_interrupted_conversion_resumes(
     scan: Path, monkeypatch: pytest.MonkeyPatch, place: str, options: dict[str, Any]
 ) -> None:
     output = f"{place}/stopped.ome.zarr"
@@ -129,7 +129,7 @@ def test_it_goes_on_where_it_stopped(
     assert objects(output) == pyramid_files(local)
 
 
-def test_what_is_there_is_replaced_only_when_asked_and_nothing_beside_it(s3: S3, scan: Path) -> None:
+def test_an_output_is_replaced_only_when_asked_and_nothing_else(s3: S3, scan: Path) -> None:
     output = f"{URL}/old.ome.zarr"
     ct.convert(scan, output, chunks=(16, 8, 16), num_levels=2)
     s3.put("old.ome.zarr.txt", b"mine")
@@ -148,7 +148,7 @@ def test_what_is_there_is_replaced_only_when_asked_and_nothing_beside_it(s3: S3,
 
 @pytest.mark.parametrize(("place", "options"), [(URL, {}), (MEMORY, SHARDED)])
 @pytest.mark.usefixtures("s3")
-def test_damage_is_found_and_mended(scan: Path, place: str, options: dict[str, Any]) -> None:
+def test_damage_is_found_and_repaired(scan: Path, place: str, options: dict[str, Any]) -> None:
     output = f"{place}/damaged.ome.zarr"
     ct.convert(scan, output, **OPTIONS, **options)
     before = objects(output)
@@ -165,9 +165,7 @@ def test_damage_is_found_and_mended(scan: Path, place: str, options: dict[str, A
         ct.verify(output)
 
 
-def test_an_ome_zarr_in_a_store_is_looked_at_and_converted(
-    s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_ome_zarr_in_a_store_is_shown_and_converted(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = f"{URL}/looked.ome.zarr"
     ct.convert(scan, output, **OPTIONS, voxel_size=0.5, unit="micrometer")
     pyramid = ct.open_pyramid(output)
@@ -191,14 +189,14 @@ def test_an_ome_zarr_in_a_store_is_looked_at_and_converted(
         ct.open_pyramid(f"{URL}/nothing.ome.zarr")
 
 
-def test_one_at_a_time_on_this_machine(s3: S3, scan: Path) -> None:
+def test_only_one_conversion_at_a_time_on_this_machine(s3: S3, scan: Path) -> None:
     output = RemotePath(f"{URL}/busy.ome.zarr")
     with hold(output), pytest.raises(ct.OutputBusyError):
         ct.convert(scan, output, **OPTIONS)
     assert not s3.objects("busy.ome.zarr")
 
 
-def test_a_bucket_that_is_not_there(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_places_where_no_output_can_be_made(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask = ["-c", "8", "8", "16", "--quiet"]
     assert cli.main(["convert", str(scan), "s3://nobodys-bucket/scan.ome.zarr", *ask]) == 2
     assert "There is no bucket nobodys-bucket" in capsys.readouterr().err
@@ -211,7 +209,7 @@ def test_a_bucket_that_is_not_there(s3: S3, scan: Path, capsys: pytest.CaptureFi
     assert [path.name for path in scan.parent.iterdir()] == [scan.name]
 
 
-def test_a_package_that_is_missing(scan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_a_missing_package_is_named(scan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     from fsspec.registry import _registry
 
     store_access.file_system.cache_clear()
@@ -223,7 +221,7 @@ def test_a_package_that_is_missing(scan: Path, capsys: pytest.CaptureFixture[str
         assert words in capsys.readouterr().err
 
 
-def test_nobody_answers(s3: S3, scan: Path) -> None:
+def test_a_store_that_does_not_answer(s3: S3, scan: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
@@ -236,8 +234,8 @@ def test_nobody_answers(s3: S3, scan: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no such signal")
-def test_a_store_that_falls_silent(s3: S3, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes what it is sent, or does not, and says nothing: that is waited for, but not for ever."""
+def test_a_store_that_stops_answering(s3: S3, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store may take the data or not, but it sends no answer. The wait has a limit."""
     monkeypatch.setattr(store_access, "ANSWER_SECONDS", 1)
     monkeypatch.setattr(store_access, "SLOWEST_BYTES_PER_SECOND", 10**9)
     for options in ({}, SHARDED):
@@ -268,7 +266,7 @@ ct.convert(sys.argv[1], sys.argv[2], **{OPTIONS!r})
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no such signal")
-def test_a_killed_conversion_goes_on_in_another_process(s3: S3, scan: Path) -> None:
+def test_a_killed_conversion_is_resumed_by_another_process(s3: S3, scan: Path) -> None:
     output = f"{URL}/killed.ome.zarr"
     killed = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", KILLED, str(scan), output, "stay"], stdout=subprocess.PIPE, text=True
@@ -316,7 +314,7 @@ def test_the_ledger_bounds_what_a_real_process_takes(s3: S3, in_memory: Path, op
     assert measured >= 0.5 * planned
 
 
-def test_a_browser_gets_what_is_in_a_store(scan: Path) -> None:
+def test_a_browser_gets_objects_from_a_store(scan: Path) -> None:
     output = "memory://served/scan.ome.zarr"
     ct.convert(scan, output, **OPTIONS)
     data = RemotePath(f"{output}/0/0/0/0").read_bytes()
@@ -351,14 +349,14 @@ class TestPath:
         assert path / "0" / "1" == any_path(f"{text.rstrip('/')}/0/1")
 
     @pytest.mark.parametrize("text", ["scan.tif", "a/b:/c", "C:/scan.tif", "s3:/bucket", "scan.h5::/a"])
-    def test_what_is_here(self, text: str) -> None:
+    def test_paths_on_this_machine(self, text: str) -> None:
         assert any_path(text) == Path(text)
 
-    def test_an_address_of_a_file_here(self, tmp_path: Path) -> None:
+    def test_a_file_url_is_a_path_on_this_machine(self, tmp_path: Path) -> None:
         assert any_path((tmp_path / "a b").as_uri()) == tmp_path / "a b"
 
 
-def test_last_of_all_nobody_may_use_it(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_that_denies_access(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     s3.know_only_its_users()
     assert cli.main(["convert", str(scan), f"{URL}/forbidden.ome.zarr", "-c", "8", "8", "16"]) == 2
     said = capsys.readouterr().err

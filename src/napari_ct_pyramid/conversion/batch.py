@@ -1,7 +1,7 @@
-"""Many volumes, one after another: all are planned before the first begins, and one that fails stops no other.
+"""Many volumes, one after another. All are planned before the first begins; if one fails, the others continue.
 
-`Batch` holds the volumes and how far each is. The generators below take one from its start to its end; napari's window
-has a queue that takes one there step by step. Neither the model nor the generators know how one volume is converted.
+`Batch` holds the volumes and how far each is. The generators below run a batch from its start to its end; the queue of
+the widget runs one step by step.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class BatchItem(Generic[R]):
 class Batch(Generic[R]):
     """Many volumes, and how far each of them is.
 
-    A batch never changes. Each of its verbs (`add`, `begin`, …) returns a new batch.
+    A batch never changes. Each method that changes something (`add`, `begin`, …) returns a new batch.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ def iter_plan_batch(
     options: ConversionOptions,
     client: Client | None = None,
 ) -> Generator[Batch[Receipt], None, Batch[Receipt]]:
-    """The generator under `api.iter_plan_many`."""
+    """The generator behind `api.iter_plan_many`."""
     batch = Batch[Receipt]().add(batch_item(source, output_dir) for source in sources)
     _check(batch, output_dir)
     yield batch
@@ -233,7 +233,7 @@ def iter_convert_batch(
 def iter_verify_batch(
     outputs: Iterable[PathLike], *, max_memory: str | int, threads: int | None
 ) -> Generator[Batch[Verification], None, Batch[Verification]]:
-    """The generator under `api.iter_verify_many`."""
+    """The generator behind `api.iter_verify_many`."""
 
     def verify(item: BatchItem[Verification]) -> Generator[Progress, None, Verification]:
         return iter_verification(item.output, None, repair=False, max_memory=max_memory, threads=threads)
@@ -271,7 +271,7 @@ def _check(batch: Batch[Receipt], output_dir: PathLike | None) -> None:
     """Raise a RequestError where the batch cannot be done as a whole."""
     sources: dict[str, AnyPath] = {}
     for item in batch.items:
-        # Some disks do not tell capitals from small letters.
+        # Some file systems do not distinguish capital from small letters.
         place = str(item.output.resolve()).casefold()
         other = sources.setdefault(place, item.name)
         if other != item.name:

@@ -123,7 +123,7 @@ class ComparingStore:
         found, checksum = self._read(level, index)
         bits = f"u{voxels.itemsize}"  # as bits, a NaN equals itself
         same = all(np.array_equal(a.view(bits), b.view(bits)) for a, b in zip(found, voxels, strict=True))
-        if not same and level and voxels.dtype.kind == "f":  # any NaN may come of several
+        if not same and level and voxels.dtype.kind == "f":  # of several NaNs, any may be the result
             same = np.array_equal(found, voxels, equal_nan=True)
         if not same:
             what = f"it is not the {self._plan.options.method} of the level below"

@@ -1,4 +1,4 @@
-"""Where an output goes, the checks before it is made, and its empty beginning. Nothing of the user's is overwritten."""
+"""Chooses and checks the place of an output, and makes it empty. Other files of the user are never overwritten."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
 
 
 def is_empty(output: AnyPath) -> bool:
-    """Whether it is a folder without content, as a conversion leaves it that was killed right at the start."""
+    """Whether it is a folder without content, such as a conversion leaves if it is killed right at the start."""
     if not isinstance(output, Path):
         return False  # an object store has no empty folders
     try:
@@ -107,7 +107,7 @@ def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Reco
 
 
 def bytes_free(output: AnyPath) -> int | None:
-    """Bytes that the output may take: what is free, and what it replaces. None in an object store, without limit."""
+    """Bytes that the output may take: free bytes, and those of the output that it replaces. None in an object store."""
     free = storage_of(output).bytes_free()
     return None if free is None else free + storage_of(output).bytes_below()
 

@@ -69,7 +69,7 @@ def iter_verification(
     # Checked now, as `convert` checks them: an error is one of the request, and not of the output.
     limits = ConversionOptions(chunks=(1, 1, 1), max_memory=parse_size(max_memory), threads=threads)
     if repair and source is None:
-        raise RequestError("A repair needs the source. Give it (", Advice("source"), ").")
+        raise RequestError("A repair needs the source. Give the source (", Advice("source"), ").")
     record = _read_record(path, repair)
     with ExitStack() as stack:
         opened = None if source is None else stack.enter_context(_open(source, record.identity))

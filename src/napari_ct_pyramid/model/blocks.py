@@ -23,15 +23,16 @@ from .levels import Level, factors_between
 from .volume import Volume
 
 CELL_BYTES = 256_000_000
-"""Of a cell of the source, at most: a larger one gains no speed."""
+"""The largest size of a cell of the source: a larger one gains no speed."""
 
 _CACHE_BYTES = 1_000_000  # a core's second-level cache
-_CHUNKS_AHEAD = 6  # compressed and waiting for the disk, besides one for each thread; more gain no speed
-_DECODING_BYTES = 16_000_000  # a thread: what the allocator keeps of temporary buffers, measured
-_FEW_DECODINGS = 1.05  # of each strip, on average: saving the rest is not worth the memory
+_CHUNKS_AHEAD = 6  # compressed chunks that wait for the disk, besides one for each thread; more gain no speed
+_DECODING_BYTES = 16_000_000  # for each thread: memory of temporary buffers that the allocator keeps, measured
+_FEW_DECODINGS = 1.05  # average for each strip: to avoid the rest is not worth the memory
 
 BLOCK_BYTES = 4_000_000_000
-"""Of the source in a block, at most, unless the user asked for larger shards. A crash may cost one block of work."""
+"""The largest part of the source in a block, unless the user asked for larger shards. After a crash, at most the blocks
+that were being made are lost."""
 
 Extent = tuple[int, int]
 """Voxels along z and y."""

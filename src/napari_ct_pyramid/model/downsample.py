@@ -1,4 +1,4 @@
-"""Downsamples an array by the mean or another method. It knows nothing of files, chunks or levels.
+"""Downsamples an array by the mean or another method.
 
 Rows are processed in groups that fit in a core's second-level cache together with all temporary arrays.
 """
@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-_GROUP_BYTES = 512 * 1024
-_NEIGHBOURS_BYTES = 1024 * 1024
+GROUP_BYTES = 512 * 1024
+NEIGHBOURS_BYTES = 1024 * 1024
 
 Make = Callable[[np.ndarray, np.ndarray], None]
 
@@ -74,8 +74,8 @@ def scratch_bytes(columns: int, dtype: np.dtype, method: str) -> int:
 def _voxels(dtype: np.dtype, method: str) -> int:
     """How many voxels to make at once."""
     if method in _SORTING:
-        return _NEIGHBOURS_BYTES // (9 * dtype.itemsize)
-    return _GROUP_BYTES // (4 * _wide(dtype).itemsize)
+        return NEIGHBOURS_BYTES // (9 * dtype.itemsize)
+    return GROUP_BYTES // (4 * _wide(dtype).itemsize)
 
 
 _own = threading.local()

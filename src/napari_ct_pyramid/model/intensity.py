@@ -37,8 +37,8 @@ class Rescale:
     dtype : numpy.dtype
         Of the stored values: unsigned integers.
     low, high : float
-        The window: grey values that become the least and the greatest stored value. Values beyond them are clipped,
-        and a NaN becomes the least.
+        The window: grey values that become the smallest and the largest stored value. Values beyond them are clipped,
+        and a NaN becomes the smallest.
     """
 
     source_dtype: np.dtype
@@ -78,7 +78,7 @@ class Rescale:
         """
         rows = max(1, _PIECE // voxels.shape[2])
         clipped = 0
-        with np.errstate(invalid="ignore"):  # which signalling NaNs raise
+        with np.errstate(invalid="ignore"):  # signalling NaNs would give a warning
             for image, stored in zip(voxels, out, strict=True):
                 for y in range(0, len(image), rows):
                     clipped += self._apply(image[y : y + rows], stored[y : y + rows])
@@ -127,13 +127,13 @@ def read_rescale(value: Any, dtype: np.dtype) -> Rescale | None:
     try:
         low, high = map(float, value["window"])
         found = Rescale(np.dtype(value["source_dtype"]), dtype, low, high)
-        return found if dtype.kind == "u" and is_sound(low, high, dtype) else None
+        return found if dtype.kind == "u" and has_finite_slope(low, high, dtype) else None
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def percentile_limits(voxels: np.ndarray) -> tuple[float, float] | None:
-    """The `PERCENT` percentiles of some voxels; None where too few differ, or are finite, for a window between them."""
+    """The `PERCENT` percentiles of the finite voxels; None if there are none, or both percentiles are equal."""
     finite = voxels[np.isfinite(voxels)].astype(np.float64)
     if not finite.size:
         return None
@@ -142,7 +142,7 @@ def percentile_limits(voxels: np.ndarray) -> tuple[float, float] | None:
 
 
 def automatic_window(sample: np.ndarray) -> tuple[float, float]:
-    """A window for all voxels, from a sample of them: without the very darkest and brightest."""
+    """A window for all voxels, from a sample of them. It leaves out the darkest and the brightest voxels."""
     finite = sample[np.isfinite(sample)]
     if not finite.size:
         return 0.0, 1.0
@@ -196,7 +196,7 @@ def scratch_bytes(columns: int) -> int:
     return max(columns, _PIECE) * 9
 
 
-def is_sound(low: float, high: float, dtype: np.dtype) -> bool:
+def has_finite_slope(low: float, high: float, dtype: np.dtype) -> bool:
     """Whether the slope of a window, and its inverse, can be computed."""
     slope = (high - low) / int(np.iinfo(dtype).max)
     return math.isfinite(slope) and slope > 0 and math.isfinite(1 / slope)
@@ -210,7 +210,7 @@ def _scratch(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     size = math.prod(shape)
     buffers = getattr(_own, "buffers", None)
     if buffers is None or buffers[0].size < size:
-        room = max(size, _PIECE)
-        buffers = _own.buffers = np.empty(room, np.float64), np.empty(room, np.bool_)
+        capacity = max(size, _PIECE)
+        buffers = _own.buffers = np.empty(capacity, np.float64), np.empty(capacity, np.bool_)
     floats, mask = buffers
     return floats[:size].reshape(shape), mask[:size].reshape(shape)

@@ -1,4 +1,4 @@
-"""An array that is read only when somebody looks. It knows no files: reading is a function it is given."""
+"""An array whose voxels are read only when they are needed, by a function that it is given."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 class LazyArray:
-    """An array-like whose step-1 slices stay lazy, and which reads when given an index or made an array.
+    """An array-like that stays lazy when it is sliced with step 1, and is read when it is indexed or made an array.
 
-    That is what napari needs to look at volumes larger than memory: it crops a level to the screen
-    first and takes the slice afterwards, so cropping must not read yet (an ordinary zarr array would read whole
-    chunks there). However an array was come by, looking at it is a single call of `read`.
+    napari needs this to show volumes larger than memory: it first crops a level to the screen, and takes the slice
+    afterwards, so cropping must not read yet (an ordinary Zarr array would read whole chunks). Every array that results
+    from slicing is read with a single call of `read`.
 
     Parameters
     ----------
     read : callable
-        Takes a slice an axis (start and stop within `shape`, step at least 1) and gives the
-        voxels in them, with as many axes.
+        Takes one slice for each axis (start and stop within `shape`, step at least 1), and returns the voxels in them,
+        with as many axes.
     shape : tuple of int
         Voxels along each axis.
     dtype : numpy.dtype
         Of the voxels.
     chunks : tuple of int
-        What is read together; napari aligns what it asks for to it.
+        Voxels that are read together, along each axis. napari aligns its requests to them.
     start : tuple of int, optional
-        Where this array begins, in what `read` is asked for.
+        Where this array begins, in the coordinates of `read`.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class LazyArray:
         return f"<LazyArray {self.dtype} {' x '.join(map(str, self.shape))}>"
 
     def __getitem__(self, key: Any) -> LazyArray | np.ndarray:
-        """Slices with step 1 alone give another `LazyArray`; anything with an index or another step reads."""
+        """Only slices with step 1 give another `LazyArray`. An index or another step reads the voxels."""
         keys = self._full_key(key)
         crop: list[slice] = []  # what to read
-        finish: list[int | slice] = []  # what to do to it then
+        finish: list[int | slice] = []  # the key to apply to the voxels that were read
         lazy = True
         for axis, (part, size) in enumerate(zip(keys, self.shape, strict=True)):
             if isinstance(part, slice):
                 start, stop, step = part.indices(size)
                 count = len(range(start, stop, step))
-                if step < 0:  # read it forwards, turn it round
+                if step < 0:  # read forwards, and reverse afterwards
                     start, step = start + (count - 1) * step, -step
                     finish.append(slice(None, None, -1))
                 else:
@@ -118,7 +118,7 @@ class LazyArray:
         return LazyArray(read, shape, self.dtype, chunks)
 
     def take(self, axis: int, index: int) -> LazyArray:
-        """One index of an axis, which is gone then; lazily, unlike ``array[index]``."""
+        """The array at one index of an axis, without that axis. Stays lazy, unlike ``array[index]``."""
 
         def read(box: Box) -> np.ndarray:
             return self._load((*box[:axis], slice(index, index + 1, 1), *box[axis:])).squeeze(axis)
@@ -128,7 +128,7 @@ class LazyArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("a lazy array has to be read: it cannot be had without a copy")
+            raise ValueError("a lazy array must be read: it cannot be converted without a copy")
         return self._load(tuple(slice(0, n, 1) for n in self.shape)).astype(dtype or self.dtype, copy=False)
 
     def _load(self, crop: Box) -> np.ndarray:
@@ -158,7 +158,7 @@ def _index(part: Any) -> int:
 
 
 def middle_chunk(level: LazyArray) -> np.ndarray:
-    """The chunk in the middle of a level: one read, and the likeliest to hold something."""
+    """The chunk in the middle of a level. It takes one read, and is the most likely to hold a part of the object."""
     import numpy as np
 
     starts = [size // 2 // chunk * chunk for size, chunk in zip(level.shape, level.chunks, strict=True)]

@@ -15,7 +15,7 @@ from napari_ct_pyramid.options import AUTO, ConversionOptions, VoxelSize
 
 from .blocks import BLOCK_BYTES, Stage, decodings, fit_budget
 from .formatting import count, format_size, times
-from .intensity import Rescale, is_sound
+from .intensity import Rescale, has_finite_slope
 from .levels import Level, factors_between, make_levels
 from .memory import PROCESS_BYTES
 from .sharding import with_shards
@@ -41,7 +41,7 @@ class Plan:
     chunk_buffers : int
         Chunks that may be compressed and not on disk yet.
     memory : tuple of (str, int)
-        The ledger: each use of memory, and its bytes at the peak.
+        The memory ledger: each use of memory, and its bytes at the peak.
     bytes_out_estimate : int
         Bytes expected on disk.
     bytes_free : int or None
@@ -54,8 +54,8 @@ class Plan:
     blocks_done : int
         Blocks that are done in the unfinished conversion that this one resumes.
     seconds_estimate : float or None
-        What is left to do takes so long at the rate at which a sample was read and compressed. The sample tells
-        nothing of how fast the output's disk is. None where no sample was taken.
+        Expected time for the remaining work, from the rate at which a sample was read and compressed. The speed of the
+        output's disk is not part of it. None where no sample was taken.
     """
 
     volume: Volume
@@ -261,7 +261,7 @@ def _warnings(
     most = max(sum(1 for _ in stage.blocks()) for stage in stages)
     if workers > most:
         yield Message.of(
-            f"There are {count(workers, 'worker')}, and never more than {count(most, 'block')} to be made at once."
+            f"There are {count(workers, 'worker')}, but at most {count(most, 'block')} can be made at once."
         )
     if options.unit and not (options.voxel_size or volume.voxel_size):
         yield Message.of(
@@ -292,7 +292,7 @@ def rescaling(
     Raises
     ------
     RequestError
-        If voxels of their type cannot be rescaled so.
+        If the voxels' type cannot be rescaled like this.
     """
     if options.dtype is None:
         return None
@@ -306,7 +306,7 @@ def rescaling(
     window = options.window if isinstance(options.window, tuple) else automatic
     if window is None:
         raise ValueError("the automatic window must be found before planning")
-    if not is_sound(*window, dtype):
+    if not has_finite_slope(*window, dtype):
         raise RequestError(
             f"A window from {window[0]:g} to {window[1]:g} is too {'narrow' if window[1] - window[0] < 1 else 'wide'} "
             "for what can be computed. Try another (",

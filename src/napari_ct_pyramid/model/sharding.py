@@ -1,4 +1,4 @@
-"""How chunks are grouped in shards, so that a volume is dozens of files instead of tens of thousands."""
+"""Decides how many chunks are in a shard, so that a volume is dozens of files instead of tens of thousands."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _asked(shards: Triple, chunks: Triple, most: Triple) -> Triple:
     if any(s % c for s, c in zip(shards, chunks, strict=True)):
         raise RequestError(
             f"Shards of {times(shards)} do not hold whole chunks of {times(chunks)}: every side must be a multiple of "
-            "the chunk's. Ask for such, or for automatic ones (",
+            "the chunk's. Ask for such shards, or for automatic ones (",
             Advice("shards", "auto"),
             ").",
         )

@@ -1,4 +1,4 @@
-"""Statistics of voxels, which add up: the smallest and largest value, and counts of those that are special."""
+"""Statistics of voxels: the smallest and largest value, and the numbers of voxels that are not finite or clipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of some voxels. The sum of two is that of both sets of voxels.
+    """The statistics of some voxels. The sum of two gives the statistics of both sets of voxels together.
 
     Attributes
     ----------

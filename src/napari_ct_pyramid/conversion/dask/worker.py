@@ -186,7 +186,8 @@ def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
     key = worker.get_current_task()
 
     def is_wanted() -> bool:
-        # Dask does not interrupt a thread whose task it cancels; its worker's own tables (distributed 2026.8) tell.
+        # Dask does not interrupt the thread of a cancelled task. Only the worker's own table of tasks shows that the
+        # task was cancelled (distributed 2026.8).
         task = worker.state.tasks.get(key)
         leaving = worker.status in (Status.closing, Status.closed, Status.failed)
         return job.id not in state.ended and not leaving and task is not None and task.state == "executing"
