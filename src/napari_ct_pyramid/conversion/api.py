@@ -77,7 +77,7 @@ def plan(
     SourceError
         If the source is not a volume that can be read.
     RequestError
-        If the conversion cannot be done so. Its subclasses have attributes with what can be done.
+        If the conversion cannot be done like this. Its subclasses have attributes that state what is possible.
     """
     return plan_conversion(src, dst, _options(locals()), client)
 
@@ -132,7 +132,7 @@ def convert(
     SourceError
         If the source is not a volume that can be read. Nothing was written.
     RequestError
-        If the conversion cannot be done so. Nothing was written.
+        If the conversion cannot be done like this. Nothing was written.
     ConversionError
         If the conversion failed. The output is unfinished, and the same call resumes it.
     """

@@ -67,7 +67,7 @@ def plan_conversion(
 
 
 def already_made(src: PathLike, dst: PathLike, options: ConversionOptions, client: Client | None = None) -> Plan | None:
-    """The plan of a conversion whose output is there, finished and just as it would be; None otherwise."""
+    """The plan of a conversion, if its output exists, is finished, and has the same identity; None otherwise."""
     output = any_path(dst)
     record = read_journal(output) if is_published(output) else None
     if record is None:
@@ -258,7 +258,7 @@ def _share_decoded(volume: Volume, sample: tuple[int, ...]) -> float:
 
 
 def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan, Record | None]:
-    """The plan, less the blocks that an unfinished conversion has made, and its journal; None to start again."""
+    """The plan, with the blocks that an unfinished conversion has made, and its journal; None to start from scratch."""
     record = read_journal(output) if is_unfinished(output) else None
     if record is None:
         return plan, None

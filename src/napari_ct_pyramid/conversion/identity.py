@@ -22,7 +22,7 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Tells whether a source is still the same.
+    """Values by which a changed source is recognized.
 
     Attributes
     ----------

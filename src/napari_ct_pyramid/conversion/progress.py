@@ -1,4 +1,4 @@
-"""How far a job is: `Progress` for people, `ProgressTracker` to count with, and the loops that every job shares."""
+"""The progress of a job: `Progress` is what users get, `ProgressTracker` counts, and the loops serve every job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_ct_pyramid.omezarr.journal import BlockId
 from napari_ct_pyramid.storage.paths import AnyPath
 
 PROGRESS_SECONDS = 0.25
-"""Between two reports of a job's progress, at most."""
+"""The longest time between two reports of a job's progress."""
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
@@ -124,11 +124,11 @@ class Progress:
     bytes_done, bytes_total : int
         Of the source's voxels.
     seconds : float
-        Since the request. Where an interrupted conversion resumes, with the time that it took before.
+        Since the request. If an interrupted conversion is resumed, the time before that is included.
     fraction : float
         Of all the work, from 0 to 1.
     working_seconds : float or None
-        The same without the time before the first voxel was read; None where nobody measures it.
+        `seconds` without the time before the first voxel was read; None where it is not measured.
     """
 
     output: AnyPath
@@ -143,13 +143,13 @@ class Progress:
 
     @property
     def bytes_per_second(self) -> float:
-        """Bytes of the source's voxels a second: at work so far, and of the whole time once all is done."""
+        """Bytes of the source's voxels per second of `working_seconds`; per second of `seconds` once all is done."""
         seconds = self.seconds if self.blocks_done == self.blocks else self._working_seconds
         return self.bytes_done / seconds if seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """At the rate so far; None while no work is done."""
+        """Expected time that is left, at the rate so far; None while no work is done."""
         return self._working_seconds * (1 - self.fraction) / self.fraction if self.fraction else None
 
     @property
@@ -199,7 +199,7 @@ class ProgressTracker:
 
     @property
     def fraction(self) -> float:
-        """Of the work, from 0 to 1."""
+        """The part of the work that is done, from 0 to 1."""
         return self.rows_done / self._rows_total
 
     def blocks_to_do(self, number: int) -> list[tuple[int, Region]]:
@@ -232,7 +232,7 @@ class ProgressTracker:
     def progress(
         self, output: AnyPath, *, seconds: float, working_seconds: float | None = None, bytes_done: int | None = None
     ) -> Progress:
-        """How far it is now.
+        """The progress now.
 
         Parameters
         ----------
@@ -240,7 +240,7 @@ class ProgressTracker:
         seconds, working_seconds : float
             See `Progress`.
         bytes_done : int, optional
-            Where it is not the bytes that were read from a source.
+            To report instead of the bytes that were read from the source.
         """
         return Progress(
             output=output,

@@ -1,4 +1,4 @@
-"""What every public function gets: documentation of its options, and a helpful error for a misspelt parameter."""
+"""A decorator of public functions: documents their options, and suggests the right name for a misspelt parameter."""
 
 from __future__ import annotations
 

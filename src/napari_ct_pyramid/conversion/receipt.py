@@ -76,7 +76,7 @@ class Receipt:
     ome_zarr_version : str
     levels : tuple of Level
     seconds : float
-        From the request to the finished volume. Where an interrupted conversion was resumed, with the time before.
+        From the request to the finished volume. If the conversion was resumed, the time before that is included.
     bytes_read, bytes_written : int
         Of the voxels that were read from the source, and of the files that were written.
     peak_memory_bytes : int
@@ -115,7 +115,7 @@ class Receipt:
 
     @property
     def gb_per_s(self) -> float:
-        """The same in gigabytes (10**9 bytes)."""
+        """`bytes_per_second` in gigabytes (10**9 bytes)."""
         return self.bytes_per_second / 1e9
 
     def to_json(self) -> dict[str, Any]:

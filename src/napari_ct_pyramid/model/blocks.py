@@ -50,9 +50,9 @@ class Stage:
     base, top : int
         Numbers of levels.
     factors : tuple of (int, int, int)
-        Of each step from one level to the next, along z, y, x.
+        The factor of each step from one level to the next, along z, y, x.
     shape : tuple of int
-        Of level `base`, in voxels along z, y, x.
+        Shape of level `base`, in voxels along z, y, x.
     block, cell : tuple of int
         Voxels along z and y of a block on level `base`, and of a cell on any level.
     ahead : bool
@@ -101,7 +101,7 @@ class Stage:
         return (depth, min(self.cell[1], self.block[1] // y, self.shape[1] // y), self.shape[2] // x)
 
     def span(self, level: int) -> Triple:
-        """Voxels of level `base` that one of a level spans, along z, y, x."""
+        """Voxels of level `base` that one voxel of a level spans, along z, y, x."""
         z, y, x = (math.prod(steps) for steps in zip((1, 1, 1), *self.factors[: level - self.base], strict=True))
         return z, y, x
 
@@ -117,7 +117,7 @@ class Stage:
 
 
 class Fit(NamedTuple):
-    """The stages that a budget allows, and the ledger of their memory: names and bytes."""
+    """The stages that a budget allows, and the memory ledger: the name and the bytes of each use of memory."""
 
     stages: tuple[Stage, ...]
     threads: int
@@ -203,7 +203,7 @@ def _make_stages(
     # Blocks do not depend on the budget, so that a conversion can be resumed with another budget.
     choices = [choice for choice, _ in _cell_choices(volume, options)]
     most = max(choice[0] for choice in choices), max(choice[1] for choice in choices)
-    # The user gives the shards of level 0. A shard of a coarser level holds as much of that as one block does.
+    # The user gives the shards of level 0. On a coarser level, a shard holds the chunks of one block.
     shards = options.shards[:2] if isinstance(options.shards, tuple) else (1, 1)
     factors = [factors_between(finer, coarser) for finer, coarser in pairwise(levels)]
     stages: list[Stage] = []
@@ -280,7 +280,7 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cel
 
 
 def is_read_apart(volume: Volume, finest: Level) -> bool:
-    """Whether rows need a buffer of their own when they are read: those of level 0 are wider, or of another type."""
+    """Whether rows are read into a buffer of their own, because those of level 0 are wider or have another type."""
     return (volume.shape[2], volume.dtype) != (finest.shape[2], finest.dtype)
 
 
@@ -312,7 +312,7 @@ def decodings(volume: Volume, cell: Extent, axis: int) -> float:
 
 
 def _even_multiple(chunk: int) -> int:
-    """The smallest even multiple of a chunk, so that half a cell ends between two voxels."""
+    """The smallest even multiple of a chunk size. Half of it is a whole number of voxels."""
     return chunk * (1 + chunk % 2)
 
 

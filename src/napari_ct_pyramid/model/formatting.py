@@ -1,4 +1,4 @@
-"""How sizes, numbers, durations and tables are written for people."""
+"""Writes sizes, numbers, durations and tables for people."""
 
 from __future__ import annotations
 

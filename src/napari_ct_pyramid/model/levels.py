@@ -1,4 +1,4 @@
-"""The levels of a pyramid, from the shape of its volume."""
+"""Computes the levels of a pyramid from the shape of its volume."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Level:
 
     @property
     def nbytes(self) -> int:
-        """Uncompressed."""
+        """Bytes of all voxels, uncompressed."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
@@ -96,6 +96,13 @@ class Level:
 
 
 def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSize | None) -> tuple[Level, ...]:
+    """The levels that the options ask for, from the finest to the coarsest, without shards.
+
+    Raises
+    ------
+    LevelsError
+        If the volume cannot be halved that often.
+    """
     size = voxel_size or (1.0, 1.0, 1.0)
     reductions = _reductions(volume.shape, options, size)
     coarsest = reductions[-1]
@@ -125,7 +132,7 @@ def factors_between(finer: Level, coarser: Level) -> Triple:
 
 
 def _reductions(shape: Triple, options: ConversionOptions, voxel_size: VoxelSize) -> list[Triple]:
-    """The reductions of as many levels as asked for, or fewer if a level is a single voxel before that."""
+    """The reductions of as many levels as asked for; fewer if a level is a single voxel before that."""
     reductions: list[Triple] = [(1, 1, 1)]
     while True:
         last = reductions[-1]
@@ -134,7 +141,7 @@ def _reductions(shape: Triple, options: ConversionOptions, voxel_size: VoxelSize
         if options.num_levels:
             enough = len(reductions) == options.num_levels
         else:
-            # With automatic factors, every axis is halved sooner or later.
+            # With automatic factors, every axis is halved at some level.
             halved = options.downsample or (2, 2, 2)
             enough = all(n <= COARSEST_AXIS or f == 1 for n, f in zip(sizes, halved, strict=True))
         if enough or sizes == (1, 1, 1):

@@ -1,4 +1,4 @@
-"""How much memory this process holds, and arrays whose memory returns to the operating system."""
+"""Measures the memory of this process, and makes arrays whose memory returns to the operating system."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np  # not at run time: napari asks our readers for every file, and they need no more than `pages`
 
 PROCESS_BYTES = 180_000_000
-"""A process without buffers: the interpreter with numpy, tifffile, tensorstore and ome-zarr imported, measured."""
+"""Memory of a process without buffers, measured: the interpreter with numpy, tifffile, tensorstore and ome-zarr."""
 
-_GROWTH_BYTES = 60_000_000  # what a running process may still import, measured
+_GROWTH_BYTES = 60_000_000  # memory of the libraries that a process may still import, measured
 _LATER_GROWTH_BYTES = 10_000_000  # the same for a process that has imported all of it
 
 
@@ -30,7 +30,7 @@ def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     import numpy as np
 
     size = max(1, math.prod(shape) * dtype.itemsize)
-    # By default such pages are shared with child processes, which is slower.
+    # By default, such pages are shared with child processes, which makes them slower.
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE) if os.name == "posix" else mmap.mmap(-1, size)
     if hasattr(mmap, "MADV_HUGEPAGE"):  # as numpy does
         with suppress(OSError):

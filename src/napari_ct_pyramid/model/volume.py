@@ -1,4 +1,4 @@
-"""A volume as a frozen value, and boxes of voxels with the chunks that they touch. Everything is in z, y, x."""
+"""The description of a volume, and boxes of voxels with the chunks that they touch. Everything is in z, y, x."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Volume:
-    """What a source holds.
+    """The description of a source's volume, without its voxels.
 
     Attributes
     ----------
     name : str
-        A name to show, such as the file's stem.
+        A name to show, such as the file's name without its suffix.
     shape : tuple of int
         Voxels along z, y, x.
     dtype : numpy.dtype
@@ -33,19 +33,19 @@ class Volume:
     compression : str
         ``"none"``, or the name of the codec.
     voxel_size : tuple of float or None
-        Along z, y, x, in `unit`; None where the source does not say.
+        Along z, y, x, in `unit`; None if the source does not give it.
     unit : str or None
         An NGFF unit of length, such as ``"micrometer"``; None where unknown.
     voxel_size_from : str or None
         Where the voxel size was found, to show: ``"ImageJ metadata"``.
     granularity : tuple of int
-        Extent along z, y, x of a read unit, which is always read or decoded as a whole: 1 along z and y where plain
-        rows lie in a file, more where whole strips, tiles or chunks must be decoded. Reads that begin and end
+        Extent along z, y, x of a read unit, which is always read or decoded as a whole. It is 1 along z and y if the
+        file holds plain rows, and larger if whole strips, tiles or chunks must be decoded. Reads that begin and end
         between units decode nothing twice.
     granularity_start : tuple of int
         Position of the first voxel within its read unit.
     rescale : Rescale or None
-        What its voxels stand for, where they are rescaled grey values.
+        How grey values were stored as these voxels; None if the voxels are the grey values.
     """
 
     name: str
@@ -76,12 +76,12 @@ Box = tuple[slice, ...]
 
 
 def touched(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Indices of the chunks that a box lies in."""
+    """The indices of the chunks that a box touches."""
     return itertools.product(*(range(s.start // c, (s.stop - 1) // c + 1) for s, c in zip(box, chunks, strict=True)))
 
 
 def chunk_box(index: tuple[int, ...], chunks: tuple[int, ...], shape: tuple[int, ...]) -> Box:
-    """The voxels of a chunk, without what lies beyond the edges of its array."""
+    """The voxels of a chunk, cut at the edges of its array."""
     return tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, chunks, shape, strict=True))
 
 
@@ -113,7 +113,7 @@ def overlaps(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...
 
 
 def _overlaps(part: slice, size: int) -> list[tuple[int, slice, slice]]:
-    """The same along one axis."""
+    """Like `overlaps`, along one axis."""
     found = []
     for index in range(part.start // size, (part.stop - 1) // size + 1):
         corner = index * size

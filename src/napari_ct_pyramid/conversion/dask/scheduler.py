@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _EVENT_SECONDS = 0.1  # to wait for an event
 _LOOK_SECONDS = 0.5  # between two looks at which workers are lost, or new
 _ANSWER_SECONDS = 5  # to wait for what a worker has made
-_PATIENCE_SECONDS = 60  # to wait while there is no worker at all
-_LOSSES = 4  # of workers with the same block: the block itself may be what ends them
+_NO_WORKERS_SECONDS = 60  # to wait while there is no worker at all
+_LOSSES = 4  # workers lost with the same block: then the block itself may be the cause
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class BlockScheduler(BackgroundRunner):
     def _end(self) -> None:
         client = self._cluster.client
         if client.status != "running":
-            return  # there is nobody to ask; workers whose scheduler is gone end by themselves
+            return  # workers without a scheduler end by themselves
         with suppress(OSError, CtPyramidError):
             client.cancel([task.future for task in self._tasks.values()])
             self._cluster.end_job(self._job.id)
@@ -180,7 +180,7 @@ class BlockScheduler(BackgroundRunner):
         self._looked = now
         if there or not self._seen:
             self._seen = now
-        if now > self._seen + _PATIENCE_SECONDS:
+        if now > self._seen + _NO_WORKERS_SECONDS:
             raise ConversionError("The Dask cluster has no workers any more")
 
     def _add(self, workers: set[str]) -> None:
