@@ -14,8 +14,8 @@ from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .render import announcement, batch_summary, describe_plan, describe_plans, item_to_json, names, summary
-from .terminal import interruptible, say, write, write_json
-from .watch import complain_of, watch, watch_batch
+from .terminal import interruptible, print_message, write, write_json
+from .watch import print_error_of, watch, watch_batch
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.batch import Batch
@@ -72,7 +72,7 @@ def _convert_many(args: argparse.Namespace, options: ConversionOptions, client: 
     batch = _plan_many(iter_plan_batch(args.inputs, args.output_dir, options, client), quiet=args.quiet)
     failed = batch.having("failed")
     for item in failed:
-        complain_of(item)
+        print_error_of(item)
     if len(failed) == len(batch.items):
         raise RequestError("Nothing was converted.")
     if not args.dry_run:
@@ -93,7 +93,7 @@ def _plan_many(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet:
     with closing(steps):
         batch = next(steps)
         if not quiet:
-            say(f"Planning {count(len(batch.items), 'conversion')}")
+            print_message(f"Planning {count(len(batch.items), 'conversion')}")
         return run_through(steps)
 
 

@@ -9,7 +9,7 @@ from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import NAMED_CHUNKS, ConversionOptions
 
 from .convert import convert_one
-from .terminal import interruptible, say
+from .terminal import interruptible, print_message
 
 _NOTE = "README.txt"
 """This file marks a folder that the demo made, and that it may write to."""
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from napari_ct_pyramid.sources.phantom import write_sample
 
     source = folder / "sample.tif"
-    say(f"Making a CT-like volume, {source}")
+    print_message(f"Making a CT-like volume, {source}")
     write_sample(source)
-    say(f"ct-pyramid convert {shlex.quote(str(source))} -c visualization -l 3")
+    print_message(f"ct-pyramid convert {shlex.quote(str(source))} -c visualization -l 3")
     convert_one(source, None, ConversionOptions(chunks=NAMED_CHUNKS["visualization"], num_levels=3, overwrite=True))

@@ -28,7 +28,7 @@ from napari_ct_pyramid.errors import CtPyramidError, RequestError, SourceError, 
 from . import convert, demo, info, neuroglancer, verify, view
 from .arguments import complete, help_text, parse
 from .render import wording
-from .terminal import complain, say, write
+from .terminal import print_error, print_message, write
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -50,18 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete()
     words = sys.argv[1:] if argv is None else argv
     if not words:
-        say(help_text())
+        print_message(help_text())
         return WRONG
     try:
         args = parse(words)
         _COMMANDS[args.command](args)
     except KeyboardInterrupt as interrupt:
-        say(" ".join(["ct-pyramid: Interrupted.", *map(str, interrupt.args)]))
+        print_message(" ".join(["ct-pyramid: Interrupted.", *map(str, interrupt.args)]))
         return INTERRUPTED
     except (CtPyramidError, OSError, MemoryError) as error:
         if "--debug" in takewhile(lambda word: word != "--", words):
-            say("".join(traceback.format_exception(error)).rstrip())
-        complain(sentence(error, wording))
+            print_message("".join(traceback.format_exception(error)).rstrip())
+        print_error(sentence(error, wording))
         return WRONG if isinstance(error, (RequestError, SourceError)) else FAILED
     return DONE
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .terminal import interruptible, say, write
+from .terminal import interruptible, print_message, write
 
 
 @interruptible()
@@ -39,8 +39,8 @@ def show(paths: Sequence[AnyPath], *, browser: bool) -> None:
         if not browser:
             write(shown.state_url)
         elif not open_browser(shown.url):
-            say("No browser could be opened. Open this address in a browser on this machine.")
-        say("Served to this machine only, until Ctrl-C.")
+            print_message("No browser could be opened. Open this address in a browser on this machine.")
+        print_message("Served to this machine only, until Ctrl-C.")
         while True:
             time.sleep(0.5)  # short: a signal that comes just before a sleep does not end it
 
@@ -65,6 +65,10 @@ def print_link(address: str, paths: Sequence[AnyPath]) -> None:
 
     write(public_link(address, *paths))
     if not paths:
-        say("If you also name the same OME-Zarr on this machine, the link has its position, zoom and contrast.")
+        print_message(
+            "If you also name the same OME-Zarr on this machine, the link has its position, zoom and contrast."
+        )
     if address.startswith("http://"):
-        say("Warning: the public Neuroglancer is an https page. Browsers do not let it read from an http:// server.")
+        print_message(
+            "Warning: the public Neuroglancer is an https page. Browsers do not let it read from an http:// server."
+        )

@@ -53,16 +53,16 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stderr.isatty() else 1000
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print to standard error. Do nothing if nobody reads it any more."""
     with contextlib.suppress(OSError), _dropped_if_unread(sys.stderr):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print an error."""
-    say(f"ct-pyramid: error: {text}")
+    print_message(f"ct-pyramid: error: {text}")
 
 
 def write(text: str) -> None:
@@ -135,7 +135,7 @@ class Lines:
         if self._last is None or _is_due(self._last, progress):
             self._last = progress
             done = f"{format_size(progress.bytes_done)} of {format_size(progress.bytes_total)}"
-            say("  ".join([f"{_percent(progress):>5}", done, *_pace(progress)]))
+            print_message("  ".join([f"{_percent(progress):>5}", done, *_pace(progress)]))
 
     def close(self) -> None:
         """Do nothing: every line is complete."""

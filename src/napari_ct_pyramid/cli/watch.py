@@ -10,7 +10,7 @@ from napari_ct_pyramid.model.formatting import count
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .render import wording
-from .terminal import Display, choose_display, complain, say, width
+from .terminal import Display, choose_display, print_error, print_message, width
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.batch import Batch, BatchItem
@@ -37,11 +37,11 @@ def watch_batch(steps: Generator[Batch[Any], None, Batch[Any]], announce: Announ
     return watcher.run(steps, watcher.show_batch)
 
 
-def complain_of(item: BatchItem[Any]) -> None:
+def print_error_of(item: BatchItem[Any]) -> None:
     """Print the error of one of many volumes, with the volume's name."""
     assert item.error
     what = sentence(item.error, wording)
-    complain(what if item.name.name in what else f"{item.name.name}: {what}")
+    print_error(what if item.name.name in what else f"{item.name.name}: {what}")
 
 
 class _Watcher:
@@ -68,7 +68,7 @@ class _Watcher:
         self._output = progress.output
         if self._display is None:
             if not self._quiet:
-                say(heading + self._announce(progress.plan, progress.output, width() - len(heading)))
+                print_message(heading + self._announce(progress.plan, progress.output, width() - len(heading)))
             self._display = choose_display(quiet=self._quiet)
         try:
             self._display.show(progress)
@@ -88,7 +88,7 @@ class _Watcher:
             self._close()
             self._place = self._output = None
             if ended.error:
-                complain_of(ended)
+                print_error_of(ended)
 
     def _close(self) -> None:
         if self._display:

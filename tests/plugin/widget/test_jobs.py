@@ -89,7 +89,7 @@ def begin(monkeypatch: pytest.MonkeyPatch, viewer: napari.Viewer) -> Iterator[Ca
 
 
 def ends(conversion: ConversionJob) -> list[Any]:
-    """What its signals will say."""
+    """A list that will hold what its signals emit."""
     found: list[Any] = []
     conversion.progressed.connect(lambda p: found.append(p.fraction))
     conversion.ended.connect(lambda c: found.append(c.outcome))
@@ -126,7 +126,7 @@ def test_cancelling_closes_the_generator_before_the_signal_ended(begin: Callable
 
 @pytest.mark.parametrize("error", [ConversionError("No space left."), ValueError("a mistake"), MemoryError()])
 def test_a_failure_is_the_outcome(begin: Callable[..., ConversionJob], error: Exception) -> None:
-    # ConversionError is a RuntimeError, and napari's own workers never say that they have ended after one.
+    # ConversionError is a RuntimeError, and after one, napari's own workers never emit `finished`.
     work = Work(0, 0.5, error=error)
     said = ends(begin(work))
     wait_until(lambda: error in said)

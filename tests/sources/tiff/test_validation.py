@@ -159,7 +159,7 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
     "strips of another height": (
         with_page(4, Page(VOLUME[3], 5)), ("Page 4 of 8", "5", "rows per strip", "page 1", "24"),
     ),
-    "a smaller page that does not say it is a copy": (
+    "a smaller page that is not marked as a copy": (
         with_page(8, Page(VOLUME[7][::2, ::2].copy())), ("Page 8 of 8", "12 × 10"),
     ),
     # --- not z, y, x

@@ -122,7 +122,7 @@ class OptionFields(QObject):
         self.show_automatic_levels(None)
 
     def show_automatic_levels(self, count: int | None) -> None:
-        """Show how many levels "auto" stands for; None if that is not known."""
+        """Show how many levels "auto" means; None if that is unknown."""
         self.fields["num_levels"].widget.native.setItemText(0, AUTO if count is None else f"{AUTO} ({count})")
 
 

@@ -35,7 +35,7 @@ class Slices:
     file_of_page : tuple of int or None
         The file of each page; None if there is only one file.
     contiguous_at : int or None
-        Position of the first of contiguous slices, of which only the first may have a page.
+        Position of the first slice if all slices are contiguous. Then the others need no page of their own.
     """
 
     axes: str
