@@ -261,14 +261,17 @@ def test_sizes_as_people_write_them(text: str | int, size: int) -> None:
     ],
 )  # fmt: skip
 def test_nonsense_is_an_error_that_shows_how_sizes_look(text: object) -> None:
-    with pytest.raises(RequestError, match=r'is not a size\. Try "4G", "500M", "2GB"'):
+    with pytest.raises(RequestError) as raised:
         parse_size(text)  # type: ignore[arg-type]  # that is the point
+    assert repr(str(text)) in str(raised.value)
+    assert all(example in str(raised.value) for example in ("4G", "500M", "2GB"))
 
 
 @pytest.mark.parametrize("text", ["0", "0G", "0.0", "0.4", 0])
 def test_zero_bytes_is_not_a_size(text: str | int) -> None:
-    with pytest.raises(RequestError, match="less than one byte"):
+    with pytest.raises(RequestError) as raised:
         parse_size(text)
+    assert repr(str(text)) in str(raised.value)
 
 
 @given(st.integers(1, 10**18))

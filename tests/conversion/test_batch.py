@@ -26,6 +26,7 @@ from napari_ct_pyramid import (
     iter_plan_many,
     iter_verify_many,
 )
+from napari_ct_pyramid.errors import Advice
 from tests.helpers.command import everything
 
 OPTIONS: dict[str, Any] = {"chunks": (4, 8, 16), "num_levels": 2}
@@ -141,7 +142,7 @@ def test_two_sources_with_the_same_output_are_both_named(name: str, sources: lis
     other = tmp_path / "more" / name
     other.write_bytes(sources[0].read_bytes())
     before = everything(tmp_path)
-    with pytest.raises(RequestError, match="same output") as error:
+    with pytest.raises(RequestError) as error:
         convert_many([*sources, other], tmp_path / "out", **OPTIONS)
     assert str(sources[0]) in str(error.value)
     assert str(other) in str(error.value)
@@ -158,7 +159,7 @@ def test_all_outputs_together_must_fit_on_the_disk(
     room = SimpleNamespace(free=int(3.5 * one.bytes_out_estimate))
     monkeypatch.setattr("shutil.disk_usage", lambda _: room)
     before = everything(tmp_path)
-    with pytest.raises(DiskSpaceError, match="4 outputs") as error:
+    with pytest.raises(DiskSpaceError) as error:
         convert_many(sources, tmp_path / "out", **OPTIONS)
     assert everything(tmp_path) == before
     assert (error.value.needed > error.value.free, error.value.free) == (True, room.free)
@@ -166,11 +167,13 @@ def test_all_outputs_together_must_fit_on_the_disk(
 
 
 def test_an_error_of_the_whole_batch_is_raised_first(sources: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="chunk size"):
+    with pytest.raises(RequestError) as error:
         convert_many(sources)
-    with pytest.raises(RequestError, match="no folder"):
+    assert Advice("chunks", "visualization") in error.value.message.parts
+    with pytest.raises(RequestError) as error:
         convert_many(sources, tmp_path / "no", **OPTIONS)
-    with pytest.raises(RequestError, match="nothing to convert"):
+    assert str(tmp_path / "no") in str(error.value)
+    with pytest.raises(RequestError):
         convert_many([], **OPTIONS)
 
 

@@ -179,7 +179,7 @@ class TestOneAtATime:
         with closing(ct.iter_convert(scan, **OPTIONS)) as steps:
             next(steps)
             for overwrite in (False, True):
-                with pytest.raises(ct.OutputBusyError, match="is being written by another"):
+                with pytest.raises(ct.OutputBusyError):
                     ct.convert(scan, **OPTIONS, overwrite=overwrite)
         assert ct.convert(scan, **OPTIONS).output == scan.with_name("scan.ome.zarr")
 

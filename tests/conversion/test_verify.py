@@ -207,7 +207,7 @@ def test_another_source_cannot_repair(scan: Path, output: Path, tmp_path: Path) 
     for other, words in [(VOXELS[::-1], "the source's content"), (VOXELS[:40], r"the source's shape \(was 46 × 32")]:
         path = write_scan(tmp_path, np.ascontiguousarray(other))
         for repair in (False, True):
-            with pytest.raises(ct.RequestError, match="not the source that the output was made from.*" + words):
+            with pytest.raises(ct.RequestError, match=words):
                 ct.verify(output, path, repair=repair)
     assert pyramid_files(output) == before
 
@@ -250,8 +250,9 @@ def test_a_repair_that_stops_half_way_leaves_it_unfinished_and_resumes(
 
 def test_outputs_of_other_programs_cannot_be_verified(tmp_path: Path) -> None:
     image = write_image(tmp_path / "image.zarr", [np.zeros((8, 8, 8), "u1")])
-    with pytest.raises(ct.SourceError, match="was not made by ct-pyramid"):
+    with pytest.raises(ct.SourceError) as caught:
         ct.verify(image)
+    assert JOURNAL in str(caught.value)
     with pytest.raises(ct.SourceNotFoundError):
         ct.verify(tmp_path / "nothing.zarr")
     with pytest.raises(ct.RequestError) as caught:

@@ -262,19 +262,20 @@ def shrink(path: Path) -> None:
 def test_a_damaged_chunk_is_one_clear_error(tmp_path: Path, harm: Callable[[Path], None], thickness: int) -> None:
     make(tmp_path / "a", np.random.default_rng(0).normal(size=(16, 16, 16)).astype("f4"))
     harm(tmp_path / "a/0/0/0")
-    with pytest.raises(SourceError, match=r"a.* cannot be read: .+") as caught:
+    with pytest.raises(SourceError) as caught:
         ZarrArray(tmp_path / "a").read((slice(16 - thickness, 16, 1), slice(0, 16, 1), slice(0, 16, 1)))
+    assert str(tmp_path / "a") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_anything_but_an_array_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="not a Zarr array"):
+    with pytest.raises(SourceError, match=tmp_path.name):
         ZarrArray(tmp_path)
     zarr.open_group(tmp_path / "group", mode="w", zarr_format=3)
-    with pytest.raises(SourceError, match="not a Zarr array"):
+    with pytest.raises(SourceError, match="group"):
         ZarrArray(tmp_path / "group")
     (tmp_path / ".zarray").write_text("{")
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(SourceError, match=r"\.zarray"):
         ZarrArray(tmp_path)
 
 
