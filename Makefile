@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up what they need; see scripts/setup.sh. PYTHON=... chooses the interpreter.
+# `make demo` and `make test` install what they need (scripts/setup.sh). PYTHON=... chooses the interpreter.
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -6,53 +6,53 @@ export PYTHON
 .DEFAULT_GOAL := help
 
 .PHONY: help
-help: ## list what can be made
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
-demo: ## make a CT-like volume, convert it, open it in napari (without a display: save a picture of that)
+demo: ## make a CT-like volume, convert it, open it in napari (without a display: save a screenshot)
 	@scripts/setup.sh
 	$(BIN)/ct-pyramid demo demo
 ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
 	scripts/on_screen.sh $(BIN)/ct-pyramid view demo/*.ome.zarr --screenshot demo/demo.png
-	@echo "No display here: the window is in $(CURDIR)/demo/demo.png"
+	@echo "There is no display: the screenshot is $(CURDIR)/demo/demo.png"
 else
 	$(BIN)/ct-pyramid view demo/*.ome.zarr
 endif
 
 .PHONY: test
-test: ## check everything: lint, types, import contract, tests on every Python found
+test: ## run all checks: lint, types, import rules, tests on every Python found
 	@scripts/setup.sh browser
 	@scripts/test.sh
 
 .PHONY: check
-check: # what can be said without running the code
+check: # the checks that do not run the code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: lint
-lint: ## lint, types, import contract
+lint: ## check lint, types, import rules
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory check
 
 .PHONY: format
-format: ## put the code in order
+format: ## format the code
 	@scripts/setup.sh
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 .PHONY: benchmark
-benchmark: ## compare with other converters, each in an environment of its own (hours; ARGS=... go to benchmarks/run.py)
+benchmark: ## compare with other converters (takes hours; ARGS=... are for benchmarks/run.py)
 	@scripts/setup.sh
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: setup
-setup: ## only set up
+setup: ## install what the other targets need
 	@scripts/setup.sh browser
 
 .PHONY: clean
-clean: ## remove what was made here, environments too
+clean: ## remove everything that these targets made, with the environments
 	rm -rf .venv .venv-* benchmarks/out demo dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,10 @@
-"""Make a BigTIFF of any size that takes little disk: its many pages share a few stored slices.
+"""Makes a BigTIFF of any size that needs little disk space: its many pages share a few stored slices.
 
     python benchmarks/big_tiff.py OUT.tif --shape 512 2560 2560 [--stored 32] [--noise 0.05] [--texture SCAN.tif]
         [--type uint16] [--lzw] [--ome]
 
-A TIFF page only says where its voxels lie, so pages can share them. To a reader it is an ordinary volume of one
-page a slice.
+A TIFF page holds the position of its voxels in the file, so that pages can share voxels. For a reader, it is an
+ordinary volume with one page for each slice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 
 def make_slice(k: int, shape: tuple[int, int], texture: np.ndarray | None, noise: float) -> np.ndarray:
-    """Slice `k`: a disc of material in air, with the noise of a reconstruction."""
+    """Slice `k`: a disk of material in air, with the noise of a reconstruction."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     if texture is None:
         body = 0.5 + 0.3 * np.sin(y / 17 + k / 9) * np.cos(x / 23 - k / 13) + 0.2 * (np.sin(x * y / 4e4 + k / 5) > 0.6)
@@ -44,7 +44,7 @@ def write(
     lzw: bool = False,
     ome: bool = False,
 ) -> None:
-    """Write the volume, `shape` along z, y, x; with `ome`, the first page says so in OME-XML."""
+    """Write the volume of `shape` along z, y, x; with `ome`, the first page describes it in OME-XML."""
     scan = None
     if texture:
         import tifffile
@@ -60,14 +60,14 @@ def write(
             places.append((file.tell(), len(voxels)))
             file.write(voxels)
         described = file.tell()
-        words = _ome(shape, dtype) if ome else b""
-        file.write(words)
+        description = _ome(shape, dtype) if ome else b""
+        file.write(description)
         first = at = file.tell()
         for page in range(depth):
             offset, length = places[page % stored]
             tags = [
                 (256, 4, 1, columns), (257, 4, 1, rows), (258, 3, 1, 8 * np.dtype(dtype).itemsize),
-                (259, 3, 1, 5 if lzw else 1), (262, 3, 1, 1), (270, 2, len(words), described),
+                (259, 3, 1, 5 if lzw else 1), (262, 3, 1, 1), (270, 2, len(description), described),
                 (273, 16, 1, offset), (277, 3, 1, 1), (278, 4, 1, rows),
                 (279, 16, 1, length), (339, 3, 1, 3 if dtype == "float32" else 1),
             ]  # fmt: skip
@@ -83,7 +83,7 @@ def write(
 
 
 def _encode(image: np.ndarray, dtype: str, lzw: bool) -> bytes:
-    """The bytes of a slice in the file; integers take a third of their range, as a detector does."""
+    """The bytes of a slice in the file. Integers use a third of their range, as those of a detector do."""
     if dtype != "float32":
         most = np.iinfo(dtype).max
         image = np.clip(image * (most / 3) + most / 64, 0, most)
@@ -110,15 +110,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--shape", nargs=3, type=int, required=True, metavar=("Z", "Y", "X"))
-    parser.add_argument("--stored", type=int, default=32, help="slices that are really stored (default 32)")
-    parser.add_argument("--noise", type=float, default=0.05, help="standard deviation (0: compresses well)")
-    parser.add_argument("--texture", type=Path, help="a uint8 stack to texture the slices with")
+    parser.add_argument("--stored", type=int, default=32, help="slices that are stored (default 32)")
+    parser.add_argument("--noise", type=float, default=0.05, help="standard deviation of the noise")
+    parser.add_argument("--texture", type=Path, help="a uint8 stack that gives the slices a texture")
     parser.add_argument("--type", choices=["float32", "uint16", "uint8"], default="float32")
-    parser.add_argument("--lzw", action="store_true", help="compressed, each page on its own")
-    parser.add_argument("--ome", action="store_true", help="with OME-XML, for readers that want to be told what z is")
-    asked = parser.parse_args()
-    shape = tuple(asked.shape)
-    write(asked.out, shape, asked.stored, asked.noise, asked.texture, asked.type, asked.lzw, asked.ome)
+    parser.add_argument("--lzw", action="store_true", help="compress each page with LZW")
+    parser.add_argument("--ome", action="store_true", help="write OME-XML, for readers that need it to find the axis z")
+    args = parser.parse_args()
+    shape = tuple(args.shape)
+    write(args.out, shape, args.stored, args.noise, args.texture, args.type, args.lzw, args.ome)
 
 
 if __name__ == "__main__":

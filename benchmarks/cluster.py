@@ -1,9 +1,9 @@
-"""Worker processes of a Dask cluster on this machine: one, then two; and what those figures come to for many.
+"""Measures a Dask cluster on this machine with one and two workers, and estimates larger clusters from that.
 
     python benchmarks/cluster.py [--file 4g] [--levels 2] [--runs 3] [--dir FOLDER]
 
-First one process without a cluster. Each worker has one thread. The second table is worked out from the first and not
-measured: every worker is as fast as the only one was, and all share a storage.
+Each run starts with one process without a cluster. Each worker has one thread. The second table is an estimate from the
+first one: it assumes that every worker is as fast as the single one, and that all use the same storage.
 """
 
 from __future__ import annotations
@@ -26,47 +26,46 @@ import numpy as np
 import tables
 from distributed import Client, LocalCluster, get_task_stream
 from files import FILES
-from run import cores
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.bench import Made
-from napari_ct_pyramid.crew import Crew
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
+from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler
+from napari_ct_pyramid.conversion.progress import ProgressTracker
+from napari_ct_pyramid.model.plan import Plan, make_plan
+from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.plan import Plan, make_plan
-from napari_ct_pyramid.volume import Volume
-from napari_ct_pyramid.work import Work
 
 VOLUMES = {"56.6 GB": (2160, 2560, 2560), "1.1 TB": (6464, 6464, 6464)}
-STORAGES = (2e9, 10e9)  # bytes a second, read and written: one good file server, and a parallel file system
+STORAGES = (2e9, 10e9)  # bytes read and written a second: a good file server, and a parallel file system
 WORKERS = (1, 2, 4, 16, 64)
 
 
 @dataclass
 class Measured:
-    """Of runs with one worker: what a block takes of whose time, in seconds."""
+    """The seconds that a block takes, and where, in a run with one worker."""
 
-    rate: float  # bytes of its voxels a second, while a worker has it
-    between: float  # from the end of one to the beginning of the next
-    keeping: float  # by the coordinator: checksums and journal, safely on its disk
-    once: float  # planning, telling the workers, metadata
-    written: float  # bytes written for each of the source's voxels
+    rate: float  # bytes of voxels that a worker converts a second
+    between: float  # from the end of a block to the start of the next
+    recording: float  # the time in which the coordinator writes checksums and journal to its disk
+    once: float  # the time for the plan, the setup of the workers, and the metadata
+    written: float  # bytes written for each byte read
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", choices=list(FILES), default="4g")
-    parser.add_argument("--levels", type=int, default=2, help="few make small blocks, and many of them")
+    parser.add_argument("--levels", type=int, default=2, help="few levels make many small blocks")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--dir", type=Path, help="where to work; default: a temporary folder")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=asked.dir) as folder:
-        file = FILES[asked.file]
-        options: dict[str, Any] = {"chunks": (128, 128, 128), "num_levels": asked.levels, "threads": 1}
-        source, output = file.make("plain TIFF", asked.dir or Path(folder)), Path(folder) / "out.ome.zarr"
-        print(f"{tables.machine(cores())}\n\n{file}, {ct.plan(source, output, **options).blocks} blocks\n")
+    parser.add_argument("--dir", type=Path, help="working folder; default: a temporary one")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.dir) as folder:
+        file = FILES[args.file]
+        options: dict[str, Any] = {"chunks": (128, 128, 128), "num_levels": args.levels, "threads": 1}
+        source, output = file.make("plain TIFF", args.dir or Path(folder)), Path(folder) / "out.ome.zarr"
+        print(f"{tables.machine()}\n\n{file}, {ct.plan(source, output, **options).blocks} blocks\n")
         seconds: dict[int, list[float]] = defaultdict(list)
         alone: list[Measured] = []
-        for _ in range(asked.runs):
+        for _ in range(args.runs):
             for workers in (0, 1, 2):
                 receipt, measured = convert(source, output, workers, options)
                 seconds[workers].append(receipt.seconds)
@@ -85,27 +84,28 @@ def main() -> None:
     )  # fmt: skip
     typical = Measured(*(median(getattr(one, name) for one in alone) for name in Measured.__annotations__))
     print(
-        f"\nA worker makes {typical.rate / 1e9:.2f} GB/s. Between two blocks pass {typical.between * 1000:.0f} ms, the "
-        f"coordinator takes {typical.keeping * 1000:.0f} ms for each, and {typical.once:.1f} s pass before and after.\n"
+        f"\nA worker converts {typical.rate / 1e9:.2f} GB/s. "
+        f"{typical.between * 1000:.0f} ms pass between two blocks, the coordinator takes "
+        f"{typical.recording * 1000:.0f} ms for each, and {typical.once:.1f} s pass before and after.\n"
     )
     for name, shape in VOLUMES.items():
         volume = Volume(name, shape, np.dtype("f4"), "BigTIFF")
         plan = make_plan(volume, ConversionOptions(chunks="visualization"))
         blocks = " + ".join(str(sum(1 for _ in stage.blocks())) for stage in plan.stages)
-        print(f"\n{name}, {blocks} blocks, on paper:\n")
+        print(f"\n{name}, {blocks} blocks, estimated:\n")
         head = ["Workers", *(f"Seconds, storage of {storage / 1e9:.0f} GB/s" for storage in STORAGES)]
-        print(tables.table(head, ([str(n), *(on_paper(plan, typical, n, s) for s in STORAGES)] for n in WORKERS)))
+        print(tables.table(head, ([str(n), *(estimate(plan, typical, n, s) for s in STORAGES)] for n in WORKERS)))
 
 
 def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -> tuple[ct.Receipt, Measured | None]:
     if not workers:
         return ct.convert(source, output, **options), None
-    keeping: list[float] = []
+    recording: list[float] = []
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None) as cluster,
         Client(cluster) as client,
         get_task_stream(client) as stream,
-        timed(keeping),
+        timed(recording),
     ):
         receipt = ct.convert(source, output, client=client, **options)
     tasks = [(step["start"], step["stop"]) for task in stream.data for step in task["startstops"]
@@ -114,7 +114,7 @@ def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -
     return receipt, Measured(
         rate=receipt.bytes_read / sum(stop - start for start, stop in tasks),
         between=median(after[0] - before[1] for before, after in pairwise(tasks)),
-        keeping=median(keeping),
+        recording=median(recording),
         once=receipt.seconds - (tasks[-1][1] - tasks[0][0]),
         written=receipt.bytes_written / receipt.bytes_read,
     )
@@ -122,26 +122,26 @@ def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -
 
 @contextmanager
 def timed(seconds: list[float]) -> Iterator[None]:
-    """Note how long the coordinator takes over each block."""
-    set_to = Crew.set_to
+    """Record how long the coordinator takes for each block."""
+    assign = BlockScheduler.assign
 
-    def timing(self: Crew, work: Work, keep: Callable[[Made], None]) -> Crew:
-        def keeping(made: Made) -> None:
+    def timing(self: BlockScheduler, work: ProgressTracker, keep: Callable[[FinishedBlock], None]) -> BlockScheduler:
+        def keep_timed(made: FinishedBlock) -> None:
             began = time.perf_counter()
             keep(made)
             seconds.append(time.perf_counter() - began)
 
-        return set_to(self, work, keeping)
+        return assign(self, work, keep_timed)
 
-    Crew.set_to = timing
+    BlockScheduler.assign = timing
     try:
         yield
     finally:
-        Crew.set_to = set_to
+        BlockScheduler.assign = assign
 
 
-def on_paper(plan: Plan, measured: Measured, workers: int, storage: float) -> str:
-    """Seconds that a plan would take, and what would be in the way of more workers."""
+def estimate(plan: Plan, measured: Measured, workers: int, storage: float) -> str:
+    """Seconds that a plan would take, and what would limit more workers."""
     seconds, ends = measured.once, ""
     for stage in plan.stages:
         count = sum(1 for _ in stage.blocks())
@@ -150,11 +150,11 @@ def on_paper(plan: Plan, measured: Measured, workers: int, storage: float) -> st
             "blocks" if 2 * workers > count else "": math.ceil(count / workers)
             * (size / count / measured.rate + measured.between),
             "storage": size * (1 + measured.written) / storage,
-            "coordinator": count * measured.keeping,
+            "coordinator": count * measured.recording,
         }
         longest = max(takes, key=lambda what: takes[what])
         seconds += takes[longest]
-        ends = longest if stage.from_source else ends  # where nearly all of the time goes
+        ends = longest if stage.from_source else ends  # level 0 takes nearly all of the time
     return f"{seconds:,.0f}" + (f" ({ends})" if ends else "")
 
 

@@ -1,4 +1,4 @@
-"""Who takes part: this converter, the raw limit, the plain algorithm, and the peers, each with what it is given."""
+"""The converters that are compared, with their commands: this one, the raw limit, the plain algorithm, the peers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class Contender:
-    """One row of the table.
+    """A peer.
 
-    `script` is run as `python SCRIPT SOURCE OUT --levels N --chunk 128 --threads N` in an environment with `packages`;
-    `given` says in what form it gets the volume, and `form` which file that is.
+    Attributes
+    ----------
+    script : str
+        Called as `python SCRIPT SOURCE OUT --levels N --chunk 128 --threads N`.
+    packages : tuple of str
+        Installed in its environment.
+    given, form : str
+        How it gets the volume: in words, and as the kind of file.
+    python : (int, int)
+        The oldest Python that it supports.
     """
 
     name: str
@@ -45,7 +53,7 @@ def plain(source: Path, out: Path, levels: int, slices: int) -> list[str]:
     return [*command, "--slices", str(slices)]
 
 
-# tifffile reads for those that read no TIFF themselves, with imagecodecs where it is compressed.
+# For peers that do not read TIFF themselves. imagecodecs decodes compressed files.
 TIFF = ("tifffile", "imagecodecs")
 DASK = "its pages, as a dask array"
 
@@ -60,16 +68,17 @@ PEERS = {
             "ome-zarr-pyramid",
             "with_ome_zarr_pyramid.py",
             ("ome-zarr-pyramid", "micro-reader[codecs]"),
-            "OME-TIFF (of the plain one it takes the first page)",
+            "OME-TIFF (of a plain TIFF it reads only the first page)",
             "OME-TIFF",
         ),
-        Contender("acquire-zarr", "with_acquire_zarr.py", ("acquire-zarr", *TIFF), "its pages, one by one"),
+        Contender("acquire-zarr", "with_acquire_zarr.py", ("acquire-zarr", *TIFF), "its pages, one at a time"),
         Contender("bioio-conversion", "with_bioio_conversion.py", ("bioio-conversion", "bioio-tifffile", *TIFF)),
         Contender(
             "bioio-conversion, own layout",
             "with_bioio_conversion_layout.py",
             ("bioio-conversion", "bioio-tifffile", *TIFF),
         ),
-        Contender("zarrify", "with_zarrify.py", ("zarrify",), python=(3, 12)),  # for older ones pip has an old zarrify
+        # For older Pythons pip installs an old zarrify.
+        Contender("zarrify", "with_zarrify.py", ("zarrify",), python=(3, 12)),
     )
 }

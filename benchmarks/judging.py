@@ -1,9 +1,9 @@
-"""Says whether a conversion is right, without this package or the libraries that it writes with.
+"""Checks whether a conversion is correct, without this package and the libraries it writes with.
 
     python benchmarks/judging.py SOURCE.tif OUT
 
-tifffile reads the source and zarr-python the output, a few slices at a time. Prints JSON: what was found at level 0
-and level 1, and how it is stored, by its own metadata.
+tifffile reads the source and zarr-python reads the output, a few slices at a time. Prints JSON: the findings for level
+0 and level 1, and the format according to the output's own metadata.
 """
 
 from __future__ import annotations
@@ -19,44 +19,46 @@ import numpy as np
 import tifffile
 import zarr
 
-SLAB = 64
+SLICES_AT_ONCE = 64
 
 
 class Level:
-    """An array of the output, read in z, y, x whatever its axes."""
+    """An array of the output, read in the order z, y, x whatever the order of its axes."""
 
     def __init__(self, array: zarr.Array, axes: str) -> None:
         self.array = array
         self.axes = axes[-array.ndim :]
         self._order = [i for i, axis in enumerate(self.axes) if axis in "zyx"]
-        self._turn = sorted(range(len(self._order)), key=lambda i: "zyx".index(self.axes[self._order[i]]))
-        self.shape = tuple(array.shape[self._order[i]] for i in self._turn)
+        self._transpose = sorted(range(len(self._order)), key=lambda i: "zyx".index(self.axes[self._order[i]]))
+        self.shape = tuple(array.shape[self._order[i]] for i in self._transpose)
 
     def slices(self, start: int, stop: int) -> np.ndarray:
         where = tuple(slice(start, stop) if axis == "z" else slice(None) if axis in "yx" else 0 for axis in self.axes)
-        return np.asarray(self.array[where]).transpose(self._turn)
+        return np.asarray(self.array[where]).transpose(self._transpose)
 
     def stored(self) -> dict[str, Any]:
         chunks, shards = self.array.chunks, self.array.shards
         return {
             "format": f"Zarr v{self.array.metadata.zarr_format}",
-            "chunks": [chunks[self._order[i]] for i in self._turn],
-            "shards": [shards[self._order[i]] for i in self._turn] if shards else None,
+            "chunks": [chunks[self._order[i]] for i in self._transpose],
+            "shards": [shards[self._order[i]] for i in self._transpose] if shards else None,
             "compressor": ", ".join(_name(one) for one in self.array.compressors) or "none",
         }
 
 
 def _name(codec: Any) -> str:
-    told = codec.get_config() if hasattr(codec, "get_config") else codec.to_dict()
-    told = {"id": told.get("name", told.get("id"))} | told.get("configuration", told)
-    if told["id"] != "blosc":
-        return f"{told['id']} {told.get('level', '')}".strip()
-    shuffle = {0: "no shuffle", 1: "shuffle", 2: "bitshuffle", -1: "auto shuffle"}.get(told["shuffle"], told["shuffle"])
-    return f"Blosc {told['cname']} {told['clevel']} {getattr(shuffle, 'value', shuffle)}"
+    settings = codec.get_config() if hasattr(codec, "get_config") else codec.to_dict()
+    settings = {"id": settings.get("name", settings.get("id"))} | settings.get("configuration", settings)
+    if settings["id"] != "blosc":
+        return f"{settings['id']} {settings.get('level', '')}".strip()
+    shuffle = {0: "no shuffle", 1: "shuffle", 2: "bitshuffle", -1: "auto shuffle"}.get(
+        settings["shuffle"], settings["shuffle"]
+    )
+    return f"Blosc {settings['cname']} {settings['clevel']} {getattr(shuffle, 'value', shuffle)}"
 
 
 def open_levels(out: Path) -> list[Level]:
-    """The levels of the first image there, or the one array."""
+    """The levels of the first image in the output, or its only array."""
     places = [out, *sorted(path for path in out.rglob("*") if path.is_dir())] if out.is_dir() else []
     for place in places:
         if any((place / name).exists() for name in (".zgroup", "zarr.json", ".zarray")):
@@ -68,20 +70,20 @@ def open_levels(out: Path) -> list[Level]:
             if images:
                 names = [axis if isinstance(axis, str) else axis["name"] for axis in images[0]["axes"]]
                 return [Level(node[one["path"]], "".join(names)) for one in images[0]["datasets"]]
-    raise FileNotFoundError("no OME-Zarr there")
+    raise FileNotFoundError("there is no OME-Zarr")
 
 
-def read_slabs(source: Path) -> Iterator[tuple[int, np.ndarray]]:
+def read_slices(source: Path) -> Iterator[tuple[int, np.ndarray]]:
     with tifffile.TiffFile(source) as tiff:
         pages = tiff.pages
-        for z in range(0, len(pages), SLAB):
-            yield z, np.stack([pages[i].asarray() for i in range(z, min(z + SLAB, len(pages)))])
+        for z in range(0, len(pages), SLICES_AT_ONCE):
+            yield z, np.stack([pages[i].asarray() for i in range(z, min(z + SLICES_AT_ONCE, len(pages)))])
 
 
-def mean(slab: np.ndarray) -> np.ndarray:
-    """The 2×2×2 mean in float64, of what pairs up."""
-    z, y, x = (n // 2 * 2 for n in slab.shape)
-    return slab[:z, :y, :x].reshape(z // 2, 2, y // 2, 2, x // 2, 2).mean((1, 3, 5), dtype="f8")
+def mean(voxels: np.ndarray) -> np.ndarray:
+    """The 2×2×2 mean in float64; an odd last voxel is left out."""
+    z, y, x = (n // 2 * 2 for n in voxels.shape)
+    return voxels[:z, :y, :x].reshape(z // 2, 2, y // 2, 2, x // 2, 2).mean((1, 3, 5), dtype="f8")
 
 
 def judge(source: Path, out: Path) -> dict[str, Any]:
@@ -89,50 +91,53 @@ def judge(source: Path, out: Path) -> dict[str, Any]:
         depth, (rows, columns), dtype = len(tiff.pages), tiff.pages.first.shape, tiff.pages.first.dtype
     levels = open_levels(out)
     first, second = levels[0], levels[1] if len(levels) > 1 else None
-    told = {"levels": [list(level.shape) for level in levels], **first.stored()}
+    found = {"levels": [list(level.shape) for level in levels], **first.stored()}
     slices = first.shape[0] if len(first.shape) == 3 else 1
     if first.shape[-2:] != (rows, columns) or slices < depth or first.array.dtype != dtype:
-        told["level_0"] = f"{' × '.join(map(str, first.shape))} {first.array.dtype}"
-        return told
-    wrong, off, steps = 0, 0.0, [1.0]
+        found["level_0"] = f"{' × '.join(map(str, first.shape))} {first.array.dtype}"
+        return found
+    different, deviation, largest = 0, 0.0, [1.0]
     halved = second is not None and second.shape[1:] == (rows // 2, columns // 2) and second.shape[0] >= depth // 2
-    for z, slab in read_slabs(source):
-        there = first.slices(z, z + len(slab))
-        wrong += int(np.count_nonzero(~((there == slab) | ((there != there) & (slab != slab)))))
+    for z, voxels in read_slices(source):
+        there = first.slices(z, z + len(voxels))
+        different += int(np.count_nonzero(~((there == voxels) | ((there != there) & (voxels != voxels)))))
         if halved:
-            expected = mean(slab)
-            off = max(off, float(np.abs(second.slices(z // 2, z // 2 + len(expected)) - expected).max(initial=0)))
-            steps.append(float(np.abs(expected).max(initial=0)))
+            expected = mean(voxels)
+            difference = second.slices(z // 2, z // 2 + len(expected)) - expected
+            deviation = max(deviation, float(np.abs(difference).max(initial=0)))
+            largest.append(float(np.abs(expected).max(initial=0)))
     padding = first.slices(depth, slices)
-    told["level_0"] = "equal" if not wrong else f"{wrong} voxels differ"
-    told["padding"] = 0 if slices == depth else slices - depth if not padding.any() else "not zero"
-    told["level_1"] = _verdict(second, halved, off, max(steps), dtype)
-    told["halved_each_time"] = all(_halved(a.shape, b.shape) for a, b in pairwise(levels))
-    return told
+    found["level_0"] = "equal" if not different else f"{different} voxels differ"
+    found["padding"] = 0 if slices == depth else slices - depth if not padding.any() else "not zero"
+    found["level_1"] = _level_1(second, halved, deviation, max(largest), dtype)
+    found["halved_each_time"] = all(_halved(a.shape, b.shape) for a, b in pairwise(levels))
+    return found
 
 
 def _halved(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return all(m in (n // 2, -(-n // 2)) for n, m in zip(a, b, strict=True))
 
 
-def _verdict(second: Level | None, halved: bool, off: float, most: float, dtype: np.dtype) -> str:
+def _level_1(second: Level | None, halved: bool, deviation: float, largest: float, dtype: np.dtype) -> str:
     if second is None:
         return "none"
     if not halved:
         return f"other shape: {' × '.join(map(str, second.shape))}"
     if dtype.kind in "iu":
-        return "mean" if off <= 0.5 else "mean, cut off" if off < 1 else f"no mean: off by up to {off:.0f}"
-    return "mean" if off <= 1e-5 * most else f"no mean: off by up to {off:.2g}"
+        if deviation >= 1:
+            return f"not the mean (off by {deviation:.0f})"
+        return "mean" if deviation <= 0.5 else "mean, rounded down"
+    return "mean" if deviation <= 1e-5 * largest else f"not the mean (off by {deviation:.2g})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
-        found = judge(asked.source, asked.out)
-    except Exception as error:  # noqa: BLE001  whatever a store may hold is the verdict
+        found = judge(args.source, args.out)
+    except Exception as error:  # noqa: BLE001  any error in an output is a finding
         found = {"level_0": f"cannot be read: {type(error).__name__}: {error}"[:200]}
     print(json.dumps(found))
 

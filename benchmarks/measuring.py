@@ -1,4 +1,4 @@
-"""Runs a command as a whole process with its children: how long, how much processor time and memory, what it wrote."""
+"""Measures a command with all its child processes: time, processor time, memory, and files written."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from pathlib import Path
 import psutil
 
 SAMPLE_SECONDS = 0.02
-CHILDREN_SECONDS = 0.2  # looking for children goes through every process there is
+CHILDREN_SECONDS = 0.2  # between two searches for children, which are slow: each reads the list of all processes
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `words` are the last that it said; `ended` is "", "failed" or "too slow".
+    """One run of a command.
 
-    `on_disk_seconds` is until all that it wrote was on the disk, and no longer only in the system's memory.
+    Attributes
+    ----------
+    seconds : float
+        Until the process ended.
+    on_disk_seconds : float
+        Until its files were on the disk, not only in the system's cache.
+    written_bytes, files : int
+        Size and number of the files in its folder.
+    ended : str
+        ``""``, ``"failed"`` or ``"too slow"``.
+    output : str
+        The last part of what it printed.
     """
 
     seconds: float
@@ -31,15 +42,17 @@ class Run:
     written_bytes: int
     files: int
     ended: str = ""
-    words: str = ""
+    output: str = ""
 
 
 def measure(command: list[str], folder: Path, limit: float | None = None) -> Run:
-    """Run a command in the folder that it writes to; after `limit` seconds it is ended, with its children."""
-    _sync()  # what the last one left to be written is not this one's
-    with tempfile.TemporaryFile() as said:
+    """Run a command in the folder that it writes to. After `limit` seconds, stop it and its children."""
+    _sync()  # the last run may have left data in the cache
+    with tempfile.TemporaryFile() as printed:
         before, start = _children_seconds(), time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
+        )
         family = _Family(process.pid)
         try:
             process.wait(limit)
@@ -53,10 +66,10 @@ def measure(command: list[str], folder: Path, limit: float | None = None) -> Run
         _sync()
         on_disk_seconds = time.perf_counter() - start
         cpu = max(family.cpu_seconds(), _children_seconds() - before)
-        said.seek(max(0, said.seek(0, os.SEEK_END) - 4000))
-        words = said.read().decode(errors="replace")
+        printed.seek(max(0, printed.seek(0, os.SEEK_END) - 4000))
+        output = printed.read().decode(errors="replace")
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    return Run(seconds, on_disk_seconds, cpu, family.most_bytes, sum(sizes), len(sizes), ended, words)
+    return Run(seconds, on_disk_seconds, cpu, family.peak_bytes, sum(sizes), len(sizes), ended, output)
 
 
 def _sync() -> None:
@@ -65,53 +78,53 @@ def _sync() -> None:
 
 
 def _children_seconds() -> float:
-    """What all children that were waited for have used, and theirs: exact, but not everywhere, nor for orphans."""
+    """Processor time of all children that have ended: exact, but not on every system, and without orphans."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 class _Family(threading.Thread):
-    """Watches the resident memory and processor time of a process and of its children, many times a second."""
+    """Samples the resident memory and processor time of a process and its children, many times a second."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self.most_bytes = 0
+        self.peak_bytes = 0
         self._parent = psutil.Process(pid)
         self._known = {pid: self._parent}
         self._seconds: dict[int, float] = {}
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self.start()
 
     def run(self) -> None:
-        looked = 0.0
-        while not self._over.wait(SAMPLE_SECONDS):
-            if time.perf_counter() - looked > CHILDREN_SECONDS:
-                self._look_for_children()
-                looked = time.perf_counter()
-            self.most_bytes = max(self.most_bytes, sum(self._look_at(one) for one in list(self._known.values())))
+        last_search = 0.0
+        while not self._stopped.wait(SAMPLE_SECONDS):
+            if time.perf_counter() - last_search > CHILDREN_SECONDS:
+                self._find_children()
+                last_search = time.perf_counter()
+            self.peak_bytes = max(self.peak_bytes, sum(self._sample(process) for process in list(self._known.values())))
 
     def end(self) -> None:
-        """Stop watching, and end whoever is still there."""
-        self._over.set()
+        """Stop sampling, and kill the processes that still run."""
+        self._stopped.set()
         self.join()
-        self._look_for_children()
-        for one in self._known.values():
+        self._find_children()
+        for process in self._known.values():
             with contextlib.suppress(psutil.Error):
-                one.kill()
+                process.kill()
 
     def cpu_seconds(self) -> float:
         return sum(self._seconds.values())
 
-    def _look_for_children(self) -> None:
+    def _find_children(self) -> None:
         with contextlib.suppress(psutil.Error):
             self._known |= {child.pid: child for child in self._parent.children(recursive=True)}
 
-    def _look_at(self, one: psutil.Process) -> int:
+    def _sample(self, process: psutil.Process) -> int:
         try:
-            with one.oneshot():
-                times = one.cpu_times()
-                self._seconds[one.pid] = times.user + times.system
-                return one.memory_info().rss
+            with process.oneshot():
+                times = process.cpu_times()
+                self._seconds[process.pid] = times.user + times.system
+                return process.memory_info().rss
         except psutil.Error:
-            self._known.pop(one.pid, None)
+            self._known.pop(process.pid, None)
             return 0

@@ -1,8 +1,8 @@
-"""The plain algorithm: slices in batches of 2**(levels-1), scikit-image for the mean, zarr-python for the chunks.
+"""The plain algorithm: batches of 2**(levels-1) slices, scikit-image for the mean, zarr-python for the chunks.
 
     python benchmarks/plain.py SOURCE.tif OUT.zarr --levels 4 [--chunks 128 128 128] [--slices N]
 
-A batch is thinner than a chunk, so every chunk is read, changed and written again many times.
+A batch has fewer slices than a chunk, so that every chunk is read, changed and written many times.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("--chunks", nargs=3, type=int, default=(128, 128, 128))
     parser.add_argument("--levels", type=int, default=4)
-    parser.add_argument("--slices", type=int, help="of the source, from the first; default: all")
-    asked = parser.parse_args()
+    parser.add_argument("--slices", type=int, help="convert only the first slices; default: all")
+    args = parser.parse_args()
     start = time.perf_counter()
-    with tifffile.TiffFile(asked.source) as tiff:
-        depth = asked.slices or len(tiff.pages)
+    with tifffile.TiffFile(args.source) as tiff:
+        depth = args.slices or len(tiff.pages)
         rows, columns = tiff.pages.first.shape
-        group = zarr.open_group(asked.out, mode="w", zarr_format=2)
-        batch = 2 ** (asked.levels - 1)
+        group = zarr.open_group(args.out, mode="w", zarr_format=2)
+        batch = 2 ** (args.levels - 1)
         levels = [
             group.create_array(
                 str(k),
                 shape=(-(-depth // batch) * batch >> k, rows >> k, columns >> k),
-                chunks=tuple(asked.chunks),
+                chunks=tuple(args.chunks),
                 dtype="f4",
                 compressors=Blosc("lz4", 1, Blosc.BITSHUFFLE),
                 chunk_key_encoding={"name": "v2", "separator": "/"},
             )
-            for k in range(asked.levels)
+            for k in range(args.levels)
         ]
         for z in range(0, depth, batch):
             slices = np.zeros((batch, rows, columns), "f4")
@@ -49,7 +49,7 @@ def main() -> None:
                 slices[i] = tiff.pages[z + i].asarray()
             for k, level in enumerate(levels):
                 level[z >> k : (z + batch) >> k] = slices
-                if k + 1 < asked.levels:
+                if k + 1 < args.levels:
                     slices = downscale_local_mean(slices, (2, 2, 2)).astype("f4")
     print(json.dumps({"seconds": time.perf_counter() - start, "slices": depth}))
 

@@ -1,8 +1,8 @@
-"""The raw limit: tensorstore alone writes level 0, and has nothing else to do.
+"""The raw limit: tensorstore writes level 0 and does nothing else.
 
     python benchmarks/raw_limit.py SOURCE.tif OUT.zarr --threads 2 [--chunks 128 128 128]
 
-The source is read row of chunks by row of chunks, while tensorstore writes those before.
+Reads one row of chunks after another, while tensorstore writes the rows before.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from itertools import cycle, product
 import numpy as np
 import tensorstore as ts
 
-from napari_ct_pyramid.source import open_source
+from napari_ct_pyramid.sources.registry import open_source
 
-IN_HAND = 8  # rows of chunks being read or written at once; more gain no speed
+ROWS_AT_ONCE = 8  # rows of chunks that are read or written at once; more are not faster
 
 
 def main() -> None:
@@ -24,27 +24,27 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("--chunks", nargs=3, type=int, default=(128, 128, 128))
     parser.add_argument("--threads", type=int, required=True)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     spec = {
         "driver": "zarr",
-        "kvstore": {"driver": "file", "path": asked.out},
+        "kvstore": {"driver": "file", "path": args.out},
         "metadata": {
-            "chunks": list(asked.chunks),
+            "chunks": list(args.chunks),
             "dimension_separator": "/",
             "compressor": {"id": "blosc", "cname": "lz4", "clevel": 1, "shuffle": 2, "blocksize": 0},
             "fill_value": 0,
         },
-        "store_data_equal_to_fill_value": True,  # as this converter does; it also saves looking for such chunks
+        "store_data_equal_to_fill_value": True,  # like this converter; it also saves the time to search for such chunks
     }
-    context = ts.Context({"data_copy_concurrency": {"limit": asked.threads}, "cache_pool": {"total_bytes_limit": 0}})
-    with open_source(asked.source) as source:
+    context = ts.Context({"data_copy_concurrency": {"limit": args.threads}, "cache_pool": {"total_bytes_limit": 0}})
+    with open_source(args.source) as source:
         depth, rows, columns = source.volume.shape
         spec["metadata"] |= {"shape": [depth, rows, columns], "dtype": source.volume.dtype.str}
         level = ts.open(spec, create=True, context=context).result()
-        cz, cy, _ = asked.chunks
-        buffers = [np.empty((cz, cy, columns), source.volume.dtype) for _ in range(IN_HAND)]
-        writes: list[ts.Future | None] = [None] * IN_HAND
-        for n, (z, y) in zip(cycle(range(IN_HAND)), product(range(0, depth, cz), range(0, rows, cy))):
+        cz, cy, _ = args.chunks
+        buffers = [np.empty((cz, cy, columns), source.volume.dtype) for _ in range(ROWS_AT_ONCE)]
+        writes: list[ts.Future | None] = [None] * ROWS_AT_ONCE
+        for n, (z, y) in zip(cycle(range(ROWS_AT_ONCE)), product(range(0, depth, cz), range(0, rows, cy))):
             if writes[n]:
                 writes[n].result()
             part = buffers[n][: depth - z, : rows - y]

@@ -1,9 +1,9 @@
-"""How long it takes until the first block is read: start Python, import, read the pages, plan, make the output.
+"""Measures the time until the first block is read: start Python, import, read the pages, plan, make the output.
 
     python benchmarks/startup.py [--shape 2160 640 640] [--runs 5] [--dir FOLDER]
 
-The end is the first `Progress`, by which all arrays of the output are there, still empty; the conversion is then
-cancelled. The volume has as many pages as its shape says, which share one stored slice.
+The time ends with the first `Progress`, when all arrays of the output exist and are still empty. Then the conversion is
+canceled. The pages of the volume share one stored slice.
 """
 
 from __future__ import annotations
@@ -40,22 +40,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", nargs=3, type=int, default=(2160, 640, 640), metavar=("Z", "Y", "X"))
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--dir", type=Path, help="where to work; default: a temporary folder")
-    asked = parser.parse_args()
+    parser.add_argument("--dir", type=Path, help="working folder; default: a temporary one")
+    args = parser.parse_args()
     taken = []
-    with tempfile.TemporaryDirectory(dir=asked.dir) as folder:
-        source = File(tuple(asked.shape), stored=1).make("plain TIFF", Path(folder))
-        for turn in range(asked.runs):
+    with tempfile.TemporaryDirectory(dir=args.dir) as folder:
+        source = File(tuple(args.shape), stored=1).make("plain TIFF", Path(folder))
+        for turn in range(args.runs):
             start = time.time()
             command = [sys.executable, "-c", SCRIPT, str(source), str(Path(folder, f"{turn}.ome.zarr"))]
             answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             times = [start, *json.loads(answer)]
             taken.append([b - a for a, b in pairwise(times)])
-    # Planning is shown on its own but not part of the whole: the conversion plans for itself.
-    whole = [sum(run) - run[2] for run in taken]
-    print(f"{asked.shape[0]} pages, medians of {asked.runs} runs\n")
+    # The separate plan is not part of the total, because the conversion plans again.
+    totals = [sum(run) - run[2] for run in taken]
+    print(f"{args.shape[0]} pages, medians of {args.runs} runs\n")
     lines = [[step, f"{median(run[i] for run in taken):.3f}"] for i, step in enumerate(STEPS)]
-    print(tables.table(["until the first block", "seconds"], [*lines, ["all, planning once", f"{median(whole):.3f}"]]))
+    print(
+        tables.table(["until the first block", "seconds"], [*lines, ["total, with one plan", f"{median(totals):.3f}"]])
+    )
 
 
 if __name__ == "__main__":

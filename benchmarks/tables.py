@@ -1,4 +1,4 @@
-"""Prints what was measured as Markdown."""
+"""Measurements as Markdown tables."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
+from results import Row
 
-if TYPE_CHECKING:
-    from run import Row
+from napari_ct_pyramid.options import available_cores
 
 RESULTS = (
     "what",
@@ -28,12 +28,12 @@ RESULTS = (
     "peak GB",
     "written GB",
     "files",
-    "right?",
+    "correct?",
 )
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """A Markdown table; columns of figures stand to the right."""
+    """A Markdown table; columns of figures are aligned to the right."""
     rows = [list(head), *[list(line) for line in lines]]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     right = [all(set(row[i]) <= set("0123456789.–") for row in rows[1:]) for i in range(len(widths))]
@@ -46,7 +46,8 @@ def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     return "\n".join(line(row) for row in [rows[0], rule, *rows[1:]])
 
 
-def machine(cores: int) -> str:
+def machine() -> str:
+    """The day, the machine and its load."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -58,7 +59,7 @@ def machine(cores: int) -> str:
     memory = psutil.virtual_memory().total / 1e9
     day = dt.datetime.now().astimezone().date()
     python = f"{platform.system()}, Python {platform.python_version()}"
-    return f"{day}: {cores} cores of {name}, {memory:.0f} GB, {python}{load}"
+    return f"{day}: {available_cores()} cores of {name}, {memory:.0f} GB, {python}{load}"
 
 
 def results(rows: list[Row], nbytes: int, levels: int) -> str:
@@ -70,7 +71,7 @@ def results(rows: list[Row], nbytes: int, levels: int) -> str:
 
 def _result(row: Row, nbytes: int, levels: int, ours: float | None, raw: float | None) -> list[str]:
     if not row.seconds:
-        return [row.name, *["–" for _ in RESULTS[1:-1]], row.trouble]
+        return [row.name, *["–" for _ in RESULTS[1:-1]], row.failure]
     taken = [run.seconds for run in row.runs]
     return [
         row.name,
@@ -84,33 +85,33 @@ def _result(row: Row, nbytes: int, levels: int, ours: float | None, raw: float |
         f"{max(run.peak_bytes for run in row.runs) / 1e9:.2f}",
         f"{median(run.written_bytes for run in row.runs) / 1e9:.2f}",
         f"{median(run.files for run in row.runs):.0f}",
-        ", ".join(filter(None, [judged(row.verdict, row.kind, levels), row.trouble])),
+        ", ".join(filter(None, [judged(row.verdict, row.kind, levels), row.failure])),
     ]
 
 
 def judged(verdict: dict[str, Any], kind: str, levels: int) -> str:
-    """In a few words: "yes" only if nothing at all is amiss."""
+    """The verdict in a few words: "yes" only if nothing is wrong."""
     if not verdict:
-        return "not looked at"
-    amiss = [f"level 0: {verdict['level_0']}"] if verdict["level_0"] != "equal" else []
+        return "not checked"
+    wrong = [f"level 0: {verdict['level_0']}"] if verdict["level_0"] != "equal" else []
     if kind == "raw":
-        return ", ".join(amiss) or "yes (level 0)"
+        return ", ".join(wrong) or "yes (level 0)"
     if verdict.get("level_1", "mean") != "mean":
-        amiss.append(f"level 1: {verdict['level_1']}")
+        wrong.append(f"level 1: {verdict['level_1']}")
     if verdict.get("padding") == "not zero":
-        amiss.append("padding not zero")
+        wrong.append("padding not zero")
     made = len(verdict.get("levels", [None] * levels))
     if made < levels:
-        amiss.append(f"{made} levels")
+        wrong.append(f"{made} levels")
     if not verdict.get("halved_each_time", True):
-        amiss.append("not halved each time")
-    if verdict["level_0"] == "equal" and amiss:
-        amiss.insert(0, "level 0 yes")
-    return ", ".join(amiss) or ("yes" if made == levels else f"yes ({made} levels)")
+        wrong.append("some level is not half the last")
+    if verdict["level_0"] == "equal" and wrong:
+        wrong.insert(0, "level 0 correct")
+    return ", ".join(wrong) or ("yes" if made == levels else f"yes ({made} levels)")
 
 
 def details(rows: list[Row]) -> str:
-    """What each was given and made, by its output's metadata."""
+    """What each converter got, and what it made according to its output's metadata."""
     lines = []
     for row in rows:
         made = row.verdict
@@ -121,8 +122,8 @@ def details(rows: list[Row]) -> str:
     return table(["what", "versions", "given", "format", "chunks", "compressor", "runs"], lines)
 
 
-def last_words(words: str) -> str:
-    """The error of a run that failed: the first line that names one, as the last may be of the clearing up after it."""
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
+def error_line(output: str) -> str:
+    """The error of a failed run: the first line that names one, because later ones may come from the cleanup."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return (named or lines[-1:] or ["failed without a word"])[0][:160].replace("|", "/")
+    return (named or lines[-1:] or ["failed without a message"])[0][:160].replace("|", "/")

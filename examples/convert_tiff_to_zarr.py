@@ -2,7 +2,7 @@
 
     python convert_tiff_to_zarr.py input.tif output.zarr -c 128 128 128 --max-memory 8G
 
-It takes what `ct-pyramid convert` takes; `--help` lists it. From Python the same is
+It has the options of `ct-pyramid convert`; `--help` lists them. In Python:
 
     from napari_ct_pyramid import convert
     receipt = convert("input.tif", "output.zarr", chunks=(128, 128, 128), max_memory="8G")
@@ -10,7 +10,7 @@ It takes what `ct-pyramid convert` takes; `--help` lists it. From Python the sam
 
 import sys
 
-from napari_ct_pyramid.cli import main
+from napari_ct_pyramid.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["convert", *sys.argv[1:]]))

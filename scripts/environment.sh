@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# environment.sh FOLDER PYTHON EXTRAS GROUPS: make sure that FOLDER is an environment of PYTHON with this package in it,
-# editable, with those extras ("" or "[all]") and those dependency groups ("test lint"). Costs nothing when it is already.
+# environment.sh FOLDER PYTHON EXTRAS GROUPS: make FOLDER a virtual environment of PYTHON with this package (editable),
+# those extras ("" or "[all]") and those dependency groups ("test lint"). Does nothing if the environment is up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1 python=$2 extras=$3 groups=$4
 
 wanted=$({ "$python" -VV; echo "$python $extras $groups $PWD"; cat pyproject.toml scripts/environment.sh
-    grep __version__ src/napari_ct_pyramid/__init__.py; } | cksum)
+    grep __version__ src/napari_ct_pyramid/model/version.py; } | cksum)
 stamp=$folder/.made-from
 if [ -x "$folder/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
@@ -20,6 +20,6 @@ arguments=()
 for group in $groups; do
     arguments+=(--group "$group")
 done
-# Most of what comes along is never imported, and need not be compiled.
+# Most of the installed modules are never imported: no need to compile them.
 "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-compile --editable ".$extras" "${arguments[@]}"
 echo "$wanted" >"$stamp"

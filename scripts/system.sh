@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Make sure that Debian's (or Ubuntu's) packages of the named sets are there: window, screen, browser, or a package's
-# own name. Installs the missing ones as root or with a sudo that asks nothing; else says what to install, and fails.
+# system.sh SET...: install the missing Debian or Ubuntu packages of each set (window, screen, browser, or the name of a
+# package), as root or with a sudo that needs no password. Otherwise, print what to install, and fail.
 set -euo pipefail
 
-# What Qt and OpenGL load at run time, and the wheels of PyQt6 do not bring.
+# Libraries that Qt and OpenGL load at run time, and that the wheels of PyQt6 do not contain.
 window="libgl1 libgl1-mesa-dri libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libx11-xcb1
     libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0
     libxcb-sync1 libxcb-xfixes0 libxcb-xkb1"
-# A screen where there is none.
+# A virtual display.
 screen="xvfb xauth"
-# Neuroglancer's client runs in it.
+# For the tests of Neuroglancer's client.
 browser="chromium"
 
-command -v dpkg-query >/dev/null || exit 0 # another system: its user knows better than we do
+command -v dpkg-query >/dev/null || exit 0 # not Debian: the user installs the packages
 
 installed() {
     [ "$1" = chromium ] && { command -v chromium || command -v google-chrome; } >/dev/null && return 0
-    # Later releases call some libraries …t64. A name that dpkg never heard of makes it fail, whatever it says of others.
+    # Later releases add t64 to the names of some libraries. dpkg-query fails when it does not know one of the names.
     { dpkg-query -W -f '${db:Status-Status}\n' "$1" "$1t64" 2>/dev/null || true; } | grep -qx installed
 }
 
@@ -39,8 +39,8 @@ if [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null; then
     as_root=(sudo -n env)
 else
-    echo "These Debian packages are missing, and installing them takes root: ask for" \
-        "'apt-get install ${missing[*]}', then run this again." >&2
+    echo "Some Debian packages are missing, and only root can install them. Ask your administrator to run" \
+        "'apt-get install ${missing[*]}', then run this command again." >&2
     exit 1
 fi
 echo "Installing Debian packages: ${missing[*]}"

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Everything that is checked, in three parts at a time: the windows and the browser, and then the older of the other
-# Pythons; all that needs no window; and that on the newest. What is said of all but the windows comes at the end.
+# Run all checks. Three parts run at once: the GUI and browser tests; all other tests on the main Python; and those on the
+# newest of the other Pythons. The older Pythons start after the GUI tests. The output of all but the GUI tests comes last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Tests start many processes: none is to compile everything anew.
+# The tests start many processes, which should use the compiled modules.
 unset PYTHONDONTWRITEBYTECODE
 
 logs=$(mktemp -d)
 groups=()
 trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
 
-# begin NAME COMMAND...: run it in the background, as a group of jobs that ends together.
+# begin NAME COMMAND...: run a command in the background, in a process group that can be killed as one.
 begin() {
     local name=$1
     shift
@@ -30,10 +30,10 @@ test_other() {
     begin "$minor" scripts/test_other_python.sh "$minor" "$python"
 }
 
-begin plain .venv/bin/python -m pytest --ignore tests/napari --ignore tests/browser
+begin plain .venv/bin/python -m pytest --ignore tests/plugin --ignore tests/neuroglancer/test_browser.py
 [ ${#others[@]} -eq 0 ] || test_other "${others[0]}"
 make --no-print-directory check
-scripts/on_screen.sh .venv/bin/python -m pytest tests/napari tests/browser
+scripts/on_screen.sh .venv/bin/python -m pytest tests/plugin tests/neuroglancer/test_browser.py
 for other in "${others[@]:1}"; do
     test_other "$other"
 done

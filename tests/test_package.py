@@ -58,13 +58,13 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
         napari_ct_pyramid.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("first", ["convert", "plan", "pyramid", "cli"])
+@pytest.mark.parametrize("first", ["conversion.convert", "model.plan", "omezarr.reader", "cli.main"])
 def test_convert_and_plan_are_the_functions_whatever_module_came_first(first: str) -> None:
     kinds = fresh_python(
         f"import napari_ct_pyramid.{first}\n"
         "import napari_ct_pyramid as package\n"
         "from napari_ct_pyramid import convert, plan\n"
-        "from napari_ct_pyramid.plan import Plan\n"
+        "from napari_ct_pyramid.model.plan import Plan\n"
         "print(*(type(x).__name__ for x in (package.convert, package.plan, convert, plan, Plan)))"
     )
     assert kinds == "function function function function type"

@@ -1,8 +1,8 @@
-"""What the adapters share: their arguments, and a source for those that read no TIFF themselves.
+"""What the adapters share: their arguments, and a source for peers that do not read TIFF themselves.
 
-Each adapter runs in its peer's own environment, where nothing of this repository is installed, as
-`python with_PEER.py SOURCE.tif OUT --levels 4 --chunk 128 --threads 2`. It exits with 0 only if the peer said that all
-went well. They are called `with_...` so as not to stand in for the package that they import.
+Each adapter runs in its peer's own environment, in which nothing of this repository is installed, as
+`python with_PEER.py SOURCE.tif OUT --levels 4 --chunk 128 --threads 2`. It exits with 0 only if the peer reported no
+error. The names begin with `with_`, because a script with a package's name would be imported in place of that package.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def pages_in_dask(source: Path, slab: int) -> Any:
-    """The volume as a dask array of `slab` pages a block, each read by tifffile when it is asked for."""
+def pages_in_dask(source: Path, thickness: int) -> Any:
+    """The volume as a dask array of `thickness` pages a block, which tifffile reads when they are needed."""
     import dask.array as da
     import numpy as np
     import tifffile
@@ -42,5 +42,5 @@ def pages_in_dask(source: Path, slab: int) -> Any:
                 tiff.pages[i].asarray(out=out[i - start])
         return out
 
-    thick = tuple(min(slab, depth - z) for z in range(0, depth, slab))
-    return da.map_blocks(read, chunks=(thick, *((n,) for n in shape)), dtype=dtype, meta=np.empty((0, 0, 0), dtype))
+    depths = tuple(min(thickness, depth - z) for z in range(0, depth, thickness))
+    return da.map_blocks(read, chunks=(depths, *((n,) for n in shape)), dtype=dtype, meta=np.empty((0, 0, 0), dtype))

@@ -1,4 +1,4 @@
-"""ome-zarr-py's own writer, of a dask array."""
+"""ome-zarr-py's own writer, from a dask array."""
 
 import common
 import dask
@@ -8,13 +8,13 @@ from ome_zarr.scale import Methods
 from ome_zarr.writer import write_image
 
 if __name__ == "__main__":
-    asked = common.arguments()
-    dask.config.set(scheduler="threads", num_workers=asked.threads)
-    chunk = (asked.chunk,) * 3
+    args = common.arguments()
+    dask.config.set(scheduler="threads", num_workers=args.threads)
+    chunk = (args.chunk,) * 3
     write_image(
-        common.pages_in_dask(asked.source, asked.chunk).rechunk(chunk),
-        str(asked.out),
-        scale_factors=[dict.fromkeys("zyx", 2**k) for k in range(1, asked.levels)],
+        common.pages_in_dask(args.source, args.chunk).rechunk(chunk),
+        str(args.out),
+        scale_factors=[dict.fromkeys("zyx", 2**k) for k in range(1, args.levels)],
         method=Methods.LOCAL_MEAN,
         fmt=FormatV04(),
         axes=["z", "y", "x"],

@@ -1,21 +1,21 @@
-"""ome-zarr-pyramid, of the image that micro-reader opens."""
+"""ome-zarr-pyramid, from the image that micro-reader opens."""
 
 import common
 
 if __name__ == "__main__":
-    asked = common.arguments()
+    args = common.arguments()
     import micro_reader
     from ome_zarr_pyramid import Pyramid, io
 
-    image = micro_reader.open(str(asked.source)).images[0]
+    image = micro_reader.open(str(args.source)).images[0]
     pyramid = Pyramid.from_image(image, version="0.4", resolutions="base")
-    sizes = dict.fromkeys("zyx", asked.chunk)
+    sizes = dict.fromkeys("zyx", args.chunk)
     io.write_pyramid(
-        pyramid.downscale(n_layers=asked.levels, downscale_method="mean"),
-        str(asked.out),
+        pyramid.downscale(n_layers=args.levels, downscale_method="mean"),
+        str(args.out),
         overwrite=True,
         compressor="blosc",
         compressor_params=common.BLOSC,
         chunk_shape=tuple(sizes.get(axis, 1) for axis in pyramid.axes),
-        max_threads=asked.threads,
+        max_threads=args.threads,
     )

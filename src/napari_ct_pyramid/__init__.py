@@ -6,15 +6,27 @@ every start, ``ct-pyramid --help`` too) costs next to nothing.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .model.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from .batch import Batch, BatchItem, convert_many, iter_convert_many, iter_plan_many, iter_verify_many
-    from .checking import Problem, Verification
-    from .convert import convert, iter_convert, plan
+    from .conversion.api import (
+        convert,
+        convert_many,
+        iter_convert,
+        iter_convert_many,
+        iter_plan_many,
+        iter_verify,
+        iter_verify_many,
+        plan,
+        verify,
+    )
+    from .conversion.batch import Batch, BatchItem
+    from .conversion.comparison import Problem, Verification
+    from .conversion.progress import Progress
+    from .conversion.receipt import Receipt
     from .errors import (
         BudgetError,
         ConversionError,
@@ -28,14 +40,10 @@ if TYPE_CHECKING:
         SourceNotFoundError,
         UnfinishedError,
     )
-    from .levels import Level
+    from .model.levels import Level
+    from .model.plan import Plan
+    from .omezarr.reader import Pyramid, open_pyramid
     from .options import ConversionOptions
-    from .plan import Plan
-    from .pyramid import Pyramid, open_pyramid
-    from .report import Progress, Receipt
-    from .verify import iter_verify, verify
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Batch",
@@ -71,44 +79,30 @@ __all__ = [
     "verify",
 ]
 
-_ROOM_OF = {
-    **dict.fromkeys(
-        ("Batch", "BatchItem", "convert_many", "iter_convert_many", "iter_plan_many", "iter_verify_many"), "batch"
+_MODULES = {
+    "conversion.api": (
+        "convert", "convert_many", "iter_convert", "iter_convert_many", "iter_plan_many", "iter_verify",
+        "iter_verify_many", "plan", "verify",
     ),
-    **dict.fromkeys(("Problem", "Verification"), "checking"),
-    **dict.fromkeys(("convert", "iter_convert", "plan"), "convert"),
-    "Level": "levels",
-    "Plan": "plan",
-    **dict.fromkeys(("Pyramid", "open_pyramid"), "pyramid"),
-    **dict.fromkeys(("Progress", "Receipt"), "report"),
-    "ConversionOptions": "options",
-    **dict.fromkeys(("iter_verify", "verify"), "verify"),
-}  # every other public name is an error
+    "conversion.batch": ("Batch", "BatchItem"),
+    "conversion.comparison": ("Problem", "Verification"),
+    "conversion.progress": ("Progress",),
+    "conversion.receipt": ("Receipt",),
+    "model.levels": ("Level",),
+    "model.plan": ("Plan",),
+    "omezarr.reader": ("Pyramid", "open_pyramid"),
+    "options": ("ConversionOptions",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}  # all others are errors
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_ROOM_OF.get(name, 'errors')}", __name__), name)
+    value = getattr(import_module(f".{_MODULE_OF.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """This package, where ``convert`` and ``plan`` are the functions and not the modules of that name.
-
-    Python binds a module to its package whenever it is first imported, by whomever. Without this, ``convert`` would
-    be one or the other depending on what was imported before. ``from napari_ct_pyramid.plan import Plan`` works all
-    the same: it does not look here.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

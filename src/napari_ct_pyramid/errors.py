@@ -1,31 +1,112 @@
 """Everything that can go wrong, as one tree of errors.
 
     CtPyramidError
-    ├── RequestError (ValueError)             what was asked cannot be done; nothing was written
-    │   ├── BudgetError                       --max-memory is too small; `.smallest` would do
+    ├── RequestError (ValueError)             the request cannot be done; nothing was written
+    │   ├── BudgetError                       the memory budget is too small; `.smallest` is enough
     │   ├── DiskSpaceError                    too little free disk; `.needed`, `.free`
-    │   ├── LevelsError                       the volume cannot be halved that often; `.most` levels would do
-    │   ├── OutputBusyError                   somebody else is writing to it
+    │   ├── LevelsError                       the volume cannot be halved that often; `.most` levels can be made
+    │   ├── OutputBusyError                   another process writes to the output
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
     │   ├── SourceNotFoundError (FileNotFoundError)
-    │   └── UnfinishedError                   a conversion that never ended
-    └── ConversionError (RuntimeError)        it failed on the way
+    │   └── UnfinishedError                   the output of an unfinished conversion
+    └── ConversionError (RuntimeError)        a conversion failed while it was running
 
-A message is one sentence or two that say what was asked, what is there, and what to try.
+A message is one or two sentences: what was asked, what was found, what to try. An option in a message is an `Advice`,
+so that the command line, the widget and Python can each write the option in their own way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
+
+RESUME, CONVERT, VIEW = "resume", "convert", "view"
+"""Names of advice that is not an option: resume an unfinished conversion, convert a volume, view it in napari."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A part of a message that names an option that a user can set, or something that a user can do.
+
+    Attributes
+    ----------
+    name : str
+        A field of `ConversionOptions`, a parameter of `verify` (``"source"``), or `RESUME`, `CONVERT` or `VIEW`.
+    value : object
+        The value to set, or the path to convert or view; None where the message only names the option.
+    """
+
+    name: str
+    value: Any = None
+
+    def __str__(self) -> str:
+        """The advice as a user of Python writes it: ``num_levels=3``."""
+        if self.name == RESUME:
+            return "the same call resumes it"
+        if self.name == CONVERT:
+            return f"convert({str(self.value)!r}, chunks='visualization')"
+        if self.name == VIEW:
+            return f"napari.Viewer().open({str(self.value)!r}, plugin='napari-ct-pyramid')"
+        return self.name if self.value is None else f"{self.name}={self.value!r}"
+
+
+Part = str | Advice
+Wording = Callable[[Advice], str]
+"""Writes an `Advice` for one user interface: the command line, the widget or Python."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A text for people, which may name options. ``str(message)`` writes the options as in Python.
+
+    Attributes
+    ----------
+    parts : tuple of (str or Advice)
+    """
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, *parts: Part) -> Message:
+        """A message made of these parts."""
+        return cls(parts)
+
+    def __str__(self) -> str:
+        return self.worded(str)
+
+    def worded(self, wording: Wording) -> str:
+        """The text, with each option as `wording` writes it."""
+        text = "".join(part if isinstance(part, str) else wording(part) for part in self.parts)
+        return text[:1].upper() + text[1:] if self.parts and isinstance(self.parts[0], Advice) else text
 
 
 class CtPyramidError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Parameters
+    ----------
+    *parts : str or Advice
+        The parts of the message.
+
+    Attributes
+    ----------
+    message : Message
+        What went wrong, and what to try.
+    """
+
+    def __init__(self, *parts: Part) -> None:
+        self.message = Message(parts)
+        super().__init__(str(self.message))
+
+    # Some subclasses are also an OSError, whose __str__ would give errno and file name only.
+    def __str__(self) -> str:
+        return str(self.message)
 
 
 class RequestError(CtPyramidError, ValueError):
-    """What was asked cannot be done. Nothing was written."""
+    """The request cannot be done. Nothing was written."""
 
 
 class BudgetError(RequestError):
@@ -34,11 +115,11 @@ class BudgetError(RequestError):
     Attributes
     ----------
     smallest : int
-        The smallest budget, in bytes, that would do.
+        The smallest budget, in bytes, that is enough.
     """
 
-    def __init__(self, message: str, smallest: int) -> None:
-        super().__init__(message)
+    def __init__(self, *parts: Part, smallest: int = 0) -> None:
+        super().__init__(*parts)
         self.smallest = smallest
 
 
@@ -48,11 +129,11 @@ class DiskSpaceError(RequestError):
     Attributes
     ----------
     needed, free : int
-        Bytes expected to be written, and bytes free there.
+        Bytes that the output is expected to need, and free bytes on the disk.
     """
 
-    def __init__(self, message: str, needed: int, free: int) -> None:
-        super().__init__(message)
+    def __init__(self, *parts: Part, needed: int = 0, free: int = 0) -> None:
+        super().__init__(*parts)
         self.needed = needed
         self.free = free
 
@@ -65,38 +146,34 @@ class LevelsError(RequestError):
     most : int
         The largest number of levels that this volume allows.
     paddable : bool
-        Whether as many as were asked for could be made of the volume with padded edges.
+        Whether padded edges would allow as many levels as were asked for.
     """
 
-    def __init__(self, message: str, most: int, *, paddable: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, *parts: Part, most: int = 1, paddable: bool = False) -> None:
+        super().__init__(*parts)
         self.most = most
         self.paddable = paddable
 
 
 class OutputBusyError(RequestError):
-    """Another process, or another part of this one, is writing to the output."""
+    """Another conversion or repair, here or in another process, writes to the output."""
 
 
 class OutputExistsError(RequestError, FileExistsError):
-    """The output is already there, or of another conversion, and nobody said to overwrite it.
+    """The output exists already, and the options do not allow to overwrite it.
 
     Attributes
     ----------
     replaceable : bool
-        Whether it would be overwritten if somebody said so: an OME-Zarr would, anything else is left alone.
+        Whether the option `overwrite` would replace it. It replaces only an OME-Zarr.
     options : dict
-        To ask for instead, and go on with an unfinished conversion that is there; empty where that is not all.
+        Options to change, so that the existing unfinished conversion is resumed; empty if that is not enough.
     """
 
-    def __init__(self, message: str, *, replaceable: bool = True, options: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, *parts: Part, replaceable: bool = True, options: dict[str, Any] | None = None) -> None:
+        super().__init__(*parts)
         self.replaceable = replaceable
         self.options = options or {}
-
-    # FileExistsError is an OSError, whose __str__ knows errno and file names, not our sentence.
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class SourceError(CtPyramidError, ValueError):
@@ -106,23 +183,28 @@ class SourceError(CtPyramidError, ValueError):
 class SourceNotFoundError(SourceError, FileNotFoundError):
     """There is no such input."""
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class UnfinishedError(SourceError):
-    """It is the output of a conversion that has begun and not ended."""
+    """The input is the output of an unfinished conversion."""
 
 
 class ConversionError(CtPyramidError, RuntimeError):
-    """A conversion that had begun could not be finished."""
+    """A conversion failed while it was running. Its output is unfinished."""
 
 
-def sentence(error: BaseException) -> str:
-    """What any error says, in one line."""
+def sentence(error: BaseException, wording: Wording = str) -> str:
+    """The message of any error, in one line."""
     if isinstance(error, MemoryError):
         return "The machine is out of memory."
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, CtPyramidError):
+    if isinstance(error, CtPyramidError):
+        return " ".join(error.message.worded(wording).splitlines())
+    if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else f"{error.strerror}."
-    said = " ".join(str(error).splitlines())
-    return said if isinstance(error, (CtPyramidError, OSError)) else f"{type(error).__name__}: {said}"
+    text = " ".join(str(error).splitlines())
+    return text if isinstance(error, OSError) else f"{type(error).__name__}: {text}"
+
+
+def without_period(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """The parts of a message without the period at its end, so that more text can follow."""
+    *first, last = parts
+    return (*first, last.rstrip(".") if isinstance(last, str) else last)

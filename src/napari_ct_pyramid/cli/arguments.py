@@ -1,0 +1,369 @@
+"""The arguments of the command line: the parsers of all commands, and the suggestions for misspelled words."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NoReturn
+
+from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.model.version import __version__
+from napari_ct_pyramid.options import (
+    AUTO,
+    COMPRESSORS,
+    DTYPES,
+    EDGES,
+    METHODS,
+    NAMED_CHUNKS,
+    OME_ZARR_VERSIONS,
+    ConversionOptions,
+)
+from napari_ct_pyramid.sources.registry import INPUTS
+from napari_ct_pyramid.storage.paths import AnyPath, any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
+
+from .paths import expand, split_output
+from .render import flags
+
+PROGRAM = "ct-pyramid"
+
+_DESCRIPTION = """\
+Convert CT volumes of any size to multiscale OME-Zarr within a memory budget,
+and view them."""
+
+_EPILOG = """\
+Help on a command: ct-pyramid COMMAND --help, or ct-pyramid help COMMAND
+
+To complete commands and options with the Tab key, add a line to the start-up
+file of your shell:
+  bash, zsh   eval "$(register-python-argcomplete ct-pyramid)"
+  fish        register-python-argcomplete --shell fish ct-pyramid | source
+"""
+
+_CONVERT_EPILOG = """\
+examples:
+  ct-pyramid convert scan.tif -c visualization
+  ct-pyramid convert scan.tif out.ome.zarr -c 128 --max-memory 1G
+  ct-pyramid convert slices/ -c visualization --voxel-size 0.65 --unit um
+  ct-pyramid convert a.tif b.tif --output-dir pyramids -c visualization
+"""
+
+_INPUT_HELP = f"{INPUTS} (put a pattern in quotes). With --output-dir there may be many, and a pattern names volumes"
+
+_VALUES: dict[str, Iterable[str]] = {
+    "chunks": NAMED_CHUNKS, "num_levels": [AUTO], "dtype": DTYPES, "window": [AUTO], "method": METHODS,
+    "downsample": [AUTO], "edges": EDGES, "compressor": COMPRESSORS, "ome_zarr_version": OME_ZARR_VERSIONS,
+    "shards": [AUTO, "none"],
+}  # fmt: skip
+"""Values of options that a shell can complete."""
+
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
+_NUMBERS_IN_ONE = re.compile(r"\d[x×,;*]\d")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line.
+
+    Returns
+    -------
+    argparse.Namespace
+        The arguments of the command, whose name is `command`. The command `help` has the `text` to print.
+
+    Raises
+    ------
+    RequestError
+        If the command line is wrong.
+    """
+    program = _Program()
+    before, words = _split_at_command(argv)
+    if _asks(before, "-V", "--version"):
+        return _text(f"{PROGRAM} {__version__}")
+    if _asks(before, "-h", "--help"):
+        return _text(program.parser.format_help())
+    program.parser.refuse_unknown(before)
+    if not words:
+        raise RequestError(f"Name a command: {', '.join(program.commands)}. See {PROGRAM} --help.")
+    command = program.find(words[0])
+    if _asks(words, "-h", "--help"):
+        return _text(command.format_help())
+    # Arguments and options may be mixed in any order.
+    args, unknown = command.parse_known_intermixed_args(_join_numbers(words[1:]))
+    command.refuse_unknown(unknown)
+    if args.command == "convert":
+        args.inputs, args.output = split_output(args.inputs, args.output_dir)
+    elif args.command == "verify":
+        args.outputs = expand(args.outputs)
+    elif args.command == "help":
+        return _text((program.find(args.topic) if args.topic else program.parser).format_help())
+    return args
+
+
+def help_text() -> str:
+    """The help of the whole program."""
+    return _Program().parser.format_help().rstrip()
+
+
+def complete() -> None:
+    """Print completions for the shell that set `_ARGCOMPLETE`, and end the process."""
+    import argcomplete
+
+    argcomplete.autocomplete(_Program().parser)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports every mistake as a `RequestError`, and prints nothing."""
+
+    def __init__(self, **settings: Any) -> None:
+        # `parse` finds the help flag itself: argparse cannot format help while it parses intermixed arguments.
+        super().__init__(
+            add_help=False, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings
+        )
+        self._flag_names: list[str] = []
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
+
+    def flag(self, group: Any, *names: str, values: Iterable[str] | None = None, **settings: Any) -> None:
+        """Add an option to a group. A shell can complete its `values`."""
+        action = group.add_argument(*names, **settings)
+        self._flag_names += names
+        if values is not None:
+            action.completer = lambda **_: list(values)
+
+    def format_help(self) -> str:
+        """The help, with an option's value only once (`-c, --chunks N`), as argparse shows it from Python 3.13."""
+        text = super().format_help()
+        for option in fields(ConversionOptions):
+            short, *long = flags(option.name)
+            if long:
+                text = text.replace(f"{short} {option.metadata['metavar']}, {long[0]}", f"{short}, {long[0]}")
+        return text
+
+    def refuse_unknown(self, words: Sequence[str]) -> None:
+        """Suggest what was meant by words that this parser does not know.
+
+        Raises
+        ------
+        RequestError
+            If there are any.
+        """
+        for word in words:
+            name = word.split("=")[0]
+            if name in self._flag_names:
+                continue
+            if name.startswith("-"):
+                hint = _did_you_mean(name, self._flag_names)
+                raise RequestError(f"There is no option {name}.{hint} See {self.prog} --help.")
+            raise RequestError(f"There is one argument too many: {word}. See {self.prog} --help.")
+
+
+class _Program:
+    """The parser of the whole program, and those of its commands."""
+
+    def __init__(self) -> None:
+        self.parser = _Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG,
+                              usage="%(prog)s COMMAND [options]")  # fmt: skip
+        self._subparsers: Any = self.parser.add_subparsers(title="commands", metavar="COMMAND [options]", prog=PROGRAM)
+        self.commands: dict[str, _Parser] = {}
+        self._add_convert()
+        self._add_info()
+        self._add_verify()
+        self._add_demo()
+        self._add_view()
+        self._add_neuroglancer()
+        self._add_help()
+        options = self.parser.add_argument_group("options")
+        self.parser.flag(options, "-V", "--version", action="store_true", help="print the version")
+        _add_debug_and_help(self.parser, options)
+
+    def find(self, name: str) -> _Parser:
+        """The parser of a command.
+
+        Raises
+        ------
+        RequestError
+            If there is no such command.
+        """
+        if name not in self.commands:
+            hint = _did_you_mean(name, self.commands) or f" There are {', '.join(self.commands)}."
+            raise RequestError(f"There is no command {name!r}.{hint} See {PROGRAM} --help.")
+        return self.commands[name]
+
+    def _add(self, name: str, help: str, **settings: Any) -> tuple[_Parser, Any, Any]:
+        """A parser, and its groups of arguments and of options."""
+        parser: _Parser = self._subparsers.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.",
+                                                      **settings)  # fmt: skip
+        parser.set_defaults(command=name)
+        self.commands[name] = parser
+        return parser, parser.add_argument_group("arguments"), parser.add_argument_group("options")
+
+    def _add_convert(self) -> None:
+        parser, arguments, options = self._add(
+            "convert", "convert one volume, or many, to multiscale OME-Zarr", epilog=_CONVERT_EPILOG,
+            usage="%(prog)s INPUT [OUTPUT] -c CHUNKS [options]\n"
+                  "       %(prog)s INPUT... --output-dir DIR -c CHUNKS [options]")  # fmt: skip
+        rare = parser.add_argument_group("less common options")
+        printed = parser.add_argument_group("what is printed")
+        arguments.add_argument("inputs", metavar="INPUT", type=_path, nargs="+", help=_INPUT_HELP)
+        # Only for the help: argparse gives every path to INPUT, since it cannot know where the inputs end.
+        arguments.add_argument("output", metavar="OUTPUT", nargs="?",
+                               help="the OME-Zarr to make (default: beside INPUT, such as scan.ome.zarr)")  # fmt: skip
+        _add_conversion_options(parser, options, rare=False)
+        parser.flag(options, "--output-dir", metavar="DIR", type=_path,
+                    help="convert every INPUT, one after another, into this folder, which must exist")  # fmt: skip
+        _add_conversion_options(parser, rare, rare=True)
+        parser.flag(rare, "--dask", metavar="ADDRESS", values=["local"],
+                    help="let the workers of a Dask cluster convert: the address of its scheduler, such as "
+                         "tcp://host:8786, or a scheduler file; or local, which starts a process for each core of "
+                         "this machine. --max-memory and --threads then apply to each worker")  # fmt: skip
+        parser.flag(printed, "--dry-run", action="store_true", help="print the plan, and convert nothing")
+        parser.flag(printed, "--json", action="store_true",
+                    help="print the plan or the receipt as JSON; with --output-dir, a list")  # fmt: skip
+        parser.flag(printed, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
+        _add_debug_and_help(parser, printed)
+
+    def _add_info(self) -> None:
+        parser, arguments, options = self._add("info", "print the size, type and other facts of a volume")
+        arguments.add_argument("path", metavar="PATH", type=_path,
+                               help="a volume of any kind that convert reads, or an OME-Zarr")  # fmt: skip
+        parser.flag(options, "--json", action="store_true", help="print the facts as JSON")
+        _add_debug_and_help(parser, options)
+
+    def _add_verify(self) -> None:
+        parser, arguments, options = self._add(
+            "verify", "check that OME-Zarrs made by this program are complete and correct"
+        )
+        arguments.add_argument("outputs", metavar="OUTPUT", type=_path, nargs="+",
+                               help="an OME-Zarr that convert made; there may be many")  # fmt: skip
+        parser.flag(options, "--source", metavar="INPUT", type=_path,
+                    help="the volume that OUTPUT was made from: compare with its voxels (default: with the checksums "
+                         "that the conversion stored)")  # fmt: skip
+        parser.flag(options, "--repair", action="store_true",
+                    help="make the parts that are wrong again; this needs --source")  # fmt: skip
+        _add_conversion_options(parser, options, only=("max_memory", "threads"))
+        parser.flag(options, "--json", action="store_true", help="print the result as JSON; for many, a list")
+        parser.flag(options, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
+        _add_debug_and_help(parser, options)
+
+    def _add_demo(self) -> None:
+        parser, arguments, options = self._add("demo", "make a small CT-like volume, and convert it")
+        folder = Path("ct-pyramid-demo")
+        arguments.add_argument("folder", metavar="DIR", type=_local_path, nargs="?", default=folder,
+                               help=f"the folder to make the files in (default: {folder})")  # fmt: skip
+        _add_debug_and_help(parser, options)
+
+    def _add_view(self) -> None:
+        parser, arguments, options = self._add("view", "view a volume in napari")
+        arguments.add_argument("path", metavar="PATH", type=_path,
+                               help="a volume of any kind that convert reads, or an OME-Zarr")  # fmt: skip
+        parser.flag(options, "--screenshot", metavar="FILE", type=_local_path,
+                    help="save a picture of the window to FILE, and close the window")  # fmt: skip
+        _add_debug_and_help(parser, options)
+
+    def _add_neuroglancer(self) -> None:
+        parser, arguments, options = self._add("neuroglancer", "view OME-Zarrs in the browser, with Neuroglancer")
+        arguments.add_argument("paths", metavar="PATH", type=_path, nargs="*",
+                               help="an OME-Zarr; several are shown together")  # fmt: skip
+        parser.flag(options, "--no-browser", action="store_true", help="print the address, and open no browser")
+        parser.flag(options, "--link", metavar="URL",
+                    help="print a link that opens the OME-Zarr at URL in the public Neuroglancer. If PATH names the "
+                         "same OME-Zarr on this machine, the link has its position, zoom and contrast too")  # fmt: skip
+        _add_debug_and_help(parser, options)
+
+    def _add_help(self) -> None:
+        parser, arguments, options = self._add("help", "print the help of the program, or of a command")
+        topic = arguments.add_argument("topic", metavar="COMMAND", nargs="?", help="the command")
+        topic.completer = lambda **_: list(self.commands)
+        _add_debug_and_help(parser, options)
+
+
+def _add_conversion_options(
+    parser: _Parser, group: Any, *, rare: bool | None = None, only: Sequence[str] | None = None
+) -> None:
+    """Add an option for every field of `ConversionOptions`, or some of them. That class checks the values."""
+    for option in fields(ConversionOptions):
+        about = option.metadata
+        if (only and option.name not in only) or (rare is not None and about["rare"] != rare):
+            continue
+        settings: dict[str, Any] = {"dest": option.name, "help": about["help"].replace("%", "%%")}
+        if about["metavar"] is None:
+            settings["action"] = "store_true"
+        else:
+            settings |= {"metavar": about["metavar"], "default": option.default}
+            if option.default is not None:
+                settings["help"] += f" (default: {option.default})"
+        parser.flag(group, *flags(option.name), values=_VALUES.get(option.name), **settings)
+
+
+def _add_debug_and_help(parser: _Parser, group: Any) -> None:
+    parser.flag(group, "--debug", action="store_true", help="also print the Python traceback of an error")
+    parser.flag(group, "-h", "--help", action="store_true", help="print this help")
+
+
+def _split_at_command(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options that stand before the command, and the command with all that follows."""
+    before = list(takewhile(lambda word: word.startswith("-"), argv))
+    return before, list(argv[len(before) :])
+
+
+def _asks(words: Sequence[str], *names: str) -> bool:
+    return any(word in names for word in takewhile(lambda word: word != "--", words))
+
+
+def _text(text: str) -> argparse.Namespace:
+    return argparse.Namespace(command="help", text=text.rstrip())
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question with the known word that begins like this one or is most similar to it; empty if there is none."""
+    names = list(known)
+    near = [name for name in names if name.startswith(word)] or difflib.get_close_matches(word, names, 1, 0.7)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _path(text: str) -> AnyPath:
+    if not text:  # such as an unset variable of the shell; for Path, it would be the current folder
+        raise argparse.ArgumentTypeError("the path is empty")
+    return any_path(text)
+
+
+def _local_path(text: str) -> Path:
+    path = _path(text)
+    if isinstance(path, RemotePath):
+        raise argparse.ArgumentTypeError(f"{path} is not on this machine")
+    return path
+
+
+def _join_numbers(argv: Sequence[str]) -> list[str]:
+    """The arguments with the numbers after an option joined: `-c 128 128 128 scan.tif` has `128 128 128` as one word.
+
+    argparse alone cannot find the end of three numbers or one name. If it allowed several values, it would take the
+    file in `-c visualization scan.tif` for a second value.
+    """
+    takes_numbers = {name for option in fields(ConversionOptions)
+                     if {"Z Y X", "LO HI"}.intersection((option.metadata["metavar"] or "").split(" | "))
+                     for name in flags(option.name)}  # fmt: skip
+    joined: list[str] = []
+    words = deque(argv)
+    while words and words[0] != "--":
+        joined.append(words.popleft())
+        if joined[-1] in takes_numbers:
+            numbers = list(_leading_numbers(words))
+            if numbers:
+                joined.append(" ".join(numbers))
+    return [*joined, *words]
+
+
+def _leading_numbers(words: deque[str]) -> Iterator[str]:
+    """Take the numbers from the front, up to a word that holds several (`128x128x128`)."""
+    while words and _NUMBER.fullmatch(words[0]):
+        whole = _NUMBERS_IN_ONE.search(words[0])
+        yield words.popleft()
+        if whole:
+            return

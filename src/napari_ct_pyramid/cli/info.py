@@ -1,0 +1,116 @@
+"""`ct-pyramid info`: prints the facts about a volume, for people or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING, Any
+
+from napari_ct_pyramid.errors import SourceError, UnfinishedError
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .render import describe_info
+from .terminal import write, write_json
+
+if TYPE_CHECKING:
+    from napari_ct_pyramid.omezarr.reader import Pyramid
+    from napari_ct_pyramid.sources.base import Source
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    info = read_info(args.path)
+    if args.json:
+        write_json(info)
+    else:
+        write(describe_info(info))
+
+
+def read_info(path: AnyPath) -> dict[str, Any]:
+    """The facts about the volume at `path`, as `--json` prints them: the same keys for every kind of volume.
+
+    Raises
+    ------
+    SourceError
+        If it is not a volume that can be read.
+    """
+    from napari_ct_pyramid.omezarr.kind import kind_of
+
+    not_an_image = None
+    if kind_of(path):
+        from napari_ct_pyramid.omezarr.reader import open_pyramid
+
+        try:
+            return _pyramid_info(open_pyramid(path))
+        except UnfinishedError:
+            raise
+        except SourceError as error:
+            not_an_image = error
+    from napari_ct_pyramid.sources.registry import open_source
+
+    try:
+        with open_source(path) as source:
+            return _volume_info(path, source)
+    except SourceError:
+        if not_an_image:
+            raise not_an_image from None
+        raise
+
+
+def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:
+    volume = source.volume
+    return {
+        "path": str(path),
+        "format": volume.format,
+        "axes": ["z", "y", "x"],
+        "shape": list(volume.shape),
+        "dtype": str(volume.dtype),
+        "rescale": volume.rescale.to_json() if volume.rescale else None,
+        "bytes": volume.nbytes,
+        "file_bytes": sum(file.stat().st_size for file in source.files),
+        "voxel_size": list(volume.voxel_size) if volume.voxel_size else None,
+        "unit": volume.unit,
+        "voxel_size_from": volume.voxel_size_from,
+        "compression": volume.compression,
+        "levels": [],
+        "receipt": None,
+    }
+
+
+def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
+    from napari_ct_pyramid.conversion.receipt import read_receipt
+
+    first = pyramid.levels[0]
+    shape = pyramid.original_shape or first.shape
+    space = [i for i, kind in enumerate(pyramid.axis_types) if kind == "space"]
+    voxel_size = [first.scale[i] for i in space]
+    units = {pyramid.units[i] for i in space}
+    unit = units.pop() if len(units) == 1 else None
+    # If the voxel size is unknown, the scale is all ones.
+    known = unit is not None or any(size != 1 for size in voxel_size)
+    return {
+        "path": str(pyramid.path),
+        "format": f"OME-Zarr {pyramid.ome_zarr_version}",
+        "axes": list(pyramid.axes),
+        "shape": list(shape),
+        "dtype": str(first.dtype),
+        "rescale": pyramid.rescale.to_json() if pyramid.rescale else None,
+        "bytes": math.prod(shape) * first.dtype.itemsize,
+        "file_bytes": None,  # counting the bytes of many thousands of files takes too long
+        "voxel_size": voxel_size if known else None,
+        "unit": unit,
+        "voxel_size_from": "its OME-Zarr metadata" if known else None,
+        "compression": pyramid.compression,
+        "levels": [
+            {
+                "path": level.path,
+                "shape": list(level.shape),
+                "chunks": list(level.chunks),
+                "scale": list(level.scale),
+                "translation": list(level.translation),
+                "bytes": math.prod(level.shape) * level.dtype.itemsize,
+            }
+            for level in pyramid.levels
+        ],
+        "receipt": read_receipt(pyramid.path),
+    }

@@ -1,0 +1,208 @@
+"""The terminal: both output streams, the display of progress, and Ctrl-C.
+
+All that it knows of conversions is the `Progress` that they yield.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
+
+from napari_ct_pyramid.model.formatting import duration, format_size, time_left
+
+if TYPE_CHECKING:
+    from napari_ct_pyramid.conversion.progress import Progress
+
+
+# A log file gets a line of progress after each tenth of the work, but at least LINE_SECONDS after the last line. After
+# LINE_PATIENCE seconds it gets one in any case. So the log of a long conversion is short, but shows that it runs.
+LINES = 10
+LINE_SECONDS = 10
+LINE_PATIENCE = 60
+
+_TEXT_WIDTH = len(" 43 %  9.99 GB/s  59 min 59 s left")
+
+
+class Display(Protocol):
+    """Shows the progress of a conversion."""
+
+    def show(self, progress: Progress) -> None:
+        """Show this progress."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was before."""
+
+
+def choose_display(*, quiet: bool) -> Display:
+    """A bar if standard error is a terminal that can draw one, otherwise lines; nothing if `quiet`."""
+    if quiet:
+        return Silence()
+    draws = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return Bar() if draws else Lines()
+
+
+def width() -> int:
+    """Columns that a line on standard error may fill."""
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else 1000
+
+
+def print_message(text: str) -> None:
+    """Print to standard error. Do nothing if nobody reads it any more."""
+    with contextlib.suppress(OSError), _dropped_if_unread(sys.stderr):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def print_error(text: str) -> None:
+    """Print an error."""
+    print_message(f"ct-pyramid: error: {text}")
+
+
+def write(text: str) -> None:
+    """Print to standard output. Do nothing if nobody reads it any more."""
+    with _dropped_if_unread(sys.stdout):
+        # A file name may hold bytes that are not text in the terminal's encoding.
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+
+
+def write_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Print to standard output as JSON."""
+    write(json.dumps(value, indent=2))
+
+
+@contextlib.contextmanager
+def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # Otherwise Python would try to write the rest again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """In this context, SIGTERM raises KeyboardInterrupt, as Ctrl-C does. A second signal ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A signal that the parent process ignores (as nohup does) stays ignored.
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+
+    def interrupt(*_: object) -> NoReturn:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    try:
+        for number in before:
+            signal.signal(number, interrupt)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Silence:
+    """Shows nothing."""
+
+    def show(self, progress: Progress) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Lines:
+    """Prints a first and a last line, and some in between."""
+
+    def __init__(self) -> None:
+        self._last: Progress | None = None
+
+    def show(self, progress: Progress) -> None:
+        """Print a line if one is due."""
+        if self._last is None or _is_due(self._last, progress):
+            self._last = progress
+            done = f"{format_size(progress.bytes_done)} of {format_size(progress.bytes_total)}"
+            print_message("  ".join([f"{_percent(progress):>5}", done, *_pace(progress)]))
+
+    def close(self) -> None:
+        """Do nothing: every line is complete."""
+
+
+class Bar:
+    """Draws a bar with percent, rate and time left."""
+
+    def __init__(self) -> None:
+        # Imported here: neither --help nor a log file needs it.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._bar = BarColumn()
+        self._rich = Progress(
+            TextColumn("{task.fields[percent]:>5}", markup=False),
+            self._bar,
+            TextColumn("{task.fields[pace]}", markup=False),
+            console=Console(stderr=True),
+            auto_refresh=False,  # progress comes often enough: no thread is needed
+        )
+        self._task = self._rich.add_task("", total=1.0, percent="0 %", pace="")
+
+    def show(self, progress: Progress) -> None:
+        """Draw the bar."""
+        # The bar takes the width that the text leaves, less some columns in which the terminal can echo ^C.
+        self._bar.bar_width = max(4, min(40, self._rich.console.width - _TEXT_WIDTH - 3))
+        self._rich.start()  # only the first call has an effect
+        self._rich.update(
+            self._task,
+            completed=progress.fraction,
+            percent=_percent(progress),
+            pace="  ".join(_pace(progress)),
+            refresh=True,
+        )
+
+    def close(self) -> None:
+        """Leave the bar where it is, and show the cursor again."""
+        self._rich.stop()
+
+
+def _is_done(progress: Progress) -> bool:
+    return progress.blocks_done == progress.blocks
+
+
+def _is_due(last: Progress, now: Progress) -> bool:
+    if _is_done(now):
+        return not _is_done(last)
+    seconds = now.seconds - last.seconds
+    a_tenth_more = _whole(LINES * now.fraction) > _whole(LINES * last.fraction)
+    return seconds >= LINE_PATIENCE or (seconds >= LINE_SECONDS and a_tenth_more)
+
+
+def _percent(progress: Progress) -> str:
+    """Percent done, rounded down, so that 100 % means that all is done."""
+    return f"{_whole(100 * progress.fraction)} %"
+
+
+def _whole(number: float) -> int:
+    return int(number + 1e-6)  # 0.29 is a little less than 29 hundredths
+
+
+def _pace(progress: Progress) -> list[str]:
+    """Rate and time left, if they are known; at the end, the time it took."""
+    # In the first second, a rate mostly measures how long it takes to start.
+    rate = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done and progress.seconds >= 1 else []
+    if _is_done(progress):
+        return [*rate, f"took {duration(progress.seconds)}"]
+    left = progress.seconds_left
+    return [*rate, f"{time_left(left)} left"] if rate and left is not None else rate

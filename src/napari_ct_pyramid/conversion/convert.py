@@ -1,0 +1,300 @@
+"""One conversion, from a source to a finished OME-Zarr: opens the source, plans, carries out the plan, and publishes.
+
+Source, plan, engine and writer do not know one another; this module connects them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_ct_pyramid.conversion.dask.client import Cluster
+from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler, make_scheduler
+from napari_ct_pyramid.errors import (
+    RESUME,
+    Advice,
+    ConversionError,
+    CtPyramidError,
+    OutputExistsError,
+    Part,
+    without_period,
+)
+from napari_ct_pyramid.model.intensity import automatic_window, display_window
+from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
+from napari_ct_pyramid.model.plan import Plan, make_plan, rescaling
+from napari_ct_pyramid.model.version import __version__
+from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.omezarr.codec import compressed_size
+from napari_ct_pyramid.omezarr.journal import Checksums, Journal, Record, checksums_are_there, crc32, read_journal
+from napari_ct_pyramid.omezarr.kind import is_published, is_unfinished
+from napari_ct_pyramid.omezarr.metadata import make_attributes
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter, bytes_in_transit
+from napari_ct_pyramid.options import AUTO, ConversionOptions
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
+from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+
+from .buffers import FinishedBlock
+from .engine import Engine
+from .identity import differences, fingerprint, identify, other_options
+from .output import begin_output, bytes_free, check_output, default_output
+from .progress import Progress, ProgressTracker, follow
+from .receipt import Receipt, rescaled, write_receipt
+
+if TYPE_CHECKING:
+    from napari_ct_pyramid.conversion.dask.client import Client
+
+
+def plan_conversion(
+    src: PathLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
+) -> Plan:
+    """The function behind `api.plan`."""
+    with open_source(src, axes=options.axes, crop=options.crop) as source:
+        output = _output(src, dst, options)
+        plan, identity = plan_source(source, output, options, _cluster(client))
+        return _resume(plan, identity, output)[0]
+
+
+def already_made(src: PathLike, dst: PathLike, options: ConversionOptions, client: Client | None = None) -> Plan | None:
+    """The plan of a conversion, if its output exists, is finished, and has the same identity; None otherwise."""
+    output = any_path(dst)
+    record = read_journal(output) if is_published(output) else None
+    if record is None:
+        return None
+    with open_source(src, axes=options.axes, crop=options.crop) as source:
+        plan, identity = plan_source(source, None, options, _cluster(client))
+    return None if differences(record.identity, identity) else plan
+
+
+def iter_conversion(
+    src: PathLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
+) -> Generator[Progress, None, Receipt]:
+    """The generator behind `api.iter_convert`."""
+    began = time.perf_counter()
+    with open_source(src, axes=options.axes, crop=options.crop) as source:
+        output = _output(src, dst, options)
+        cluster = _cluster(client)
+        plan, identity = plan_source(source, output, options, cluster)
+        _resume(plan, identity, output)
+        with hold(output), ExitStack() as stack:
+            check_output(src, output, options.overwrite)  # again: another process may have written there meanwhile
+            plan, record = _resume(plan, identity, output)
+            scheduler = None
+            if cluster:
+                scheduler = stack.enter_context(make_scheduler(cluster, src, output, plan, identity))
+            if record is None:
+                record = begin_output(output, identity, plan.blocks)
+            return (yield from run(source, plan, output, record, scheduler, began))
+
+
+def run(
+    source: Source,
+    plan: Plan,
+    output: AnyPath,
+    record: Record,
+    scheduler: BlockScheduler | None = None,
+    began: float | None = None,
+) -> Generator[Progress, None, Receipt]:
+    """Make the blocks of a plan that are not done, and publish the volume. The caller holds the output's lock.
+
+    Parameters
+    ----------
+    source : Source
+    plan : Plan
+    output : path
+    record : Record
+        The output's journal, as read.
+    scheduler : BlockScheduler, optional
+        Has a cluster make the blocks; threads of this process make them if not given.
+    began : float, optional
+        When the conversion was requested, by `time.perf_counter`; now if not given.
+    """
+    began = time.perf_counter() if began is None else began
+    with _unfinished_on_error(output), ExitStack() as stack:
+        journal = stack.enter_context(closing(Journal(output, record)))
+        checksums = stack.enter_context(closing(Checksums(output, plan.levels, write=True)))
+        store = stack.enter_context(closing(OmeZarrWriter(output, plan)))
+        store.begin()
+        tracker = ProgressTracker(plan, record.done)
+
+        def seconds() -> float:
+            return record.seconds + time.perf_counter() - began
+
+        def note(block: FinishedBlock) -> None:
+            """Note in the output that a block is done: first the checksums of its chunks, then the block itself."""
+            for level, index, checksum in block.chunks:
+                checksums.put(level, index, checksum)
+            checksums.sync()
+            journal.append(block.id, block.statistics, seconds())
+
+        def make_safe(block: FinishedBlock) -> None:
+            store.make_safe((level, index) for level, index, _ in block.chunks)
+            note(block)
+
+        def progress() -> Progress:
+            working = record.seconds + time.perf_counter() - started
+            return tracker.progress(output, seconds=seconds(), working_seconds=working)
+
+        started = time.perf_counter()
+        yield progress()  # before the work begins, so that a viewer can open the empty levels undisturbed
+        if scheduler:
+            runner: Engine | BlockScheduler = scheduler.assign(tracker, note)
+        else:
+            runner = Engine(source, plan, store, tracker, make_safe)
+        started = time.perf_counter()
+        # ome-zarr takes seconds to import. In the background, this is done by the time it is needed.
+        threading.Thread(target=importlib.import_module, args=["ome_zarr.writer"], daemon=True).start()
+        yield from follow(runner, progress, abandon=store.abandon)
+        window = display_window(store.sample_coarsest(), tracker.statistics, plan.rescale)
+        attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=window)
+        yield progress()  # the last chance to cancel
+        _check_complete(source, store, output, record.identity)
+        receipt = Receipt(
+            output=output,
+            ome_zarr_version=plan.options.ome_zarr_version,
+            levels=plan.levels,
+            seconds=seconds(),
+            bytes_read=tracker.bytes_done,
+            bytes_written=0,
+            peak_memory_bytes=(scheduler and scheduler.peak_memory_bytes) or peak_resident_memory(),
+            workers=len(scheduler.workers_used) if scheduler else 0,
+            minimum=window["min"],
+            maximum=window["max"],
+            nans=tracker.statistics.nans,
+            infinities=tracker.statistics.infinities,
+            rescaled=rescaled(plan, tracker.statistics),
+            window=(window["start"], window["end"]),
+        )
+        write_receipt(output, receipt, plan, record.identity, attributes)
+        store.publish(attributes)
+    return replace(receipt, bytes_written=storage_of(output).bytes_below())
+
+
+class _SourceChangedError(ConversionError):
+    """The source is another one now, so the conversion cannot be resumed."""
+
+
+def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, identity: dict[str, Any]) -> None:
+    """Make sure that nobody has changed the source or removed chunks meanwhile."""
+    now = fingerprint(source.files, identity["sample"])
+    if (now.size, now.modified) != (identity["size"], identity["modified"]):
+        raise _SourceChangedError(
+            f"{identity['source']} was changed while it was being read. The output {output} is unfinished. Overwrite "
+            "it (",
+            Advice("overwrite", True),
+            ") to start again.",
+        )
+    missing = store.missing()
+    if missing:
+        raise ConversionError(f"{missing:,} files of chunks were removed while others were being written")
+
+
+def _cluster(client: Client | None) -> Cluster | None:
+    return None if client is None else Cluster(client)
+
+
+def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> AnyPath:
+    output = default_output(src) if dst is None else any_path(dst)
+    check_output(src, output, options.overwrite)
+    return output
+
+
+def plan_source(
+    source: Source, output: AnyPath | None, options: ConversionOptions, cluster: Cluster | None = None
+) -> tuple[Plan, dict[str, Any]]:
+    """The plan of a conversion, and its identity. Without an output, free disk space is not checked."""
+    began = time.perf_counter()
+    rows = a_few_rows(source)
+    reading = time.perf_counter() - began
+    if cluster:
+        options = replace(options, threads=options.threads or cluster.threads)
+    window = automatic_window(spread_rows(source)) if options.window == AUTO else None
+    began = time.perf_counter()
+    stored = rows
+    if rescale := rescaling(source.volume, options, window):
+        stored = np.empty(rows.shape, rescale.dtype)
+        rescale.apply(rows, stored)
+    ratio = stored.nbytes / compressed_size(stored, options.compressor)
+    writing = time.perf_counter() - began
+    plan = make_plan(
+        source.volume,
+        options,
+        window=window,
+        compression_ratio=ratio,
+        bytes_free=None if output is None else bytes_free(output),
+        process_memory=cluster.process_memory if cluster else process_memory(),
+        workers=len(cluster.workers) if cluster else 0,
+        in_transit=bytes_in_transit(output, options, source.volume, source.files),
+    )
+    if cluster:
+        cluster.check_memory(plan)
+    sampled = _share_decoded(source.volume, rows.shape)
+    written = rows.size / sum(np.prod(level.shape, dtype=float) for level in plan.levels)
+    estimate = (reading / sampled + writing / written) / (plan.threads * max(1, plan.workers))
+    plan = replace(plan, seconds_estimate=float(estimate))
+    return plan, identify(plan, fingerprint(source.files, crc32(rows)))
+
+
+def _share_decoded(volume: Volume, sample: tuple[int, ...]) -> float:
+    """How much of a volume was decoded to read a sample, shape (places, rows, x), from 0 to 1.
+
+    Whole strips, tiles or chunks are decoded, even where the sample takes only a few of their rows.
+    """
+    slices, height, _ = volume.granularity
+    places, rows, _ = sample
+    decoded = min(places * slices, volume.shape[0]) * min(-(-rows // height) * height, volume.shape[1])
+    return decoded / (volume.shape[0] * volume.shape[1])
+
+
+def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan, Record | None]:
+    """The plan, with the blocks that an unfinished conversion has made, and its journal; None to start from scratch."""
+    record = read_journal(output) if is_unfinished(output) else None
+    if record is None:
+        return plan, None
+    different = differences(record.identity, identity)
+    if different and plan.options.overwrite:
+        return plan, None
+    if different:
+        raise OutputExistsError(
+            f"The output {output} exists already: an unfinished conversion that this one cannot resume, because it "
+            f"differs in {different}. Ask for the same again, or to overwrite it (",
+            Advice("overwrite", True),
+            "), or choose another name.",
+            options=other_options(record.identity, identity),
+        )
+    if not record.done or not checksums_are_there(output, plan.levels):
+        return plan, None
+    done = len(record.done)
+    left = None if plan.seconds_estimate is None else plan.seconds_estimate * (1 - done / plan.blocks)
+    return replace(plan, blocks_done=done, seconds_estimate=left), record
+
+
+@contextmanager
+def _unfinished_on_error(output: AnyPath) -> Iterator[None]:
+    """Have every error state that the output is unfinished, and how to resume it."""
+    try:
+        yield
+    except _SourceChangedError:
+        raise
+    except (CtPyramidError, OSError, MemoryError) as error:
+        why: tuple[Part, ...]
+        if isinstance(error, CtPyramidError):
+            why = without_period(error.message.parts)
+        elif isinstance(error, MemoryError):
+            why = ("There was not enough memory",)
+        elif error.strerror:
+            why = (f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror,)
+        else:
+            why = (str(error).rstrip("."),)
+        raise ConversionError(*why, f". The output {output} is unfinished; ", Advice(RESUME), ".") from error

@@ -1,0 +1,275 @@
+"""What runs in the process of a Dask worker: it describes itself, checks what it can access, and makes blocks.
+
+A worker gets paths and numbers only, and makes a block with the same engine as any process. The memory budget is that
+of its process, so it makes one block at a time. When it reports a block, the block is safely on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+from napari_ct_pyramid.conversion.buffers import FinishedBlock
+from napari_ct_pyramid.conversion.engine import Engine
+from napari_ct_pyramid.conversion.identity import fingerprint
+from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
+from napari_ct_pyramid.conversion.progress import ProgressTracker, follow
+from napari_ct_pyramid.errors import RequestError, SourceError, sentence
+from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.version import __version__
+from napari_ct_pyramid.omezarr.journal import BlockId
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.paths import AnyPath
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+
+T = TypeVar("T")
+
+_REPORT_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """A conversion, as it is sent to workers.
+
+    Attributes
+    ----------
+    id : str
+        Unique.
+    source : str
+        Absolute path, or URL, which must be the same for all workers.
+    size, modified
+        Of the source; see `Fingerprint`.
+    output : path
+    plan : Plan
+    """
+
+    id: str
+    source: str
+    size: int
+    modified: str
+    output: AnyPath
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a conversion has to know of a worker.
+
+    Attributes
+    ----------
+    version : str
+        Of this package.
+    host : str
+    threads : int
+        That Dask gives it.
+    memory_limit : int
+        Bytes at which Dask pauses it; 0 where there is no such limit.
+    process_memory : int
+        Bytes that its process holds without a conversion's buffers.
+    """
+
+    version: str
+    host: str
+    threads: int
+    memory_limit: int
+    process_memory: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """A block that a worker has made, and the peak resident memory (bytes) of its process so far."""
+
+    block: FinishedBlock
+    peak_memory_bytes: int
+
+
+class CancelledBlockError(Exception):
+    """This worker need not make the block any more."""
+
+
+class WorkerError(Exception):
+    """What went wrong on a worker, in a sentence. Not every error can be pickled and sent to another process."""
+
+
+class WorkerState:
+    """What this process works on.
+
+    Attributes
+    ----------
+    busy : threading.Lock
+        Held while a block is made.
+    job : str
+        Id of the job whose block is being made; empty if none is.
+    ended : set of str
+        Ids of jobs that have ended.
+    sources : dict of str to Source
+        Open sources, by the id of their job.
+    """
+
+    def __init__(self) -> None:
+        self.busy = threading.Lock()
+        self.job = ""
+        self.ended: set[str] = set()
+        self.sources: dict[str, Source] = {}
+
+
+state = WorkerState()
+
+
+def describe_worker(dask_worker: Worker) -> WorkerInfo:
+    """Describe the worker that runs this."""
+    # `memory_manager` is not documented (distributed 2026.8), but only it has the limit at which a worker pauses.
+    memory = dask_worker.memory_manager
+    pause = memory.memory_pause_fraction or 1
+    return WorkerInfo(
+        version=__version__,
+        host=socket.gethostname(),
+        threads=dask_worker.state.nthreads,
+        memory_limit=int((memory.memory_limit or 0) * pause),
+        process_memory=process_memory(),
+    )
+
+
+def check_access(job: ClusterJob) -> None:
+    """Make sure that this worker can read the source, and write to the output.
+
+    Raises
+    ------
+    WorkerError
+        If it cannot.
+    """
+    _with_sendable_errors(lambda: _check_access(job))
+
+
+def _check_access(job: ClusterJob) -> None:
+    _open(job)
+    try:
+        seen = (job.output / CLUSTER_MARKER).read_text(encoding="utf-8")
+    except OSError:
+        seen = ""
+    if seen != job.id:
+        raise RequestError(f"It does not see the output {job.output}.")
+    trial = job.output / f"{CLUSTER_MARKER}-{uuid4().hex}"
+    try:
+        storage_of(trial).replace(b"")
+        trial.unlink()
+    except OSError as error:
+        raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error
+
+
+def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
+    """Make a block of a job. Reports how many rows are read so far as Dask events: pairs of block and rows.
+
+    Raises
+    ------
+    CancelledBlockError
+        If the block was cancelled, the client is gone, or this worker is closing.
+    WorkerError
+        If the block cannot be made.
+    """
+    from distributed import Status, get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def is_wanted() -> bool:
+        # Dask does not interrupt the thread of a cancelled task. Only the worker's own table of tasks shows that the
+        # task was cancelled (distributed 2026.8).
+        task = worker.state.tasks.get(key)
+        leaving = worker.status in (Status.closing, Status.closed, Status.failed)
+        return job.id not in state.ended and not leaving and task is not None and task.state == "executing"
+
+    def report(rows: int) -> None:
+        worker.log_event(topic, (block, rows))
+
+    while not state.busy.acquire(timeout=_REPORT_SECONDS):
+        if not is_wanted():
+            raise CancelledBlockError
+    try:
+        state.job = job.id
+        made = _with_sendable_errors(lambda: _make(job, block, is_wanted, report))
+        return Done(made, peak_resident_memory())
+    except CancelledBlockError:
+        _close(job.id)  # the client may be gone, and never call `end_job`
+        raise
+    finally:
+        state.job = ""
+        state.busy.release()
+
+
+async def end_job(job_id: str) -> None:
+    """End a job: when this returns, this process makes no block of it, and never will."""
+    state.ended.add(job_id)
+    while state.job == job_id:
+        await asyncio.sleep(0.02)
+    _close(job_id)
+
+
+def _with_sendable_errors(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except CancelledBlockError:
+        raise
+    except Exception as error:  # noqa: BLE001  every error is passed on
+        text = sentence(error)
+    raise WorkerError(text)  # outside the handler, so that it has no context to be pickled
+
+
+def _make(
+    job: ClusterJob, block: BlockId, is_wanted: Callable[[], bool], report: Callable[[int], None]
+) -> FinishedBlock:
+    if not is_wanted():
+        raise CancelledBlockError
+    source = _open(job)
+    tracker = ProgressTracker(job.plan, only=block)
+    made: list[FinishedBlock] = []
+    with closing(OmeZarrWriter(job.output, job.plan)) as store:
+
+        def make_safe(finished: FinishedBlock) -> None:
+            store.make_safe((level, index) for level, index, _ in finished.chunks)
+            made.append(finished)
+
+        engine = Engine(source, job.plan, store, tracker, make_safe)
+        steps = follow(engine, lambda: tracker.rows_done, abandon=store.abandon, seconds=_REPORT_SECONDS)
+        with closing(steps):
+            for rows in steps:
+                if not is_wanted():
+                    raise CancelledBlockError
+                report(rows)
+    return made[0]
+
+
+def _open(job: ClusterJob) -> Source:
+    """The job's source. It stays open until the job ends, because it may lie in thousands of files."""
+    source = state.sources.get(job.id)
+    if source:
+        return source
+    options = job.plan.options
+    source = open_source(job.source, axes=options.axes, crop=options.crop)
+    found = fingerprint(source.files, 0)
+    if (found.size, found.modified) != (job.size, job.modified):
+        source.close()
+        raise SourceError(
+            f"{job.source} is another file there: it has {found.size:,} bytes and was changed at {found.modified}, "
+            f"where {job.size:,} and {job.modified} were expected."
+        )
+    return state.sources.setdefault(job.id, source)
+
+
+def _close(job_id: str) -> None:
+    source = state.sources.pop(job_id, None)
+    if source:
+        source.close()

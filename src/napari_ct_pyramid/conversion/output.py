@@ -1,0 +1,142 @@
+"""Chooses and checks the place of an output, and makes it empty. Other files of the user are never overwritten."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from napari_ct_pyramid.errors import Advice, DiskSpaceError, OutputExistsError, RequestError
+from napari_ct_pyramid.model.formatting import format_size
+from napari_ct_pyramid.omezarr.journal import Record, write_journal
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group, is_unfinished, unpublish
+from napari_ct_pyramid.sources.inputs import parse_input
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import LOCK
+from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, PathLike, is_within
+
+CLUSTER_MARKER = f"{STATE_FOLDER}/cluster"
+"""A file in an output that a cluster writes. It holds the job's id, by which workers know that they see this output."""
+
+
+def default_output(src: PathLike) -> AnyPath:
+    """``<stem>.ome.zarr`` beside the source: ``scan.ome.tif``, ``scan.tif`` and ``scan/`` become ``scan.ome.zarr``.
+
+    The output of files that a pattern names lies beside them; ``scan.ome.zarr`` itself becomes ``scan-2.ome.zarr``.
+    """
+    asked = parse_input(src)
+    folder = asked.path if asked.pattern is not None else asked.path.parent
+    if asked.path.name in ("", ".."):  # "." or ".."
+        folder = asked.path.resolve().parent
+    output = folder / f"{asked.stem}{OME_ZARR}"
+    return output if output.name != asked.path.name else folder / f"{asked.stem}-2{OME_ZARR}"
+
+
+def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
+    """Make sure that the output can be made.
+
+    Raises
+    ------
+    RequestError
+        If it cannot: it exists (`OutputExistsError`), or it cannot lie there.
+    """
+    asked = parse_input(src)
+    source, target = asked.path.resolve(), output.resolve()
+    if target == source:
+        raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
+    if is_within(target, source) and not asked.pattern:
+        raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
+    if is_within(source, target):
+        raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
+    storage_of(output).check_place()
+    if not storage_of(target).exists() or is_empty(target) or is_unfinished(target):
+        return
+    if not target.is_dir() or not is_group(target):
+        raise OutputExistsError(
+            f"The output {output} exists already and is not an OME-Zarr. It is left alone: choose another name.",
+            replaceable=False,
+        )
+    if not overwrite:
+        raise OutputExistsError(
+            f"The output {output} exists already. Ask to overwrite it (",
+            Advice("overwrite", True),
+            "), or choose another name.",
+        )
+
+
+def is_empty(output: AnyPath) -> bool:
+    """Whether it is a folder without content, such as a conversion leaves if it is killed right at the start."""
+    if not isinstance(output, Path):
+        return False  # an object store has no empty folders
+    try:
+        with os.scandir(output) as entries:
+            return all(entry.name == STATE_FOLDER and is_empty_but_lock(Path(entry.path)) for entry in entries)
+    except OSError:
+        return False
+
+
+def is_empty_but_lock(folder: Path) -> bool:
+    """Whether a state folder holds neither a journal nor anything else of a conversion."""
+    return not {entry.name for entry in os.scandir(folder)} - {
+        Path(LOCK).name,
+        Path(CLUSTER_MARKER).name,
+        Path(JOURNAL).name + ".new",
+    }
+
+
+def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Record:
+    """Replace the output by an empty one with a new journal. The caller holds the output's lock.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be made.
+    """
+    try:
+        # From here on the output is unfinished. If this is interrupted, a resumed conversion clears it again, because
+        # no block is done.
+        record = write_journal(output, identity, blocks)
+        unpublish(output)
+        storage_of(output).clear((JOURNAL, LOCK, CLUSTER_MARKER))
+    except OSError as error:
+        raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
+    return record
+
+
+def bytes_free(output: AnyPath) -> int | None:
+    """Bytes that the output may take: free bytes, and those of the output that it replaces. None in an object store."""
+    free = storage_of(output).bytes_free()
+    return None if free is None else free + storage_of(output).bytes_below()
+
+
+def check_disks(outputs: Iterable[tuple[AnyPath, int]]) -> None:
+    """Make sure that several outputs, made one after another, fit on their disks together.
+
+    Parameters
+    ----------
+    outputs : iterable of (path, int)
+        Each with its expected size in bytes.
+
+    Raises
+    ------
+    DiskSpaceError
+        If they do not fit.
+    """
+    disks: dict[int, list[tuple[AnyPath, int]]] = defaultdict(list)
+    for output, size in outputs:
+        storage = storage_of(output)
+        if (device := storage.device()) is not None:
+            disks[device].append((output, size - storage.bytes_below()))
+    for there in disks.values():
+        folder, free = there[0][0].resolve().parent, storage_of(there[0][0]).bytes_free() or 0
+        needed = max(accumulate(size for _, size in there))  # an output that becomes smaller frees space for the next
+        if needed > free:
+            raise DiskSpaceError(
+                f"{len(there)} outputs on the disk of {folder} need about {format_size(needed)} together, and "
+                f"{format_size(free)} are free there. Free some space, or convert fewer at a time.",
+                needed=needed,
+                free=free,
+            )

@@ -1,0 +1,223 @@
+"""The receipt in an output: where the output came from, how it was made, and whether it was verified since.
+
+It contains no paths, and no name of a user.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from napari_ct_pyramid.model.intensity import Rescale
+from napari_ct_pyramid.model.levels import Level
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.statistics import Statistics
+from napari_ct_pyramid.omezarr.journal import CHECKSUMS
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+
+from .identity import OPTIONS
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """How voxels were stored as integers with fewer bits, and what that lost.
+
+    Attributes
+    ----------
+    rescale : Rescale
+        How they were rescaled.
+    minimum, maximum : float
+        Of the finite voxels of the source, before; inf and -inf where there are none.
+    clipped : int
+        Voxels outside the window, infinities included.
+    clipped_share : float
+        `clipped` as a part of all voxels of the source, from 0 to 1.
+    """
+
+    rescale: Rescale
+    minimum: float
+    maximum: float
+    clipped: int
+    clipped_share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        empty = self.minimum > self.maximum  # JSON has no infinity
+        return {
+            **self.rescale.to_json(),
+            "minimum": None if empty else self.minimum,
+            "maximum": None if empty else self.maximum,
+            "clipped": self.clipped,
+            "clipped_share": self.clipped_share,
+        }
+
+
+def rescaled(plan: Plan, statistics: Statistics) -> Rescaled | None:
+    """How a conversion rescaled the voxels; None if it did not."""
+    if plan.rescale is None:
+        return None
+    share = statistics.clipped / math.prod(plan.volume.shape)
+    return Rescaled(plan.rescale, statistics.minimum, statistics.maximum, statistics.clipped, share)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a conversion made, and how long and how much memory that took.
+
+    Attributes
+    ----------
+    output : Path or RemotePath
+    ome_zarr_version : str
+    levels : tuple of Level
+    seconds : float
+        From the request to the finished volume. If the conversion was resumed, the time before that is included.
+    bytes_read, bytes_written : int
+        Of the voxels that were read from the source, and of the files that were written.
+    peak_memory_bytes : int
+        Peak resident memory of the process; on a cluster the largest of any worker.
+    minimum, maximum : float
+        Of the finite voxels of level 0, as stored.
+    nans, infinities : int
+        Voxels of the source that are not finite.
+    window : tuple of float
+        The display window: the 0.1 and 99.9 percentiles of the coarsest level, as stored.
+    rescaled : Rescaled or None
+        How the voxels were rescaled, if another type was asked for.
+    workers : int
+        Workers of a cluster that made blocks; 0 if threads of this process made them.
+    """
+
+    output: AnyPath
+    ome_zarr_version: str
+    levels: tuple[Level, ...]
+    seconds: float
+    bytes_read: int
+    bytes_written: int
+    peak_memory_bytes: int
+    minimum: float
+    maximum: float
+    nans: int
+    infinities: int
+    window: tuple[float, float]
+    rescaled: Rescaled | None = None
+    workers: int = 0
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Bytes of the source's voxels a second, over the whole time."""
+        return self.bytes_read / self.seconds
+
+    @property
+    def gb_per_s(self) -> float:
+        """`bytes_per_second` in gigabytes (10**9 bytes)."""
+        return self.bytes_per_second / 1e9
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        return {
+            "output": str(self.output),
+            "ome_zarr_version": self.ome_zarr_version,
+            "levels": [level.to_json() for level in self.levels],
+            "seconds": round(self.seconds, 3),
+            "bytes_read": self.bytes_read,
+            "bytes_written": self.bytes_written,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "gb_per_s": round(self.gb_per_s, 4),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "nans": self.nans,
+            "infinities": self.infinities,
+            "window": list(self.window),
+            "rescaled": self.rescaled.to_json() if self.rescaled else None,
+            "workers": self.workers,
+        }
+
+
+RECEIPT = f"{STATE_FOLDER}/receipt.json"
+
+_SOFTWARE = ("numpy", "imagecodecs", "tifffile", "ome-zarr", "zarr")
+
+
+def write_receipt(
+    output: AnyPath, receipt: Receipt, plan: Plan, identity: dict[str, Any], attributes: dict[str, Any]
+) -> None:
+    """Write the receipt of a conversion to its output."""
+    made = receipt.to_json()
+    value = {
+        "source": {
+            "name": identity["source"],
+            "format": plan.volume.format,
+            "shape": identity["shape"],
+            "dtype": str(plan.volume.dtype),
+            "compression": plan.volume.compression,
+            "size": identity["size"],
+            "modified": identity["modified"],
+        },
+        "options": {
+            **{name: identity[name] for name in OPTIONS},
+            "max_memory": plan.options.max_memory,
+            "threads": plan.threads,
+        },
+        "voxel_size_from": plan.voxel_size_from,
+        "software": {
+            "napari-ct-pyramid": identity["version"],
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _SOFTWARE},
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "finished": _now(),
+        **{
+            name: made[name]
+            for name in (
+                "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes",
+                "minimum", "maximum", "nans", "infinities", "window", "rescaled", "workers",
+            )
+        },
+        "checksums": {"file": CHECKSUMS, "kind": "CRC-32 of each chunk's file and of its voxels"},
+        "metadata": attributes,
+        "verified": None,
+    }  # fmt: skip
+    _write(output, value)
+
+
+def read_receipt(output: AnyPath) -> dict[str, Any] | None:
+    """The receipt of an output; None if there is none, or it cannot be read."""
+    try:
+        value = json.loads((output / RECEIPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired: bool) -> None:
+    """Note in the receipt that the output was verified just now, and the outcome."""
+    value = read_receipt(output)
+    if value is not None:
+        value["verified"] = {
+            "when": _now(),
+            "problems": problems,
+            "repaired": repaired,
+            "with_source": with_source,
+        }
+        _write(output, value)
+
+
+def _write(output: AnyPath, value: dict[str, Any]) -> None:
+    storage_of(output / RECEIPT).replace(json.dumps(value, indent=2).encode())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,300 @@
+"""Verifies that an output is complete and correct, and repairs it from its source.
+
+It runs the same engine as a conversion, on a store that compares chunks instead of writing them. A repair is a resumed
+conversion: the blocks with something wrong are removed from the journal, and made again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
+from napari_ct_pyramid.model.levels import factors_between
+from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
+from napari_ct_pyramid.model.plan import Plan, make_plan
+from napari_ct_pyramid.model.statistics import Statistics
+from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.omezarr.array import zarr_store
+from napari_ct_pyramid.omezarr.codec import ChunkReader
+from napari_ct_pyramid.omezarr.journal import (
+    BlockId,
+    Checksums,
+    Record,
+    checksums_are_there,
+    crc32,
+    read_journal,
+    write_journal,
+)
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
+from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
+from napari_ct_pyramid.omezarr.reader import open_pyramid
+from napari_ct_pyramid.omezarr.writer import bytes_in_transit
+from napari_ct_pyramid.options import ConversionOptions, parse_size
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
+from napari_ct_pyramid.sources.sampling import a_few_rows
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
+
+from .comparison import ComparingStore, Problem, Verification
+from .convert import run
+from .engine import Engine
+from .identity import asked_options, differences, fingerprint, identify
+from .padded_reader import VoxelSource
+from .progress import Progress, ProgressTracker, follow
+from .receipt import note_verified, read_receipt
+
+# A source may have another name and time; these must be equal.
+_OF_THE_VOXELS = ("sample", "shape", "source_dtype")
+
+
+def iter_verification(
+    output: PathLike,
+    source: PathLike | None,
+    *,
+    repair: bool,
+    max_memory: str | int,
+    threads: int | None,
+) -> Generator[Progress, None, Verification]:
+    """The generator behind `api.iter_verify`."""
+    path = any_path(output)
+    # Checked now, as `convert` checks them: an error is one of the request, and not of the output.
+    limits = ConversionOptions(chunks=(1, 1, 1), max_memory=parse_size(max_memory), threads=threads)
+    if repair and source is None:
+        raise RequestError("A repair needs the source. Give the source (", Advice("source"), ").")
+    record = _read_record(path, repair)
+    with ExitStack() as stack:
+        opened = None if source is None else stack.enter_context(_open(source, record.identity))
+        if repair:
+            stack.enter_context(hold(path))
+            record = _read_record(path, repair)
+        plan, identity = _plan(path, record, opened, limits)
+        found = yield from _find(path, plan, record, opened)
+        if repair and found.problems:
+            assert opened is not None
+            yield from _repair(path, plan, identity, record, opened, found)
+            found = replace(found, repaired=True)
+    with suppress(OSError):  # an output on a disk that is read-only can be verified, too
+        note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
+    return found
+
+
+def _open(source: PathLike, identity: dict[str, Any]) -> Source:
+    """The source, with the axes and the crop of the conversion."""
+    try:
+        asked = asked_options(identity)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+    return open_source(source, axes=asked.axes, crop=asked.crop)
+
+
+def _damaged(error: Exception) -> SourceError:
+    return SourceError(f"The journal of the output is damaged: {str(error).rstrip('.')}. Convert the source again.")
+
+
+def _read_record(path: AnyPath, repair: bool) -> Record:
+    try:
+        record = read_journal(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if record is None or not (repair or is_published(path)):
+        open_pyramid(path)  # raises a better error if it does not exist, or is unfinished
+    if record is None:
+        raise SourceError(
+            f"{path} has no {JOURNAL} that can be read. Either it was not made by ct-pyramid, or that file is damaged. "
+            "Without it, the output cannot be verified. Convert its source again."
+        )
+    return record
+
+
+def _plan(
+    path: AnyPath, record: Record, source: Source | None, limits: ConversionOptions
+) -> tuple[Plan, dict[str, Any]]:
+    """The plan with which to read the output, and the identity of its conversion, as a repair writes it."""
+    import ome_zarr_models.v04.image
+    import ome_zarr_models.v05.image  # noqa: F401  for `process_memory`, which measures now
+
+    identity = record.identity
+    try:
+        asked = replace(asked_options(identity), max_memory=limits.max_memory, threads=limits.threads)
+        volume = source.volume if source else _volume_of(identity)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+    plan = make_plan(
+        volume,
+        asked,
+        process_memory=process_memory(),
+        in_transit=bytes_in_transit(path, asked, volume, source.files if source else ()),
+    )
+    if source is None:
+        first, *others = plan.stages
+        return replace(plan, stages=(replace(first, from_source=False), *others)), identity
+    now = identify(plan, fingerprint(source.files, crc32(a_few_rows(source))))
+    different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
+    if different:
+        raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")
+    if now["stages"] != identity["stages"]:
+        raise RequestError(
+            f"The output was made by version {identity.get('version')} of this program, which made "
+            "other blocks. Verify it without the source, or with that version."
+        )
+    return plan, now
+
+
+def _volume_of(identity: dict[str, Any]) -> Volume:
+    z, y, x = identity["shape"]
+    granularity = identity["grain"]  # on which the blocks depend
+    return Volume(
+        name=identity["source"],
+        shape=(z, y, x),
+        dtype=np.dtype(identity["source_dtype"]),
+        format="OME-Zarr",
+        granularity=tuple(granularity[:3]),
+        granularity_start=tuple(granularity[3:]),
+    )
+
+
+class _NoSource:
+    """In place of a source that is not given: level 0 is read back instead."""
+
+    def read(self, *_: object) -> None:
+        raise AssertionError("there is no source to read")
+
+
+def _find(
+    path: AnyPath, plan: Plan, record: Record, source: VoxelSource | None
+) -> Generator[Progress, None, Verification]:
+    began = time.perf_counter()
+    unfinished = not is_published(path)
+    problems = [Problem(None, None, what) for what in _metadata_problems(path, plan)]
+    with ExitStack() as stack:
+        checksums = None
+        if checksums_are_there(path, plan.levels):
+            checksums = stack.enter_context(closing(Checksums(path, plan.levels)))
+        else:
+            problems.append(Problem(None, None, "the checksums are missing"))
+        store = ComparingStore(ChunkReader(path, plan), plan, checksums)
+        blocks = _blocks_of(plan)
+        if not unfinished and not set(blocks) <= set(record.done):
+            problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
+        skip = {block: Statistics() for block in blocks if unfinished and block not in record.done}
+        tracker = ProgressTracker(plan, skip)
+        engine = Engine(source or _NoSource(), plan, store, tracker)
+
+        def progress() -> Progress:
+            done = int(tracker.fraction * plan.volume.nbytes)
+            return tracker.progress(path, seconds=time.perf_counter() - began, bytes_done=done)
+
+        yield progress()
+        yield from follow(engine, progress)
+        yield progress()
+    return Verification(
+        output=path,
+        problems=(*problems, *store.problems()),
+        chunks=sum(level.chunk_count for level in plan.levels),
+        with_source=source is not None,
+        seconds=time.perf_counter() - began,
+        peak_memory_bytes=peak_resident_memory(),
+    )
+
+
+def _blocks_of(plan: Plan) -> list[BlockId]:
+    return [(n, block) for n, stage in enumerate(plan.stages) for block, _ in enumerate(stage.blocks())]
+
+
+def _repair(
+    path: AnyPath, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
+) -> Generator[Progress, None, None]:
+    """Remove the blocks with something wrong from the journal, and resume the conversion."""
+    wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
+    intact = {block: statistics for block, statistics in record.done.items() if block not in wrong}
+    if not checksums_are_there(path, plan.levels):
+        intact = {}
+    begun = write_journal(path, identity, plan.blocks, intact, record.seconds)
+    unpublish(path)  # from here on the output is unfinished
+    storage_of(path).sync_folder()
+    yield from run(source, replace(plan, blocks_done=len(intact)), path, begun)
+    with closing(Checksums(path, plan.levels)) as checksums:
+        store = ComparingStore(ChunkReader(path, plan), plan, checksums)
+        for problem in found.problems:
+            if problem.level is not None and problem.chunk is not None:
+                store.read_chunk(problem.level, problem.chunk)
+    remaining = store.problems()
+    if remaining:
+        raise ConversionError(f"{path} was repaired, but {remaining[0]} again. Its disk may be failing.")
+
+
+def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
+    """The block with the chunk that is wrong, and the blocks of later stages that are made from it."""
+    if problem.level is None or problem.chunk is None:
+        return
+    there = plan.levels[problem.level]
+    z, y, _ = (i * c for i, c in zip(problem.chunk, there.chunks, strict=True))
+    for number, stage in enumerate(plan.stages):
+        if problem.level <= stage.top:
+            level = max(problem.level, stage.base)
+            fz, fy, _ = factors_between(there, plan.levels[level])
+            yield number, stage.block_of(level, z // fz, y // fy)
+
+
+def _metadata_problems(path: AnyPath, plan: Plan) -> Iterator[str]:
+    """What is wrong with the metadata, compared with the specification and with what the conversion wrote."""
+    receipt = read_receipt(path)
+    expected: dict[str, Any] = array_metadata(plan)
+    if receipt is None:
+        yield "the receipt is missing, or cannot be read"
+    else:
+        name, metadata = group_metadata(plan.options.ome_zarr_version, receipt.get("metadata", {}))
+        expected[name] = metadata
+    as_written = True
+    for key, written in expected.items():
+        try:
+            value = json.loads((path / key).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            yield f"{key} is missing"
+        except (OSError, ValueError) as error:
+            yield f"{key} cannot be read: {error}"
+        else:
+            where = next(_changes(written, value), None)
+            if where is None:
+                continue
+            yield f"{key} was changed: {where}"
+        as_written = False
+    if as_written or is_published(path):
+        yield from _flaws(path, plan.options.ome_zarr_version)
+
+
+def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
+    """Where two JSON values differ."""
+    if isinstance(written, dict) and isinstance(value, dict):
+        for key in sorted({*written, *value}):
+            yield from _changes(written.get(key), value.get(key), f"{at}/{key}")
+    elif isinstance(written, list) and isinstance(value, list) and len(written) == len(value):
+        for i, (a, b) in enumerate(zip(written, value, strict=True)):
+            yield from _changes(a, b, f"{at}/{i}")
+    elif written != value:
+        yield f"{at or '/'} is {json.dumps(value)} where {json.dumps(written)} was written"
+
+
+def _flaws(path: AnyPath, version: str) -> Iterator[str]:
+    """What ome-zarr-models finds wrong with the metadata."""
+    import ome_zarr_models.v04.image
+    import ome_zarr_models.v05.image
+    import zarr
+
+    try:
+        place = zarr_store(path)
+        if version == "0.4":
+            ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=2))
+        else:
+            ome_zarr_models.v05.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=3))
+    except Exception as error:  # noqa: BLE001  errors of pydantic, zarr and ome-zarr-models
+        yield f"the metadata are not valid by the specification: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,55 @@
+"""Statistics of voxels: the smallest and largest value, and the numbers of voxels that are not finite or clipped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np  # not at run time: commands that touch no voxel read the journal, too
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The statistics of some voxels. The sum of two gives the statistics of both sets of voxels together.
+
+    Attributes
+    ----------
+    minimum, maximum : float
+        Of the finite voxels; inf and -inf where there are none.
+    nans, infinities : int
+        Voxels that are not finite.
+    clipped : int
+        Voxels outside the window in which they are stored, infinities included.
+    """
+
+    minimum: float = math.inf
+    maximum: float = -math.inf
+    nans: int = 0
+    infinities: int = 0
+    clipped: int = 0
+
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            self.nans + other.nans,
+            self.infinities + other.infinities,
+            self.clipped + other.clipped,
+        )
+
+
+def voxel_statistics(voxels: np.ndarray) -> Statistics:
+    """The statistics of an array with at least one voxel; `clipped` is 0."""
+    import numpy as np
+
+    low, high = voxels.min(), voxels.max()
+    if voxels.dtype.kind != "f" or (np.isfinite(low) and np.isfinite(high)):
+        return Statistics(float(low), float(high))
+    finite = voxels[np.isfinite(voxels)]
+    nans = int(np.count_nonzero(np.isnan(voxels)))
+    infinities = voxels.size - finite.size - nans
+    if not finite.size:
+        return Statistics(nans=nans, infinities=infinities)
+    return Statistics(float(finite.min()), float(finite.max()), nans, infinities)

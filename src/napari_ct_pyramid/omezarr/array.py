@@ -1,0 +1,262 @@
+"""Reads boxes of voxels from a Zarr array, and caches planes as long as the files that they came from are unchanged."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.volume import Box, overlap, touched
+from napari_ct_pyramid.options import available_cores
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.remote_path import RemotePath
+
+from .codec import decode_range
+from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
+
+
+class VoxelCache:
+    """A cache of the boxes that were used last.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes to keep at most.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[Hashable, tuple[Hashable, np.ndarray]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, state: Hashable, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """The voxels cached as `key`, if they were read in this `state` of their files; otherwise what `read` gives."""
+        with self._lock:
+            known, voxels = self._kept.get(key, (None, None))
+            if voxels is not None and known == state:
+                self._kept.move_to_end(key)
+                return voxels
+        voxels = read()
+        with self._lock:
+            self._kept[key] = (state, voxels)
+            self._kept.move_to_end(key)
+            while sum(kept.nbytes for _, kept in self._kept.values()) > self._limit:
+                self._kept.popitem(last=False)
+        return voxels
+
+
+KEPT_BYTES = 256_000_000
+"""Size of the cache of planes, for all arrays together."""
+
+_CACHED_PLANES, _CACHED_BYTES = 16, KEPT_BYTES // 2  # at most so much is read when one plane is needed
+_THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
+_PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
+_FILES_AT_ONCE = 4  # hides the time that a disk takes to find a file
+
+_cache = VoxelCache(KEPT_BYTES)
+
+
+class ZarrArray:
+    """A Zarr array, on a disk or in an object store.
+
+    Parameters
+    ----------
+    path : Path or RemotePath
+        The array's folder, which holds ``.zarray`` or ``zarr.json``.
+
+    Raises
+    ------
+    SourceError
+        If there is no array, or it cannot be read.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunks: tuple[int, ...]
+
+    def __init__(self, path: AnyPath) -> None:
+        self.path = path
+        self.metadata = read_array_metadata(path)
+        self._store, self._begin = _open(path, self.metadata)
+        self.shape = tuple(int(n) for n in self._store.shape)
+        dtype = self._store.dtype
+        self.dtype = np.dtype(getattr(dtype, "numpy_dtype", dtype))
+        layout = getattr(self._store, "chunk_layout", None)
+        self.chunks = tuple(int(n) for n in (layout.read_chunk.shape if layout else self._store.chunks))
+        self._files = ChunkLocator(path, self.metadata)
+        self._frames_dtype = dtype_in_frames(self.metadata, self.dtype)
+
+    @property
+    def compression(self) -> str:
+        """For people: ``"blosc lz4, level 1, bitshuffle"``, or ``"none"``."""
+        return describe_codecs(codecs_of(self.metadata)) or "none"
+
+    def read(self, box: Box) -> np.ndarray:
+        """The voxels in `box`, as they are on disk now; missing chunks have the fill value.
+
+        Parameters
+        ----------
+        box : tuple of slice
+            One an axis, start and stop within `shape`, step at least 1.
+
+        Raises
+        ------
+        SourceError
+            If a chunk cannot be read or decoded.
+        """
+        try:
+            if self._frames_dtype is not None and self._is_thin(box):
+                voxels = self._read_thin(tuple(slice(s.start, s.stop, 1) for s in box), self._frames_dtype)
+                return voxels[tuple(slice(None, None, s.step) for s in box)]
+            if (axis := self._axis_of_plane(box)) is not None:
+                return self._read_plane(box, axis)
+            return self._read_pieces(box)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise SourceError(f"{self.path} cannot be read: {first_line(error)}") from error
+
+    def read_once(self, box: Box) -> np.ndarray:
+        """Like `read`, but without the cache, for voxels that are read only once. Several threads may call it."""
+        try:
+            return np.asarray(self._begin(box)())
+        except (ValueError, RuntimeError, OSError) as error:
+            raise SourceError(f"{self.path} cannot be read: {first_line(error)}") from error
+
+    def _is_thin(self, box: Box) -> bool:
+        axis = _slowest_axis(self.chunks)
+        return bool(box[axis].stop - box[axis].start <= self.chunks[axis] * _THIN)
+
+    def _read_thin(self, box: Box, dtype: np.dtype) -> np.ndarray:
+        fill = getattr(self._store, "fill_value", None)
+        out = np.empty([s.stop - s.start for s in box], self.dtype)
+        axis = _slowest_axis(self.chunks)
+        plane = self.chunks[axis + 1 :]
+        plane_bytes = math.prod(plane) * dtype.itemsize
+
+        def read(index: tuple[int, ...]) -> None:
+            inside, target = overlap(box, index, self.chunks)
+            first, last = inside[axis].start, inside[axis].stop
+            path, slot = self._files.path(index), self._files.slot(index)
+            data = decode_range(path, first * plane_bytes, last * plane_bytes, slot)
+            if data is None:
+                out[target] = 0 if fill is None else fill
+                return
+            planes = np.frombuffer(data, dtype).reshape((1,) * axis + (last - first, *plane))
+            out[target] = planes[(*inside[:axis], slice(None), *inside[axis + 1 :])]
+
+        indices = list(touched(box, self.chunks))
+
+        def read_some(first: int) -> None:
+            for index in indices[first::_FILES_AT_ONCE]:
+                read(index)
+
+        for _ in _threads().map(read_some, range(_FILES_AT_ONCE)):
+            pass  # raises the error of a thread
+        return out
+
+    def _axis_of_plane(self, box: Box) -> int | None:
+        """The axis along which `box` is one voxel thick and chunks are not, if there is one."""
+        axes = [axis for axis, s in enumerate(box) if s.stop - s.start == 1 and self.chunks[axis] > 1]
+        return axes[-1] if axes else None
+
+    def _read_plane(self, box: Box, axis: int) -> np.ndarray:
+        """Read several planes of the same chunks, and cache them: the next planes are likely to be needed soon."""
+        plane_bytes = math.prod(len(range(s.start, s.stop, s.step)) for s in box) * self.dtype.itemsize
+        count = max(1, min(_CACHED_PLANES, _CACHED_BYTES // plane_bytes))
+        at, size = box[axis].start, self.chunks[axis]
+        corner = at // size * size
+        begin = corner + (at - corner) // count * count
+        planes = slice(begin, min(begin + count, corner + size, self.shape[axis]), 1)
+        larger = (*box[:axis], planes, *box[axis + 1 :])
+        key = (self.path, tuple((s.start, s.stop, s.step) for s in larger))
+        voxels = _cache.get(key, self._files.state(larger), lambda: self._read_pieces(larger))
+        return voxels[(slice(None),) * axis + (slice(at - begin, at - begin + 1),)].copy()
+
+    def _read_pieces(self, box: Box) -> np.ndarray:
+        """All of `box`, a few chunks at a time, so that only a few decoded chunks are in memory."""
+        out = np.empty([len(range(s.start, s.stop, s.step)) for s in box], self.dtype)
+        waiting: deque[tuple[Box, Callable[[], np.ndarray]]] = deque()
+        for piece, target in _pieces(box, self.chunks, _PIECE_BYTES // self.dtype.itemsize):
+            if len(waiting) > available_cores():
+                done, result = waiting.popleft()
+                out[done] = result()
+            waiting.append((target, self._begin(piece)))
+        for done, result in waiting:
+            out[done] = result()
+        return out
+
+
+def zarr_store(path: AnyPath) -> Any:
+    """A path in the form that zarr-python opens."""
+    if not isinstance(path, RemotePath):
+        return path
+    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+    from zarr.storage import FsspecStore
+
+    # Given a URL, zarr-python would make its own file system, whose connections are never closed.
+    return FsspecStore(AsyncFileSystemWrapper(path.file_system, asynchronous=True), read_only=True, path=path.key)
+
+
+def _slowest_axis(chunks: tuple[int, ...]) -> int:
+    """The axis along which neighbouring voxels of a chunk are furthest apart in the file."""
+    return next((axis for axis, size in enumerate(chunks) if size > 1), len(chunks) - 1)
+
+
+def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Box, Box]]:
+    """Cut a box at the edges of chunks: yields pieces of about `voxels` voxels, and the place of each in the box."""
+    sizes = list(chunks)
+    for axis in reversed(range(len(sizes))):
+        sizes[axis] *= max(1, voxels // math.prod(sizes))
+    cuts = []
+    for s, size in zip(box, sizes, strict=True):
+        places = range(s.start, s.stop, s.step)
+        edges = [math.ceil((edge - s.start) / s.step) for edge in range(s.start // size * size + size, s.stop, size)]
+        bounds = itertools.pairwise([0, *edges, len(places)])
+        cuts.append([(slice(places[a], places[b - 1] + 1, s.step), slice(a, b)) for a, b in bounds if a < b])
+    for parts in itertools.product(*cuts):
+        yield tuple(piece for piece, _ in parts), tuple(target for _, target in parts)
+
+
+def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
+    """The opened array, and a function that begins to read a box. That returns a function that waits for the voxels."""
+    if storage_of(path).is_remote:
+        return _open_with_zarr(path)
+    import tensorstore as ts
+
+    try:
+        store = ts.open(
+            {
+                "driver": "zarr" if metadata["zarr_format"] == 2 else "zarr3",
+                "kvstore": {"driver": "file", "path": str(path) + "/"},
+            },
+            read=True,
+            open=True,
+            # `VoxelCache` keeps planes, which are smaller than the whole chunks that this cache would keep.
+            context=ts.Context({"cache_pool": {"total_bytes_limit": 0}}),
+        ).result()
+        return store, lambda box: store[box].read().result
+    except (ValueError, NotImplementedError) as error:
+        return _open_with_zarr(path, f"{first_line(error)}; ")
+
+
+def _open_with_zarr(path: AnyPath, before: str = "") -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
+    import zarr
+
+    try:
+        array: Any = zarr.open_array(zarr_store(path), mode="r")
+    except Exception as error:  # zarr-python passes on the errors of its many codecs
+        raise SourceError(f"{path} cannot be read: {before}{first_line(error)}") from error
+    return array, lambda box: lambda: np.asarray(array[box])
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_FILES_AT_ONCE, "ct-pyramid-read")

@@ -1,0 +1,119 @@
+"""Finds out what a folder holds, from its metadata files alone.
+
+Specifications: Zarr v2 keeps ``.zgroup``, ``.zarray`` and ``.zattrs``, Zarr v3 keeps ``zarr.json``. A group is an
+OME-Zarr image if its attributes have ``multiscales`` (NGFF 0.4), or have them under ``ome`` (NGFF 0.5).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+
+ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
+"""The metadata files of Zarr v2 and v3."""
+
+GROUP_FILES = {"0.4": ".zattrs", "0.5": "zarr.json"}
+"""The file with the attributes of a group, by version of OME-Zarr. A conversion writes it last."""
+
+JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
+"""The journal of a conversion, within its output."""
+
+Kind = Literal["image", "unfinished", "array", "group"]
+"""An OME-Zarr image, the output of an unfinished conversion, a Zarr array, or any other Zarr group."""
+
+
+def kind_of(path: AnyPath) -> Kind | None:
+    """What a path holds; None where it holds no Zarr.
+
+    Broken metadata is not an error here: a folder with broken attributes is a group.
+
+    Raises
+    ------
+    OSError
+        If an object store does not answer.
+    """
+    if _has_multiscales(path):
+        return "image"
+    if storage_of(path / JOURNAL).is_file():
+        return "unfinished"
+    if is_array(path):
+        return "array"
+    return "group" if any(storage_of(path / name).is_file() for name in ZARR_FILES) else None
+
+
+def looks_like_image(path: AnyPath) -> bool:
+    """Whether a path may be an OME-Zarr image or an unfinished conversion. A quick check that never raises.
+
+    A path in an object store passes without a request to the store, which can take long.
+    """
+    if not isinstance(path, Path):
+        return True
+    if os.path.isdir(path / STATE_FOLDER):  # noqa: PTH112  # Path.is_dir can raise
+        return True
+    return _has_multiscales(path)
+
+
+def is_array(path: AnyPath) -> bool:
+    """Whether a folder is a Zarr array, of v2 or v3."""
+    return storage_of(path / ".zarray").is_file() or (_read_json(path / "zarr.json") or {}).get("node_type") == "array"
+
+
+def is_group(path: AnyPath) -> bool:
+    """Whether a folder has a metadata file of a group."""
+    return any((path / name).exists() for name in (".zgroup", *GROUP_FILES.values()))
+
+
+def names_multiscales(path: AnyPath) -> bool:
+    """Whether a metadata file contains the word ``multiscales``, even if the file is not valid JSON."""
+    return any(
+        (path / name).is_file() and b'"multiscales"' in (path / name).read_bytes() for name in GROUP_FILES.values()
+    )
+
+
+def is_published(output: AnyPath) -> bool:
+    """Whether the group has the attributes that make it a finished image."""
+    return any((output / name).exists() for name in GROUP_FILES.values())
+
+
+def is_unfinished(output: AnyPath) -> bool:
+    """Whether it is the output of an unfinished conversion."""
+    return (output / JOURNAL).is_file() and not is_published(output)
+
+
+def can_be_verified(output: AnyPath) -> bool:
+    """Whether it is a finished output of this package."""
+    return (output / JOURNAL).is_file() and is_published(output)
+
+
+def unpublish(output: AnyPath) -> None:
+    """Remove the attributes that make it a finished image."""
+    for name in GROUP_FILES.values():
+        (output / name).unlink(missing_ok=True)
+
+
+def _read_json(path: AnyPath) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is none, or if a file on a disk cannot be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError:
+        if storage_of(path).is_remote:
+            raise
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _has_multiscales(path: AnyPath) -> bool:
+    group = _read_json(path / "zarr.json") or {}
+    for attributes in (_read_json(path / ".zattrs"), group.get("attributes")):
+        if isinstance(attributes, dict):
+            image = attributes.get("ome", attributes)
+            if isinstance(image, dict) and image.get("multiscales"):
+                return True
+    return False

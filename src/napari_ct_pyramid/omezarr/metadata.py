@@ -1,0 +1,274 @@
+"""The metadata of an OME-Zarr, written and read: the group and image (NGFF), and its arrays (Zarr v2 and v3)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.levels import Level, place_in_shard
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.volume import Box, touched
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .kind import GROUP_FILES
+
+
+def group_metadata(version: str, attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name and the content of the file with the group's attributes, which make the group a finished volume.
+
+    Parameters
+    ----------
+    version : str
+        Version of OME-Zarr.
+    attributes : dict
+        The attributes of the group.
+    """
+    if version == "0.4":
+        return GROUP_FILES[version], attributes
+    return GROUP_FILES[version], {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+
+
+def array_metadata(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The names and contents of the metadata files of all arrays, and of the one that marks a Zarr v2 group."""
+    compressor = plan.options.compressor
+    if plan.options.ome_zarr_version == "0.4":
+        arrays = {f"{level.path}/.zarray": _array_v2(level, compressor) for level in plan.levels}
+        return {".zgroup": {"zarr_format": 2}, **arrays}
+    return {f"{level.path}/zarr.json": _array_v3(level, compressor) for level in plan.levels}
+
+
+def folder_of_chunks(level: Level, version: str) -> str:
+    """The folder with the chunks of a level, relative to the group."""
+    return level.path if version == "0.4" else f"{level.path}/c"
+
+
+def file_key(level: Level, version: str, index: tuple[int, ...]) -> str:
+    """The file of a chunk or shard, relative to the group; with fewer than three indices, a folder of them."""
+    return "/".join((folder_of_chunks(level, version), *map(str, index)))
+
+
+def _array_v2(level: Level, compressor: str) -> dict[str, Any]:
+    blosc = {"id": "blosc", "cname": compressor, "clevel": 1, "shuffle": 2, "blocksize": 0}
+    return {
+        "zarr_format": 2,
+        "shape": list(level.shape),
+        "chunks": list(level.chunks),
+        "dtype": level.dtype.str,
+        "compressor": None if compressor == "none" else blosc,
+        "fill_value": 0,
+        "order": "C",
+        "filters": None,
+        "dimension_separator": "/",
+    }
+
+
+def _array_v3(level: Level, compressor: str) -> dict[str, Any]:
+    dtype = level.dtype
+    bytes_: dict[str, Any] = {"name": "bytes"}
+    if dtype.itemsize > 1:
+        bytes_["configuration"] = {"endian": "little"}
+    codecs: list[dict[str, Any]] = [bytes_]
+    if compressor != "none":
+        settings = {"cname": compressor, "clevel": 1, "shuffle": "bitshuffle", "blocksize": 0}
+        codecs.append({"name": "blosc", "configuration": {"typesize": dtype.itemsize, **settings}})
+    if level.shards:
+        index_codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+        codecs = [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": list(level.chunks),
+                    "codecs": codecs,
+                    "index_codecs": index_codecs,
+                    "index_location": "end",
+                },
+            }
+        ]
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(level.shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(level.shards or level.chunks)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0.0 if dtype.kind == "f" else 0,
+        "codecs": codecs,
+        "attributes": {},
+        "dimension_names": ["z", "y", "x"],
+    }
+
+
+def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, float]) -> dict[str, Any]:
+    """The group's attributes: multiscales and omero metadata, as ome-zarr writes them.
+
+    Parameters
+    ----------
+    plan : Plan
+        Gives the levels, how each was made from the one before, the voxel size and the unit.
+    name : str
+        Name of the image.
+    version : str
+        Version of this package.
+    window : dict
+        min, max, start and end of the display window.
+    """
+    import zarr
+    from ome_zarr.format import FormatV04, FormatV05
+    from ome_zarr.writer import write_multiscales_metadata
+
+    unit = {"unit": plan.unit} if plan.unit else {}
+    # ome-zarr would write the attributes to disk key by key. They must get there in one atomic step.
+    version_4 = plan.options.ome_zarr_version == "0.4"
+    group = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=2 if version_4 else 3)
+    write_multiscales_metadata(
+        group,
+        datasets=[
+            {
+                "path": level.path,
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": list(level.voxel_size)},
+                    {"type": "translation", "translation": list(level.translation)},
+                ],
+            }
+            for level in plan.levels
+        ],
+        fmt=FormatV04() if version_4 else FormatV05(),
+        axes=[{"name": axis, "type": "space", **unit} for axis in "zyx"],
+        name=name,
+        metadata={
+            "method": plan.method,
+            "version": version,
+            "original_shape": list(plan.volume.shape),
+            **({"rescale": plan.meaning.to_json()} if plan.meaning else {}),
+            "omero": {
+                "channels": [{"label": name, "color": "FFFFFF", "active": True, "window": window}],
+                "rdefs": {"model": "greyscale"},
+            },
+        },
+    )
+    attributes: dict[str, Any] = dict(group.attrs)
+    image = attributes if version_4 else attributes["ome"]
+    image["multiscales"][0]["type"] = plan.options.method
+    return attributes
+
+
+def read_array_metadata(path: AnyPath) -> dict[str, Any]:
+    """The metadata of an array, from ``.zarray`` or ``zarr.json``."""
+    for name in (".zarray", "zarr.json"):
+        try:
+            metadata = json.loads((path / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{path / name} cannot be read: {first_line(error)}") from error
+        if isinstance(metadata, dict) and (name == ".zarray" or metadata.get("node_type") == "array"):
+            return metadata
+    raise SourceError(f"{path} is not a Zarr array: it has neither a .zarray nor a zarr.json of an array.")
+
+
+def dtype_in_frames(metadata: dict[str, Any], dtype: np.dtype) -> np.dtype | None:
+    """The dtype of the stored voxels, if each chunk is a Blosc frame of voxels in C order; None otherwise."""
+    codecs = codecs_of(metadata)
+    sharding = _sharding(metadata)
+    if sharding:
+        codecs = sharding["codecs"]
+        index_codecs = [codec["name"] for codec in sharding.get("index_codecs", ())]
+        if index_codecs != ["bytes", "crc32c"] or sharding.get("index_location", "end") != "end":
+            return None
+    if metadata["zarr_format"] == 2:
+        plain = [codec.get("id") for codec in codecs] == ["blosc"] and metadata.get("order", "C") == "C"
+        return np.dtype(metadata["dtype"]) if plain else None
+    if [codec["name"] for codec in codecs] != ["bytes", "blosc"]:
+        return None
+    endian = codecs[0].get("configuration", {}).get("endian", "little")
+    return dtype.newbyteorder("<" if endian == "little" else ">")
+
+
+def _sharding(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """The configuration of an array's shards; None if it has none."""
+    codecs = codecs_of(metadata)
+    if len(codecs) != 1 or codecs[0].get("name") != "sharding_indexed":
+        return None
+    settings: dict[str, Any] = codecs[0]["configuration"]
+    return settings
+
+
+def codecs_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """The codecs of an array's chunks, in the order in which they are applied when a chunk is written."""
+    if metadata["zarr_format"] == 2:
+        return [codec for codec in (*(metadata.get("filters") or ()), metadata.get("compressor")) if codec]
+    return list(metadata["codecs"])
+
+
+def describe_codecs(codecs: list[dict[str, Any]]) -> str:
+    """Codecs, for people; empty if nothing is compressed."""
+    # The codec "bytes" only sets the byte order.
+    return "; ".join(_describe_codec(codec) for codec in codecs if codec.get("name") != "bytes")
+
+
+def _describe_codec(codec: dict[str, Any]) -> str:
+    name = codec.get("id") or codec["name"]
+    settings = codec if "id" in codec else codec.get("configuration", {})
+    if name == "blosc":
+        shuffle = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle"}.get(settings["shuffle"], settings["shuffle"])
+        return f"blosc {settings['cname']}, level {settings['clevel']}, {shuffle}"
+    if name == "sharding_indexed":
+        return "shards" + (f", {inner}" if (inner := describe_codecs(settings["codecs"])) else "")
+    level = settings.get("level")
+    return name if level is None else f"{name}, level {level}"
+
+
+class ChunkLocator:
+    """Finds the files of an array's chunks. Each chunk is a file, or many are together in a shard."""
+
+    def __init__(self, path: AnyPath, metadata: dict[str, Any]) -> None:
+        self._path = path
+        self._separator: str
+        self._sharded = False
+        if metadata["zarr_format"] == 2:
+            self._shape, self._prefix = tuple(metadata["chunks"]), ""
+            self._separator = metadata.get("dimension_separator", ".")
+            self._in_shard = (1,) * len(self._shape)
+            return
+        self._shape = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        encoding = metadata["chunk_key_encoding"]
+        is_default = encoding["name"] == "default"
+        self._separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
+        self._prefix = "c" + self._separator if is_default else ""
+        sharding = _sharding(metadata)
+        chunks = sharding["chunk_shape"] if sharding else self._shape
+        self._in_shard = tuple(s // c for s, c in zip(self._shape, chunks, strict=True))
+        self._sharded = sharding is not None
+
+    def path(self, index: tuple[int, ...]) -> AnyPath:
+        """The file that a chunk is in."""
+        return self._file(place_in_shard(index, self._in_shard)[0])
+
+    def slot(self, index: tuple[int, ...]) -> tuple[int, int] | None:
+        """The number of slots in the shard of a chunk, and the chunk's own slot; None if the array has no shards."""
+        if not self._sharded:
+            return None
+        return math.prod(self._in_shard), place_in_shard(index, self._in_shard)[1]
+
+    def _file(self, number: tuple[int, ...]) -> AnyPath:
+        return self._path / (self._prefix + self._separator.join(map(str, number)))
+
+    def state(self, box: Box) -> Hashable:
+        """A value that changes when a file changes that holds voxels of a box.
+
+        Always None in an object store, where each file would take a request.
+        """
+        if storage_of(self._path).is_remote:
+            return None
+        return tuple(storage_of(self._file(index)).version() for index in touched(box, self._shape))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message. Some libraries add more lines, about their own code."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -1,0 +1,313 @@
+"""Opens an OME-Zarr image (NGFF 0.4 or 0.5, from any program) for lazy reading.
+
+Specification: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
+from napari_ct_pyramid.model.intensity import Rescale, read_rescale
+from napari_ct_pyramid.model.lazy_array import LazyArray
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+
+from .journal import read_journal
+from .kind import is_group
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+Window = tuple[float, float, float, float]
+
+_AXES_BEFORE_0_4 = ("t", "c", "z", "y", "x")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """How a channel should be shown.
+
+    Attributes
+    ----------
+    label : str or None
+        Name of the channel.
+    color : str or None
+        Six hexadecimal digits.
+    window : tuple of float or None
+        (min, max, start, end): the smallest and largest value, and the range to show.
+    active : bool
+        Whether the channel is visible at first.
+    """
+
+    label: str | None = None
+    color: str | None = None
+    window: Window | None = None
+    active: bool = True
+
+
+@dataclass(frozen=True)
+class PyramidLevel:
+    """One level of a pyramid; tuples have one entry an axis.
+
+    Attributes
+    ----------
+    path : str
+        Path of the array, relative to the image.
+    shape : tuple of int
+        As stored, padding included.
+    dtype : numpy.dtype
+        Of the voxels.
+    chunks : tuple of int
+        In voxels.
+    scale : tuple of float
+        Size of a voxel, in the units of the axes.
+    translation : tuple of float
+        Where the centre of the first voxel is, in the units of the axes.
+    array : LazyArray
+        The voxels, without the padding.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunks: tuple[int, ...]
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    array: LazyArray = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """An OME-Zarr image, opened for reading. Opening reads its metadata only.
+
+    Attributes
+    ----------
+    path : Path or RemotePath
+        Its folder.
+    name : str
+        From the metadata; if they give none, the folder's name without ``.ome.zarr``.
+    ome_zarr_version : str
+        ``"0.4"``, ``"0.5"``.
+    axes : tuple of str
+        Names, such as ``("z", "y", "x")``.
+    axis_types : tuple of (str or None)
+        ``"space"``, ``"time"``, ``"channel"``.
+    units : tuple of (str or None)
+        Of the axes; None where the metadata give none.
+    levels : tuple of PyramidLevel
+        From the finest to the coarsest.
+    channels : tuple of Channel
+        Those that the metadata describe; may be empty.
+    original_shape : tuple of int or None
+        Shape of the finest level before it was padded.
+    compression : str
+        Compression of the finest level, for people.
+    metadata : dict
+        All OME metadata of the image.
+    rescale : Rescale or None
+        How grey values were stored as integers with fewer bits; None if they were not.
+    """
+
+    path: AnyPath
+    name: str
+    ome_zarr_version: str
+    axes: tuple[str, ...]
+    axis_types: tuple[str | None, ...]
+    units: tuple[str | None, ...]
+    levels: tuple[PyramidLevel, ...]
+    channels: tuple[Channel, ...]
+    original_shape: tuple[int, ...] | None
+    compression: str
+    metadata: dict[str, Any] = field(repr=False)
+    rescale: Rescale | None = None
+
+    @property
+    def window(self) -> Window | None:
+        """The first channel's (min, max, start, end)."""
+        return self.channels[0].window if self.channels else None
+
+
+def open_pyramid(path: PathLike) -> Pyramid:
+    """Open an OME-Zarr image for reading.
+
+    Parameters
+    ----------
+    path : path
+        Folder of an image with 2 to 5 axes: OME-Zarr 0.4 (Zarr v2) or 0.5 (Zarr v3, with or without shards).
+
+    Raises
+    ------
+    SourceNotFoundError
+        If the path does not exist.
+    UnfinishedError
+        If it is the output of an unfinished conversion.
+    SourceError
+        If it is not such an image, or cannot be read.
+    """
+    from .array import ZarrArray
+
+    path = any_path(path)
+    try:
+        metadata = _read_metadata(path)
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
+        multiscales: dict[str, Any] = metadata["multiscales"][0]
+        names, types, units = _read_axes(multiscales)
+        datasets = list(multiscales["datasets"])
+        arrays = [ZarrArray(path / str(dataset["path"])) for dataset in datasets]
+        finest = arrays[0].shape
+        original = _read_original_shape(multiscales, finest)
+        levels = []
+        for dataset, array in zip(datasets, arrays, strict=True):
+            if len(array.shape) != len(names):
+                raise ValueError(f"level {dataset['path']} has {len(array.shape)} axes, and {len(names)} are named")
+            ratio = [a / b for a, b in zip(finest, array.shape, strict=True)]
+            scale, translation = _read_transformations(
+                [dataset.get("coordinateTransformations"), multiscales.get("coordinateTransformations")], ratio
+            )
+            lazy = LazyArray(array.read, array.shape, array.dtype, array.chunks)
+            if original:
+                lazy = lazy.crop(tuple(math.ceil(n / r) for n, r in zip(original, ratio, strict=True)))
+            levels.append(
+                PyramidLevel(str(dataset["path"]), array.shape, array.dtype, array.chunks, scale, translation, lazy)
+            )
+        channels = tuple(_read_channel(channel) for channel in (metadata.get("omero") or {}).get("channels") or ())
+        return Pyramid(
+            path=path,
+            name=multiscales.get("name") or image_name(path.resolve().name),
+            ome_zarr_version=str(metadata.get("version") or multiscales.get("version") or "0.4"),
+            axes=names,
+            axis_types=types,
+            units=units,
+            levels=tuple(levels),
+            channels=channels,
+            original_shape=original,
+            compression=arrays[0].compression,
+            metadata=metadata,
+            rescale=_read_rescale(multiscales, arrays[0].dtype),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        if isinstance(error, SourceError):
+            raise
+        missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise SourceError(f"{path} is an OME-Zarr image whose metadata is broken: {missing}.") from error
+
+
+def _read_metadata(path: AnyPath) -> dict[str, Any]:
+    """The OME metadata of an image: in 0.4 the group's attributes, in 0.5 those under "ome"."""
+    group = _read_json(path / "zarr.json")
+    in_group = group is not None or is_group(path)
+    if group is not None:
+        attributes = group.get("attributes") or {}
+        attributes = attributes.get("ome", attributes)
+    else:
+        attributes = (_read_json(path / ".zattrs") if in_group else None) or {}
+    if attributes.get("multiscales"):
+        return attributes
+    journal = read_journal(path)
+    if journal is not None:
+        raise UnfinishedError(
+            f"{path.name} is an unfinished conversion of {journal.identity.get('source', 'a volume')}: "
+            f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still running. "
+            "Run the same conversion again to resume it."
+        )
+    if not in_group and not path.exists():
+        raise SourceNotFoundError(f"{path} does not exist.")
+    if not in_group:
+        raise SourceError(f"{path} is not an OME-Zarr image: it holds no Zarr group.")
+    kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
+    kind = next((kind for key, kind in kinds.items() if key in attributes), None)
+    if kind:
+        raise SourceError(f"{path} is {kind}, not a single OME-Zarr image. Open one of the images in it, such as 0.")
+    raise SourceError(f"{path} is not an OME-Zarr image: its Zarr metadata have no multiscales.")
+
+
+def _read_json(path: AnyPath) -> dict[str, Any] | None:
+    """The content of a JSON file; None if there is no such file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise SourceError(f"{path} cannot be read: it is not a JSON object.")
+    return value
+
+
+def _read_axes(
+    multiscales: dict[str, Any],
+) -> tuple[tuple[str, ...], tuple[str | None, ...], tuple[str | None, ...]]:
+    """Names, types and units of the axes. Before 0.4, an axis was only a name; before 0.3, five axes were implied."""
+    axes = [a if isinstance(a, dict) else {"name": a} for a in multiscales.get("axes") or _AXES_BEFORE_0_4]
+    names = tuple(str(axis["name"]) for axis in axes)
+    if not 2 <= len(names) <= 5:
+        raise ValueError(f"it has {len(names)} axes; 2 to 5 can be read")
+    implied = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+    types = tuple(axis.get("type") or implied.get(name) for axis, name in zip(axes, names, strict=True))
+    return names, types, tuple(axis.get("unit") for axis in axes)
+
+
+def _read_original_shape(multiscales: dict[str, Any], finest: tuple[int, ...]) -> tuple[int, ...] | None:
+    metadata = multiscales.get("metadata")
+    original = metadata.get("original_shape") if isinstance(metadata, dict) else None
+    # Other programs may use the name for something else. The original shape never exceeds the stored one.
+    if not isinstance(original, Sequence) or len(original) != len(finest):
+        return None
+    if not all(isinstance(n, int) and 0 < n <= stored for n, stored in zip(original, finest, strict=True)):
+        return None
+    return tuple(original)
+
+
+def _read_rescale(multiscales: dict[str, Any], dtype: np.dtype) -> Rescale | None:
+    metadata = multiscales.get("metadata")
+    return read_rescale(metadata.get("rescale"), dtype) if isinstance(metadata, dict) else None
+
+
+def _read_transformations(
+    groups: Iterable[Sequence[dict[str, Any]] | None], ratio: list[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The scale and translation that result from groups of transformations, applied one after the other.
+
+    If they give no scale, it is `ratio`: the finest level's size divided by that of this level.
+    """
+    scale, translation = [1.0] * len(ratio), [0.0] * len(ratio)
+    scaled = False
+    for transformation in (t for group in groups for t in group or ()):
+        kind = transformation["type"]
+        if kind == "identity":
+            continue
+        if kind not in ("scale", "translation"):
+            raise ValueError(f"a coordinate transformation of type {kind!r} cannot be read")
+        values = [float(v) for v in transformation[kind]]
+        if len(values) != len(ratio) or not all(map(math.isfinite, values)):
+            raise ValueError(f"{kind} {values} does not fit {len(ratio)} axes")
+        if kind == "scale":
+            scale = [a * b for a, b in zip(scale, values, strict=True)]
+            translation = [a * b for a, b in zip(translation, values, strict=True)]
+            scaled = True
+        else:
+            translation = [a + b for a, b in zip(translation, values, strict=True)]
+    return tuple(scale if scaled else ratio), tuple(translation)
+
+
+def _read_channel(channel: dict[str, Any]) -> Channel:
+    window = channel.get("window") or {}
+    start, end = window.get("start"), window.get("end")
+    color = channel.get("color")
+    return Channel(
+        label=channel.get("label"),
+        color=str(color).lstrip("#") if color is not None else None,
+        window=None
+        if start is None or end is None
+        else (float(window.get("min", start)), float(window.get("max", end)), float(start), float(end)),
+        active=bool(channel.get("active", True)),
+    )

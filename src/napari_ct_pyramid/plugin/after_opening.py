@@ -1,0 +1,67 @@
+"""The steps that follow after napari has added the layers of a file.
+
+Layer data cannot express all that a layer needs. A reader calls `prepare_layers`, which waits for Qt's next event
+loop. If the file can be converted, the widget then opens with that file filled in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .layers import CONTRAST_RANGE, RESCALE
+
+_OPENING_MS = 20  # between two checks whether napari has opened all files
+
+_convertible: list[Path] = []  # opened files that are not in the widget yet
+
+
+def prepare_layers(convertible: Path | None = None) -> None:
+    """Prepare all layers of this plugin after napari has added them. Does nothing without Qt.
+
+    Parameters
+    ----------
+    convertible : path, optional
+        A file with which to fill in the widget.
+    """
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication
+
+    if QApplication.instance() is not None:
+        if convertible:
+            _convertible.append(convertible)
+        QTimer.singleShot(0, _prepare)
+
+
+def _prepare() -> None:
+    from .grey_values import show_grey_values
+    from .level_choice import choose_levels
+    from .viewer_hooks import open_viewers
+
+    for viewer in open_viewers():  # a script may open volumes in a window that is not the active one
+        choose_levels(viewer)
+        for layer in viewer.layers:
+            if RESCALE in layer.metadata:
+                show_grey_values(layer)
+            if contrast_range := layer.metadata.pop(CONTRAST_RANGE, None):
+                layer.contrast_limits_range = contrast_range
+    _offer_conversion()
+
+
+def _offer_conversion() -> None:
+    """Fill in the widget with all files that were opened together."""
+    import napari
+    from qtpy.QtCore import QTimer
+
+    from .menus import show_in_widget
+    from .viewer_hooks import is_opening_files
+
+    if is_opening_files():
+        QTimer.singleShot(_OPENING_MS, _offer_conversion)
+        return
+    files, _convertible[:] = list(_convertible), []
+    viewer = napari.current_viewer()
+    if viewer is not None and files:
+        docks = len(viewer.window.dock_widgets)
+        show_in_widget(viewer, files)
+        if len(viewer.window.dock_widgets) > docks and len(viewer.layers) == 1:
+            QTimer.singleShot(0, viewer.reset_view)  # the new dock has made the canvas smaller

@@ -1,0 +1,132 @@
+"""Layer data of OME-Zarr images and of sources, and the file that a layer was opened from. It needs no viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_ct_pyramid.sources.registry import NAPARI_ENDINGS
+
+from .level_choice import with_level_for_3d
+
+if TYPE_CHECKING:
+    from napari_ct_pyramid.model.lazy_array import LazyArray
+    from napari_ct_pyramid.omezarr.reader import Channel, Pyramid
+
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+CONTRAST_RANGE = "contrast_range"
+"""A key in a layer's metadata until napari has added the layer: the range of its contrast slider."""
+
+RESCALE = "rescale"
+"""A key in the metadata of a layer whose voxels represent grey values: slope, intercept and more."""
+
+_SAMPLED_SLICES = 5  # their voxels give the contrast limits of a source
+_COLORMAPS = {
+    "FFFFFF": "gray",
+    "FF0000": "red",
+    "00FF00": "green",
+    "0000FF": "blue",
+    "00FFFF": "cyan",
+    "FF00FF": "magenta",
+    "FFFF00": "yellow",
+}
+
+
+def pyramid_layers(pyramid: Pyramid) -> list[LayerData]:
+    """An OME-Zarr image as layers, one for each channel."""
+    levels = [level.array for level in pyramid.levels]
+    if "channel" not in pyramid.axis_types:
+        channels = [*pyramid.channels, None]
+        return [_pyramid_layer(pyramid, with_level_for_3d(levels), channels[0], pyramid.name, None)]
+    axis = pyramid.axis_types.index("channel")
+    layers = []
+    for index in range(levels[0].shape[axis]):
+        channel = pyramid.channels[index] if index < len(pyramid.channels) else None
+        name = channel.label if channel and channel.label else f"{pyramid.name} {index}"
+        one_channel = with_level_for_3d([level.take(axis, index) for level in levels])
+        layers.append(_pyramid_layer(pyramid, one_channel, channel, name, axis))
+    if len(layers) > 1:
+        for _, settings, _ in layers:
+            settings["blending"] = "additive"
+    return layers
+
+
+def _pyramid_layer(
+    pyramid: Pyramid, levels: list[LazyArray], channel: Channel | None, name: str, channel_axis: int | None
+) -> LayerData:
+    def of_layer(values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(value for axis, value in enumerate(values) if axis != channel_axis)
+
+    finest = pyramid.levels[0]
+    settings: dict[str, Any] = {
+        "name": name,
+        "multiscale": True,
+        "scale": of_layer(finest.scale),
+        "translate": of_layer(finest.translation),
+        "units": _known_units(of_layer(pyramid.units)),
+        "axis_labels": of_layer(pyramid.axes),
+        "metadata": {"path": str(pyramid.path)},
+    }
+    if pyramid.rescale:
+        settings["metadata"][RESCALE] = pyramid.rescale.to_json()
+    if channel and channel.window:
+        low, high, start, end = channel.window
+        settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
+        settings["metadata"][CONTRAST_RANGE] = (min(low, start), max(high, end))
+    else:
+        from napari_ct_pyramid.model.intensity import estimated_limits
+        from napari_ct_pyramid.model.lazy_array import middle_chunk
+
+        settings["contrast_limits"] = estimated_limits([middle_chunk(levels[len(pyramid.levels) - 1])])
+    if channel and channel.color and channel.color[:6].upper() != "FFFFFF":
+        settings["colormap"] = _COLORMAPS.get(channel.color[:6].upper(), "#" + channel.color[:6].lower())
+    if channel and not channel.active:
+        settings["visible"] = False
+    return levels, settings, "image"
+
+
+def source_layer(path: Path) -> LayerData:
+    """A TIFF or an HDF5 dataset as a layer: all voxels in 2D, a sample in 3D. It reads only what is displayed."""
+    from napari_ct_pyramid.model.intensity import estimated_limits
+    from napari_ct_pyramid.sources.lazy_levels import source_levels
+    from napari_ct_pyramid.sources.registry import open_source
+
+    source = open_source(path)
+    volume = source.volume
+    levels = source_levels(source)
+    depth = len(levels[-1])
+    slices = sorted({(2 * i + 1) * depth // (2 * _SAMPLED_SLICES) for i in range(_SAMPLED_SLICES)})
+    settings: dict[str, Any] = {
+        "name": volume.name,
+        "multiscale": True,
+        "axis_labels": ("z", "y", "x"),
+        "contrast_limits": estimated_limits([levels[-1][z] for z in slices]),
+        "metadata": {"path": str(path)},
+    }
+    if volume.voxel_size:
+        settings["scale"] = volume.voxel_size
+        settings["units"] = _known_units((volume.unit,) * 3)
+    return levels, settings, "image"
+
+
+def source_file(layer: object) -> str | None:
+    """The TIFF or HDF5 file that a layer was opened from; None for any other layer."""
+    # napari knows no path of sample data, so its metadata has one.
+    path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
+    return str(path) if path and Path(path).suffix.lower() in NAPARI_ENDINGS else None
+
+
+def _known_units(units: Sequence[str | None]) -> tuple[str, ...]:
+    """The units, with "pixel" for those that napari does not know: it refuses a layer with an unknown unit."""
+    import pint
+
+    def known(unit: str | None) -> str:
+        try:
+            return str(pint.get_application_registry().parse_units(unit)) if unit else "pixel"
+        except (pint.errors.PintError, ValueError, TypeError, AssertionError):
+            return "pixel"
+
+    return tuple(known(unit) for unit in units)

@@ -1,0 +1,95 @@
+"""The menu commands: Layers > Data > Convert to OME-Zarr…, and Layers > Visualize > Open in Neuroglancer.
+
+napari makes the widget by its name in the manifest, so this module does not import it. Neuroglancer's volumes are
+served until napari closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari
+from napari.utils.notifications import show_error, show_info
+
+from napari_ct_pyramid.errors import CtPyramidError, sentence
+from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser
+from napari_ct_pyramid.storage.paths import AnyPath, any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
+
+from .layers import source_file
+from .wording import wording
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+PLUGIN, TITLE = "napari-ct-pyramid", "Convert to OME-Zarr"
+"""The names of the plugin and the widget in the manifest."""
+
+
+def show_in_widget(viewer: Viewer, files: Sequence[str | Path]) -> None:
+    """Show the widget in the viewer, which has at most one, and fill in some files."""
+    widget = _open_widget(viewer)
+    widget.set_sources(files)
+    if widget.busy:
+        name = Path(files[0]).name if len(files) == 1 else f"{len(files)} files"
+        show_info(f"{name} can be converted after the current job.")
+
+
+def convert_layer() -> None:
+    """Show the widget, with the file of the selected layer filled in: a menu command of napari."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    path = source_file(viewer.layers.selection.active)
+    if path is None:
+        show_info("Select a layer that was opened from a TIFF or an HDF5 file, then try again.")
+        return
+    _open_widget(viewer).set_sources([path])
+
+
+def _open_widget(viewer: Viewer) -> Any:
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, TITLE)
+    dock.show()
+    dock.raise_()
+    return widget
+
+
+_served: dict[tuple[AnyPath, ...], Neuroglancer] = {}
+
+
+def open_layers() -> None:
+    """Show the OME-Zarrs of the selected layers in Neuroglancer: a menu command of napari."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    paths = ome_zarrs(layer for layer in viewer.layers if layer in viewer.layers.selection)
+    if paths:
+        show_in_neuroglancer(paths)
+    else:
+        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+
+
+def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
+    """Show OME-Zarrs together in Neuroglancer, in the browser. An error is shown in napari."""
+    key = tuple(path.absolute() for path in paths)
+    try:
+        if key in _served:
+            _served[key].refresh()
+        else:
+            _served[key] = Neuroglancer(key)
+    except CtPyramidError as error:
+        show_error(sentence(error, wording))
+        return
+    url = _served[key].url
+    if not open_browser(url):
+        show_info(f"No browser could be opened. Open this address yourself: {url}")
+
+
+def ome_zarrs(layers: Iterable[Any]) -> list[AnyPath]:
+    """The OME-Zarrs that layers were opened from, each once."""
+    paths = (getattr(layer, "metadata", {}).get("path") or layer.source.path for layer in layers)
+    folders = map(any_path, dict.fromkeys(filter(None, paths)))
+    return [folder for folder in folders if isinstance(folder, RemotePath) or folder.is_dir()]

@@ -1,0 +1,182 @@
+"""Plans in the background: takes requests, and answers the latest one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari.qt.threading import FunctionWorker
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_ct_pyramid.conversion.batch import Batch, iter_plan_batch
+from napari_ct_pyramid.conversion.convert import plan_conversion
+from napari_ct_pyramid.conversion.output import default_output
+from napari_ct_pyramid.conversion.receipt import Receipt
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.omezarr.kind import can_be_verified, is_unfinished
+from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.sources.registry import open_source
+from napari_ct_pyramid.storage.paths import any_path
+
+_PAUSE_MS = 50  # planning begins after this time without a change: a pasted path arrives letter by letter
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What the form asks for.
+
+    Attributes
+    ----------
+    source, output : str
+        Paths. An empty output means the default one. Without a source, the answer only states whether the output can
+        be verified.
+    options : ConversionOptions
+    """
+
+    source: str
+    output: str
+    options: ConversionOptions
+
+
+@dataclass(frozen=True)
+class PlanAnswer:
+    """What planning found out: a plan, or the error that says why there is none.
+
+    Attributes
+    ----------
+    request : PlanRequest
+    output : str
+        The output's path; empty if it is unknown.
+    volume : Volume or None
+        The volume in the source, if it can be read.
+    plan : Plan or None
+    error : Exception or None
+    resumes : bool
+        Whether the plan continues an unfinished conversion.
+    verifiable : bool
+        Whether the output exists already, is finished, and was made by this package.
+    """
+
+    request: PlanRequest
+    output: str = ""
+    volume: Volume | None = None
+    plan: Plan | None = None
+    error: Exception | None = None
+    resumes: bool = False
+    verifiable: bool = False
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """Several volumes with the same options.
+
+    Attributes
+    ----------
+    sources : tuple of str
+    folder : str
+        Where the outputs go; if empty, each goes beside its source.
+    options : ConversionOptions
+    """
+
+    sources: tuple[str, ...]
+    folder: str
+    options: ConversionOptions
+
+
+@dataclass(frozen=True)
+class BatchAnswer:
+    """What planning found out about several volumes.
+
+    Attributes
+    ----------
+    request : BatchRequest
+    batch : Batch or None
+        With a plan, or an error, for each volume.
+    error : Exception or None
+        Why they cannot be converted together.
+    """
+
+    request: BatchRequest
+    batch: Batch[Receipt] | None = None
+    error: Exception | None = None
+
+
+class Planner(QObject):
+    """Answers the latest request, in a thread.
+
+    It works on one request at a time. A later request replaces one that still waits.
+    """
+
+    answered = Signal(object)  # PlanAnswer, or BatchAnswer to a BatchRequest
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._request: PlanRequest | BatchRequest | None = None
+        self._busy = False
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._begin)
+
+    def ask(self, request: PlanRequest | BatchRequest) -> None:
+        """Make a request. `answered` follows, unless another request comes first."""
+        self._request = request
+        self._pause.start()
+
+    def forget(self) -> None:
+        """Answer nothing until the next request."""
+        self._request = None
+        self._pause.stop()
+
+    def _begin(self) -> None:
+        if self._busy or self._request is None:
+            return
+        self._busy = True
+        # With `create_worker`, napari would ask before it closes whether to wait for this.
+        worker = FunctionWorker(answer if isinstance(self._request, PlanRequest) else answer_batch, self._request)
+        worker.returned.connect(self._end)
+        worker.start()
+
+    def _end(self, found: PlanAnswer | BatchAnswer) -> None:
+        self._busy = False
+        if found.request == self._request:
+            self._request = None
+            self.answered.emit(found)
+        elif not self._pause.isActive():
+            self._begin()
+
+
+def answer(request: PlanRequest) -> PlanAnswer:
+    """Plan a conversion. Reads the file's header and a few of its rows."""
+    output, verifiable = request.output, False
+    try:
+        output = output or str(default_output(request.source))
+        verifiable = can_be_verified(any_path(output))
+        if not request.source:
+            return PlanAnswer(request, output, verifiable=verifiable)
+        plan = plan_conversion(request.source, output, request.options)
+        resumes = plan.blocks_done > 0 or (is_unfinished(any_path(output)) and not plan.options.overwrite)
+        return PlanAnswer(request, output, plan.volume, plan, resumes=resumes, verifiable=verifiable)
+    except Exception as error:  # noqa: BLE001  the panel shows any error
+        return PlanAnswer(request, output, _volume(request.source), error=error, verifiable=verifiable)
+
+
+def answer_batch(request: BatchRequest) -> BatchAnswer:
+    """Plan several conversions."""
+    batch = None
+    try:
+        for batch in iter_plan_batch(request.sources, request.folder or None, request.options):  # noqa: B007
+            pass
+    except Exception as error:  # noqa: BLE001  the panel shows any error
+        return BatchAnswer(request, batch, error)
+    return BatchAnswer(request, batch)
+
+
+def _volume(path: str) -> Volume | None:
+    """The volume in a source, if it can be read."""
+    try:
+        with open_source(path) as source:
+            return source.volume
+    except SourceError:
+        return None

@@ -1,0 +1,60 @@
+"""Some rows of a source that represent all of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .base import Source, Voxels
+
+_BYTES = 4_000_000
+_PLACES = 128
+_FEW_PLACES = 8  # at least, however long it takes to decode them
+_DECODED_BYTES = 100_000_000  # at most, for more places than _FEW_PLACES
+
+
+def a_few_rows(source: Source) -> Voxels:
+    """Rows from a few places, the same every time: few enough to be read for every plan.
+
+    Their bytes identify the source in the journal of a conversion, so the choice of rows must never change.
+    """
+    depth, height, columns = source.volume.shape
+    rows = min(height, math.ceil(_BYTES / _FEW_PLACES / (columns * source.volume.dtype.itemsize)))
+    slices = sorted({(depth - 1) * i // (_FEW_PLACES - 1) for i in range(_FEW_PLACES)})
+    return _read(source, [(z, (height - rows) * i // len(slices)) for i, z in enumerate(slices)], rows)
+
+
+def spread_rows(source: Source) -> Voxels:
+    """Rows from all parts of a source, the same every time. A small source is returned whole.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (places, rows, x), of the source's dtype.
+    """
+    volume = source.volume
+    depth, height, columns = volume.shape
+    row_bytes = columns * volume.dtype.itemsize
+    if volume.nbytes <= _BYTES:
+        sample = np.empty(volume.shape, volume.dtype)
+        source.read(0, depth, 0, height, sample)
+        return sample
+    decoded = volume.granularity[0] * volume.granularity[1] * row_bytes
+    places = max(_FEW_PLACES, min(_PLACES, _DECODED_BYTES // decoded, _BYTES // row_bytes))
+    rows = max(1, min(height, _BYTES // places // row_bytes))
+    # Steps of the golden ratio along y leave no large gaps, whatever the number of places.
+    starts = [
+        ((2 * i + 1) * depth // (2 * places), i * 618_034 % 1_000_000 * (height - rows) // 1_000_000)
+        for i in range(places)
+    ]
+    return _read(source, starts, rows)
+
+
+def _read(source: Source, starts: Sequence[tuple[int, int]], rows: int) -> Voxels:
+    """Read `rows` rows, starting at each place (z, y)."""
+    sample = np.empty((len(starts), rows, source.volume.shape[2]), source.volume.dtype)
+    for (z, y), out in zip(starts, sample, strict=True):
+        source.read(z, z + 1, y, y + rows, out[None])
+    return sample

@@ -1,0 +1,108 @@
+"""Views of a source: its axes in another order, or a part of it. A view reads only the voxels that are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from napari_ct_pyramid.errors import Advice, RequestError
+from napari_ct_pyramid.model.formatting import times
+from napari_ct_pyramid.options import Crop, Triple
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .base import VolumeReader, Voxels
+
+T = TypeVar("T")
+
+
+class _View:
+    """What all views have in common: the files of their source."""
+
+    def __init__(self, source: VolumeReader) -> None:
+        self._source = source
+
+    @property
+    def paths(self) -> tuple[AnyPath, ...]:
+        return self._source.paths
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class Transposed(_View):
+    """A volume whose axes are in another order in the source.
+
+    Parameters
+    ----------
+    source : VolumeReader
+        Its volume calls its axes z, y, x, in this order, whatever they really are.
+    axes : str
+        The real names of these axes, such as ``"xzy"``.
+    """
+
+    def __init__(self, source: VolumeReader, axes: str) -> None:
+        super().__init__(source)
+        volume = source.volume
+        self._place = tuple(axes.index(axis) for axis in "zyx")  # of z, y, x: the axis of the source
+        self._order = tuple("zyx".index(axis) for axis in axes)  # of each axis of the source: its position in z, y, x
+        self.volume = replace(
+            volume,
+            shape=self._transposed(volume.shape),
+            voxel_size=self._transposed(volume.voxel_size) if volume.voxel_size else None,
+            granularity=self._transposed(volume.granularity),
+            granularity_start=self._transposed(volume.granularity_start),
+            format=f"{volume.format}; axes {axes}",
+        )
+
+    def read(self, start: Triple, out: Voxels) -> None:
+        first, second, third = (start[place] for place in self._order)
+        self._source.read((first, second, third), out.transpose(self._order))
+
+    def _transposed(self, values: tuple[T, T, T]) -> tuple[T, T, T]:
+        z, y, x = (values[place] for place in self._place)
+        return z, y, x
+
+
+class Cropped(_View):
+    """A part of a volume.
+
+    Parameters
+    ----------
+    source : VolumeReader
+    crop : Crop
+        Start and stop along z, y, x, as in a Python slice; None for the edge of the volume.
+
+    Raises
+    ------
+    RequestError
+        If the part is not within the volume, or is empty.
+    """
+
+    def __init__(self, source: VolumeReader, crop: Crop) -> None:
+        super().__init__(source)
+        volume = source.volume
+        bounds = [_bounds(*part, size, axis) for part, size, axis in zip(crop, volume.shape, "zyx", strict=True)]
+        (z0, z1), (y0, y1), (x0, x1) = bounds
+        self._start = z0, y0, x0
+        units = zip(self._start, volume.granularity_start, volume.granularity, strict=True)
+        starts = [(start + offset) % size for start, offset, size in units]
+        self.volume = replace(
+            volume,
+            shape=(z1 - z0, y1 - y0, x1 - x0),
+            granularity_start=(starts[0], starts[1], starts[2]),
+            format=f"{volume.format}; cropped from {times(volume.shape)}",
+        )
+
+    def read(self, start: Triple, out: Voxels) -> None:
+        z, y, x = (a + b for a, b in zip(self._start, start, strict=True))
+        self._source.read((z, y, x), out)
+
+
+def _bounds(start: int | None, stop: int | None, size: int, axis: str) -> tuple[int, int]:
+    first = 0 if start is None else start + size * (start < 0)
+    last = size if stop is None else stop + size * (stop < 0)
+    if 0 <= first < last <= size:
+        return first, last
+    asked = f"{'' if start is None else start}:{'' if stop is None else stop}"
+    what = "is empty" if 0 <= first <= size and 0 <= last <= size else f"goes beyond the {size:,} voxels of the volume"
+    raise RequestError(f"The crop {asked} along {axis} {what}. Choose a part from 0 to {size} (", Advice("crop"), ").")

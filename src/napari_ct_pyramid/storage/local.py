@@ -1,0 +1,199 @@
+"""Files on a disk, written so that they survive a power failure: as a whole, in parts, or changed in place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Collection, Hashable, Iterator
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.model.memory import pages
+
+from .paths import AnyPath
+
+_DIRECT = getattr(os, "O_DIRECT", 0)  # only Linux has it
+
+
+class LocalStorage:
+    """A file or folder on a disk. See `Storage`."""
+
+    is_remote = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def exists(self) -> bool:
+        return os.path.lexists(self._path)
+
+    def is_file(self) -> bool:
+        return os.path.isfile(self._path)  # noqa: PTH113  # Path.is_file can raise
+
+    def open(self, *, whole: bool = False) -> FileIO:  # noqa: ARG002
+        return FileIO(self._path)
+
+    def write(self, buffer: memoryview, size: int) -> None:
+        def write(flag: int) -> None:
+            with _open(self._path, "w", flag) as file:
+                write_all(file, buffer[: pages(size) if flag else size])
+                file.truncate(size)
+                os.fsync(file.fileno())
+
+        _bypass_cache(write)
+
+    def replace(self, data: bytes) -> None:
+        path = self._path
+        new = path.with_name(path.name + ".new")
+        with FileIO(new, "w") as file:
+            write_all(file, data)
+            os.fsync(file.fileno())
+        new.replace(path)
+        LocalStorage(path.parent).sync_folder()
+
+    def begin_parts(self, size: int) -> LocalPartFile:
+        return LocalPartFile(self._path, size)
+
+    def open_state(self, size: int | None = None, *, fresh: bool = False) -> LocalStateFile:
+        return LocalStateFile(self._path, size, fresh)
+
+    def make_folders(self) -> None:
+        folder = self._path.parent
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
+
+    def sync(self) -> None:
+        with FileIO(self._path, "r+") as file:
+            os.fsync(file.fileno())
+
+    def sync_folder(self) -> None:
+        if os.name != "posix":
+            return
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def names_below(self) -> Iterator[str]:
+        return (name for _, _, names in os.walk(self._path) for name in names)
+
+    def bytes_below(self) -> int:
+        total = 0
+        for below, _, names in os.walk(self._path):
+            for name in names:
+                with suppress(FileNotFoundError):  # another process removes files meanwhile
+                    total += (Path(below) / name).stat().st_size
+        return total
+
+    def walk(self) -> Iterator[tuple[AnyPath, list[str], list[str]]]:
+        return ((Path(below), folders, names) for below, folders, names in os.walk(self._path))
+
+    def clear(self, kept: Collection[str]) -> None:
+        files = {self._path / name for name in kept}
+        folders = {file.parent for file in files} - {self._path}  # these hold files that are kept
+        for entry in [entry for folder in (self._path, *folders) if folder.is_dir() for entry in folder.iterdir()]:
+            if entry in files or entry in folders:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def check_place(self) -> None:
+        folder, named = self._path.resolve().parent, self._path.parent
+        if not folder.is_dir():
+            raise RequestError(f"There is no folder {named} for the output. Make it first, or choose another.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise RequestError(f"The folder {named} cannot be written to. Choose another place for the output.")
+
+    def bytes_free(self) -> int | None:
+        return shutil.disk_usage(self._path.resolve().parent).free
+
+    def device(self) -> int | None:
+        return self._path.resolve().parent.stat().st_dev
+
+    def version(self) -> Hashable:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return status.st_mtime_ns, status.st_size
+
+
+class LocalPartFile:
+    """The file has another name until it is complete, so that an older file can still be read meanwhile."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        LocalStorage(path).make_folders()
+        with FileIO(self._part, "w") as file:
+            if _DIRECT:
+                file.truncate(size)  # a direct write that makes the file longer would lock out all others
+
+    def write(self, buffer: memoryview, size: int, offset: int, *, own_pages: bool) -> None:
+        def write(flag: int) -> None:
+            with _open(self._part, "r+", flag) as file:
+                file.seek(offset)
+                write_all(file, buffer[: pages(size) if flag else size])
+
+        _bypass_cache(write, allowed=own_pages)
+
+    def finish(self, end: int, data: bytes) -> None:
+        with FileIO(self._part, "r+") as file:
+            file.truncate(end)
+            file.seek(end)
+            write_all(file, data)
+        self._part.replace(self._path)
+
+    def close(self) -> None:
+        """Nothing is open between two writes."""
+
+
+class LocalStateFile:
+    """A small file that is open."""
+
+    def __init__(self, path: Path, size: int | None, fresh: bool) -> None:
+        self._file = FileIO(path, "r" if size is None else "w+" if fresh else "r+")
+        if size is not None:
+            self._file.truncate(size)
+
+    def read(self, at: int, size: int) -> bytes:
+        self._file.seek(at)
+        return self._file.read(size)
+
+    def write(self, at: int, data: bytes) -> None:
+        self._file.seek(at)
+        write_all(self._file, data)
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def write_all(file: FileIO, data: bytes | memoryview) -> None:
+    """Write all of `data`: one call of `write` may write only a part."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _bypass_cache(write: Callable[[int], None], *, allowed: bool = True) -> None:
+    """Call `write` with the flag that bypasses the page cache, or with 0 if the file system does not support it."""
+    if _DIRECT and allowed:
+        try:
+            write(_DIRECT)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+    write(0)
+
+
+def _open(path: Path, mode: str, flag: int) -> FileIO:
+    return FileIO(path, mode, opener=lambda name, flags: os.open(name, flags | flag, 0o666))

@@ -1,0 +1,56 @@
+"""Paths on this machine or in an object store, and the names that this package gives to files."""
+
+from __future__ import annotations
+
+import os
+from io import FileIO
+from pathlib import Path, PurePosixPath
+
+from .remote_path import RemoteFile, RemotePath, is_url
+
+AnyPath = Path | RemotePath
+
+OpenFile = FileIO | RemoteFile
+
+PathLike = str | os.PathLike[str] | RemotePath
+
+OME_ZARR = ".ome.zarr"
+"""The end of an OME-Zarr's name."""
+
+STATE_FOLDER = ".ct-pyramid"
+"""The folder in an output that holds the journal, the checksums, the receipt and the lock."""
+
+_LOCAL_SCHEMES = ("file://", "local://")
+
+
+def any_path(path: PathLike) -> AnyPath:
+    """The path that a text names. ``s3://bucket/scan.ome.zarr`` is in an object store."""
+    if isinstance(path, RemotePath):
+        return path
+    text = os.fspath(path)
+    if not is_url(text):
+        return Path(text)
+    if text.lower().startswith(_LOCAL_SCHEMES):
+        from urllib.parse import unquote, urlsplit
+
+        return Path(unquote(urlsplit(text).path))
+    return RemotePath(text)
+
+
+def relative_to(path: AnyPath, folder: AnyPath) -> PurePosixPath:
+    """A path, relative to a folder that holds it."""
+    if isinstance(path, RemotePath):
+        return PurePosixPath(path.url.removeprefix(f"{folder}/"))
+    return PurePosixPath(path.relative_to(str(folder)).as_posix())
+
+
+def is_within(path: AnyPath, folder: AnyPath) -> bool:
+    """Whether a path is a folder, or is in that folder."""
+    if isinstance(path, RemotePath):
+        return isinstance(folder, RemotePath) and f"{path}/".startswith(f"{folder}/")
+    return isinstance(folder, Path) and path.is_relative_to(folder)
+
+
+def image_name(name: str) -> str:
+    """The name of an image from that of its folder or file: ``scan`` for scan.ome.zarr, scan.zarr and scan.ome."""
+    return name.removesuffix(".zarr").removesuffix(".ome") or name

@@ -1,0 +1,136 @@
+"""Ctrl-C and SIGTERM: what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from napari_ct_pyramid import open_pyramid
+from napari_ct_pyramid.cli.main import main
+from napari_ct_pyramid.cli.terminal import interruptible
+from tests.helpers.command import CHUNKS, command_after, everything, hold_reading
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are different here")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_conversion_leaves_an_unfinished_output_that_can_be_resumed(
+    number: int, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go = tmp_path / "go"
+    started = command_after(hold_reading("scan", go), "convert", scan, *CHUNKS, "--threads", 1)
+    with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        while " 0 %" not in process.stderr.readline():
+            assert process.poll() is None, "it ended before it began"
+        process.send_signal(number)
+        go.touch()
+        said, printed = process.stderr.read(), process.stdout.read()
+    output = tmp_path / "scan.ome.zarr"
+    assert process.returncode == 130
+    assert said.startswith("ct-pyramid: Interrupted. ")
+    assert (said.count(f"{output} is unfinished"), said.count("\n"), printed) == (1, 1, "")
+    for args in (["convert", str(scan), "-c", "4", "4", "4"], ["info", str(output)]):
+        assert main(args) == 2
+        assert "unfinished" in capsys.readouterr().err
+    assert main(["convert", str(scan), *CHUNKS, "--quiet"]) == 0
+    assert len(open_pyramid(output).levels) == 1
+
+
+def test_an_interrupt_before_the_conversion_starts_writes_nothing(scan: Path, tmp_path: Path) -> None:
+    before = everything(tmp_path)
+    interrupt = (
+        "from napari_ct_pyramid.conversion import convert\n"
+        "convert.open_source = lambda *_, **__: signal.raise_signal(signal.SIGINT)"
+    )
+    done = subprocess.run(
+        command_after(interrupt, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "ct-pyramid: Interrupted.\n")
+    assert everything(tmp_path) == before
+
+
+def test_ctrl_c_in_the_second_of_three_leaves_the_others_untouched(
+    five: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = ["convert", "a.tif", "b.tif", "d.tif", "--output-dir", "out", *CHUNKS]
+    started = command_after(hold_reading("b", five / "go"), *request, "--threads", 1)
+    with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        while "2 of 3" not in process.stderr.readline():
+            assert process.poll() is None, "it ended before it began"
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        (five / "go").touch()
+        said, printed = process.stderr.read(), process.stdout.read()
+    assert process.returncode == 130
+    last = said.splitlines()[-1]
+    assert last.startswith(f"ct-pyramid: Interrupted. {Path('out', 'b.ome.zarr')} is unfinished")
+    assert "1 volume was not started" in last
+    assert (printed, (five / "out" / "d.ome.zarr").exists()) == ("", False)
+    before = everything(five / "out" / "a.ome.zarr")
+    assert main(request) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["a.tif", "done"], ["b.tif", "done"], ["d.tif", "done"], ["Made", "2"],
+    ]  # fmt: skip
+    assert everything(five / "out" / "a.ome.zarr") == before
+    assert main(["verify", "out/*", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_ctrl_c_has_no_effect_where_the_parent_process_ignores_it(ignored: bool, scan: Path, tmp_path: Path) -> None:
+    prelude = (
+        f"signal.signal(signal.SIGINT, signal.{'SIG_IGN' if ignored else 'default_int_handler'})\n"
+        "from napari_ct_pyramid.cli.terminal import Lines\nshow = Lines.show\n"
+        "Lines.show = lambda *args: (show(*args), signal.raise_signal(signal.SIGINT))"
+    )
+    done = subprocess.run(
+        command_after(prelude, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == (0 if ignored else 130)
+
+
+@pytest.fixture
+def python_handles_ctrl_c() -> Iterator[None]:
+    """As in a process that a terminal started, whatever the shell that started the tests ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_interrupt_and_are_put_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    inside = []
+    with interruptible():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            inside += [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
+    assert inside == [signal.SIG_DFL, signal.SIG_DFL]
+
+
+def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGINT)
+            inside = signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert inside == signal.SIG_IGN

@@ -1,0 +1,86 @@
+"""Where an output goes: nothing of the user's is overwritten unless asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.conversion.output import default_output
+from napari_ct_pyramid.errors import Advice
+from tests.helpers.scans import write_tiff
+from tests.helpers.tiffs import coordinates
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_tiff(tmp_path / "scan.tif", coordinates((4, 8, 8)))
+
+
+def test_a_folder_of_something_else_is_left_alone_even_when_asked(source: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(ct.OutputExistsError, match=str(mine)) as caught:
+            ct.convert(source, mine, chunks=(4, 4, 4), overwrite=overwrite)
+        assert not caught.value.replaceable
+    assert (mine / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_ome_zarr_is_replaced_only_when_asked(source: Path) -> None:
+    first = ct.convert(source, chunks=(4, 4, 4))
+    (first.output / "mark").touch()
+    with pytest.raises(ct.OutputExistsError) as caught:
+        ct.convert(source, chunks=(4, 4, 4))
+    assert caught.value.replaceable
+    assert Advice("overwrite", True) in caught.value.message.parts
+    assert (first.output / "mark").exists()
+    ct.convert(source, chunks=(2, 2, 2), overwrite=True)
+    assert not (first.output / "mark").exists()
+
+
+def test_the_input_is_never_replaced(source: Path, tmp_path: Path) -> None:
+    (tmp_path / ".zgroup").touch()
+    before = source.read_bytes()
+    for output in (source, source / "inside.zarr", tmp_path):
+        with pytest.raises(ct.RequestError, match="the input"):
+            ct.convert(source, output, chunks=(4, 4, 4), overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_not_made(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ct.RequestError, match=str(tmp_path / "no")):
+        ct.convert(source, tmp_path / "no" / "out.zarr", chunks=(4, 4, 4))
+    assert not (tmp_path / "no").exists()
+
+
+def test_names_of_outputs() -> None:
+
+    for name in ("scan.tif", "scan.ome.tiff", "scan"):
+        assert default_output(Path("there") / name) == Path("there/scan.ome.zarr")
+    assert default_output("a.b.tif").name == "a.b.ome.zarr"
+
+
+def test_files_that_another_process_removes_meanwhile_are_no_error(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = ct.convert(source, chunks=(4, 4, 4)).output
+    walk = os.walk
+
+    def walk_and_remove(folder: Any) -> Iterator[Any]:
+        for below, folders, names in walk(folder):
+            for name in names:
+                if name.isdigit():
+                    (Path(below) / name).unlink()
+            yield below, folders, names
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.walk", walk_and_remove)
+        planned = ct.plan(source, chunks=(4, 4, 4), overwrite=True)
+    assert planned.bytes_free
+    assert not (output / "0" / "0" / "0" / "0").exists()

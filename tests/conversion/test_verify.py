@@ -1,0 +1,298 @@
+"""Verifying finds everything that is wrong with an output, by level and chunk, and repairs it from its source."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.conversion.receipt import RECEIPT, read_receipt
+from napari_ct_pyramid.errors import Advice
+from napari_ct_pyramid.omezarr.journal import CHECKSUMS, Journal
+from napari_ct_pyramid.omezarr.kind import JOURNAL
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
+from napari_ct_pyramid.sources import sampling
+from tests.helpers.omezarr import write_image
+from tests.helpers.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan
+
+METADATA = ".zattrs"
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        small_blocks(patch)
+        ct.convert(write_scan(folder), **OPTIONS)
+    return folder
+
+
+@pytest.fixture
+def scan(made: Path, tmp_path: Path) -> Path:
+    """A source, and beside it a sound output."""
+    shutil.copytree(made, tmp_path / "of")
+    return tmp_path / "of" / "scan.tif"
+
+
+@pytest.fixture
+def output(scan: Path) -> Path:
+    return scan.with_name("scan.ome.zarr")
+
+
+def chunks_of(output: Path) -> list[Path]:
+    return sorted(path for path in output.rglob("*") if path.name.isdigit() and path.is_file())
+
+
+def flip(path: Path, rng: np.random.Generator) -> None:
+    data = bytearray(path.read_bytes())
+    data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(data)
+
+
+def keys(output: Path, found: ct.Verification) -> set[str]:
+    return {"/".join(map(str, (p.level, *(p.chunk or ())))) for p in found.problems if p.level is not None}
+
+
+@pytest.mark.parametrize("with_source", [False, True])
+def test_a_sound_output_is_found_sound(scan: Path, output: Path, with_source: bool) -> None:
+    before = pyramid_files(output)
+    found = ct.verify(output, scan if with_source else None)
+    assert (found.problems, found.sound, found.repaired, found.with_source) == ((), True, False, with_source)
+    assert found.chunks == len(chunks_of(output))
+    assert pyramid_files(output) == before
+    receipt = read_receipt(output)
+    assert receipt is not None
+    assert receipt["verified"]["problems"] == 0
+
+
+@pytest.mark.parametrize("compressor", ["lz4", "zstd", "none"])
+def test_one_bit_in_each_of_fifty_chunks_one_chunk_gone_and_one_field_changed(tmp_path: Path, compressor: str) -> None:
+    scan = write_scan(tmp_path)
+    output = ct.convert(scan, **OPTIONS, compressor=compressor).output
+    before = pyramid_files(output)
+    rng = np.random.default_rng(3)
+    chosen = [chunks_of(output)[i] for i in rng.permutation(len(chunks_of(output)))[:51]]
+    for path in chosen[:50]:
+        flip(path, rng)
+    chosen[50].unlink()
+    attributes = json.loads((output / METADATA).read_text())
+    attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"][0]["scale"][2] = 3.0
+    (output / METADATA).write_text(json.dumps(attributes))
+
+    damaged = {str(path.relative_to(output)) for path in chosen}
+    found = ct.verify(output)
+    assert keys(output, found) == damaged
+    others = [str(problem) for problem in found.problems if problem.level is None]
+    place = "/multiscales/0/datasets/1/coordinateTransformations/0/scale/2"
+    assert others == [f".zattrs was changed: {place} is 3.0 where 2.0 was written"]
+    found = ct.verify(output, scan, repair=True)
+    assert keys(output, found) == damaged
+    assert (found.repaired, found.sound) == (True, True)
+    assert pyramid_files(output) == before
+    assert ct.verify(output, scan).problems == ()
+
+
+def test_every_chunk_on_its_own(scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found without accusing another, and repaired without doing more than its block."""
+    before = pyramid_files(output)
+    rng = np.random.default_rng(4)
+    written: list[Any] = []
+    begin = OmeZarrWriter.begin_chunk
+    monkeypatch.setattr(OmeZarrWriter, "begin_chunk", lambda *args: (written.append(args[1:]), begin(*args))[1])
+    for path in rng.choice(chunks_of(output), 12, replace=False):
+        flip(path, rng)
+        for source in (None, scan):
+            assert keys(output, ct.verify(output, source)) == {str(path.relative_to(output))}
+        written.clear()
+        ct.verify(output, scan, repair=True)
+        assert 0 < len(written) < len(chunks_of(output)) / 2
+        assert pyramid_files(output) == before
+
+
+def change(key: str, *place: Any, value: Any) -> Callable[[Path], None]:
+    def change(output: Path) -> None:
+        metadata = json.loads((output / key).read_text())
+        at = metadata
+        for step in place[:-1]:
+            at = at[step]
+        at[place[-1]] = value
+        (output / key).write_text(json.dumps(metadata))
+
+    return change
+
+
+def remove(key: str) -> Callable[[Path], None]:
+    return lambda output: (output / key).unlink()
+
+
+def cut_journal(output: Path) -> None:
+    (output / JOURNAL).write_bytes((output / JOURNAL).read_bytes()[:-9])
+
+
+def write(key: str, data: bytes) -> Callable[[Path], None]:
+    return lambda output: (output / key).write_bytes(data) and None
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (change("1/.zarray", "fill_value", value=7), "1/.zarray was changed: /fill_value is 7 where 0 was written"),
+        (change("0/.zarray", "shape", value=[48, 32]), "0/.zarray was changed: /shape is"),
+        (change(METADATA, "multiscales", 0, "axes", 0, "type", value="time"), "/axes/0/type is \"time\" where \"sp"),
+        (change(METADATA, "multiscales", 0, "axes", value=[]), "the metadata are not valid by the specification"),
+        (change(METADATA, "omero", "channels", 0, "window", "max", value=1), "/omero/channels/0/window/max is 1 where"),
+        (remove(".zgroup"), ".zgroup is missing"),
+        (write("2/.zarray", b"{"), "2/.zarray cannot be read"),
+        (remove(RECEIPT), "the receipt is missing"),
+        (remove(CHECKSUMS), "the checksums are missing"),
+        (write(CHECKSUMS, b"short"), "the checksums are missing"),
+        (cut_journal, "journal.jsonl is damaged"),
+    ],
+)  # fmt: skip
+def test_changed_metadata_are_found(scan: Path, output: Path, damage: Callable[[Path], None], words: str) -> None:
+    before = pyramid_files(output)
+    damage(output)
+    found = ct.verify(output)
+    assert any(words in str(problem) for problem in found.problems), found.problems
+    assert ct.verify(output, scan, repair=True).repaired
+    assert pyramid_files(output) == before
+    assert ct.verify(output, scan).problems == ()
+
+
+def test_sound_checksums_do_not_excuse_wrong_voxels(scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output that was written as it was meant to be, but meant wrongly."""
+    shutil.rmtree(output)
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_ct_pyramid.model.downsample.reduce", lambda array, out, method: out.fill(3))
+        ct.convert(scan, **OPTIONS)
+    found = ct.verify(output)
+    assert {problem.what for problem in found.problems} == {"it is not the mean of the level below"}
+    assert {problem.level for problem in found.problems} == {1}  # level 2 is the mean of what is there
+    ct.verify(output, scan, repair=True)
+    assert ct.verify(output, scan).sound
+
+
+def test_the_source_is_compared_voxel_by_voxel(scan: Path, output: Path) -> None:
+    """Where no sample looks: one voxel of the source."""
+    voxels = VOXELS.copy()
+    write_scan(scan.parent, voxels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "_BYTES", 64)
+        shutil.rmtree(output)
+        ct.convert(scan, **OPTIONS)
+        voxels[21, 17, 9] += 1
+        write_scan(scan.parent, voxels)
+        found = ct.verify(output, scan)
+        assert "0/2/2/0" in keys(output, found)
+        assert {p.what for p in found.problems if p.level == 0} == {"it differs from the source"}
+        assert ct.verify(output, scan, repair=True).repaired
+        assert ct.verify(output, scan).sound
+
+
+def test_another_source_cannot_repair(scan: Path, output: Path, tmp_path: Path) -> None:
+    chunks_of(output)[0].unlink()
+    before = pyramid_files(output)
+    for other, words in [(VOXELS[::-1], "the source's content"), (VOXELS[:40], r"the source's shape \(was 46 × 32")]:
+        path = write_scan(tmp_path, np.ascontiguousarray(other))
+        for repair in (False, True):
+            with pytest.raises(ct.RequestError, match=words):
+                ct.verify(output, path, repair=repair)
+    assert pyramid_files(output) == before
+
+
+def test_a_source_that_was_moved_can_repair(scan: Path, output: Path, tmp_path: Path) -> None:
+    before = pyramid_files(output)
+    chunks_of(output)[5].unlink()
+    moved = tmp_path / "moved.tif"
+    shutil.copyfile(scan, moved)
+    assert ct.verify(output, moved, repair=True).repaired
+    assert pyramid_files(output) == before
+
+
+def test_a_repair_that_stops_half_way_leaves_it_unfinished_and_resumes(
+    scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = pyramid_files(output)
+    for path in chunks_of(output)[::7]:
+        path.unlink()
+    append = Journal.append
+    count = [0]
+
+    def fail_at_the_third(self: Journal, *args: Any) -> None:
+        count[0] += 1
+        if count[0] == 3:
+            raise OSError(28, "No space left on device")
+        append(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", fail_at_the_third)
+        with pytest.raises(ct.ConversionError, match="No space left"):
+            ct.verify(output, scan, repair=True)
+    with pytest.raises(ct.UnfinishedError):
+        ct.verify(output)
+    with pytest.raises(ct.UnfinishedError):
+        ct.open_pyramid(output)
+    assert ct.verify(output, scan, repair=True).repaired
+    assert pyramid_files(output) == before
+
+
+def test_outputs_of_other_programs_cannot_be_verified(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "image.zarr", [np.zeros((8, 8, 8), "u1")])
+    with pytest.raises(ct.SourceError) as caught:
+        ct.verify(image)
+    assert JOURNAL in str(caught.value)
+    with pytest.raises(ct.SourceNotFoundError):
+        ct.verify(tmp_path / "nothing.zarr")
+    with pytest.raises(ct.RequestError) as caught:
+        ct.verify(image, repair=True)
+    assert Advice("source") in caught.value.message.parts
+
+
+def test_floats_with_nan_and_odd_chunks(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).standard_normal((21, 28, 36)).astype("f4")
+    voxels[3, 4, 5] = np.nan
+    tifffile.imwrite(tmp_path / "odd.tif", voxels, photometric="minisblack", compression="zlib")
+    output = ct.convert(tmp_path / "odd.tif", chunks=(5, 7, 11), num_levels=3).output
+    assert ct.verify(output).problems == ()
+    assert ct.verify(output, tmp_path / "odd.tif").problems == ()
+    receipt = read_receipt(output)
+    assert receipt is not None
+    assert receipt["nans"] == 1
+
+
+def test_a_budget_that_is_too_small_is_refused(scan: Path, output: Path) -> None:
+    with pytest.raises(ct.BudgetError):
+        ct.verify(output, max_memory="1M")
+
+
+def test_the_receipt_holds_no_paths_and_no_user(output: Path, scan: Path) -> None:
+    text = "".join(path.read_text(errors="ignore") for path in (output / RECEIPT, output / JOURNAL))
+    assert str(scan.parent) not in text
+    assert str(Path.home()) not in text
+    receipt = read_receipt(output)
+    assert receipt is not None
+    assert receipt["source"]["name"] == "scan"
+    assert receipt["source"]["size"] == scan.stat().st_size
+    assert (receipt["minimum"], receipt["maximum"]) == (VOXELS.min(), VOXELS.max())
+    assert {"numpy", "imagecodecs", "python"} <= set(receipt["software"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_memory", "4X"), ("max_memory", 0), ("threads", 0)])
+def test_a_wrong_limit_is_an_error_of_the_request_and_not_of_the_output(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    with pytest.raises(ct.RequestError) as caught:
+        ct.verify(tmp_path / "scan.ome.zarr", **{name: value})  # type: ignore[arg-type]  # that is the point
+    assert str(value) in str(caught.value)

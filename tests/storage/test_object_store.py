@@ -1,0 +1,364 @@
+"""Outputs in an object store: a real S3 server on this machine, and what fsspec keeps in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.cli import main as cli
+from napari_ct_pyramid.errors import RESUME, Advice
+from napari_ct_pyramid.neuroglancer.server import FolderServer
+from napari_ct_pyramid.omezarr.journal import Journal, read_journal
+from napari_ct_pyramid.omezarr.kind import JOURNAL
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
+from napari_ct_pyramid.storage import store_access
+from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.paths import any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
+from tests.helpers.command import MODULE
+from tests.helpers.s3 import BUCKET, S3, serve
+from tests.helpers.scans import SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
+
+URL = f"s3://{BUCKET}"
+MEMORY = f"memory://{BUCKET}"
+OPTIONS: dict[str, Any] = {"chunks": (8, 16, 16), "num_levels": 3, "threads": 2}  # five blocks of few objects
+OF_TIME = (".ct-pyramid/journal.jsonl", ".ct-pyramid/receipt.json")
+SHARDED = {"ome_zarr_version": "0.5", "shards": (16, 16, 32)}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3]:
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def scan(in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    small_blocks(monkeypatch)
+    return write_scan(in_memory)
+
+
+def pyramid_objects(s3: S3, name: str) -> dict[str, bytes]:
+    return {key: data for key, data in s3.objects(name).items() if key not in OF_TIME}
+
+
+def objects(output: str) -> dict[str, bytes]:
+    """As far as `pyramid_files` has them of a folder."""
+    root = RemotePath(output)
+    found = {path.url.removeprefix(f"{root}/"): path.read_bytes() for path, _ in root.below()}
+    return {key: data for key, data in found.items() if key not in OF_TIME}
+
+
+def stop_after(blocks: int, scan: Path, output: str, **options: Any) -> None:
+    """Convert, and have it fail once so many blocks are done."""
+    append = Journal.append
+    with pytest.MonkeyPatch.context() as patch:
+
+        def then_stop(self: Journal, *args: Any) -> None:
+            append(self, *args)
+            record = read_journal(any_path(output))
+            assert record
+            if len(record.done) >= blocks:
+                raise OSError(5, "stopped by the test")
+
+        patch.setattr(Journal, "append", then_stop)
+        with pytest.raises(ct.ConversionError, match="stopped by the test") as caught:
+            ct.convert(scan, output, **{**OPTIONS, **options})
+        assert Advice(RESUME) in caught.value.message.parts
+
+
+@pytest.mark.parametrize("options", [{}, SHARDED])
+def test_the_same_objects_as_files(s3: S3, scan: Path, options: dict[str, Any]) -> None:
+    name = f"same-{len(options)}.ome.zarr"
+    local = ct.convert(scan, scan.with_name(name), **OPTIONS, **options)
+    assert not s3.objects(name)
+    planned = ct.plan(scan, f"{URL}/{name}", **OPTIONS, **options)
+    assert planned.bytes_free is None
+    receipt = ct.convert(scan, f"{URL}/{name}/", **OPTIONS, **options)
+    assert str(receipt.output) == f"{URL}/{name}"
+    assert pyramid_objects(s3, name) == pyramid_files(scan.with_name(name))
+    assert set(OF_TIME) <= set(s3.objects(name))
+    assert receipt.bytes_written == sum(map(len, s3.objects(name).values()))
+    same = ("levels", "minimum", "maximum", "nans", "window", "bytes_read")
+    assert [getattr(receipt, what) for what in same] == [getattr(local, what) for what in same]
+    with pytest.raises(ct.OutputExistsError) as caught:
+        ct.convert(scan, f"{URL}/{name}", **OPTIONS, **options)
+    assert caught.value.replaceable
+    assert Advice("overwrite", True) in caught.value.message.parts
+    group = zarr.open_group(f"{URL}/{name}", mode="r")
+    assert np.array_equal(group["0"][: len(VOXELS)], VOXELS)
+    assert ct.verify(f"{URL}/{name}", scan).problems == ()
+
+
+@pytest.mark.parametrize(("place", "options"), [(MEMORY, {}), (URL, SHARDED)])
+@pytest.mark.usefixtures("s3")
+def test_an_interrupted_conversion_resumes(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, place: str, options: dict[str, Any]
+) -> None:
+    output = f"{place}/stopped.ome.zarr"
+    local = ct.convert(scan, scan.with_name("stopped.ome.zarr"), **OPTIONS, **options).output
+    stop_after(2, scan, output, **options)
+    assert not {".zattrs", "zarr.json"} & set(objects(output))
+    with pytest.raises(ct.UnfinishedError):
+        ct.open_pyramid(output)
+    planned = ct.plan(scan, output, **OPTIONS, **options)
+    assert 2 <= planned.blocks_done < planned.blocks
+    begun: list[Any] = []
+    begin = OmeZarrWriter.begin_chunk
+    monkeypatch.setattr(OmeZarrWriter, "begin_chunk", lambda *args: (begun.append(args[1:]), begin(*args))[1])
+    receipt = ct.convert(scan, output, **OPTIONS, **options)
+    assert receipt.output == RemotePath(output)
+    assert 0 < len(begun) < sum(level.chunk_count for level in receipt.levels)
+    assert objects(output) == pyramid_files(local)
+
+
+def test_an_output_is_replaced_only_when_asked_and_nothing_else(s3: S3, scan: Path) -> None:
+    output = f"{URL}/old.ome.zarr"
+    ct.convert(scan, output, chunks=(16, 8, 16), num_levels=2)
+    s3.put("old.ome.zarr.txt", b"mine")
+    s3.put("old.ome.zarr-2/0/0/0/0", b"mine")
+    s3.put("thesis/years.txt", b"of work")
+    for overwrite in (False, True):
+        with pytest.raises(ct.OutputExistsError) as caught:
+            ct.convert(scan, f"{URL}/thesis", **OPTIONS, overwrite=overwrite)
+        assert not caught.value.replaceable
+    ct.convert(scan, output, **OPTIONS, overwrite=True)
+    ct.convert(scan, scan.with_name("old.ome.zarr"), **OPTIONS)
+    assert pyramid_objects(s3, "old.ome.zarr") == pyramid_files(scan.with_name("old.ome.zarr"))
+    assert (s3.get("old.ome.zarr.txt"), s3.get("old.ome.zarr-2/0/0/0/0")) == (b"mine", b"mine")
+    assert s3.get("thesis/years.txt") == b"of work"
+
+
+@pytest.mark.parametrize(("place", "options"), [(URL, {}), (MEMORY, SHARDED)])
+@pytest.mark.usefixtures("s3")
+def test_damage_is_found_and_repaired(scan: Path, place: str, options: dict[str, Any]) -> None:
+    output = f"{place}/damaged.ome.zarr"
+    ct.convert(scan, output, **OPTIONS, **options)
+    before = objects(output)
+    first, second = (max(key for key in before if key.startswith(f"{n}/") and key[-1].isdigit()) for n in (0, 1))
+    RemotePath(f"{output}/{first}").write_bytes(before[first][:20] + b"X" + before[first][21:])
+    RemotePath(f"{output}/{second}").unlink()
+    found = ct.verify(output)
+    assert {problem.level for problem in found.problems} == {0, 1}
+    assert "it is missing" in {problem.what for problem in found.problems}
+    assert ct.verify(output, scan, repair=True).repaired
+    assert objects(output) == before
+    RemotePath(f"{output}/{JOURNAL}").unlink()
+    with pytest.raises(ct.SourceError, match=JOURNAL):
+        ct.verify(output)
+
+
+def test_an_ome_zarr_in_a_store_is_shown_and_converted(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = f"{URL}/looked.ome.zarr"
+    ct.convert(scan, output, **OPTIONS, voxel_size=0.5, unit="micrometer")
+    pyramid = ct.open_pyramid(output)
+    assert pyramid.name == "looked"
+    level = pyramid.levels[0].array
+    assert np.array_equal(level[21], VOXELS[21])
+    assert np.array_equal(level[:, 9], VOXELS[:, 9])
+    assert np.array_equal(np.asarray(level), VOXELS)
+    assert cli.main(["info", output, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["path"], told["shape"], told["unit"]) == (output, list(VOXELS.shape), "micrometer")
+    assert told["receipt"]["source"]["name"] == "scan"
+    again = ct.convert(output, chunks=(16, 16, 16), num_levels=2)
+    assert str(again.output) == f"{URL}/looked-2.ome.zarr"
+    assert np.array_equal(np.asarray(ct.open_pyramid(again.output).levels[0].array), VOXELS)
+    planned = ct.plan(f"{output}::/0", scan.with_name("here.ome.zarr"), **OPTIONS)
+    assert planned.volume.shape == (48, 32, 32)  # an array does not say what of it is padding
+    with pytest.raises(ct.SourceNotFoundError, match="There is nothing at"):
+        ct.plan(f"{URL}/nothing.ome.zarr", **OPTIONS)
+    with pytest.raises(ct.SourceNotFoundError):
+        ct.open_pyramid(f"{URL}/nothing.ome.zarr")
+
+
+def test_only_one_conversion_at_a_time_on_this_machine(s3: S3, scan: Path) -> None:
+    output = RemotePath(f"{URL}/busy.ome.zarr")
+    with hold(output), pytest.raises(ct.OutputBusyError):
+        ct.convert(scan, output, **OPTIONS)
+    assert not s3.objects("busy.ome.zarr")
+
+
+def test_places_where_no_output_can_be_made(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = ["-c", "8", "8", "16", "--quiet"]
+    assert cli.main(["convert", str(scan), "s3://nobodys-bucket/scan.ome.zarr", *ask]) == 2
+    assert "There is no bucket nobodys-bucket" in capsys.readouterr().err
+    assert cli.main(["convert", str(scan), URL, *ask]) == 2
+    assert "is a bucket" in capsys.readouterr().err
+    assert cli.main(["convert", str(scan), "https://example.org/scan.ome.zarr", *ask]) == 2
+    assert "on a web server" in capsys.readouterr().err
+    assert cli.main(["convert", str(scan), "ftpx://example.org/scan.ome.zarr", *ask]) == 2
+    assert "ftpx://" in capsys.readouterr().err
+    assert [path.name for path in scan.parent.iterdir()] == [scan.name]
+
+
+def test_a_missing_package_is_named(scan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    from fsspec.registry import _registry
+
+    store_access.file_system.cache_clear()
+    for name in ("s3fs", "gcsfs"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for scheme, words in [("s3", "pip install 'napari-ct-pyramid[s3]'"), ("gs", "gcsfs")]:
+        monkeypatch.delitem(_registry, scheme, raising=False)
+        assert cli.main(["convert", str(scan), f"{scheme}://bucket/scan.ome.zarr", "-c", "8", "8", "16"]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_answer(s3: S3, scan: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
+        ask = ["convert", str(scan), f"{URL}/scan.ome.zarr", "-c", "8", "8", "16"]
+        done = subprocess.run([*MODULE, *ask], env=os.environ | place, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ct-pyramid: error: {URL}/scan.ome.zarr cannot be reached: ")
+    assert done.stderr.count("\n") == 1
+    assert not s3.objects("scan.ome.zarr")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no such signal")
+def test_a_store_that_stops_answering(s3: S3, scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store may take the data or not, but it sends no answer. The wait has a limit."""
+    monkeypatch.setattr(store_access, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(store_access, "SLOWEST_BYTES_PER_SECOND", 10**9)
+    for options in ({}, SHARDED):
+        with closing(ct.iter_convert(scan, f"{URL}/silent-{len(options)}.ome.zarr", **OPTIONS, **options)) as steps:
+            next(steps)
+            with s3.silent(), pytest.raises(ct.ConversionError, match="no answer") as caught:
+                list(steps)
+            assert Advice(RESUME) in caught.value.message.parts
+        receipt = ct.convert(scan, f"{URL}/silent-{len(options)}.ome.zarr", **OPTIONS, **options)
+        assert ct.verify(receipt.output).problems == ()
+
+
+KILLED = f"""
+import sys, napari_ct_pyramid as ct
+from napari_ct_pyramid.omezarr import journal
+from napari_ct_pyramid.model import blocks as stages
+for name, size in {SMALL_BLOCKS!r}.items():
+    setattr(stages, name, size)
+append = journal.Journal.append
+def tell(*args):
+    append(*args)
+    print("done", flush=True)
+    if len(sys.argv) > 3:
+        import time; time.sleep(60)
+journal.Journal.append = tell
+ct.convert(sys.argv[1], sys.argv[2], **{OPTIONS!r})
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no such signal")
+def test_a_killed_conversion_is_resumed_by_another_process(s3: S3, scan: Path) -> None:
+    output = f"{URL}/killed.ome.zarr"
+    killed = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(scan), output, "stay"], stdout=subprocess.PIPE, text=True
+    )
+    assert killed.stdout
+    assert killed.stdout.readline() == "done\n"
+    time.sleep(0.2)  # chunks of other blocks are on their way
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert ".zattrs" not in s3.objects("killed.ome.zarr")
+    record = read_journal(RemotePath(output))
+    assert record
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(scan), output], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("done") == record.blocks - len(record.done) < record.blocks
+    ct.convert(scan, scan.with_name("killed.ome.zarr"), **OPTIONS)
+    assert pyramid_objects(s3, "killed.ome.zarr") == pyramid_files(scan.with_name("killed.ome.zarr"))
+
+
+MEASURED = """
+import sys, json, napari_ct_pyramid as ct
+options = dict(chunks=(32, 128, 128), num_levels=3, threads=2, **json.loads(sys.argv[3]))
+try:
+    ct.plan(*sys.argv[1:3], **options, max_memory=1)
+except ct.BudgetError as error:
+    options["max_memory"] = error.smallest
+plan = ct.plan(*sys.argv[1:3], **options)
+receipt = ct.convert(*sys.argv[1:3], **options)
+print(json.dumps([plan.options.max_memory, plan.peak_memory_bytes, receipt.peak_memory_bytes]))
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"ome_zarr_version": "0.5", "shards": "auto"}])
+def test_the_ledger_bounds_what_a_real_process_takes(s3: S3, in_memory: Path, options: dict[str, Any]) -> None:
+    source = in_memory / "large.tif"
+    tifffile.imwrite(source, np.random.default_rng(0).random((64, 384, 768), "f4"), photometric="minisblack")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MEASURED, str(source), f"{URL}/large-{len(options)}.ome.zarr",
+         json.dumps(options)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    allowed, planned, measured = json.loads(done.stdout)
+    assert measured <= planned <= allowed
+    assert measured >= 0.5 * planned
+
+
+def test_a_browser_gets_objects_from_a_store(scan: Path) -> None:
+    output = "memory://served/scan.ome.zarr"
+    ct.convert(scan, output, **OPTIONS)
+    data = RemotePath(f"{output}/0/0/0/0").read_bytes()
+    with FolderServer({"volume": RemotePath(output)}) as server:
+
+        def get(key: str, **headers: str) -> bytes:
+            with urllib.request.urlopen(urllib.request.Request(f"{server.url}{key}", headers=headers)) as answer:
+                body: bytes = answer.read()
+                return body
+
+        assert get("volume/0/0/0/0") == data
+        assert get("volume/0/0/0/0", Range="bytes=3-9") == data[3:10]
+        assert get("volume/0/0/0/0", Range="bytes=-5") == data[-5:]
+        for key in ("volume/0/9/0/0", "volume/../scan.ome.zarr/.zattrs", "volume/0"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                get(key)
+
+
+class TestPath:
+    @pytest.mark.parametrize(
+        ("text", "name", "parent"),
+        [
+            ("s3://bucket/a/scan.ome.zarr", "scan.ome.zarr", "s3://bucket/a"),
+            ("S3://bucket/scan.ome.zarr/", "scan.ome.zarr", "s3://bucket"),
+            ("az://container", "container", "az://container"),
+        ],
+    )
+    def test_names(self, text: str, name: str, parent: str) -> None:
+        path = any_path(text)
+        assert isinstance(path, RemotePath)
+        assert (path.name, str(path.parent)) == (name, parent)
+        assert path / "0" / "1" == any_path(f"{text.rstrip('/')}/0/1")
+
+    @pytest.mark.parametrize("text", ["scan.tif", "a/b:/c", "C:/scan.tif", "s3:/bucket", "scan.h5::/a"])
+    def test_paths_on_this_machine(self, text: str) -> None:
+        assert any_path(text) == Path(text)
+
+    def test_a_file_url_is_a_path_on_this_machine(self, tmp_path: Path) -> None:
+        assert any_path((tmp_path / "a b").as_uri()) == tmp_path / "a b"
+
+
+def test_a_store_that_denies_access(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    s3.know_only_its_users()
+    assert cli.main(["convert", str(scan), f"{URL}/forbidden.ome.zarr", "-c", "8", "8", "16"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    assert said.count("\n") == 1
