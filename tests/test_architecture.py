@@ -21,7 +21,16 @@ SOURCE = ROOT / "src" / "napari_ct_pyramid"
 BENCHMARKS = ROOT / "benchmarks"
 
 PACKAGES = {"cli", "conversion", "model", "neuroglancer", "omezarr", "plugin", "sources", "storage"}
-BESIDE_THEM = {"__init__.py", "__main__.py", "errors.py", "options.py", "napari.yaml", "py.typed"}
+BESIDE_THEM = {
+    "__init__.py",
+    "__main__.py",
+    "errors.py",
+    "options.py",
+    "parsing.py",
+    "units.py",
+    "napari.yaml",
+    "py.typed",
+}
 MOST_LINES = 400
 
 Graph = Mapping[str, AbstractSet[str]]
@@ -212,4 +221,4 @@ def test_the_configuration_names_packages_and_no_modules() -> None:
     assert named
     assert [name for name in named if modules[name].name != "__init__.py"] == []
     (layers,) = [contract["layers"] for contract in tools["importlinter"]["contracts"] if contract["type"] == "layers"]
-    assert {*layers} == PACKAGES | {"__main__", "errors", "options"}
+    assert {*layers} == PACKAGES | {"__main__", "errors", "units", "parsing", "options"}

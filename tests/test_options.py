@@ -19,13 +19,11 @@ from napari_ct_pyramid.options import (
     EDGES,
     METHODS,
     NAMED_CHUNKS,
-    UNIT_SYMBOLS,
-    UNITS,
     ConversionOptions,
     available_cores,
-    find_unit,
-    parse_size,
 )
+from napari_ct_pyramid.parsing import parse_size
+from napari_ct_pyramid.units import UNIT_SYMBOLS, UNITS, find_unit
 
 
 def options(**asked: Any) -> ConversionOptions:

@@ -12,21 +12,13 @@ from typing import TYPE_CHECKING, Any
 from .model.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .conversion.api import (
-        convert,
-        convert_many,
-        iter_convert,
-        iter_convert_many,
-        iter_plan_many,
-        iter_verify,
-        iter_verify_many,
-        plan,
-        verify,
-    )
+    from .conversion.api import convert, iter_convert, plan
     from .conversion.batch import Batch, BatchItem
+    from .conversion.batch_api import convert_many, iter_convert_many, iter_plan_many, iter_verify_many
     from .conversion.comparison import Problem, Verification
     from .conversion.progress import Progress
     from .conversion.receipt import Receipt
+    from .conversion.verify_api import iter_verify, verify
     from .errors import (
         BudgetError,
         ConversionError,
@@ -80,14 +72,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "conversion.api": (
-        "convert", "convert_many", "iter_convert", "iter_convert_many", "iter_plan_many", "iter_verify",
-        "iter_verify_many", "plan", "verify",
-    ),
+    "conversion.api": ("convert", "iter_convert", "plan"),
     "conversion.batch": ("Batch", "BatchItem"),
+    "conversion.batch_api": ("convert_many", "iter_convert_many", "iter_plan_many", "iter_verify_many"),
     "conversion.comparison": ("Problem", "Verification"),
     "conversion.progress": ("Progress",),
     "conversion.receipt": ("Receipt",),
+    "conversion.verify_api": ("iter_verify", "verify"),
     "model.levels": ("Level",),
     "model.plan": ("Plan",),
     "omezarr.reader": ("Pyramid", "open_pyramid"),

@@ -1,4 +1,4 @@
-"""Every choice a user has, with its default and its help text, in one place; and the units of length.
+"""Every choice a user has, with its default and its help text, in one place.
 
 The command line's flags and the widget's fields are made from `ConversionOptions`; the parameters of the Python
 functions are tested against it.
@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from .errors import Advice, RequestError
+from .parsing import (
+    as_written,
+    count_of,
+    one_of,
+    parse_floats,
+    parse_range,
+    parse_size,
+    parse_triple,
+    split_parts,
+)
+from .units import find_unit
 
 Triple = tuple[int, int, int]
 """Whole numbers along z, y, x."""
@@ -41,27 +50,6 @@ OME_ZARR_VERSIONS: tuple[str, ...] = get_args(OmeZarrVersion)
 
 COARSEST_AXIS = 512
 """With automatic levels, no axis of the coarsest level is longer than this: napari shows it in 3D at once."""
-
-PREFIXES = {
-    "yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2,
-    "": 0, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15, "atto": -18,
-    "zepto": -21, "yocto": -24,
-}  # fmt: skip
-"""The prefixes of units, as powers of ten."""
-
-UNITS: dict[str, float] = {
-    **{f"{prefix}meter": 10.0**power for prefix, power in PREFIXES.items()},
-    "angstrom": 1e-10, "inch": 0.0254, "foot": 0.3048, "yard": 0.9144, "mile": 1609.344,
-    "parsec": 3.0856775814913673e16,
-}  # fmt: skip
-"""The units of length that NGFF knows (https://ngff.openmicroscopy.org/0.4/#axes-md), in meters."""
-
-UNIT_SYMBOLS = {
-    "angstrom": "Å", "picometer": "pm", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm",
-    "decimeter": "dm", "meter": "m", "kilometer": "km", "inch": "in", "foot": "ft", "yard": "yd", "mile": "mi",
-}  # fmt: skip
-_OTHER_NAMES = {"um": "micrometer", "µ": "micrometer", "micron": "micrometer", '"': "inch"}
-_SYMBOLS = {symbol: unit for unit, symbol in UNIT_SYMBOLS.items()} | _OTHER_NAMES
 
 
 def _option(help: str, *, default: Any = None, metavar: str | None = None, rare: bool = False) -> Any:
@@ -171,44 +159,6 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def find_unit(text: Any) -> str | None:
-    """The NGFF unit of length that a name or symbol means, such as ``µm`` or ``microns``; None if there is none."""
-    name = str(text or "").strip().replace("\N{GREEK SMALL LETTER MU}", "µ").replace("\N{ANGSTROM SIGN}", "Å")
-    if name in _SYMBOLS:
-        return _SYMBOLS[name]
-    name = name.lower().replace("metre", "meter").removesuffix("s")
-    return name if name in UNITS else _SYMBOLS.get(name) if len(name) > 2 else None
-
-
-# Decimal for "G" and "GB", so that a budget is never exceeded whichever of the two a user meant.
-_SIZES = {"": 1, "B": 1}
-for _power, _letter in enumerate("KMGT", start=1):
-    _SIZES[_letter] = _SIZES[_letter + "B"] = 1000**_power
-    _SIZES[_letter + "IB"] = 1024**_power
-
-# No size needs more than 30 digits, and Python refuses to read thousands of them.
-_SIZE = re.compile(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]*)\s*")
-
-
-def parse_size(text: str | int) -> int:
-    """Bytes meant by ``"4G"``, ``"500M"``, ``"2GB"``, ``"1.5GiB"`` or ``"4096"``.
-
-    G and GB are 10**9 bytes, GiB is 2**30; the case of letters does not matter.
-
-    Raises
-    ------
-    RequestError
-        If it is not a size, or not above zero.
-    """
-    match = _SIZE.fullmatch(str(text))
-    factor = _SIZES.get(match[2].upper()) if match else None
-    size = int(Fraction(match[1]) * factor) if match and factor else 0
-    if size == 0:
-        what = "not a size" if factor is None else "a size of less than one byte"
-        raise RequestError(f'{str(text)!r} is {what}. Try "4G", "500M", "2GB" or a number of bytes.')
-    return size
-
-
 def _parse_chunks(chunks: Any) -> Triple:
     if chunks is None:
         raise RequestError(
@@ -216,22 +166,15 @@ def _parse_chunks(chunks: Any) -> Triple:
             "looking at the volume in every direction, or 32 256 256 (", Advice("chunks", "conversion"), "), which is "
             "good for slice-by-slice work.",
         )  # fmt: skip
-    parts = _parts(chunks)
+    parts = split_parts(chunks)
     if len(parts) == 1 and parts[0] in NAMED_CHUNKS:
         return NAMED_CHUNKS[parts[0]]
-    return _parse_triple(
+    return parse_triple(
         parts * 3 if len(parts) == 1 else parts,
         "a chunk size: it takes three whole numbers above zero, for z, y and x, such as 128 128 128, or one for all "
         f"three, or one of the names {' and '.join(NAMED_CHUNKS)}.",
         shown=chunks,
     )
-
-
-def _parse_triple(parts: Sequence[Any], what: str, *, shown: Any, allowed: Iterable[int] = ()) -> Triple:
-    numbers = [number for part in parts if (number := _whole(part)) is not None]
-    if not len(numbers) == len(parts) == 3 or min(numbers) < 1 or (allowed and not {*numbers} <= {*allowed}):
-        raise RequestError(f"{_shown(shown)!r} is not {what}")
-    return numbers[0], numbers[1], numbers[2]
 
 
 def _parse_downsample(factors: Any) -> Triple | None:
@@ -241,9 +184,9 @@ def _parse_downsample(factors: Any) -> Triple | None:
         "a set of downsampling factors: it takes 1 or 2 for each of z, y and x, but not 1 for all, such as 2 2 2 or "
         "1 2 2; or auto."
     )
-    found = _parse_triple(_parts(factors), what, shown=factors, allowed=(1, 2))
+    found = parse_triple(split_parts(factors), what, shown=factors, allowed=(1, 2))
     if found == (1, 1, 1):
-        raise RequestError(f"{_shown(factors)!r} is not {what}")
+        raise RequestError(f"{as_written(factors)!r} is not {what}")
     return found
 
 
@@ -253,21 +196,21 @@ def _parse_shards(shards: Any) -> Triple | str | None:
     if isinstance(shards, str) and shards == AUTO:
         return AUTO
     what = "a shard size: it takes three whole numbers above zero, for z, y and x, such as 1024 512 512; or auto, none."
-    return _parse_triple(_parts(shards), what, shown=shards)
+    return parse_triple(split_parts(shards), what, shown=shards)
 
 
 def _parse_dtype(dtype: Any) -> str | None:  # a type of numpy's, a dtype, or its name
-    return None if dtype is None else _one_of(DTYPES, "a type")(getattr(dtype, "__name__", str(dtype)))
+    return None if dtype is None else one_of(DTYPES, "a type")(getattr(dtype, "__name__", str(dtype)))
 
 
 def _parse_window(window: Any) -> tuple[float, float] | str | None:
     if window is None or (isinstance(window, str) and window == AUTO):
         return window
-    numbers = _floats(window)
+    numbers = parse_floats(window)
     if len(numbers) != 2 or not numbers[0] < numbers[1] or not all(map(math.isfinite, numbers)):
         raise RequestError(
-            f"{_shown(window)!r} is not a window of grey values: it takes two numbers, the lower one first, such as "
-            "-0.5 2; or auto."
+            f"{as_written(window)!r} is not a window of grey values: it takes two numbers, the lower one first, such "
+            "as -0.5 2; or auto."
         )
     return numbers[0], numbers[1]
 
@@ -275,13 +218,13 @@ def _parse_window(window: Any) -> tuple[float, float] | str | None:
 def _parse_voxel_size(size: Any) -> VoxelSize | None:
     if size is None:
         return None
-    numbers = _floats(size)
+    numbers = parse_floats(size)
     if len(numbers) == 1:
         numbers *= 3
     if len(numbers) != 3 or not all(math.isfinite(n) and n > 0 for n in numbers):
         raise RequestError(
-            f"{_shown(size)!r} is not a voxel size: it takes one number above zero, or three for z, y and x, such as "
-            "0.65. Give the unit on its own (", Advice("unit", "micrometer"), ").",
+            f"{as_written(size)!r} is not a voxel size: it takes one number above zero, or three for z, y and x, such "
+            "as 0.65. Give the unit on its own (", Advice("unit", "micrometer"), ").",
         )  # fmt: skip
     return numbers[0], numbers[1], numbers[2]
 
@@ -308,7 +251,7 @@ def parse_crop(crop: Any) -> Crop | None:
     if crop is None or (isinstance(crop, str) and not crop.strip()):
         return None
     given = crop.split(",") if isinstance(crop, str) else crop if isinstance(crop, Sequence) else ()
-    found = tuple(part for part in map(_parse_range, given) if part is not None)
+    found = tuple(part for part in map(parse_range, given) if part is not None)
     if not len(found) == len(given) == 3:
         raise RequestError(
             f"{crop!r} is not a part of a volume: it takes three ranges z0:z1,y0:y1,x0:x1 of whole numbers, separated "
@@ -317,82 +260,22 @@ def parse_crop(crop: Any) -> Crop | None:
     return None if found == ((None, None),) * 3 else found
 
 
-def _parse_range(part: Any) -> tuple[int | None, int | None] | None:
-    """The first voxel, and the one after the last; None if it is not a range."""
-    ends = (part.split(":") if part.strip() else ["", ""]) if isinstance(part, str) else part
-    if not isinstance(ends, Sequence) or len(ends) != 2:
-        return None
-    texts = ["" if end is None else str(end).strip() for end in ends]
-    numbers = [_whole(text) for text in texts]
-    return None if any(text and n is None for text, n in zip(texts, numbers, strict=True)) else (numbers[0], numbers[1])
-
-
-def _count_of(what: str, *, auto: bool = False) -> Callable[[Any], int | None]:
-    def parse(given: Any) -> int | None:
-        if given is None or (auto and given == AUTO):
-            return None
-        number = _whole(given)
-        if number is None or number < 1:
-            or_auto = ", or auto" if auto else ""
-            raise RequestError(f"{given!r} is not a number of {what}: it takes a whole number from 1 up{or_auto}.")
-        return number
-
-    return parse
-
-
-def _one_of(names: Sequence[str], what: str) -> Callable[[Any], str]:
-    def parse(name: Any) -> str:
-        if name in names:
-            return str(name)
-        raise RequestError(f"{name!r} is not {what}. Try one of {', '.join(names)}.")
-
-    return parse
-
-
-def _parts(value: Any) -> list[Any]:
-    """The words of a text, the items of a sequence, or the one value there is. ``128×128×128`` has three."""
-    if isinstance(value, str):
-        return [value] if value in NAMED_CHUNKS else re.sub(r"(?<=\d)\s*[x×,;*]\s*(?=\d)", " ", value).split()
-    return list(value) if isinstance(value, Iterable) else [value]
-
-
-def _shown(value: Any) -> str:
-    """As a user wrote it, more or less."""
-    return value if isinstance(value, str) else " ".join(map(str, _parts(value)))
-
-
-def _floats(value: Any) -> list[float]:
-    """The numbers that a value holds; empty if any part is not a number."""
-    try:
-        return [float(part) for part in (value.split() if isinstance(value, str) else _parts(value))]
-    except (TypeError, ValueError):
-        return []
-
-
-def _whole(value: Any) -> int | None:
-    try:
-        number = int(value)
-        return number if number == float(value) else None
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "chunks": _parse_chunks,
-    "num_levels": _count_of("levels", auto=True),
+    "num_levels": count_of("levels", or_none=AUTO),
     "dtype": _parse_dtype,
     "window": _parse_window,
-    "method": _one_of(METHODS, "a method"),
+    "method": one_of(METHODS, "a method"),
     "downsample": _parse_downsample,
-    "edges": _one_of(EDGES, "a way to treat edges"),
+    "edges": one_of(EDGES, "a way to treat edges"),
     "max_memory": parse_size,
-    "compressor": _one_of(COMPRESSORS, "a compressor"),
-    "ome_zarr_version": _one_of(OME_ZARR_VERSIONS, "a version of OME-Zarr that can be written"),
+    "compressor": one_of(COMPRESSORS, "a compressor"),
+    "ome_zarr_version": one_of(OME_ZARR_VERSIONS, "a version of OME-Zarr that can be written"),
     "shards": _parse_shards,
     "voxel_size": _parse_voxel_size,
     "unit": _parse_unit,
     "axes": _parse_axes,
     "crop": parse_crop,
-    "threads": _count_of("threads"),
+    "threads": count_of("threads"),
     "overwrite": bool,
 }

@@ -16,7 +16,7 @@ from napari_ct_pyramid.model.formatting import (
     time_left,
     times,
 )
-from napari_ct_pyramid.options import parse_size
+from napari_ct_pyramid.parsing import parse_size
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from napari_ct_pyramid.errors import VIEW, Advice, RequestError, SourceError
 from napari_ct_pyramid.neuroglancer.state import check_supported, data_format, view_state
 from napari_ct_pyramid.omezarr.reader import open_pyramid
-from napari_ct_pyramid.options import UNITS
+from napari_ct_pyramid.units import UNITS
 from tests.helpers.neuroglancer import WINDOW, shader
 from tests.helpers.omezarr import flat_indices, write_image
 

@@ -11,14 +11,13 @@ import pytest
 
 from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.options import parse_crop
+from napari_ct_pyramid.sources.formats import FORMATS, TIFF
 from napari_ct_pyramid.sources.inputs import parse_input
 from napari_ct_pyramid.sources.registry import (
     ENDINGS,
     FILE_FILTER,
-    FORMATS,
     INPUTS,
     NAPARI_ENDINGS,
-    TIFF,
     find_format,
     open_source,
     readme_table,

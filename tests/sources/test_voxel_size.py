@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_ct_pyramid.options import find_unit
 from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_size, positive, shortest
+from napari_ct_pyramid.units import find_unit
 
 
 @pytest.mark.parametrize(

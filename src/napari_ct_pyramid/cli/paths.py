@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.sources.formats import TIFF
 from napari_ct_pyramid.sources.inputs import INSIDE
-from napari_ct_pyramid.sources.registry import TIFF
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.remote_path import RemotePath
 

@@ -36,7 +36,8 @@ from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
 from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.writer import bytes_in_transit
-from napari_ct_pyramid.options import ConversionOptions, parse_size
+from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.parsing import parse_size
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from napari_ct_pyramid.errors import VIEW, Advice, RequestError, SourceError
-from napari_ct_pyramid.options import PREFIXES, UNITS
+from napari_ct_pyramid.units import PREFIXES, UNITS
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.omezarr.reader import Channel, Pyramid

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from napari_ct_pyramid.errors import CONVERT, RESUME, VIEW, Advice, BudgetError, RequestError, sentence
 from napari_ct_pyramid.model.formatting import format_size, numbers, times
 from napari_ct_pyramid.model.volume import Volume
-from napari_ct_pyramid.options import UNIT_SYMBOLS, VoxelSize, parse_size
+from napari_ct_pyramid.options import VoxelSize
+from napari_ct_pyramid.parsing import parse_size
+from napari_ct_pyramid.units import UNIT_SYMBOLS
 
 _LABELS = {
     "num_levels": "Levels",

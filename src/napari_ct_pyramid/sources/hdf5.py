@@ -19,7 +19,8 @@ import numpy as np
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
-from napari_ct_pyramid.options import Triple, find_unit
+from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.units import find_unit
 
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .hdf5_chunks import find_chunks, names_of_filters

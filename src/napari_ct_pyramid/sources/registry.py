@@ -1,23 +1,17 @@
-"""The registry of source formats, and `open_source`, which finds a source's format in it.
-
-To add a format, write one module and one entry of `FORMATS`. Detection, error messages, file dialogs, help texts and
-the README's table are made from that entry, and a test compares napari's manifest with it. The module of a format, with
-its libraries, is imported only when a source of that format is opened.
-"""
+"""What is made from the table of formats: the endings, help texts, and `open_source`, which finds a source's format."""
 
 from __future__ import annotations
 
 import difflib
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike
+from napari_ct_pyramid.storage.paths import PathLike
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
+from .formats import FORMATS, SourceFormat
 from .inputs import INSIDE, Input, parse_input
 
 if TYPE_CHECKING:
@@ -26,189 +20,6 @@ if TYPE_CHECKING:
     from .base import Source, VolumeReader
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceFormat:
-    """A kind of file or folder that holds a volume, or that a user may take for one.
-
-    Attributes
-    ----------
-    name : str
-        What a user calls one, with its article: ``"a TIFF"``.
-    opener : callable or None
-        Opens an INPUT of this format; None for a format that cannot be read.
-    endings : tuple of str
-        The endings of its files' names, the most common one first.
-    magic : tuple of bytes
-        Its files begin with one of these. Empty for a format that is a folder.
-    magic_at : int
-        Position of the magic bytes.
-    is_folder : callable or None
-        Whether a folder is of this format.
-    remote : bool
-        Whether it can also be read from object stores.
-    arrays : bool
-        Whether it may hold several arrays, so that ``::`` names one of them.
-    extra : str or None
-        The extra of this package that brings the library it needs.
-    in_napari : bool
-        Whether the plugin offers to open files with these endings in napari.
-    examples, readme : str
-        The two cells of its line in the README's table.
-    phrase : str
-        What a user may give as INPUT, for help texts.
-    hint : str
-        What to try with a format that cannot be read.
-    """
-
-    name: str
-    opener: Callable[[Input], VolumeReader] | None = None
-    endings: tuple[str, ...] = ()
-    magic: tuple[bytes, ...] = ()
-    magic_at: int = 0
-    is_folder: Callable[[AnyPath], bool] | None = None
-    remote: bool = False
-    arrays: bool = False
-    extra: str | None = None
-    in_napari: bool = False
-    examples: str = ""
-    readme: str = ""
-    phrase: str = ""
-    hint: str = ""
-
-    def matches(self, head: bytes) -> bool:
-        """Whether a file with these first bytes is of this format."""
-        return any(head.startswith(magic, self.magic_at) for magic in self.magic)
-
-    def open(self, source: Input) -> VolumeReader:
-        """Open an INPUT of this format.
-
-        Raises
-        ------
-        SourceError
-            If it is not a volume that can be read, or the library for it is not installed.
-        """
-        assert self.opener is not None
-        try:
-            return self.opener(source)
-        except ImportError as exc:
-            if self.extra is None:
-                raise
-            raise SourceError(
-                f"{source.path} is {self.name}, and the library that reads it could not be loaded ({exc}). Install it: "
-                f"pip install 'napari-ct-pyramid[{self.extra}]'"
-            ) from exc
-
-
-def _open_tiff(source: Input) -> VolumeReader:
-    from .tiff.open import open_tiff
-
-    return open_tiff(source.local_path)
-
-
-def _open_hdf5(source: Input) -> VolumeReader:
-    from .hdf5 import open_hdf5
-
-    return open_hdf5(source.local_path, source.inside)
-
-
-def _open_npy(source: Input) -> VolumeReader:
-    from .npy import open_npy
-
-    return open_npy(source.local_path)
-
-
-def _open_zarr(source: Input) -> VolumeReader:
-    from .zarr import open_zarr
-
-    return open_zarr(source)
-
-
-def _open_slices(source: Input) -> VolumeReader:
-    from .slices import open_folder
-
-    return open_folder(source.local_path, source.pattern, source.stem, TIFF.endings)
-
-
-def _is_zarr(path: AnyPath) -> bool:
-    from napari_ct_pyramid.omezarr.kind import kind_of
-
-    return kind_of(path) is not None
-
-
-TIFF = SourceFormat(
-    name="a TIFF",
-    opener=_open_tiff,
-    endings=(".tif", ".tiff", ".btf", ".tf8", ".tf2"),
-    magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    in_napari=True,
-    examples="`scan.tif`",
-    readme="TIFF and BigTIFF with one page a slice, ImageJ stacks (over 4 GB too), OME-TIFF (in several files too), "
-    "stacks of MetaMorph and other microscopes, tiled and compressed pages, either byte order: whatever tifffile reads "
-    "as one z, y, x volume",
-    phrase="a TIFF that holds one volume",
-)
-"""The format of single files, and of the slices in a folder."""
-
-_SLICE = "A volume takes all its slices: try saving them as TIFFs, in a folder of their own."
-_ARCHIVE = "Try unpacking it first."
-
-# In the order in which they are tried. A folder of slices is last: every folder might be one.
-FORMATS: tuple[SourceFormat, ...] = (
-    TIFF,
-    SourceFormat(
-        name="an HDF5 file",
-        opener=_open_hdf5,
-        endings=(".h5", ".hdf5", ".nxs"),
-        magic=(b"\x89HDF\r\n\x1a\n",),
-        arrays=True,
-        extra="hdf5",
-        in_napari=True,
-        examples="`scan.h5`, `scan.h5::/entry/data/data`",
-        readme="HDF5 and NeXus (extra `hdf5`): the only dataset with three axes, or the one that is named; all threads "
-        "decode chunks",
-        phrase="an HDF5 file, with the path of a dataset if it has several, as in scan.h5::/entry/data/data",
-    ),
-    SourceFormat(
-        name="a NumPy array",
-        opener=_open_npy,
-        endings=(".npy",),
-        magic=(b"\x93NUMPY",),
-        examples="`scan.npy`",
-        readme="NumPy, C or Fortran order",
-        phrase="a NumPy file",
-    ),
-    SourceFormat(
-        name="a Zarr",
-        opener=_open_zarr,
-        is_folder=_is_zarr,
-        remote=True,
-        arrays=True,
-        examples="`scan.ome.zarr`, `scan.zarr::/a`",
-        readme="the finest level of an OME-Zarr, or a Zarr array (v2 or v3, with shards too): to write it with other "
-        "chunks or levels",
-        phrase="an OME-Zarr, or a Zarr array",
-    ),
-    SourceFormat(
-        name="a folder of slices",
-        opener=_open_slices,
-        is_folder=lambda _: True,
-        examples="`slices/`, `'scan/slice_*.tif'`",
-        readme="one TIFF a slice, in the order of their numbers; a missing slice, or one that differs, is an error "
-        "that names the file",
-        phrase="a folder of slices, or a pattern of their names, such as scan/slice_*.tif",
-    ),
-    SourceFormat(name="a PNG image", magic=(b"\x89PNG",), hint=_SLICE),
-    SourceFormat(name="a JPEG image", magic=(b"\xff\xd8\xff",), hint=_SLICE),
-    SourceFormat(name="a BMP image", magic=(b"BM",), hint=_SLICE),
-    SourceFormat(name="a DICOM file", magic=(b"DICM",), magic_at=128, hint=_SLICE),
-    SourceFormat(name="an NRRD volume", magic=(b"NRRD",)),
-    SourceFormat(name="a NetCDF file", magic=(b"CDF",), hint="Try saving it as NetCDF-4, which is HDF5."),
-    SourceFormat(name="a gzip archive", magic=(b"\x1f\x8b",), hint=_ARCHIVE),
-    SourceFormat(name="a ZIP archive", magic=(b"PK\x03\x04",), hint=_ARCHIVE),
-    SourceFormat(name="a RAR archive", magic=(b"Rar!",), hint=_ARCHIVE),
-    SourceFormat(name="a 7-Zip archive", magic=(b"7z\xbc\xaf",), hint=_ARCHIVE),
-    SourceFormat(name="a PDF document", magic=(b"%PDF",)),
-)
 _READABLE = tuple(kind for kind in FORMATS if kind.opener)
 _SAVE_AS_TIFF = "Try saving it as a TIFF."
 _HEAD_BYTES = max(kind.magic_at + len(magic) for kind in FORMATS for magic in kind.magic)

@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from napari_ct_pyramid.options import UNITS, VoxelSize
+from napari_ct_pyramid.options import VoxelSize
+from napari_ct_pyramid.units import UNITS
 
 _SCREEN_DOTS = (72, 96)  # per inch: programs write these for an image without a resolution
 

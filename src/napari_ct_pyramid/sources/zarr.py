@@ -12,9 +12,10 @@ from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touc
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, names_multiscales
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
-from napari_ct_pyramid.options import Triple, find_unit
+from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
+from napari_ct_pyramid.units import find_unit
 
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .inputs import INSIDE, Input

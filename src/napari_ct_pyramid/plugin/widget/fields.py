@@ -23,12 +23,12 @@ from napari_ct_pyramid.options import (
     METHODS,
     NAMED_CHUNKS,
     OME_ZARR_VERSIONS,
-    UNITS,
     ConversionOptions,
     VoxelSize,
     available_cores,
 )
 from napari_ct_pyramid.plugin.wording import VALUE_WORDS, label
+from napari_ct_pyramid.units import UNITS
 
 from .parts import NoWheel
 

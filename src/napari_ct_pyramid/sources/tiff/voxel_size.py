@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 
 from tifffile import TiffFile, TiffPage
 
-from napari_ct_pyramid.options import find_unit
 from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_size, positive, shortest
+from napari_ct_pyramid.units import find_unit
 
 
 def find_voxel_size(tif: TiffFile, *, of_slice: bool = False) -> FoundVoxelSize:
