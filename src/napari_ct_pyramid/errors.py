@@ -9,6 +9,7 @@
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
     │   ├── SourceNotFoundError (FileNotFoundError)
+    │   ├── SeveralVolumesError               it holds several; `.channels` and `.times` to choose from
     │   └── UnfinishedError                   the output of an unfinished conversion
     └── ConversionError (RuntimeError)        a conversion failed while it was running
 
@@ -182,6 +183,21 @@ class SourceError(CtPyramidError, ValueError):
 
 class SourceNotFoundError(SourceError, FileNotFoundError):
     """There is no such input."""
+
+
+class SeveralVolumesError(SourceError):
+    """The input holds several volumes, and none was chosen.
+
+    Attributes
+    ----------
+    channels, times : int
+        How many channels and time points there are to choose from.
+    """
+
+    def __init__(self, *parts: Part, channels: int = 1, times: int = 1) -> None:
+        super().__init__(*parts)
+        self.channels = channels
+        self.times = times
 
 
 class UnfinishedError(SourceError):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from .errors import Advice, RequestError
 from .parsing import (
     as_written,
     count_of,
+    index_of,
     one_of,
     parse_floats,
     parse_range,
@@ -62,7 +63,31 @@ def _option(help: str, *, default: Any = None, metavar: str | None = None, rare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConversionOptions:
+class SourceOptions:
+    """Which voxels of a source are read, and how. Fields and errors are as in `ConversionOptions`."""
+
+    # fmt: off
+    axes: str = _option(
+        "order of the source's axes, from the slowest to the fastest: any order of z, y and x",
+        default="zyx", metavar="AXES", rare=True)
+    crop: Crop | None = _option(
+        "only a part of the source, in voxels from 0: z0:z1,y0:y1,x0:x1. Each number may be left out, as in ,:100,",
+        metavar="Z,Y,X", rare=True)
+    channel: int | None = _option(
+        "the channel to read, from 0, of a source that has several", metavar="N", rare=True)
+    time: int | None = _option(
+        "the time point to read, from 0, of a source that has several", metavar="N", rare=True)
+    follow_links: bool = _option(
+        "also read files outside of the source's own folder that the source names", default=False, rare=True)
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            object.__setattr__(self, option.name, _PARSERS[option.name](getattr(self, option.name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions(SourceOptions):
     """What a user asked for, checked as far as that is possible without the source.
 
     Every field takes what a user would write (``"4G"``, ``"visualization"``, ``"auto"``) and holds the plain value
@@ -117,19 +142,12 @@ class ConversionOptions:
     voxel_size: VoxelSize | None = _option(
         "voxel size: one number, or three along z, y, x; overrides the one in the file", metavar="V | Z Y X", rare=True)
     unit: str | None = _option("unit of the voxel size, such as micrometer, µm, um or nm", metavar="UNIT", rare=True)
-    axes: str = _option(
-        "order of the source's axes, from the slowest to the fastest: any order of z, y and x",
-        default="zyx", metavar="AXES", rare=True)
-    crop: Crop | None = _option(
-        "only a part of the source, in voxels from 0: z0:z1,y0:y1,x0:x1. Each number may be left out, as in ,:100,",
-        metavar="Z,Y,X", rare=True)
     threads: int | None = _option("number of threads (default: one for each core)", metavar="N", rare=True)
     overwrite: bool = _option("replace an output that exists already", default=False, rare=True)
     # fmt: on
 
     def __post_init__(self) -> None:
-        for name, parse in _PARSERS.items():
-            object.__setattr__(self, name, parse(getattr(self, name)))
+        super().__post_init__()
         if self.ome_zarr_version == "0.4" and self.shards:
             if self.shards != AUTO:
                 raise RequestError(
@@ -276,6 +294,9 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "unit": _parse_unit,
     "axes": _parse_axes,
     "crop": parse_crop,
+    "channel": index_of("channel"),
+    "time": index_of("time point"),
+    "follow_links": bool,
     "threads": count_of("threads"),
     "overwrite": bool,
 }

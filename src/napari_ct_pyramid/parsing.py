@@ -71,6 +71,18 @@ def count_of(what: str, *, or_none: str | None = None) -> Callable[[Any], int | 
     return parse
 
 
+def index_of(what: str) -> Callable[[Any], int | None]:
+    """A parser of a number counted from 0, or None."""
+
+    def parse(given: Any) -> int | None:
+        number = None if given is None else parse_whole(given)
+        if given is None or (number is not None and number >= 0):
+            return number
+        raise RequestError(f"{given!r} is not the number of a {what}: it takes a whole number from 0 up.")
+
+    return parse
+
+
 def one_of(names: Sequence[str], what: str) -> Callable[[Any], str]:
     """A parser that takes one of some names; `what` says what they are, for messages."""
 

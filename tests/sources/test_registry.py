@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError
-from napari_ct_pyramid.options import parse_crop
+from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.sources.formats import FORMATS, TIFF
 from napari_ct_pyramid.sources.inputs import parse_input
 from napari_ct_pyramid.sources.registry import (
@@ -108,7 +108,7 @@ def test_the_extra_of_a_format_is_an_extra_of_the_package() -> None:
 def test_a_view_that_does_not_fit_leaves_no_file_open(tmp_path: Path) -> None:
     path = write_pages(tmp_path / "scan.tif", pages_of(VOLUME))
     with pytest.raises(RequestError):
-        open_source(path, crop=parse_crop("100:200,,"))
+        open_source(path, SourceOptions(crop="100:200,,"))
     path.unlink()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.errors import Advice
-from napari_ct_pyramid.options import parse_crop
+from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.row_reader import FileHandles
 from tests.helpers.sources import KINDS, VIEWS, VOLUME, blocks, read_whole, viewed
@@ -22,7 +22,7 @@ def test_every_kind_in_every_view(tmp_path: Path, name: str) -> None:
     given, written, granularity = KINDS[name](tmp_path)
     for axes, crop in VIEWS.values():
         expected = viewed(written, axes, crop)
-        with open_source(given, axes=axes, crop=parse_crop(crop)) as source:
+        with open_source(given, SourceOptions(axes=axes, crop=crop)) as source:
             volume = source.volume
             assert (volume.shape, volume.dtype) == (expected.shape, written.dtype.newbyteorder("="))
             np.testing.assert_array_equal(read_whole(source), expected)
@@ -62,7 +62,7 @@ def test_a_crop_reads_no_more_than_it_needs(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(FileHandles, "readinto", spy)
     for name in ("tiff", "npy", "hdf5"):
         given, _, _ = KINDS[name](tmp_path)
-        with open_source(given, crop=parse_crop("2:4,10:15,3:9")) as source:
+        with open_source(given, SourceOptions(crop="2:4,10:15,3:9")) as source:
             read_whole(source)
         assert sum(sizes) == 2 * 5 * 6 * 4
         sizes.clear()

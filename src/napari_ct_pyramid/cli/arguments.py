@@ -23,6 +23,7 @@ from napari_ct_pyramid.options import (
     NAMED_CHUNKS,
     OME_ZARR_VERSIONS,
     ConversionOptions,
+    SourceOptions,
 )
 from napari_ct_pyramid.sources.registry import INPUTS
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
@@ -232,6 +233,7 @@ class _Program:
         parser, arguments, options = self._add("info", "print the size, type and other facts of a volume")
         arguments.add_argument("path", metavar="PATH", type=_path,
                                help="a volume of any kind that convert reads, or an OME-Zarr")  # fmt: skip
+        _add_conversion_options(parser, options, only=[option.name for option in fields(SourceOptions)])
         parser.flag(options, "--json", action="store_true", help="print the facts as JSON")
         _add_debug_and_help(parser, options)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
+from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .render import describe_info
@@ -19,15 +21,18 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    info = read_info(args.path)
+    options = SourceOptions(**{option.name: getattr(args, option.name) for option in fields(SourceOptions)})
+    info = read_info(args.path, options)
     if args.json:
         write_json(info)
     else:
         write(describe_info(info))
 
 
-def read_info(path: AnyPath) -> dict[str, Any]:
+def read_info(path: AnyPath, options: SourceOptions | None = None) -> dict[str, Any]:
     """The facts about the volume at `path`, as `--json` prints them: the same keys for every kind of volume.
+
+    The options say what to read of a source. Of an OME-Zarr image, the facts are those of the whole.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def read_info(path: AnyPath) -> dict[str, Any]:
     from napari_ct_pyramid.sources.registry import open_source
 
     try:
-        with open_source(path) as source:
+        with open_source(path, options) as source:
             return _volume_info(path, source)
     except SourceError:
         if not_an_image:

@@ -49,6 +49,9 @@ def plan(
     unit: str | None = None,
     axes: str = "zyx",
     crop: str | Sequence[Sequence[int | None]] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    follow_links: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Plan:
@@ -102,6 +105,9 @@ def convert(
     unit: str | None = None,
     axes: str = "zyx",
     crop: str | Sequence[Sequence[int | None]] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    follow_links: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Receipt:
@@ -158,6 +164,9 @@ def iter_convert(
     unit: str | None = None,
     axes: str = "zyx",
     crop: str | Sequence[Sequence[int | None]] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    follow_links: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Generator[Progress, None, Receipt]:

@@ -41,6 +41,9 @@ def convert_many(
     unit: str | None = None,
     axes: str = "zyx",
     crop: str | Sequence[Sequence[int | None]] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    follow_links: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Batch[Receipt]:
@@ -95,6 +98,9 @@ def iter_plan_many(
     unit: str | None = None,
     axes: str = "zyx",
     crop: str | Sequence[Sequence[int | None]] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    follow_links: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Generator[Batch[Receipt], None, Batch[Receipt]]:

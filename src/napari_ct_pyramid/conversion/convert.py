@@ -60,7 +60,7 @@ def plan_conversion(
     src: PathLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
 ) -> Plan:
     """The function behind `api.plan`."""
-    with open_source(src, axes=options.axes, crop=options.crop) as source:
+    with open_source(src, options) as source:
         output = _output(src, dst, options)
         plan, identity = plan_source(source, output, options, _cluster(client))
         return _resume(plan, identity, output)[0]
@@ -72,7 +72,7 @@ def already_made(src: PathLike, dst: PathLike, options: ConversionOptions, clien
     record = read_journal(output) if is_published(output) else None
     if record is None:
         return None
-    with open_source(src, axes=options.axes, crop=options.crop) as source:
+    with open_source(src, options) as source:
         plan, identity = plan_source(source, None, options, _cluster(client))
     return None if differences(record.identity, identity) else plan
 
@@ -82,7 +82,7 @@ def iter_conversion(
 ) -> Generator[Progress, None, Receipt]:
     """The generator behind `api.iter_convert`."""
     began = time.perf_counter()
-    with open_source(src, axes=options.axes, crop=options.crop) as source:
+    with open_source(src, options) as source:
         output = _output(src, dst, options)
         cluster = _cluster(client)
         plan, identity = plan_source(source, output, options, cluster)

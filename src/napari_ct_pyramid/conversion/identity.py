@@ -15,7 +15,8 @@ from napari_ct_pyramid.storage.paths import AnyPath
 
 OPTIONS = (
     "chunks", "num_levels", "dtype", "window", "method", "downsample", "edges", "compressor", "ome_zarr_version",
-    "shards", "voxel_size", "unit", "axes", "crop",
+    "shards", "voxel_size", "unit", "axes", "crop", "channel",
+    "time", "follow_links",
 )  # fmt: skip
 """The options on which the output depends, as the identity names them."""
 
@@ -79,13 +80,16 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
         "unit": plan.unit,
         "axes": plan.options.axes,
         "crop": [list(part) for part in plan.options.crop] if plan.options.crop else None,
+        "channel": plan.options.channel,
+        "time": plan.options.time,
+        "follow_links": plan.options.follow_links or None,  # as in the journals of releases without this option
         "stages": [[stage.base, stage.top, *stage.block] for stage in plan.stages],
     }
 
 
 def asked_options(identity: dict[str, Any]) -> ConversionOptions:
     """The options of a conversion with this identity."""
-    return ConversionOptions(**{name: identity[name] for name in OPTIONS})
+    return ConversionOptions(**{name: identity[name] for name in OPTIONS if name in identity})
 
 
 def other_options(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +123,9 @@ _NAMES = {
     "unit": "the unit",
     "axes": "the order of the axes",
     "crop": "the crop",
+    "channel": "the channel",
+    "time": "the time point",
+    "follow_links": "whether links are followed",
     "stages": "the blocks",
 }
 

@@ -94,7 +94,7 @@ def _open(source: PathLike, identity: dict[str, Any]) -> Source:
         asked = asked_options(identity)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error
-    return open_source(source, axes=asked.axes, crop=asked.crop)
+    return open_source(source, asked)
 
 
 def _damaged(error: Exception) -> SourceError:

@@ -42,6 +42,8 @@ class SourceFormat:
         Whether it can also be read from object stores.
     arrays : bool
         Whether it may hold several arrays, so that ``::`` names one of them.
+    several : bool
+        Whether it may hold several channels or time points, from which its opener chooses.
     extra : str or None
         The extra of this package that brings the library it needs.
     in_napari : bool
@@ -62,6 +64,7 @@ class SourceFormat:
     is_folder: Callable[[AnyPath], bool] | None = None
     remote: bool = False
     arrays: bool = False
+    several: bool = False
     extra: str | None = None
     in_napari: bool = False
     examples: str = ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 
@@ -27,11 +28,14 @@ class Input:
         Path of an array within it.
     pattern : str or None
         A pattern that the names of the files match, with the wildcards of a shell.
+    options : SourceOptions
+        What to read of it.
     """
 
     path: AnyPath
     inside: str | None = None
     pattern: str | None = None
+    options: SourceOptions = SourceOptions()
 
     @property
     def local_path(self) -> Path:
@@ -52,7 +56,12 @@ class Input:
         return image_name(Path(name).stem)
 
 
-def parse_input(path: PathLike) -> Input:
+def parse_input(path: PathLike, options: SourceOptions | None = None) -> Input:
+    """The INPUT that a user named, with what to read of it."""
+    return replace(_split(path), options=options or SourceOptions())
+
+
+def _split(path: PathLike) -> Input:
     """Split an INPUT into its parts. A file or folder with exactly this name wins, even if it has * or :: in it."""
     text = str(path) if isinstance(path, RemotePath) else os.fspath(path)
     if is_url(text):

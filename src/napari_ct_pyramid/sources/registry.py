@@ -7,15 +7,16 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ct_pyramid.errors import RequestError, SourceError, SourceNotFoundError
+from napari_ct_pyramid.errors import CtPyramidError, RequestError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.storage.paths import PathLike
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
+from .choice import choose
 from .formats import FORMATS, SourceFormat
 from .inputs import INSIDE, Input, parse_input
 
 if TYPE_CHECKING:
-    from napari_ct_pyramid.options import Crop
+    from napari_ct_pyramid.options import Crop, SourceOptions
 
     from .base import Source, VolumeReader
 
@@ -44,7 +45,7 @@ def readme_table() -> str:
     return "\n".join(["| INPUT | what |", "| --- | --- |", *lines])
 
 
-def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) -> Source:
+def open_source(path: PathLike, options: SourceOptions | None = None) -> Source:
     """Open a volume for reading.
 
     Parameters
@@ -54,10 +55,8 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
         (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset if it has several with three
         axes (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, whose finest level is read; or a
         Zarr array.
-    axes : str
-        The order of its axes, from the slowest to the fastest.
-    crop : tuple, optional
-        Read only this part, along z, y, x, in the form of `ConversionOptions.crop`.
+    options : SourceOptions, optional
+        What to read of it, such as a part or a channel. `ConversionOptions` are such options, too.
 
     Returns
     -------
@@ -75,13 +74,15 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
     """
     from .base import Source
 
-    source = parse_input(path)
+    source = parse_input(path, options)
     name = "a volume"
     try:
         kind = find_format(source)
         name = kind.name
+        if not kind.several:
+            choose(source.path, {}, source.options)
         reader = kind.open(source)
-    except SourceError:
+    except CtPyramidError:
         raise
     except PermissionError as exc:
         raise SourceError(f"{path} may not be read by this user. Try changing its permissions.") from exc
@@ -91,7 +92,7 @@ def open_source(path: PathLike, *, axes: str = "zyx", crop: Crop | None = None) 
             "program, such as Fiji, and saving it again."
         ) from exc
     try:
-        return Source(_view(reader, axes, crop))
+        return Source(_view(reader, source.options.axes, source.options.crop))
     except RequestError:
         reader.close()
         raise

@@ -258,7 +258,7 @@ def _open(job: ClusterJob) -> Source:
     if source:
         return source
     options = job.plan.options
-    source = open_source(job.source, axes=options.axes, crop=options.crop)
+    source = open_source(job.source, options)
     found = fingerprint(source.files, 0)
     if (found.size, found.modified) != (job.size, job.modified):
         source.close()

@@ -286,6 +286,7 @@ _MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
     "voxel_size": _numbers,
     "unit": _choice(_units),
     "crop": _crop,
+    "follow_links": _switch,
     "threads": _choice([(f"all cores ({available_cores()})", None), *_numbers_to(max(16, available_cores()))]),
     "overwrite": _switch,
 }

@@ -1,0 +1,50 @@
+"""Files that a source names: they must exist, and be in the source's own folder unless the user allows others.
+
+A file from elsewhere could otherwise put any file that the user may read into an output.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_ct_pyramid.errors import Advice, SourceError, SourceNotFoundError
+
+from .inputs import Input
+
+
+def linked_file(source: Input, file: Path, what: str) -> Path:
+    """A file that a source names, once it is known that it exists and may be read.
+
+    Parameters
+    ----------
+    source : Input
+    file : Path
+        Relative paths are relative to the folder of the source.
+    what : str
+        What names the file, for messages: ``"its external link /entry/data"``.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file.
+    SourceError
+        If it is not in the folder of the source, or a folder in that, and the user did not ask to follow links.
+    """
+    path = source.local_path
+    file = path.parent / file
+    if not source.options.follow_links and not _is_inside(file, path):
+        raise SourceError(
+            f"{path} names a file outside of its own folder: {what} is in {file}. If you trust the source, let links "
+            "be followed (", Advice("follow_links", True), "), or copy that file into its folder.",
+        )  # fmt: skip
+    if not file.is_file():
+        raise SourceNotFoundError(
+            f"{path} is not complete: {what} is in {file}, and there is no such file. Try copying it there."
+        )
+    return file
+
+
+def _is_inside(file: Path, source: Path) -> bool:
+    """Whether a file is in the folder of the source, as it was named or where a symbolic link leads."""
+    folders = source.parent.resolve(), source.resolve().parent
+    return any(file.resolve().is_relative_to(folder) for folder in folders)
