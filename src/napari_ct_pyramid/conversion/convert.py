@@ -5,8 +5,6 @@ Source, plan, engine and writer do not know one another; this module connects th
 
 from __future__ import annotations
 
-import importlib
-import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -153,8 +151,6 @@ def run(
         else:
             runner = Engine(source, plan, store, tracker, make_safe)
         started = time.perf_counter()
-        # ome-zarr takes seconds to import. In the background, this is done by the time it is needed.
-        threading.Thread(target=importlib.import_module, args=["ome_zarr.writer"], daemon=True).start()
         yield from follow(runner, progress, abandon=store.abandon)
         window = display_window(store.sample_coarsest(), tracker.statistics, plan.rescale)
         attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=window)

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np  # not at run time: napari asks our readers for every file, and they need no more than `pages`
 
-PROCESS_BYTES = 180_000_000
-"""Memory of a process without buffers, measured: the interpreter with numpy, tifffile, tensorstore and ome-zarr."""
+PROCESS_BYTES = 135_000_000
+"""Memory of a process without buffers: measured 65 to 110 MB, with the libraries that read the source."""
 
-_GROWTH_BYTES = 60_000_000  # memory of the libraries that a process may still import, measured
-_LATER_GROWTH_BYTES = 10_000_000  # the same for a process that has imported all of it
+_GROWTH_BYTES = 25_000_000  # of the libraries that a process may still import when the source is open, measured
 
 
 def own_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -54,8 +53,7 @@ def resident_memory() -> int:
 
 def process_memory() -> int:
     """Resident memory that this process will reach without a conversion's buffers, in bytes."""
-    growth = _LATER_GROWTH_BYTES if "ome_zarr.writer" in sys.modules else _GROWTH_BYTES
-    return max(PROCESS_BYTES, resident_memory() + growth)
+    return max(PROCESS_BYTES, resident_memory() + _GROWTH_BYTES)
 
 
 def peak_resident_memory() -> int:

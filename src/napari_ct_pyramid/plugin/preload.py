@@ -12,11 +12,7 @@ from napari.layers import Image
 
 from .viewer_hooks import short_switch_interval
 
-_MODULES = (
-    "napari_ct_pyramid.conversion.convert",
-    "napari_ct_pyramid.plugin.layers",
-    "ome_zarr.writer",
-)
+_MODULES = ("napari_ct_pyramid.conversion.convert", "napari_ct_pyramid.plugin.layers")
 
 
 @cache
