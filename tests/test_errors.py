@@ -12,7 +12,8 @@ from napari_ct_pyramid.cli.render import wording
 from napari_ct_pyramid.errors import CONVERT, RESUME, VIEW, Advice, CtPyramidError, sentence
 
 CASES = [
-    errors.BudgetError("Too small (", Advice("max_memory", "210MB"), ").", smallest=210_000_000),
+    errors.BudgetError("Too small (", Advice("max_memory", "210MB"), ").", smallest=210_000_000, process=180_000_000),
+    errors.MissingFolderError("There is no folder /a/b.", folder="/a/b"),
     errors.DiskSpaceError("Full.", needed=2, free=1),
     errors.LevelsError("Ask for 3 (", Advice("num_levels", 3), "), or pad (", Advice("edges", "pad"), ").", most=3),
     errors.OutputExistsError("There (", Advice("overwrite", True), ").", replaceable=False, options={"unit": "meter"}),
@@ -33,7 +34,7 @@ def test_an_error_is_the_same_after_pickling(error: CtPyramidError) -> None:
 
 
 def test_each_user_interface_words_options_in_its_own_way() -> None:
-    error = CASES[2]
+    error = next(case for case in CASES if isinstance(case, errors.LevelsError))
     assert str(error) == "Ask for 3 (num_levels=3), or pad (edges='pad')."
     assert sentence(error, wording) == "Ask for 3 (-l 3), or pad (--edges pad)."
     assert sentence(error, lambda advice: advice.name.upper()) == "Ask for 3 (NUM_LEVELS), or pad (EDGES)."

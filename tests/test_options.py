@@ -174,6 +174,13 @@ def test_a_wrong_choice_names_all_choices(name: str) -> None:
     assert all(choice in str(raised.value) for choice in choices)
 
 
+@pytest.mark.parametrize("chunks", ["5000", "5000 5000 5000", (513, 512, 512)])
+def test_a_chunk_too_large_to_be_compressed_in_one_piece_is_refused(chunks: Any) -> None:
+    assert ConversionOptions(chunks=512).chunks == (512, 512, 512)
+    with pytest.raises(RequestError, match=r"\d,\d{3} voxels"):
+        ConversionOptions(chunks=chunks)
+
+
 def test_a_missing_chunk_size_is_an_error_that_explains_both_names() -> None:
     with pytest.raises(RequestError) as raised:
         ConversionOptions()

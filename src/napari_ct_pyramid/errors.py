@@ -5,6 +5,7 @@
     │   ├── BudgetError                       the memory budget is too small; `.smallest` is enough
     │   ├── DiskSpaceError                    too little free disk; `.needed`, `.free`
     │   ├── LevelsError                       the volume cannot be halved that often; `.most` levels can be made
+    │   ├── MissingFolderError                there is no `.folder` for the output
     │   ├── OutputBusyError                   another process writes to the output
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
@@ -117,11 +118,14 @@ class BudgetError(RequestError):
     ----------
     smallest : int
         The smallest budget, in bytes, that is enough.
+    process : int
+        Bytes of it that the process itself needs, without the conversion's buffers.
     """
 
-    def __init__(self, *parts: Part, smallest: int = 0) -> None:
+    def __init__(self, *parts: Part, smallest: int = 0, process: int = 0) -> None:
         super().__init__(*parts)
         self.smallest = smallest
+        self.process = process
 
 
 class DiskSpaceError(RequestError):
@@ -154,6 +158,20 @@ class LevelsError(RequestError):
         super().__init__(*parts)
         self.most = most
         self.paddable = paddable
+
+
+class MissingFolderError(RequestError):
+    """The folder in which the output is to be made does not exist.
+
+    Attributes
+    ----------
+    folder : str
+        Its path.
+    """
+
+    def __init__(self, *parts: Part, folder: str = "") -> None:
+        super().__init__(*parts)
+        self.folder = folder
 
 
 class OutputBusyError(RequestError):

@@ -49,6 +49,9 @@ EDGES: tuple[str, ...] = get_args(Edges)
 COMPRESSORS: tuple[str, ...] = get_args(Compressor)
 OME_ZARR_VERSIONS: tuple[str, ...] = get_args(OmeZarrVersion)
 
+LARGEST_CHUNK = 512**3
+"""Voxels of a chunk, at most: more than 2 GB cannot be compressed in one piece, whatever the type."""
+
 COARSEST_AXIS = 512
 """With automatic levels, no axis of the coarsest level is longer than this: napari shows it in 3D at once."""
 
@@ -187,12 +190,18 @@ def _parse_chunks(chunks: Any) -> Triple:
     parts = split_parts(chunks)
     if len(parts) == 1 and parts[0] in NAMED_CHUNKS:
         return NAMED_CHUNKS[parts[0]]
-    return parse_triple(
+    found = parse_triple(
         parts * 3 if len(parts) == 1 else parts,
         "a chunk size: it takes three whole numbers above zero, for z, y and x, such as 128 128 128, or one for all "
         f"three, or one of the names {' and '.join(NAMED_CHUNKS)}.",
         shown=chunks,
     )
+    if math.prod(found) > LARGEST_CHUNK:
+        raise RequestError(
+            f"A chunk of {as_written(found)} has {math.prod(found):,} voxels, and a viewer must read it as a whole: at "
+            f"most {LARGEST_CHUNK:,} are allowed. Try 128 128 128 (", Advice("chunks", "visualization"), ").",
+        )  # fmt: skip
+    return found
 
 
 def _parse_downsample(factors: Any) -> Triple | None:

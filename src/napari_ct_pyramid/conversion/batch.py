@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from napari_ct_pyramid.errors import OutputExistsError, RequestError
+from napari_ct_pyramid.errors import MissingFolderError, OutputExistsError, RequestError
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
@@ -283,7 +283,9 @@ def _check(batch: Batch[Receipt], output_dir: PathLike | None) -> None:
         raise RequestError("There is nothing to convert. Name at least one source.")
     folder = None if output_dir is None else any_path(output_dir)
     if isinstance(folder, Path) and not folder.is_dir():
-        raise RequestError(f"There is no folder {folder} for the outputs. Make it first, or choose another one.")
+        raise MissingFolderError(
+            f"There is no folder {folder} for the outputs. Make it first, or choose another one.", folder=str(folder)
+        )
 
 
 def _planned(item: BatchItem[Receipt], options: ConversionOptions, client: Client | None) -> dict[str, Any]:

@@ -155,6 +155,7 @@ def fit_budget(
                 Advice("max_memory", text.replace(" ", "")),
                 "). Smaller chunks need less.",
                 smallest=smallest,
+                process=process_memory,
             )
         # More threads gain more than larger cells.
         if best is None or threads == asked:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.errors import MissingFolderError, RequestError
 from napari_ct_pyramid.model.memory import pages
 
 from .paths import AnyPath
@@ -105,7 +105,9 @@ class LocalStorage:
     def check_place(self) -> None:
         folder, named = self._path.resolve().parent, self._path.parent
         if not folder.is_dir():
-            raise RequestError(f"There is no folder {named} for the output. Make it first, or choose another.")
+            raise MissingFolderError(
+                f"There is no folder {named} for the output. Make it first, or choose another.", folder=str(named)
+            )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise RequestError(f"The folder {named} cannot be written to. Choose another place for the output.")
 
