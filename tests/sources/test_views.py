@@ -116,3 +116,15 @@ def test_another_part_is_another_conversion(tmp_path: Path) -> None:
     steps.close()
     with pytest.raises(ct.OutputExistsError, match="part"):
         ct.plan(given, chunks=(4, 4, 4), num_levels=1, crop=",1:,")
+
+
+@pytest.mark.parametrize("size", [None, (4.0, 1.0, 0.5)])
+def test_a_view_lies_where_it_lay_in_the_source(tmp_path: Path, size: tuple[float, float, float] | None) -> None:
+    """Every voxel of the output is where the source has it, or where another voxel size puts it."""
+    given, _, _ = KINDS["ome-zarr 0.4"](tmp_path)
+    asked = {"axes": "xzy", "crop": "3:12,2:6,4:8"}
+    receipt = ct.convert(given, tmp_path / "out.ome.zarr", chunks=4, num_levels=2, voxel_size=size, **asked)
+    sizes = np.array(size or (1, 1, 1))
+    for k, level in enumerate(ct.open_pyramid(receipt.output).levels):
+        np.testing.assert_allclose(level.scale, sizes * 2**k)
+        np.testing.assert_allclose(level.translation, sizes * ((2**k - 1) / 2 + np.array((3, 2, 4))))

@@ -76,6 +76,7 @@ def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:
         "voxel_size": list(volume.voxel_size) if volume.voxel_size else None,
         "unit": volume.unit,
         "voxel_size_from": volume.voxel_size_from,
+        "notes": list(volume.notes),
         "compression": volume.compression,
         "levels": [],
         "receipt": None,
@@ -105,6 +106,7 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
         "voxel_size": voxel_size if known else None,
         "unit": unit,
         "voxel_size_from": "its OME-Zarr metadata" if known else None,
+        "notes": [],
         "compression": pyramid.compression,
         "levels": [
             {

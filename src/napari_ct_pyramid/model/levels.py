@@ -104,6 +104,7 @@ def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSiz
         If the volume cannot be halved that often.
     """
     size = voxel_size or (1.0, 1.0, 1.0)
+    first = _place_of_first(volume, size)
     reductions = _reductions(volume.shape, options, size)
     coarsest = reductions[-1]
     padded = [math.ceil(n / r) * r for n, r in zip(volume.shape, coarsest, strict=True)]
@@ -120,10 +121,18 @@ def make_levels(volume: Volume, options: ConversionOptions, voxel_size: VoxelSiz
             reduction=reduction,
             voxel_size=_triple(s * r for s, r in zip(size, reduction, strict=True)),
             # The mean of two voxels lies between them; the first of two keeps its place.
-            translation=_triple(s * (r - 1) / 2 * between for s, r in zip(size, reduction, strict=True)),
+            translation=_triple(t + s * (r - 1) / 2 * between for t, s, r in zip(first, size, reduction, strict=True)),
         )
         for k, reduction in enumerate(reductions)
     )
+
+
+def _place_of_first(volume: Volume, size: VoxelSize) -> VoxelSize:
+    """Where the centre of the first voxel is. Another voxel size than the source's moves it as it moves all others."""
+    stated = volume.voxel_size or (1.0, 1.0, 1.0)
+    if size == stated:
+        return volume.translation
+    return _triple(t * s / before for t, s, before in zip(volume.translation, size, stated, strict=True))
 
 
 def factors_between(finer: Level, coarser: Level) -> Triple:

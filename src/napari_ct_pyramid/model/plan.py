@@ -231,6 +231,7 @@ def _warnings(
     threads: int,
     workers: int,
 ) -> Iterator[Message]:
+    yield from map(Message.of, volume.notes)
     for axis, step, size, what in zip(
         "zyx", levels[-1].reduction, volume.shape, ("slice", "row", "column"), strict=True
     ):

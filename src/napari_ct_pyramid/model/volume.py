@@ -38,6 +38,12 @@ class Volume:
         An NGFF unit of length, such as ``"micrometer"``; None where unknown.
     voxel_size_from : str or None
         Where the voxel size was found, to show: ``"ImageJ metadata"``.
+    translation : tuple of float
+        Where the centre of the first voxel is, along z, y, x, in `unit`; in voxels if the voxel size is unknown.
+    channel, color : str or None
+        What the source calls the channel that is read, and its colour as six hexadecimal digits.
+    notes : tuple of str
+        What the source states and this package does not understand, or takes for something else: sentences to show.
     granularity : tuple of int
         Extent along z, y, x of a read unit, which is always read or decoded as a whole. It is 1 along z and y if the
         file holds plain rows, and larger if whole strips, tiles or chunks must be decoded. Reads that begin and end
@@ -56,6 +62,10 @@ class Volume:
     voxel_size: VoxelSize | None = None
     unit: str | None = None
     voxel_size_from: str | None = None
+    translation: VoxelSize = (0.0, 0.0, 0.0)
+    channel: str | None = None
+    color: str | None = None
+    notes: tuple[str, ...] = ()
     granularity: Triple = (1, 1, 1)
     granularity_start: Triple = (0, 0, 0)
     rescale: Rescale | None = None

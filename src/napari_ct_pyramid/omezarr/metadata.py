@@ -121,6 +121,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
         min, max, start and end of the display window.
     """
     unit = {"unit": plan.unit} if plan.unit else {}
+    channel = {"label": plan.volume.channel or name, "color": plan.volume.color or "FFFFFF"}
     # Written by hand, and validated by ome-zarr-models in `verify`: to import that library takes 0.5 to 1 s, in which
     # 0.5 GB are converted.
     image = {
@@ -146,7 +147,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
         },
     }
     omero = {
-        "channels": [{"label": name, "color": "FFFFFF", "active": True, "window": window}],
+        "channels": [{**channel, "active": True, "window": window}],
         "rdefs": {"model": "greyscale"},
     }
     if plan.options.ome_zarr_version == "0.4":

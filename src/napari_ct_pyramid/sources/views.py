@@ -49,6 +49,7 @@ class Transposed(_View):
             volume,
             shape=self._transposed(volume.shape),
             voxel_size=self._transposed(volume.voxel_size) if volume.voxel_size else None,
+            translation=self._transposed(volume.translation),
             granularity=self._transposed(volume.granularity),
             granularity_start=self._transposed(volume.granularity_start),
             format=f"{volume.format}; axes {axes}",
@@ -86,8 +87,11 @@ class Cropped(_View):
         self._start = z0, y0, x0
         units = zip(self._start, volume.granularity_start, volume.granularity, strict=True)
         starts = [(start + offset) % size for start, offset, size in units]
+        sizes = volume.voxel_size or (1.0, 1.0, 1.0)
+        moved = [t + first * s for t, first, s in zip(volume.translation, self._start, sizes, strict=True)]
         self.volume = replace(
             volume,
+            translation=(moved[0], moved[1], moved[2]),
             shape=(z1 - z0, y1 - y0, x1 - x0),
             granularity_start=(starts[0], starts[1], starts[2]),
             format=f"{volume.format}; cropped from {times(volume.shape)}",
