@@ -74,7 +74,7 @@ def test_every_format_is_found_by_its_magic_bytes(tmp_path: Path, number: int) -
 
 def test_every_format_that_can_be_read_is_found_in_one_way_and_described() -> None:
     for entry in FORMATS:
-        assert bool(entry.magic) is (entry.is_folder is None)
+        assert (entry.is_folder is None) is bool(entry.magic or entry.is_file)
         assert all(ending.startswith(".") for ending in entry.endings)
         if entry.opener:
             assert entry.examples

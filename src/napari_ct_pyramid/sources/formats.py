@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import SourceError
@@ -33,9 +34,12 @@ class SourceFormat:
     endings : tuple of str
         The endings of its files' names, the most common one first.
     magic : tuple of bytes
-        Its files begin with one of these. Empty for a format that is a folder.
+        Its files begin with one of these.
     magic_at : int
         Position of the magic bytes.
+    is_file : callable or None
+        Whether a file is of this format, from its path and its first bytes: for formats whose files do not begin with
+        magic bytes. It is asked before the magic bytes of any format.
     is_folder : callable or None
         Whether a folder is of this format.
     remote : bool
@@ -61,6 +65,7 @@ class SourceFormat:
     endings: tuple[str, ...] = ()
     magic: tuple[bytes, ...] = ()
     magic_at: int = 0
+    is_file: Callable[[Path, bytes], bool] | None = None
     is_folder: Callable[[AnyPath], bool] | None = None
     remote: bool = False
     arrays: bool = False
@@ -73,7 +78,7 @@ class SourceFormat:
     hint: str = ""
 
     def matches(self, head: bytes) -> bool:
-        """Whether a file with these first bytes is of this format."""
+        """Whether a file with these first bytes has the magic bytes of this format."""
         return any(head.startswith(magic, self.magic_at) for magic in self.magic)
 
     def open(self, source: Input) -> VolumeReader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 
 from .base import VolumeReader, check_dtype, check_shape
-from .row_reader import FileVolumeReader, PlainRows, is_swapped
+from .raw_rows import RawFile, open_raw_rows
 from .views import Transposed
 
 
@@ -37,22 +36,11 @@ def open_npy(path: Path) -> VolumeReader:
         begin = file.tell()
     native = check_dtype(path, dtype)
     z, y, x = check_shape(path, shape)
-    present = path.stat().st_size - begin
-    if present < math.prod(shape) * dtype.itemsize:
-        raise SourceError(
-            f"{path} is cut short: it has {present:,} of the {math.prod(shape) * dtype.itemsize:,} bytes of its "
-            "voxels. Try copying or writing the file again."
-        )
-    stored = (x, y, z) if fortran else (z, y, x)
-    row_bytes = stored[2] * dtype.itemsize
-    offsets = begin + np.arange(stored[0], dtype=np.int64)[:, None] * stored[1] * row_bytes
     volume = Volume(
         name=path.stem,
-        shape=stored,
+        shape=(x, y, z) if fortran else (z, y, x),
         dtype=native,
         format="NumPy array, Fortran order" if fortran else "NumPy array",
-        granularity=(1, 1, stored[2]),
     )
-    rows = PlainRows(offsets, stored[1], row_bytes, swap=is_swapped(dtype))
-    reader = FileVolumeReader(volume, rows, [path])
+    reader = open_raw_rows(volume, dtype, [RawFile(path, begin, volume.shape[0])])
     return Transposed(reader, "xyz") if fortran else reader

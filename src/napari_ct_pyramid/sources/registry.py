@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 _READABLE = tuple(kind for kind in FORMATS if kind.opener)
 _SAVE_AS_TIFF = "Try saving it as a TIFF."
-_HEAD_BYTES = max(kind.magic_at + len(magic) for kind in FORMATS for magic in kind.magic)
-
+_HEAD_BYTES = 1024  # in which every format is recognized, also in a compressed file
 
 ENDINGS = tuple(ending for kind in _READABLE for ending in kind.endings)
 """The endings of all files that can be read."""
@@ -126,7 +125,8 @@ def find_format(source: Input) -> SourceFormat:
 def _format_of_file(source: Input, path: Path) -> SourceFormat:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    kind = next((kind for kind in FORMATS if kind.matches(head)), None)
+    named = (kind for kind in FORMATS if kind.is_file and kind.is_file(path, head))
+    kind = next(named, None) or next((kind for kind in FORMATS if kind.matches(head)), None)
     if source.inside is not None and not (kind and kind.arrays):
         raise _without_arrays(source)
     if kind and kind.opener:

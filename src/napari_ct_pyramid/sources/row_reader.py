@@ -84,16 +84,19 @@ class FileVolumeReader:
         Reads its voxels.
     paths : sequence of Path
         The files, in the order in which `rows` counts them.
+    headers : sequence of Path
+        Other files on which the volume depends.
     """
 
-    def __init__(self, volume: Volume, rows: RowReader, paths: Sequence[Path]) -> None:
+    def __init__(self, volume: Volume, rows: RowReader, paths: Sequence[Path], headers: Sequence[Path] = ()) -> None:
         self.volume = volume
         self._rows = rows
         self._files = FileHandles([path.absolute() for path in paths])
+        self._headers = tuple(path.absolute() for path in headers)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        return self._files.paths
+        return *self._files.paths, *self._headers
 
     def read(self, start: Triple, out: Voxels) -> None:
         self._rows.read(self._files, start, out)
