@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import Compressor, ConversionOptions, Dtype, Edges, Method, OmeZarrVersion
+from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.storage.paths import PathLike
 
 from .convert import iter_conversion, plan_conversion
@@ -30,7 +31,7 @@ def options_from(arguments: dict[str, Any]) -> ConversionOptions:
 
 @public
 def plan(
-    src: PathLike,
+    src: SourceLike,
     dst: PathLike | None = None,
     *,
     client: Client | None = None,
@@ -59,10 +60,11 @@ def plan(
 
     Parameters
     ----------
-    src : path
-        The source: a file, a folder of slices, or a dataset in a file.
+    src : path or array
+        The source: a file, a folder of slices, a dataset in a file, or an array of NumPy, Dask, Zarr or xarray.
     dst : path, optional
-        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``.
+        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``. For an
+        array it must be given.
     client : distributed.Client, optional
         Of a Dask cluster whose workers make the blocks. They must see `src` and `dst` by the same paths, and
         `max_memory` and `threads` are those of each worker. If not given, threads of this process make the blocks.
@@ -85,7 +87,7 @@ def plan(
 
 @public
 def convert(
-    src: PathLike,
+    src: SourceLike,
     dst: PathLike | None = None,
     *,
     client: Client | None = None,
@@ -115,10 +117,11 @@ def convert(
 
     Parameters
     ----------
-    src : path
-        The source: a file, a folder of slices, or a dataset in a file.
+    src : path or array
+        The source: a file, a folder of slices, a dataset in a file, or an array of NumPy, Dask, Zarr or xarray.
     dst : path, optional
-        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``.
+        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``. For an
+        array it must be given.
     client : distributed.Client, optional
         Of a Dask cluster whose workers make the blocks. They must see `src` and `dst` by the same paths, and
         `max_memory` and `threads` are those of each worker. If not given, threads of this process make the blocks.
@@ -138,14 +141,15 @@ def convert(
     RequestError
         If the conversion cannot be done like this. Nothing was written.
     ConversionError
-        If the conversion failed. The output is unfinished, and the same call resumes it.
+        If the conversion failed. The output is unfinished, and the same call resumes it, unless the source is
+        an array.
     """
     return run_through(iter_conversion(src, dst, options_from(locals()), client), progress)
 
 
 @public
 def iter_convert(
-    src: PathLike,
+    src: SourceLike,
     dst: PathLike | None = None,
     *,
     client: Client | None = None,
@@ -178,10 +182,11 @@ def iter_convert(
 
     Parameters
     ----------
-    src : path
-        The source: a file, a folder of slices, or a dataset in a file.
+    src : path or array
+        The source: a file, a folder of slices, a dataset in a file, or an array of NumPy, Dask, Zarr or xarray.
     dst : path, optional
-        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``.
+        The OME-Zarr to make. If not given, it lies beside the source: ``scan.tif`` becomes ``scan.ome.zarr``. For an
+        array it must be given.
     client : distributed.Client, optional
         Of a Dask cluster whose workers make the blocks. They must see `src` and `dst` by the same paths, and
         `max_memory` and `threads` are those of each worker. If not given, threads of this process make the blocks.

@@ -10,16 +10,17 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from napari_ct_pyramid.errors import MissingFolderError, OutputExistsError, RequestError
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
 from .comparison import Verification
 from .convert import already_made, iter_conversion, plan_conversion
-from .output import check_disks, default_output
+from .output import check_disks, default_output, output_name
 from .progress import Progress
 from .receipt import Receipt
 from .verify import iter_verification
@@ -39,7 +40,7 @@ class BatchItem(Generic[R]):
 
     Attributes
     ----------
-    source : path or None
+    source : path, ArrayInput or None
         None where the output is verified by itself.
     output : path
     state : {"waiting", "running", "done", "failed"}
@@ -55,7 +56,7 @@ class BatchItem(Generic[R]):
         Whether it belongs to the latest run: the items that waited when the run started, and those that joined it.
     """
 
-    source: AnyPath | None
+    source: AnyPath | ArrayInput | None
     output: AnyPath
     state: State = "waiting"
     plan: Plan | None = None
@@ -65,8 +66,8 @@ class BatchItem(Generic[R]):
     in_run: bool = False
 
     @property
-    def name(self) -> AnyPath:
-        """The path by which a user knows the item. It is unique in a batch."""
+    def name(self) -> AnyPath | ArrayInput:
+        """The path or array by which a user knows the item. It is unique in a batch."""
         return self.source or self.output
 
     @property
@@ -192,14 +193,15 @@ class Batch(Generic[R]):
         return Batch(tuple(replace(one, **changes) if one.name == item.name else one for one in self.items))
 
 
-def batch_item(source: PathLike, folder: PathLike | None = None) -> BatchItem[Receipt]:
+def batch_item(source: SourceLike, folder: PathLike | None = None) -> BatchItem[Receipt]:
     """A volume to convert, its output in the folder, or beside it where there is none."""
-    output = default_output(source)
-    return BatchItem(any_path(source), output if folder is None else any_path(folder) / output.name)
+    asked = parse_input(source)
+    output = default_output(source) if folder is None else any_path(folder) / output_name(source)
+    return BatchItem(asked if isinstance(asked, ArrayInput) else any_path(cast("PathLike", source)), output)
 
 
 def iter_plan_batch(
-    sources: Iterable[PathLike],
+    sources: Iterable[SourceLike],
     output_dir: PathLike | None,
     options: ConversionOptions,
     client: Client | None = None,
@@ -269,7 +271,7 @@ def _one_by_one(
 
 def _check(batch: Batch[Receipt], output_dir: PathLike | None) -> None:
     """Raise a RequestError where the batch cannot be done as a whole."""
-    sources: dict[str, AnyPath] = {}
+    sources: dict[str, AnyPath | ArrayInput] = {}
     for item in batch.items:
         # Some file systems do not distinguish capital from small letters.
         place = str(item.output.resolve()).casefold()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from napari_ct_pyramid.options import Compressor, Dtype, Edges, Method, OmeZarrVersion
+from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.storage.paths import PathLike
 
 from .api import options_from
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @public
 def convert_many(
-    sources: Iterable[PathLike],
+    sources: Iterable[SourceLike],
     output_dir: PathLike | None = None,
     *,
     client: Client | None = None,
@@ -51,7 +52,7 @@ def convert_many(
 
     Parameters
     ----------
-    sources : iterable of path
+    sources : iterable of path or array
     output_dir : path, optional
         Folder for the outputs, which have the names that `convert` gives them. If not given, each lies beside its
         source.
@@ -79,7 +80,7 @@ def convert_many(
 
 @public
 def iter_plan_many(
-    sources: Iterable[PathLike],
+    sources: Iterable[SourceLike],
     output_dir: PathLike | None = None,
     *,
     client: Client | None = None,
@@ -111,7 +112,7 @@ def iter_plan_many(
 
     Parameters
     ----------
-    sources : iterable of path
+    sources : iterable of path or array
     output_dir : path, optional
     client : distributed.Client, optional
         As for `convert_many`.

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from napari_ct_pyramid.errors import (
     CtPyramidError,
     OutputExistsError,
     Part,
+    RequestError,
     without_period,
 )
 from napari_ct_pyramid.model.intensity import automatic_window, display_window
@@ -37,6 +38,7 @@ from napari_ct_pyramid.omezarr.metadata import make_attributes
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter, bytes_in_transit
 from napari_ct_pyramid.options import AUTO, ConversionOptions
 from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
 from napari_ct_pyramid.storage.factory import storage_of
@@ -55,34 +57,36 @@ if TYPE_CHECKING:
 
 
 def plan_conversion(
-    src: PathLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
+    src: SourceLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
 ) -> Plan:
     """The function behind `api.plan`."""
     with open_source(src, options) as source:
         output = _output(src, dst, options)
-        plan, identity = plan_source(source, output, options, _cluster(client))
+        plan, identity = plan_source(source, output, options, _cluster(client, src))
         return _resume(plan, identity, output)[0]
 
 
-def already_made(src: PathLike, dst: PathLike, options: ConversionOptions, client: Client | None = None) -> Plan | None:
+def already_made(
+    src: SourceLike, dst: PathLike, options: ConversionOptions, client: Client | None = None
+) -> Plan | None:
     """The plan of a conversion, if its output exists, is finished, and has the same identity; None otherwise."""
     output = any_path(dst)
     record = read_journal(output) if is_published(output) else None
     if record is None:
         return None
     with open_source(src, options) as source:
-        plan, identity = plan_source(source, None, options, _cluster(client))
+        plan, identity = plan_source(source, None, options, _cluster(client, src))
     return None if differences(record.identity, identity) else plan
 
 
 def iter_conversion(
-    src: PathLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
+    src: SourceLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
 ) -> Generator[Progress, None, Receipt]:
     """The generator behind `api.iter_convert`."""
     began = time.perf_counter()
     with open_source(src, options) as source:
         output = _output(src, dst, options)
-        cluster = _cluster(client)
+        cluster = _cluster(client, src)
         plan, identity = plan_source(source, output, options, cluster)
         _resume(plan, identity, output)
         with hold(output), ExitStack() as stack:
@@ -90,7 +94,8 @@ def iter_conversion(
             plan, record = _resume(plan, identity, output)
             scheduler = None
             if cluster:
-                scheduler = stack.enter_context(make_scheduler(cluster, src, output, plan, identity))
+                path = cast("PathLike", src)  # `_cluster` refuses arrays
+                scheduler = stack.enter_context(make_scheduler(cluster, path, output, plan, identity))
             if record is None:
                 record = begin_output(output, identity, plan.blocks)
             return (yield from run(source, plan, output, record, scheduler, began))
@@ -119,7 +124,7 @@ def run(
         When the conversion was requested, by `time.perf_counter`; now if not given.
     """
     began = time.perf_counter() if began is None else began
-    with _unfinished_on_error(output), ExitStack() as stack:
+    with _unfinished_on_error(output, resumable=not source.in_memory), ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(output, record)))
         checksums = stack.enter_context(closing(Checksums(output, plan.levels, write=True)))
         store = stack.enter_context(closing(OmeZarrWriter(output, plan)))
@@ -183,8 +188,9 @@ class _SourceChangedError(ConversionError):
 
 def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, identity: dict[str, Any]) -> None:
     """Make sure that nobody has changed the source or removed chunks meanwhile."""
-    now = fingerprint(source.files, identity["sample"])
-    if (now.size, now.modified) != (identity["size"], identity["modified"]):
+    sample = crc32(a_few_rows(source)) if source.in_memory else identity["sample"]
+    now = fingerprint(source, sample)
+    if (now.size, now.modified, sample) != (identity["size"], identity["modified"], identity["sample"]):
         raise _SourceChangedError(
             f"{identity['source']} was changed while it was being read. The output {output} is unfinished. Overwrite "
             "it (",
@@ -196,11 +202,16 @@ def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, ident
         raise ConversionError(f"{missing:,} files of chunks were removed while others were being written")
 
 
-def _cluster(client: Client | None) -> Cluster | None:
+def _cluster(client: Client | None, src: SourceLike) -> Cluster | None:
+    if client is not None and isinstance(parse_input(src), ArrayInput):
+        raise RequestError(
+            "The workers of a cluster cannot read an array of this process. Convert it without the cluster, or save it "
+            "in a file that all workers can read."
+        )
     return None if client is None else Cluster(client)
 
 
-def _output(src: PathLike, dst: PathLike | None, options: ConversionOptions) -> AnyPath:
+def _output(src: SourceLike, dst: PathLike | None, options: ConversionOptions) -> AnyPath:
     output = default_output(src) if dst is None else any_path(dst)
     check_output(src, output, options.overwrite)
     return output
@@ -239,7 +250,7 @@ def plan_source(
     written = rows.size / sum(np.prod(level.shape, dtype=float) for level in plan.levels)
     estimate = (reading / sampled + writing / written) / (plan.threads * max(1, plan.workers))
     plan = replace(plan, seconds_estimate=float(estimate))
-    return plan, identify(plan, fingerprint(source.files, crc32(rows)))
+    return plan, identify(plan, fingerprint(source, crc32(rows)))
 
 
 def _share_decoded(volume: Volume, sample: tuple[int, ...]) -> float:
@@ -277,8 +288,8 @@ def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan
 
 
 @contextmanager
-def _unfinished_on_error(output: AnyPath) -> Iterator[None]:
-    """Have every error state that the output is unfinished, and how to resume it."""
+def _unfinished_on_error(output: AnyPath, *, resumable: bool) -> Iterator[None]:
+    """Have every error state that the output is unfinished, and how to resume it or start again."""
     try:
         yield
     except _SourceChangedError:
@@ -293,4 +304,11 @@ def _unfinished_on_error(output: AnyPath) -> Iterator[None]:
             why = (f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror,)
         else:
             why = (str(error).rstrip("."),)
-        raise ConversionError(*why, f". The output {output} is unfinished; ", Advice(RESUME), ".") from error
+        rest: tuple[Part, ...] = "; ", Advice(RESUME), "."
+        if not resumable:
+            rest = (
+                ", and cannot be resumed, because its source is an array. Overwrite it (",
+                Advice("overwrite", True),
+                ") to start again.",
+            )
+        raise ConversionError(*why, f". The output {output} is unfinished", *rest) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +10,7 @@ from napari_ct_pyramid.model.formatting import numbers, times
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.sources.base import Source
 
 OPTIONS = (
     "chunks", "num_levels", "dtype", "window", "method", "downsample", "edges", "compressor", "ome_zarr_version",
@@ -29,26 +28,31 @@ class Fingerprint:
     ----------
     size : int
         Of all its files, in bytes.
-    modified : str
-        When one of them was last changed: ISO 8601, in UTC.
+    modified : str or None
+        When one of them was last changed: ISO 8601, in UTC. None if it has no files.
     sample : int
         Checksum of a sample of its voxels.
+    in_memory : str or None
+        Of a source without files, which cannot be recognized later: a text that no other has.
     """
 
     size: int
-    modified: str
+    modified: str | None
     sample: int
+    in_memory: str | None = None
 
 
-def fingerprint(files: Sequence[AnyPath], sample: int) -> Fingerprint:
-    """The fingerprint of a source with these files.
+def fingerprint(source: Source, sample: int) -> Fingerprint:
+    """The fingerprint of a source.
 
     Raises
     ------
     OSError
         If a file is gone.
     """
-    stats = [file.stat() for file in files]
+    if source.in_memory:
+        return Fingerprint(source.volume.nbytes, None, sample, source.in_memory)
+    stats = [file.stat() for file in source.files]
     modified = datetime.fromtimestamp(max(stat.st_mtime_ns for stat in stats) // 1_000_000 / 1000, UTC)
     return Fingerprint(sum(stat.st_size for stat in stats), modified.isoformat(timespec="milliseconds"), sample)
 
@@ -61,6 +65,7 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
         "size": source.size,
         "modified": source.modified,
         "sample": source.sample,
+        **({"in_memory": source.in_memory} if source.in_memory else {}),
         "shape": list(plan.volume.shape),
         "source_dtype": plan.volume.dtype.str,
         "grain": [*plan.volume.granularity, *plan.volume.granularity_start],
@@ -106,6 +111,7 @@ _NAMES = {
     "size": "the source's size in bytes",
     "modified": "the time of the source's last change",
     "sample": "the source's content",
+    "in_memory": "the source, an array in memory, which cannot be recognized",
     "shape": "the source's shape",
     "source_dtype": "the source's type",
     "grain": "the way in which the source is stored",
@@ -137,7 +143,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
         was, is_ = before.get(key), now.get(key)
         if was == is_ or (key == "stages" and found):  # the blocks follow from the others
             continue
-        if key in ("sample", "grain", "crop", "stages"):
+        if key in ("sample", "in_memory", "grain", "crop", "stages"):
             found.append(what)
         else:
             found.append(f"{what} (was {_value_text(was)}, is {_value_text(is_)})")

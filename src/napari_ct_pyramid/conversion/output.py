@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import accumulate
@@ -13,21 +14,30 @@ from napari_ct_pyramid.errors import Advice, DiskSpaceError, OutputExistsError, 
 from napari_ct_pyramid.model.formatting import format_size
 from napari_ct_pyramid.omezarr.journal import Record, write_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group, is_unfinished, unpublish
-from napari_ct_pyramid.sources.inputs import parse_input
+from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import LOCK
-from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, PathLike, is_within
+from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, is_within
 
 CLUSTER_MARKER = f"{STATE_FOLDER}/cluster"
 """A file in an output that a cluster writes. It holds the job's id, by which workers know that they see this output."""
 
 
-def default_output(src: PathLike) -> AnyPath:
+def default_output(src: SourceLike) -> AnyPath:
     """``<stem>.ome.zarr`` beside the source: ``scan.ome.tif``, ``scan.tif`` and ``scan/`` become ``scan.ome.zarr``.
 
     The output of files that a pattern names lies beside them; ``scan.ome.zarr`` itself becomes ``scan-2.ome.zarr``.
+
+    Raises
+    ------
+    RequestError
+        If the source is an array that has no folder.
     """
     asked = parse_input(src)
+    if isinstance(asked, ArrayInput):
+        if asked.folder is None:
+            raise RequestError(f"{asked} has no file beside which the output could lie. Choose a path for the output.")
+        return asked.folder / output_name(asked)
     folder = asked.path if asked.pattern is not None else asked.path.parent
     if asked.path.name in ("", ".."):  # "." or ".."
         folder = asked.path.resolve().parent
@@ -35,7 +45,15 @@ def default_output(src: PathLike) -> AnyPath:
     return output if output.name != asked.path.name else folder / f"{asked.stem}-2{OME_ZARR}"
 
 
-def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
+def output_name(src: SourceLike) -> str:
+    """The name that `default_output` gives an output: ``scan.ome.zarr``."""
+    asked = parse_input(src)
+    if not isinstance(asked, ArrayInput):
+        return default_output(src).name
+    return (re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", asked.name).strip(" .") or "array") + OME_ZARR
+
+
+def check_output(src: SourceLike, output: AnyPath, overwrite: bool) -> None:
     """Make sure that the output can be made.
 
     Raises
@@ -43,14 +61,9 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
     RequestError
         If it cannot: it exists (`OutputExistsError`), or it cannot lie there.
     """
-    asked = parse_input(src)
-    source, target = asked.path.resolve(), output.resolve()
-    if target == source:
-        raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
-    if is_within(target, source) and not asked.pattern:
-        raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
-    if is_within(source, target):
-        raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
+    asked, target = parse_input(src), output.resolve()
+    if asked.path is not None:
+        _check_apart(asked.path.resolve(), output, inside_too=isinstance(asked, ArrayInput) or not asked.pattern)
     storage_of(output).check_place()
     if not storage_of(target).exists() or is_empty(target) or is_unfinished(target):
         return
@@ -65,6 +78,17 @@ def check_output(src: PathLike, output: AnyPath, overwrite: bool) -> None:
             Advice("overwrite", True),
             "), or choose another name.",
         )
+
+
+def _check_apart(source: AnyPath, output: AnyPath, *, inside_too: bool) -> None:
+    """Make sure that an output does not replace its source."""
+    target = output.resolve()
+    if target == source:
+        raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
+    if is_within(target, source) and inside_too:
+        raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
+    if is_within(source, target):
+        raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
 
 
 def is_empty(output: AnyPath) -> bool:

@@ -39,6 +39,7 @@ from napari_ct_pyramid.omezarr.writer import bytes_in_transit
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.parsing import parse_size
 from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows
 from napari_ct_pyramid.storage.factory import storage_of
@@ -59,7 +60,7 @@ _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
 
 def iter_verification(
     output: PathLike,
-    source: PathLike | None,
+    source: SourceLike | None,
     *,
     repair: bool,
     max_memory: str | int,
@@ -88,7 +89,7 @@ def iter_verification(
     return found
 
 
-def _open(source: PathLike, identity: dict[str, Any]) -> Source:
+def _open(source: SourceLike, identity: dict[str, Any]) -> Source:
     """The source, with the axes and the crop of the conversion."""
     try:
         asked = asked_options(identity)
@@ -138,7 +139,7 @@ def _plan(
     if source is None:
         first, *others = plan.stages
         return replace(plan, stages=(replace(first, from_source=False), *others)), identity
-    now = identify(plan, fingerprint(source.files, crc32(a_few_rows(source))))
+    now = identify(plan, fingerprint(source, crc32(a_few_rows(source))))
     different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
     if different:
         raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")

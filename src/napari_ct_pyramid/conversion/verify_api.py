@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.storage.paths import PathLike
 
 from .comparison import Verification
@@ -15,7 +16,7 @@ from .verify import iter_verification
 @public
 def verify(
     output: PathLike,
-    source: PathLike | None = None,
+    source: SourceLike | None = None,
     *,
     repair: bool = False,
     max_memory: str | int = "4G",
@@ -32,7 +33,7 @@ def verify(
     ----------
     output : path
         A finished OME-Zarr that this package made.
-    source : path, optional
+    source : path or array, optional
         The source that it was made from.
     repair : bool, default False
         Make again what is wrong, from the source.
@@ -62,7 +63,7 @@ def verify(
 @public
 def iter_verify(
     output: PathLike,
-    source: PathLike | None = None,
+    source: SourceLike | None = None,
     *,
     repair: bool = False,
     max_memory: str | int = "4G",

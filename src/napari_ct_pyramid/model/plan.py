@@ -183,7 +183,7 @@ def make_plan(
     Raises
     ------
     RequestError
-        If the source's voxels cannot be stored as the requested type.
+        If the source's voxels cannot be stored as the requested type, or are labels, which have no mean.
     LevelsError
         If y or x cannot be halved as often as requested.
     BudgetError
@@ -193,6 +193,7 @@ def make_plan(
     """
     voxel_size = options.voxel_size or volume.voxel_size
     unit = options.unit or volume.unit
+    _check_labels(volume, options)
     rescale = rescaling(volume, options, window)
     levels = make_levels(volume, options, voxel_size)
     fit = fit_budget(volume, options, levels, process_memory, in_transit)
@@ -277,6 +278,23 @@ def _warnings(
 
 def _stored(volume: Volume) -> str:
     return "in pieces of" if volume.compression == "none" else f"compressed ({volume.compression}) in pieces of"
+
+
+def _check_labels(volume: Volume, options: ConversionOptions) -> None:
+    """Make sure that labels stay labels."""
+    if not volume.is_labels:
+        return
+    if options.method in ("mean", "median"):
+        raise RequestError(
+            f"The voxels are labels, and the {options.method} of two labels names another object. Ask for the most "
+            "frequent label (",
+            Advice("method", "mode"),
+            ").",
+        )
+    if options.dtype:
+        raise RequestError(
+            "The voxels are labels, which another type would change. Leave the type out (", Advice("dtype"), ")."
+        )
 
 
 def rescaling(

@@ -52,6 +52,8 @@ class Volume:
         Position of the first voxel within its read unit.
     rescale : Rescale or None
         How grey values were stored as these voxels; None if the voxels are the grey values.
+    is_labels : bool
+        Whether each value names an object, so that values have no mean.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Volume:
     granularity: Triple = (1, 1, 1)
     granularity_start: Triple = (0, 0, 0)
     rescale: Rescale | None = None
+    is_labels: bool = False
 
     @property
     def row_step(self) -> int:

@@ -146,13 +146,15 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
             **({"rescale": plan.meaning.to_json()} if plan.meaning else {}),
         },
     }
-    omero = {
-        "channels": [{**channel, "active": True, "window": window}],
-        "rdefs": {"model": "greyscale"},
-    }
-    if plan.options.ome_zarr_version == "0.4":
-        return {"multiscales": [image], "omero": omero}
-    return {"ome": {"version": image.pop("version"), "multiscales": [image], "omero": omero}}
+    old = plan.options.ome_zarr_version == "0.4"
+    if plan.volume.is_labels:  # https://ngff.openmicroscopy.org/0.4/#label-md
+        shown: dict[str, Any] = {"image-label": {"version": "0.4"} if old else {}}
+    else:
+        channels = [{**channel, "active": True, "window": window}]
+        shown = {"omero": {"channels": channels, "rdefs": {"model": "greyscale"}}}
+    if old:
+        return {"multiscales": [image], **shown}
+    return {"ome": {"version": image.pop("version"), "multiscales": [image], **shown}}
 
 
 def read_array_metadata(path: AnyPath) -> dict[str, Any]:

@@ -127,6 +127,11 @@ class Pyramid:
     rescale: Rescale | None = None
 
     @property
+    def is_labels(self) -> bool:
+        """Whether each value names an object: https://ngff.openmicroscopy.org/0.4/#label-md."""
+        return "image-label" in self.metadata and self.levels[0].dtype.kind in "iu"
+
+    @property
     def window(self) -> Window | None:
         """The first channel's (min, max, start, end)."""
         return self.channels[0].window if self.channels else None
@@ -217,7 +222,11 @@ def _read_metadata(path: AnyPath) -> dict[str, Any]:
         raise UnfinishedError(
             f"{path.name} is an unfinished conversion of {journal.identity.get('source', 'a volume')}: "
             f"{len(journal.done):,} of {journal.blocks:,} blocks are done. It was interrupted, or is still running. "
-            "Run the same conversion again to resume it."
+            + (
+                "Its source was an array, so it cannot be resumed: convert the array again."
+                if journal.identity.get("in_memory")
+                else "Run the same conversion again to resume it."
+            )
         )
     if not in_group and not path.exists():
         raise SourceNotFoundError(f"{path} does not exist.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -50,11 +51,17 @@ class Source:
     def __init__(self, reader: VolumeReader) -> None:
         self.volume = reader.volume
         self._reader = reader
+        self._opened = uuid4().hex
 
     @property
     def files(self) -> tuple[AnyPath, ...]:
         """If one of these files changes, the volume has changed. For a Zarr, these are its metadata files."""
         return self._reader.paths
+
+    @property
+    def in_memory(self) -> str | None:
+        """A text that no other opened source has, if this one has no files by which it could be recognized."""
+        return None if self.files else self._opened
 
     def read(self, z0: int, z1: int, y0: int, y1: int, out: Voxels) -> None:
         """Read rows ``y0`` to ``y1`` of slices ``z0`` to ``z1``, in full width.
@@ -88,7 +95,7 @@ class Source:
             if isinstance(exc, SourceError):
                 raise
             raise SourceError(
-                f"{exc.filename or self.files[0]} could not be read ({exc.strerror or exc}). "
+                f"{exc.filename or (self.files or [self.volume.name])[0]} could not be read ({exc.strerror or exc}). "
                 "Try again when its disk can be reached."
             ) from exc
 

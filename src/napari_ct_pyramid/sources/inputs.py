@@ -1,12 +1,14 @@
-"""What an INPUT names: a file or folder, the files that match a pattern, or an array in a file. Opens no file."""
+"""What an INPUT is: a file or folder, files that match a pattern, an array in a file or in memory. Opens nothing."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol, overload, runtime_checkable
 
-from napari_ct_pyramid.options import SourceOptions
+from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.options import SourceOptions, VoxelSize
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 
@@ -56,9 +58,91 @@ class Input:
         return image_name(Path(name).stem)
 
 
-def parse_input(path: PathLike, options: SourceOptions | None = None) -> Input:
-    """The INPUT that a user named, with what to read of it."""
-    return replace(_split(path), options=options or SourceOptions())
+@runtime_checkable
+class Array(Protocol):
+    """An array of NumPy, Dask, Zarr or xarray, or anything else that has these, and takes slices."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArrayInput:
+    """An array, as an INPUT.
+
+    Attributes
+    ----------
+    data : array
+        Its voxels along z, y, x. Other axes must have length 1.
+    name : str
+        Of the volume.
+    title : str
+        What it is, for messages.
+    voxel_size : tuple of float or None
+        Along z, y, x, in `unit`; None if it is unknown.
+    unit : str or None
+        An NGFF unit of length.
+    voxel_size_from : str
+        Where the voxel size was found, to show.
+    translation : tuple of float
+        Where the centre of the first voxel is, along z, y, x, in `unit`.
+    path : path or None
+        The file or folder that the voxels come from, if that is known: no output may replace it.
+    folder : path or None
+        Where the output goes if it is not given.
+    is_labels : bool
+        Whether each value names an object, so that values have no mean.
+    """
+
+    data: Any
+    name: str = "array"
+    title: str = "The array"
+    voxel_size: VoxelSize | None = None
+    unit: str | None = None
+    voxel_size_from: str = "the array"
+    translation: VoxelSize = (0.0, 0.0, 0.0)
+    path: AnyPath | None = None
+    folder: AnyPath | None = None
+    is_labels: bool = False
+
+    def __str__(self) -> str:
+        return self.title
+
+
+SourceLike = PathLike | Array | ArrayInput
+"""What a user may give as a source in Python."""
+
+
+def _path_of(array: Any) -> Path | None:
+    """The folder of a Zarr array on this machine."""
+    root = getattr(getattr(array, "store", None), "root", None)
+    return Path(root, str(getattr(array, "path", ""))) if isinstance(root, (str, Path)) else None
+
+
+@overload
+def parse_input(path: PathLike, options: SourceOptions | None = None) -> Input: ...
+@overload
+def parse_input(path: SourceLike, options: SourceOptions | None = None) -> Input | ArrayInput: ...
+def parse_input(path: SourceLike, options: SourceOptions | None = None) -> Input | ArrayInput:
+    """The INPUT that a user named, with what to read of it.
+
+    Raises
+    ------
+    RequestError
+        If it is neither a path nor an array.
+    """
+    if isinstance(path, ArrayInput):
+        return path
+    if isinstance(path, (str, os.PathLike, RemotePath)):
+        return replace(_split(path), options=options or SourceOptions())
+    if isinstance(path, Array):
+        return ArrayInput(data=path, path=_path_of(path))
+    raise RequestError(f"The source is a {type(path).__name__}, which is neither a path nor an array.")
 
 
 def _split(path: PathLike) -> Input:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import CtPyramidError, RequestError, SourceError, SourceNotFoundError
-from napari_ct_pyramid.storage.paths import PathLike
+from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .choice import choose
 from .formats import FORMATS, SourceFormat
-from .inputs import INSIDE, Input, parse_input
+from .inputs import INSIDE, ArrayInput, Input, SourceLike, parse_input
 
 if TYPE_CHECKING:
-    from napari_ct_pyramid.options import Crop, SourceOptions
+    from napari_ct_pyramid.options import Crop
 
     from .base import Source, VolumeReader
 
@@ -44,12 +44,12 @@ def readme_table() -> str:
     return "\n".join(["| INPUT | what |", "| --- | --- |", *lines])
 
 
-def open_source(path: PathLike, options: SourceOptions | None = None) -> Source:
+def open_source(path: SourceLike, options: SourceOptions | None = None) -> Source:
     """Open a volume for reading.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, array or ArrayInput
         A TIFF or BigTIFF file that holds one volume; a folder of slices, each a TIFF, or a pattern of their names
         (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset if it has several with three
         axes (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, whose finest level is read; or a
@@ -73,14 +73,31 @@ def open_source(path: PathLike, options: SourceOptions | None = None) -> Source:
     """
     from .base import Source
 
+    options = options or SourceOptions()
     source = parse_input(path, options)
-    name = "a volume"
+    reader = _open_array(source, options) if isinstance(source, ArrayInput) else _open_path(source)
+    try:
+        return Source(_view(reader, options.axes, options.crop))
+    except RequestError:
+        reader.close()
+        raise
+
+
+def _open_array(source: ArrayInput, options: SourceOptions) -> VolumeReader:
+    from .array import open_array
+
+    choose(source, {}, options)
+    return open_array(source)
+
+
+def _open_path(source: Input) -> VolumeReader:
+    path, name = source.path, "a volume"
     try:
         kind = find_format(source)
         name = kind.name
         if not kind.several:
             choose(source.path, {}, source.options)
-        reader = kind.open(source)
+        return kind.open(source)
     except CtPyramidError:
         raise
     except PermissionError as exc:
@@ -90,11 +107,6 @@ def open_source(path: PathLike, options: SourceOptions | None = None) -> Source:
             f"{path} could not be read as {name}{_reason(exc)}. It may be damaged: try opening it in another "
             "program, such as Fiji, and saving it again."
         ) from exc
-    try:
-        return Source(_view(reader, source.options.axes, source.options.crop))
-    except RequestError:
-        reader.close()
-        raise
 
 
 def find_format(source: Input) -> SourceFormat:

@@ -65,6 +65,7 @@ def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
     volume = replace(
         volume,
         rescale=pyramid.rescale,
+        is_labels=pyramid.is_labels,
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,

@@ -259,7 +259,7 @@ def _open(job: ClusterJob) -> Source:
         return source
     options = job.plan.options
     source = open_source(job.source, options)
-    found = fingerprint(source.files, 0)
+    found = fingerprint(source, 0)
     if (found.size, found.modified) != (job.size, job.modified):
         source.close()
         raise SourceError(
