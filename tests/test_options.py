@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from napari_ct_pyramid.options import (
     available_cores,
 )
 from napari_ct_pyramid.parsing import parse_size
-from napari_ct_pyramid.units import UNIT_SYMBOLS, UNITS, find_unit
+from napari_ct_pyramid.units import UNITS
 
 
 def options(**asked: Any) -> ConversionOptions:
@@ -68,6 +68,8 @@ def options(**asked: Any) -> ConversionOptions:
         ("voxel_size", "0.65", (0.65, 0.65, 0.65)),
         ("voxel_size", "1 0.65 6.5e-1", (1.0, 0.65, 0.65)),
         ("voxel_size", (1, 2, 3), (1.0, 2.0, 3.0)),
+        ("voxel_size", "0,65", (0.65, 0.65, 0.65)),
+        ("voxel_size", "650 nm", (650.0, 650.0, 650.0)),
         ("unit", None, None),
         *(
             ("unit", unit, "micrometer")
@@ -126,8 +128,8 @@ def test_what_users_write_becomes_a_plain_value(name: str, given: Any, value: An
         ("voxel_size", 0),
         ("voxel_size", "-1"),
         ("voxel_size", "1 2"),
-        ("voxel_size", "0,65"),
-        ("voxel_size", "0.65um"),
+        ("voxel_size", "0.65 px"),
+        ("voxel_size", "1,625"),
         ("voxel_size", float("nan")),
         ("voxel_size", "inf"),
         ("voxel_size", (1, None, 1)),
@@ -199,6 +201,20 @@ def test_shards_need_a_version_and_a_window_a_type() -> None:
     assert options(dtype="uint8").window == "auto"
     assert options().shards is None
     assert options(ome_zarr_version="0.5").shards == "auto"
+
+
+@pytest.mark.parametrize("size", ["650 nm", "650 nm 650 nm 1.3 µm", [650, 650, "1300 nm"]])
+def test_the_unit_in_the_text_of_a_voxel_size_is_the_unit(size: Any) -> None:
+    asked = options(voxel_size=size)
+    assert asked.unit == "nanometer"
+    assert options(voxel_size=size, unit="nm") == replace(asked) == asked
+    with pytest.raises(RequestError):
+        options(voxel_size=size, unit="µm")
+
+
+def test_a_voxel_size_without_a_unit_has_none() -> None:
+    assert options(voxel_size="0,65").unit is None
+    assert options(voxel_size="0,65", unit="mm").unit == "millimeter"
 
 
 def test_the_defaults_are_accepted_as_they_stand() -> None:
@@ -288,14 +304,3 @@ def test_zero_bytes_is_not_a_size(text: str | int) -> None:
 @given(st.integers(1, 10**18))
 def test_a_plain_number_of_bytes_is_taken_as_it_is(size: int) -> None:
     assert parse_size(size) == parse_size(str(size)) == parse_size(f"{size}B") == size
-
-
-def test_a_unit_and_its_symbol_are_the_same() -> None:
-    for unit, symbol in UNIT_SYMBOLS.items():
-        assert find_unit(unit) == find_unit(symbol) == unit
-        assert unit in UNITS
-
-
-@pytest.mark.parametrize("text", ["", None, "px", "pixel", "s", "second", "Mm", "parsnip", "µ m"])
-def test_texts_that_are_not_a_unit_of_length(text: Any) -> None:
-    assert find_unit(text) is None

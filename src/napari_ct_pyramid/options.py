@@ -24,7 +24,7 @@ from .parsing import (
     parse_triple,
     split_parts,
 )
-from .units import find_unit
+from .units import parse_unit, parse_voxel_size
 
 Triple = tuple[int, int, int]
 """Whole numbers along z, y, x."""
@@ -143,13 +143,15 @@ class ConversionOptions(SourceOptions):
         "voxels; none: one chunk a file",
         default=AUTO, metavar="Z Y X | auto | none", rare=True)
     voxel_size: VoxelSize | None = _option(
-        "voxel size: one number, or three along z, y, x; overrides the one in the file", metavar="V | Z Y X", rare=True)
+        "voxel size: one number, or three along z, y, x, with or without its unit, such as 0.65um; overrides the one "
+        "in the file", metavar="V | Z Y X", rare=True)
     unit: str | None = _option("unit of the voxel size, such as micrometer, µm, um or nm", metavar="UNIT", rare=True)
     threads: int | None = _option("number of threads (default: one for each core)", metavar="N", rare=True)
     overwrite: bool = _option("replace an output that exists already", default=False, rare=True)
     # fmt: on
 
     def __post_init__(self) -> None:
+        self._take_unit()
         super().__post_init__()
         if self.ome_zarr_version == "0.4" and self.shards:
             if self.shards != AUTO:
@@ -165,6 +167,19 @@ class ConversionOptions(SourceOptions):
             )  # fmt: skip
         if self.dtype is not None and self.window is None:
             object.__setattr__(self, "window", AUTO)
+
+    def _take_unit(self) -> None:
+        """Take the unit from the text of the voxel size, where it has one."""
+        if self.voxel_size is None:
+            return
+        _, unit = parse_voxel_size(self.voxel_size)
+        asked = None if self.unit is None else parse_unit(self.unit)
+        if unit and asked and unit != asked:
+            raise RequestError(
+                f"The voxel size {as_written(self.voxel_size)!r} is in {unit}, and the unit that was asked for is "
+                f"{asked}. Leave one of the two out."
+            )
+        object.__setattr__(self, "unit", asked or unit)
 
     @property
     def thread_count(self) -> int:
@@ -242,27 +257,6 @@ def _parse_window(window: Any) -> tuple[float, float] | str | None:
     return numbers[0], numbers[1]
 
 
-def _parse_voxel_size(size: Any) -> VoxelSize | None:
-    if size is None:
-        return None
-    numbers = parse_floats(size)
-    if len(numbers) == 1:
-        numbers *= 3
-    if len(numbers) != 3 or not all(math.isfinite(n) and n > 0 for n in numbers):
-        raise RequestError(
-            f"{as_written(size)!r} is not a voxel size: it takes one number above zero, or three for z, y and x, such "
-            "as 0.65. Give the unit on its own (", Advice("unit", "micrometer"), ").",
-        )  # fmt: skip
-    return numbers[0], numbers[1], numbers[2]
-
-
-def _parse_unit(unit: Any) -> str | None:
-    if unit is None or (found := find_unit(unit)):
-        return None if unit is None else found
-    common = "nanometer (nm), micrometer (µm), millimeter (mm), centimeter (cm), meter (m)"
-    raise RequestError(f"{unit!r} is not a unit of length that OME-Zarr knows. Try one of {common}.")
-
-
 def _parse_axes(axes: Any) -> str:
     text = "zyx" if axes is None else str(axes).strip().lower()
     if sorted(text) == ["x", "y", "z"]:
@@ -299,8 +293,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "compressor": one_of(COMPRESSORS, "a compressor"),
     "ome_zarr_version": one_of(OME_ZARR_VERSIONS, "a version of OME-Zarr that can be written"),
     "shards": _parse_shards,
-    "voxel_size": _parse_voxel_size,
-    "unit": _parse_unit,
+    "voxel_size": lambda size: None if size is None else parse_voxel_size(size)[0],
+    "unit": lambda unit: None if unit is None else parse_unit(unit),
     "axes": _parse_axes,
     "crop": parse_crop,
     "channel": index_of("channel"),

@@ -98,7 +98,7 @@ def split_parts(value: Any) -> list[Any]:
     """The words of a text, the items of a sequence, or the one value there is. ``128×128×128`` has three."""
     if isinstance(value, str):
         return re.sub(r"(?<=\d)\s*[x×,;*]\s*(?=\d)", " ", value).split()
-    return list(value) if isinstance(value, Iterable) else [value]
+    return list(value) if isinstance(value, Iterable) and getattr(value, "ndim", True) else [value]
 
 
 def as_written(value: Any) -> str:

@@ -85,7 +85,7 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "a small budget": (["INPUT", *CHUNKS, "--max-memory", "1M"], "smallest that works"),
     "no size": (["INPUT", *CHUNKS, "--max-memory", "4X"], "'4X' is not a size"),
     "an unknown unit": (["INPUT", *CHUNKS, "--unit", "parsnip"], "'parsnip' is not a unit"),
-    "no voxel size": (["INPUT", *CHUNKS, "--voxel-size", "0,65"], "'0,65' is not a voxel size"),
+    "no voxel size": (["INPUT", *CHUNKS, "--voxel-size", "large"], "'large' is not a voxel size"),
     "two voxel sizes": (["INPUT", *CHUNKS, "--voxel-size", "1", "2"], "'1 2' is not a voxel size"),
     "an unknown compressor": (["INPUT", *CHUNKS, "--compressor", "zip"], "'zip' is not a compressor"),
     "no levels": (["INPUT", *CHUNKS, "-l", "0"], "is not a number of levels"),

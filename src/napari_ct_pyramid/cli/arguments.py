@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
@@ -29,6 +27,7 @@ from napari_ct_pyramid.sources.registry import INPUTS
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
+from .numbers import join_numbers
 from .paths import expand, split_output
 from .render import flags
 
@@ -51,7 +50,7 @@ _CONVERT_EPILOG = """\
 examples:
   ct-pyramid convert scan.tif -c visualization
   ct-pyramid convert scan.tif out.ome.zarr -c 128 --max-memory 1G
-  ct-pyramid convert slices/ -c visualization --voxel-size 0.65 --unit um
+  ct-pyramid convert slices/ -c visualization --voxel-size 0.65um
   ct-pyramid convert a.tif b.tif --output-dir pyramids -c visualization
 """
 
@@ -63,9 +62,6 @@ _VALUES: dict[str, Iterable[str]] = {
     "shards": [AUTO, "none"],
 }  # fmt: skip
 """Values of options that a shell can complete."""
-
-_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
-_NUMBERS_IN_ONE = re.compile(r"\d[x×,;*]\d")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -94,7 +90,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if _asks(words, "-h", "--help"):
         return _text(command.format_help())
     # Arguments and options may be mixed in any order.
-    args, unknown = command.parse_known_intermixed_args(_join_numbers(words[1:]))
+    args, unknown = command.parse_known_intermixed_args(join_numbers(words[1:]))
     command.refuse_unknown(unknown)
     if args.command == "convert":
         args.inputs, args.output = split_output(args.inputs, args.output_dir)
@@ -340,32 +336,3 @@ def _local_path(text: str) -> Path:
     if isinstance(path, RemotePath):
         raise argparse.ArgumentTypeError(f"{path} is not on this machine")
     return path
-
-
-def _join_numbers(argv: Sequence[str]) -> list[str]:
-    """The arguments with the numbers after an option joined: `-c 128 128 128 scan.tif` has `128 128 128` as one word.
-
-    argparse alone cannot find the end of three numbers or one name. If it allowed several values, it would take the
-    file in `-c visualization scan.tif` for a second value.
-    """
-    takes_numbers = {name for option in fields(ConversionOptions)
-                     if {"Z Y X", "LO HI"}.intersection((option.metadata["metavar"] or "").split(" | "))
-                     for name in flags(option.name)}  # fmt: skip
-    joined: list[str] = []
-    words = deque(argv)
-    while words and words[0] != "--":
-        joined.append(words.popleft())
-        if joined[-1] in takes_numbers:
-            numbers = list(_leading_numbers(words))
-            if numbers:
-                joined.append(" ".join(numbers))
-    return [*joined, *words]
-
-
-def _leading_numbers(words: deque[str]) -> Iterator[str]:
-    """Take the numbers from the front, up to a word that holds several (`128x128x128`)."""
-    while words and _NUMBER.fullmatch(words[0]):
-        whole = _NUMBERS_IN_ONE.search(words[0])
-        yield words.popleft()
-        if whole:
-            return
