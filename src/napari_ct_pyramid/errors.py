@@ -10,6 +10,7 @@
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
     │   ├── SourceNotFoundError (FileNotFoundError)
+    │   ├── SingleSliceError                  it is one slice; `.volume` has all of them
     │   ├── SeveralVolumesError               it holds several; `.channels` and `.times` to choose from
     │   └── UnfinishedError                   the output of an unfinished conversion
     └── ConversionError (RuntimeError)        a conversion failed while it was running
@@ -201,6 +202,20 @@ class SourceError(CtPyramidError, ValueError):
 
 class SourceNotFoundError(SourceError, FileNotFoundError):
     """There is no such input."""
+
+
+class SingleSliceError(SourceError):
+    """The input is a single slice.
+
+    Attributes
+    ----------
+    volume : str or None
+        The folder or the pattern that has all slices; None if there are no others beside it.
+    """
+
+    def __init__(self, *parts: Part, volume: str | None = None) -> None:
+        super().__init__(*parts)
+        self.volume = volume
 
 
 class SeveralVolumesError(SourceError):

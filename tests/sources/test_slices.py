@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion.output import default_output
+from napari_ct_pyramid.sources.names import in_order
 from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.tiffs import Page, coordinates, write_pages
 
@@ -134,3 +139,102 @@ def test_the_voxel_size_of_a_slice_gives_z_only_where_it_is_stated(tmp_path: Pat
     with open_source(folder) as source:
         assert (source.volume.voxel_size, source.volume.unit) == ((0.75, 0.5, 0.5), "micrometer")
         assert source.volume.voxel_size_from == "ImageJ metadata of slice_0001.tif"
+
+
+@pytest.mark.parametrize(("first", "step"), [(0, 10), (3, 2), (1, 1000)])
+def test_numbers_with_one_step_are_in_order(tmp_path: Path, first: int, step: int) -> None:
+    for z, image in enumerate(VOLUME):
+        tifffile.imwrite(tmp_path / f"s_{first + z * step:05}.tif", image)
+    np.testing.assert_array_equal(read_whole(tmp_path), VOLUME)
+    with open_source(tmp_path) as source:
+        assert [str(step) in note.replace(",", "") for note in source.volume.notes] == [True]
+    (tmp_path / f"s_{first + 4 * step:05}.tif").unlink()
+    with pytest.raises(ct.SourceError, match=f"s_{first + 4 * step:05}.tif is missing"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("numbers", [(1, 5), (1, 2, 3, 5, 7, 9), (0, 10, 20, 25, 30), (0, 3, 5, 10)])
+def test_numbers_without_one_step_are_not_taken_for_an_order(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        tifffile.imwrite(tmp_path / f"{number}.tif", VOLUME[0])
+    with pytest.raises(ct.SourceError, match="is missing"):
+        open_source(tmp_path)
+
+
+def test_the_preview_of_skyscan_is_left_out(tmp_path: Path) -> None:
+    folder = write_slices(tmp_path / "scan", "scan_rec{:04}.tif")
+    tifffile.imwrite(folder / "scan_rec_spr.tif", VOLUME[0, :5])
+    with open_source(folder) as source:
+        np.testing.assert_array_equal(read_whole(folder), VOLUME)
+        assert ["scan_rec_spr.tif" in note for note in source.volume.notes] == [True]
+
+
+SEQUENCES: dict[str, list[str]] = {
+    "a copy": ["slice_0005_copy.tif"],
+    "another sequence": [f"slice_0001_{z}.tif" for z in range(4)],
+    "another scan": [f"slice2_{z:04}.tif" for z in range(1, 9)],
+    "brackets": ["[x]_0001.tif", "mask.tif"],
+    "a longer number": ["slice_00005.tif"],
+    "the same number": ["slice_5.tif"],
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_pattern_that_is_suggested_works(tmp_path: Path, name: str) -> None:
+    folder = write_slices(tmp_path / "scan")
+    for other in SEQUENCES[name]:
+        tifffile.imwrite(folder / other, VOLUME[0])
+    with pytest.raises(ct.SourceError) as caught:
+        open_source(folder)
+    np.testing.assert_array_equal(read_whole(str(caught.value).split("'")[1]), VOLUME)
+
+
+def test_no_pattern_is_suggested_where_none_works(tmp_path: Path) -> None:
+    for name in ("a_1_2.tif", "b_1_3.tif", "c.tif"):
+        tifffile.imwrite(tmp_path / name, VOLUME[0])
+    with pytest.raises(ct.SourceError) as caught:
+        open_source(tmp_path)
+    assert "*" not in str(caught.value)
+
+
+NAMES = st.from_regex(r"[a-c]{0,2}_?[0-9]{1,2}(_[0-9])?(_spr|\[)?\.tif", fullmatch=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=9, unique=True))
+def test_names_of_any_kind_give_an_order_or_a_pattern_that_works(names: list[str]) -> None:
+    where = Path("scan")
+    try:
+        assert sorted(in_order(where, names).names) == sorted(names)
+    except ct.SourceError as error:
+        if "'" in str(error):
+            pattern = str(error).split("'")[1].removeprefix(f"{where}{os.sep}").removeprefix(f"{os.sep}")
+            in_order(where, [name for name in names if fnmatchcase(name, pattern)])
+
+
+@pytest.mark.parametrize("stray", [False, True])
+def test_a_single_slice_offers_all_of_them(tmp_path: Path, stray: bool) -> None:
+    folder = write_slices(tmp_path / "scan")
+    if stray:
+        tifffile.imwrite(folder / "dark.tif", VOLUME[0])
+    with pytest.raises(ct.SingleSliceError) as caught:
+        open_source(folder / "slice_0003.tif")
+    assert caught.value.volume is not None
+    np.testing.assert_array_equal(read_whole(caught.value.volume), VOLUME)
+    assert caught.value.volume in str(caught.value)
+    tifffile.imwrite(tmp_path / "alone.tif", VOLUME[0])
+    with pytest.raises(ct.SingleSliceError) as caught:
+        open_source(tmp_path / "alone.tif")
+    assert caught.value.volume is None
+
+
+def test_a_folder_without_slices_says_what_is_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ct.SourceNotFoundError, match="empty"):
+        open_source(tmp_path)
+    for name in ("a.txt", "b.txt", "scan.log"):
+        (tmp_path / name).touch()
+    write_slices(tmp_path / "recon")
+    with pytest.raises(ct.SourceNotFoundError) as caught:
+        open_source(tmp_path)
+    facts = ("2 .txt files", "1 .log file", "1 folder", str(tmp_path / "recon"))
+    assert [fact for fact in facts if fact not in str(caught.value)] == []

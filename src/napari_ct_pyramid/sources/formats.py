@@ -104,7 +104,7 @@ class SourceFormat:
 def _open_tiff(source: Input) -> VolumeReader:
     from .tiff.open import open_tiff
 
-    return open_tiff(source.local_path)
+    return open_tiff(source, TIFF.endings)
 
 
 def _open_hdf5(source: Input) -> VolumeReader:
@@ -128,7 +128,7 @@ def _open_zarr(source: Input) -> VolumeReader:
 def _open_slices(source: Input) -> VolumeReader:
     from .slices import open_folder
 
-    return open_folder(source.local_path, source.pattern, source.stem, TIFF.endings)
+    return open_folder(source, TIFF.endings)
 
 
 def _is_zarr(path: AnyPath) -> bool:

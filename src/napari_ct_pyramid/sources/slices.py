@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -13,22 +11,20 @@ from napari_ct_pyramid.errors import SourceError, SourceNotFoundError
 from napari_ct_pyramid.model.formatting import count
 
 from .base import VolumeReader
+from .inputs import Input
+from .names import in_order, without_previews
 from .tiff.open import open_slices
 
-_NUMBERS = re.compile(r"(\d+)")
+_LISTED = 5  # kinds of files in a message, at most
 
 
-def open_folder(path: Path, pattern: str | None, name: str, endings: Sequence[str]) -> VolumeReader:
+def open_folder(source: Input, endings: Sequence[str]) -> VolumeReader:
     """Open the slices in a folder, each a TIFF file.
 
     Parameters
     ----------
-    path : Path
-        The folder.
-    pattern : str or None
-        Only the files whose names match it.
-    name : str
-        The name of the volume.
+    source : Input
+        The folder; with a pattern, only the files whose names match it.
     endings : sequence of str
         Without a pattern, only the files whose names end in one of these.
 
@@ -37,83 +33,56 @@ def open_folder(path: Path, pattern: str | None, name: str, endings: Sequence[st
     SourceError
         If they differ, or a number is missing.
     """
-    names = _names(path, pattern, endings)
+    path, pattern = source.local_path, source.pattern
     where = path / pattern if pattern else path
+    names, previews = without_previews(_names(path, pattern, endings))
     if not names:
-        what = f"No file in {path} matches {pattern}" if pattern else f"{where} has no TIFF file"
+        what = (
+            f"No file in {path} matches {pattern}"
+            if pattern
+            else f"{where} has no TIFF file: {_content(path, endings)}"
+        )
         raise SourceNotFoundError(f"{what}. A volume takes its slices, such as slice_0001.tif, slice_0002.tif, ….")
     if len(names) == 1:
         raise SourceError(
             f"{where} has a single file, {names[0]}, and a volume has two or more slices. If that file has all of "
             "them, try its own path."
         )
-    return open_slices(where, name, [path / file for file in in_order(where, names)])
+    slices = in_order(where, names)
+    notes = []
+    if previews:
+        notes.append(f"{previews[0]} is taken for a preview, and left out.")
+    if slices.step > 1:
+        notes.append(f"The numbers of the slices are {slices.step:,} apart, which is taken for their order.")
+    return open_slices(where, source.stem, [path / name for name in slices.names], notes=notes)
 
 
 def _names(path: Path, pattern: str | None, endings: Sequence[str]) -> list[str]:
+    entries = [entry for entry in _entries(path) if entry.is_file()]
+    if pattern:
+        return [entry.name for entry in entries if fnmatchcase(entry.name, pattern)]
+    return [entry.name for entry in entries if entry.suffix.lower() in endings]
+
+
+def _entries(path: Path) -> list[Path]:
     try:
-        entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+        return [entry for entry in path.iterdir() if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise SourceNotFoundError(f"There is no folder {path}. Try its full path.") from exc
-    if pattern:
-        return [entry.name for entry in entries if fnmatchcase(entry.name, pattern) and entry.is_file()]
-    return [entry.name for entry in entries if entry.suffix.lower() in endings and entry.is_file()]
 
 
-def in_order(where: Path, names: list[str]) -> list[str]:
-    """File names sorted by their number. They must not differ in anything else.
-
-    Raises
-    ------
-    SourceError
-        If one is named differently, or a number is missing or occurs twice.
-    """
-    parts = {name: _NUMBERS.split(name) for name in names}  # words and numbers in turn
-    words, _ = Counter(tuple(part[::2]) for part in parts.values()).most_common(1)[0]
-    _check_alike(where, names, [name for name in names if tuple(parts[name][::2]) != words])
-    numbers = {name: tuple(map(int, parts[name][1::2])) for name in names}
-    if len(words) < 2:  # without a number, all names are the same
-        raise SourceError(f"The files of {where} have no numbers in their names. Try numbering the slices.")
-    columns = list(zip(*numbers.values(), strict=True))
-    running = max(range(len(columns)), key=lambda i: (len(set(columns[i])), i))
-    usual = [Counter(column).most_common(1)[0][0] for column in columns]
-    _check_alike(
-        where,
-        names,
-        [n for n in names if any(numbers[n][i] != usual[i] for i in range(len(columns)) if i != running)],
+def _content(path: Path, endings: Sequence[str]) -> str:
+    """What is in a folder, and which folder in it has slices, for a message."""
+    entries = sorted(_entries(path))
+    kinds = Counter(entry.suffix.lower() for entry in entries if entry.is_file())
+    folders = [entry for entry in entries if entry.is_dir()]
+    found = [count(number, f"{ending} file" if ending else "file") for ending, number in kinds.most_common(_LISTED)]
+    found += [count(sum(kinds.values()) - sum(n for _, n in kinds.most_common(_LISTED)), "other file")] * (
+        len(kinds) > _LISTED
     )
-    ordered = sorted(names, key=lambda name: (numbers[name][running], name))
-    for name, following in itertools.pairwise(ordered):
-        number, other = numbers[name][running], numbers[following][running]
-        if other == number:
-            raise SourceError(
-                f"{following} and {name} in {where} have the same number. Try moving one of them elsewhere, or a "
-                f"pattern that matches only the slices."
-            )
-        if other > number + 1:
-            missing = _numbered(parts[name], running, number + 1)
-            lost = other - number - 1
-            raise SourceError(
-                f"{missing} is missing in {where}: {following} comes after {name}"
-                + (f", without the {lost:,} slices between them" if lost > 1 else "")
-                + ". Try copying or numbering the slices again, without a gap."
-            )
-    return ordered
-
-
-def _numbered(parts: list[str], running: int, number: int) -> str:
-    """The same name with another number."""
-    at = 2 * running + 1
-    return "".join([*parts[:at], str(number).zfill(len(parts[at])), *parts[at + 1 :]])
-
-
-def _check_alike(where: Path, names: list[str], different: list[str]) -> None:
-    if not different:
-        return
-    usual = next(name for name in sorted(names) if name not in different)
-    more = f", and {count(len(different) - 1, 'more file')} like it," if len(different) > 1 else ""
-    raise SourceError(
-        f"{min(different)}{more} in {where} {'are' if more else 'is'} not named as the other slices are, such as "
-        f"{usual}. Try moving all that is not a slice elsewhere, or a pattern that matches only slices, such as "
-        f"'{where.parent if '*' in where.name else where}/{_NUMBERS.sub('*', usual)}'."
-    )
+    found += [count(len(folders), "folder")] * bool(folders)
+    if not found:
+        return "it is empty"
+    text = "it has " + " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    inner = next((folder for folder in folders if len(_names(folder, None, endings)) > 1), None)
+    return f"{text}. Its folder {inner.name} has slices: try {inner}" if inner else text

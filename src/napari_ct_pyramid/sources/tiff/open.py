@@ -19,6 +19,7 @@ from tifffile import TiffFile, TiffPage
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.sources.inputs import Input
 from napari_ct_pyramid.sources.row_reader import FileVolumeReader, PlainRows, RowReader, is_swapped
 from napari_ct_pyramid.storage.paths import image_name
 
@@ -29,14 +30,21 @@ from .series import Slices, find_slices
 from .voxel_size import find_voxel_size
 
 
-def open_tiff(path: Path) -> FileVolumeReader:
+def open_tiff(source: Input, endings: Sequence[str] = ()) -> FileVolumeReader:
     """Open a TIFF that holds one volume.
+
+    Parameters
+    ----------
+    source : Input
+    endings : sequence of str
+        Of the names of files that may be slices, which are offered in place of a single slice.
 
     Raises
     ------
     SourceError
         If it holds no volume or several, or is damaged.
     """
+    path = source.local_path
     page_list = read_pages(path)
     if not page_list.pages:
         validation.check_complete(path, page_list.flaw or "it has no page")
@@ -44,7 +52,7 @@ def open_tiff(path: Path) -> FileVolumeReader:
         keyframe, slices = find_slices(path, tif, page_list)
         rows = _rows(path, tif, keyframe, slices)
         validation.check_complete(path, page_list.flaw)
-        validation.check_axes(path, slices.axes, slices.shape)
+        validation.check_axes(path, slices.axes, slices.shape, endings)
         z, y, x = slices.shape
         size = find_voxel_size(tif)
     volume = Volume(
@@ -67,7 +75,7 @@ def granularity_of(rows: RowReader, shape: Triple) -> Triple:
     return min(z, shape[0]), min(y, shape[1]), min(x, shape[2])
 
 
-def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeReader:
+def open_slices(where: Path, name: str, files: Sequence[Path], notes: Sequence[str] = ()) -> FileVolumeReader:
     """Open a volume that has one file for each slice. Only the directories of the files are read.
 
     Parameters
@@ -78,6 +86,8 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeRead
         The name of the volume.
     files : sequence of Path
         The slices in order, two or more.
+    notes : sequence of str
+        What to tell the user about them.
 
     Raises
     ------
@@ -114,6 +124,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path]) -> FileVolumeRead
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
+        notes=tuple(notes),
         granularity=granularity_of(rows, shape),
     )
     return FileVolumeReader(volume, rows, slices.files)

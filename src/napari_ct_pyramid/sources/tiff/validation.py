@@ -12,6 +12,7 @@ from tifffile import COMPRESSION, TiffPage
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import format_size, times
 from napari_ct_pyramid.sources.base import CONVERTIBLE, DTYPES
+from napari_ct_pyramid.sources.names import single_slice
 
 from .pages import IntArray, Page, PixelStorage, is_tiff
 
@@ -69,13 +70,10 @@ def check_page(path: Path, page: TiffPage) -> np.dtype[Any]:
     return dtype.newbyteorder("=")
 
 
-def check_axes(path: Path, axes: str, shape: Sequence[int]) -> None:
-    """The axes, without those of length 1, must be slices, y, x."""
+def check_axes(path: Path, axes: str, shape: Sequence[int], endings: Sequence[str]) -> None:
+    """The axes, without those of length 1, must be slices, y, x. `endings` are those of files that may be slices."""
     if axes == "YX":
-        raise SourceError(
-            f"{path} is a single image of {times(shape)} pixels (y, x), where a volume needs two or more slices. "
-            "Try a TIFF that has all slices as its pages, or a folder with one TIFF for each slice."
-        )
+        raise single_slice(path, shape, endings)
     if 0 in shape or len(axes) != 3 or axes[0] not in _SLICES or axes[1:] != "YX":
         named = ", ".join(f"{_AXES.get(axis, axis)} {size}" for axis, size in zip(axes, shape, strict=True))
         raise SourceError(
