@@ -18,6 +18,7 @@ import pytest
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.render import describe_plan
+from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import is_unfinished
@@ -172,6 +173,28 @@ class TestResuming:
         shutil.rmtree(output)
         ct.convert(scan, **OPTIONS)
         assert {key for key in pyramid_files(output) if key[0].isdigit()} == chunks
+
+
+def test_a_chunk_that_changed_is_not_read_back_and_is_made_again(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second stage reads what the first one wrote. What is wrong then is an error, and the next run makes it."""
+    whole = pyramid_files(ct.convert(scan, scan.with_name("whole.ome.zarr"), **OPTIONS).output)
+    output = scan.with_name("scan.ome.zarr")
+    read_back = Engine._read_back
+
+    def damage(self: Engine, *args: Any) -> None:
+        path = output / "1" / "1" / "1" / "0"
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        read_back(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "_read_back", damage)
+        with pytest.raises(ct.ConversionError, match=r"chunk 1/1/1/0 could not be read back") as caught:
+            ct.convert(scan, **OPTIONS)
+    assert Advice(RESUME) in caught.value.message.parts
+    assert is_unfinished(output)
+    ct.convert(scan, **OPTIONS)
+    whole[METADATA] = whole[METADATA].replace(b'"whole"', b'"scan"')
+    assert pyramid_files(output) == whole
 
 
 class TestOneAtATime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import tifffile
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion.receipt import RECEIPT, read_receipt
 from napari_ct_pyramid.errors import Advice
-from napari_ct_pyramid.omezarr.journal import CHECKSUMS, Journal
+from napari_ct_pyramid.omezarr.checksums import OLD_FILE, Checksums
+from napari_ct_pyramid.omezarr.codec import Codec
+from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources import sampling
@@ -156,8 +159,6 @@ def write(key: str, data: bytes) -> Callable[[Path], None]:
         (remove(".zgroup"), ".zgroup is missing"),
         (write("2/.zarray", b"{"), "2/.zarray cannot be read"),
         (remove(RECEIPT), "the receipt is missing"),
-        (remove(CHECKSUMS), "the checksums are missing"),
-        (write(CHECKSUMS, b"short"), "the checksums are missing"),
         (cut_journal, "journal.jsonl is damaged"),
     ],
 )  # fmt: skip
@@ -169,6 +170,116 @@ def test_changed_metadata_are_found(scan: Path, output: Path, damage: Callable[[
     assert ct.verify(output, scan, repair=True).repaired
     assert pyramid_files(output) == before
     assert ct.verify(output, scan).problems == ()
+
+
+def test_a_flipped_bit_in_the_journal_or_the_receipt_never_damages_the_output(
+    scan: Path, output: Path, times: Callable[[int], int]
+) -> None:
+    """It is found, or changes nothing. A repair makes the same output, or is refused."""
+    before = pyramid_files(output)
+    for name in (JOURNAL, RECEIPT):
+        written = (output / name).read_bytes()
+        step = max(1, len(written) // times(60))
+        for at in range(0, len(written), step):
+            data = bytearray(written)
+            data[at] ^= 1 << at % 8
+            (output / name).write_bytes(data)
+            try:
+                found = ct.verify(output, scan, repair=True)
+            except ct.SourceError:
+                pass
+            else:
+                assert found.problems
+                assert found.repaired
+                assert ct.verify(output, scan).problems == ()
+            assert pyramid_files(output) == before
+            (output / name).write_bytes(written)
+
+
+def test_a_journal_of_another_conversion_is_recognized(scan: Path, output: Path, tmp_path: Path) -> None:
+    """Both files are as they were written, and do not belong together."""
+    other = ct.convert(scan, tmp_path / "other.ome.zarr", **OPTIONS, dtype="uint8", window=(0, 100)).output
+    shutil.copyfile(Path(str(other)) / JOURNAL, output / JOURNAL)
+    before = pyramid_files(output)
+    assert any("receipt" in str(problem) for problem in ct.verify(output).problems)
+    with pytest.raises(ct.SourceError, match="the window"):
+        ct.verify(output, scan, repair=True)
+    assert pyramid_files(output) == before
+
+
+def test_a_flaky_read_is_no_damage(scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk or a network that sometimes gives a wrong byte: each chunk is wrong once."""
+    decode = Codec.decode
+    seen: set[str] = set()
+
+    def flaky(self: Codec, file: Any, size: int) -> Any:
+        voxels, checksum = decode(self, file, size)
+        if file.name not in seen:
+            seen.add(file.name)
+            return voxels, checksum._replace(file=checksum.file ^ 1)
+        return voxels, checksum
+
+    monkeypatch.setattr(Codec, "decode", flaky)
+    assert ct.verify(output).problems == ()
+    assert len(seen) == len(chunks_of(output))
+
+
+def as_version_0_1_0(output: Path) -> None:
+    """Rewrite the journal and the receipt as version 0.1.0 wrote them, with the checksums in a file of their own."""
+    record = read_journal(output)
+    assert record is not None
+    plan = ct.plan(output.with_name("scan.tif"), output.with_name("none.ome.zarr"), **OPTIONS)
+    checksums = Checksums(plan, record.checksums)
+    lines = [{"identity": record.identity, "blocks": record.blocks}]
+    for (stage, block), statistics in record.done.items():
+        lines.append({"stage": stage, "block": block, **statistics.to_json(), "seconds": 1.0})
+    (output / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    chunks = [(k, index) for k, level in enumerate(plan.levels) for index in grid(level)]
+    found = [checksums.get(k, index) for k, index in chunks]
+    (output / OLD_FILE).write_bytes(b"".join(struct.pack("<II", each.file, each.voxels) for each in found if each))
+    receipt = json.loads((output / RECEIPT).read_text())
+    del receipt["crc32"], receipt["format_version"]
+    (output / RECEIPT).write_text(json.dumps(receipt, indent=2))
+
+
+def grid(level: Any) -> Any:
+    return np.ndindex(*(-(-n // c) for n, c in zip(level.shape, level.chunks, strict=True)))
+
+
+class TestVersion010:
+    """Its outputs can be verified and repaired."""
+
+    def test_verify_and_repair(self, scan: Path, output: Path) -> None:
+        before = pyramid_files(output)
+        as_version_0_1_0(output)
+        assert ct.verify(output).problems == ()
+        for path in chunks_of(output)[::9]:
+            flip(path, np.random.default_rng(1))
+        assert len(ct.verify(output).problems) == len(chunks_of(output)[::9])
+        assert ct.verify(output, scan, repair=True).repaired
+        assert pyramid_files(output) == before  # the file of checksums is gone
+        assert ct.verify(output, scan).problems == ()
+
+    def test_a_changed_window_is_not_repaired_from(self, scan: Path, output: Path) -> None:
+        as_version_0_1_0(output)
+        before = (output / JOURNAL).read_bytes()
+        assert b'"unit": null' in before
+        (output / JOURNAL).write_bytes(before.replace(b'"unit": null', b'"unit": "mm"'))
+        assert ct.verify(output).problems
+        with pytest.raises(ct.SourceError, match="the unit"):
+            ct.verify(output, scan, repair=True)
+        (output / RECEIPT).unlink()
+        with pytest.raises(ct.SourceError):
+            ct.verify(output, scan, repair=True)
+
+    def test_an_unfinished_one_is_refused_and_can_be_overwritten(self, scan: Path, output: Path) -> None:
+        as_version_0_1_0(output)
+        (output / METADATA).unlink()
+        with pytest.raises(ct.OutputExistsError) as caught:
+            ct.convert(scan, **OPTIONS)
+        assert Advice("overwrite", True) in caught.value.message.parts
+        ct.convert(scan, **OPTIONS, overwrite=True)
+        assert ct.verify(output, scan).problems == ()
 
 
 def test_sound_checksums_do_not_excuse_wrong_voxels(scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

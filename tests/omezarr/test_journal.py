@@ -11,26 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ct_pyramid.model.statistics import Statistics, voxel_statistics
+from napari_ct_pyramid.omezarr.checksums import Checksum, pack
 from napari_ct_pyramid.omezarr.journal import Journal, Record, read_journal, write_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
 
 IDENTITY = {"source": "scan", "chunks": [1, 2, 3]}
+CHECKSUMS = pack([Checksum(1, 2, 3), Checksum(2**32 - 1, 0, 2**40)])
 STATISTICS = {(0, 0): Statistics(-1.5, 3, 2, 1), (0, 1): Statistics(), (1, 0): Statistics(0, 65535)}
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     (tmp_path / JOURNAL).parent.mkdir()
-    record = write_journal(tmp_path, IDENTITY, 3)
+    record = write_journal(tmp_path, Record(IDENTITY, 3, {}, 0, 0))
     with closing(Journal(tmp_path, record)) as journal:
         for seconds, (block, found) in enumerate(STATISTICS.items(), start=1):
-            journal.append(block, found, seconds)
+            journal.append(block, found, CHECKSUMS, seconds)
     return tmp_path
 
 
 def test_the_journal_reads_as_written(written: Path) -> None:
     size = (written / JOURNAL).stat().st_size
-    assert read_journal(written) == Record(IDENTITY, 3, STATISTICS, 3.0, size)
+    assert read_journal(written) == Record(IDENTITY, 3, STATISTICS, 3.0, size, dict.fromkeys(STATISTICS, CHECKSUMS))
 
 
 def test_no_journal(tmp_path: Path) -> None:
@@ -55,14 +57,36 @@ def test_a_journal_cut_anywhere_keeps_its_valid_lines_and_can_be_continued(writt
             count = sum(cut >= sum(map(len, lines[: n + 1])) for n in range(1, len(lines)))
             assert list(record.done) == list(STATISTICS)[:count]
             with closing(Journal(written, record)) as journal:
-                journal.append((7, 7), Statistics(), 9)
+                journal.append((7, 7), Statistics(), b"", 9)
             after = read_journal(written)
             assert after is not None
             assert list(after.done) == [*list(STATISTICS)[:count], (7, 7)]
 
 
+def test_a_flipped_bit_anywhere_is_recognized(written: Path) -> None:
+    """What is left are lines that are as they were written, and never another one."""
+    whole = (written / JOURNAL).read_bytes()
+    original = read_journal(written)
+    assert original is not None
+    for at in range(len(whole)):
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        (written / JOURNAL).write_bytes(data)
+        record = read_journal(written)
+        if record is not None:
+            assert record.identity == original.identity
+            assert record.done.items() < original.done.items()
+            assert record.checksums.items() < original.checksums.items()
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000, b'{"identity": 5, "blocks": []}', b'{"format_version": 3}'])
+def test_odd_content_is_not_a_journal(written: Path, head: bytes) -> None:
+    (written / JOURNAL).write_bytes(head + b"\n")
+    assert read_journal(written) is None
+
+
 def test_a_new_journal_replaces_the_old_one(written: Path) -> None:
-    write_journal(written, IDENTITY, 5, {(0, 1): Statistics()}, 2.5)
+    write_journal(written, Record(IDENTITY, 5, {(0, 1): Statistics()}, 2.5, 0, {(0, 1): CHECKSUMS}))
     record = read_journal(written)
     assert record is not None
     assert (record.blocks, dict(record.done), record.seconds) == (5, {(0, 1): Statistics()}, 2.5)

@@ -11,11 +11,12 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from napari_ct_pyramid.model.blocks import Stage
+from napari_ct_pyramid.model.blocks import BlockId, Stage
 from napari_ct_pyramid.model.memory import own_array
+from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.model.volume import Box, box_shape
-from napari_ct_pyramid.omezarr.journal import BlockId, Checksum
+from napari_ct_pyramid.omezarr.checksums import Checksum, pack
 from napari_ct_pyramid.options import Triple
 
 
@@ -44,6 +45,10 @@ Write = Future[Future[Checksum]]
 is written."""
 
 
+ChunkChecksum = tuple[int, Triple, Checksum]
+"""Level, index and checksum of a chunk."""
+
+
 @dataclass(frozen=True)
 class FinishedBlock:
     """A block whose chunks are all written. Picklable.
@@ -52,15 +57,20 @@ class FinishedBlock:
     ----------
     id : BlockId
         Its name in the journal.
-    chunks : tuple of (int, Triple, Checksum)
+    chunks : tuple of ChunkChecksum
         Level, index and checksum of each of its chunks.
     statistics : Statistics
         Of its voxels of the source; without voxels where it is made from another level.
     """
 
     id: BlockId
-    chunks: tuple[tuple[int, Triple, Checksum], ...]
+    chunks: tuple[ChunkChecksum, ...]
     statistics: Statistics
+
+    def packed_checksums(self, plan: Plan) -> bytes:
+        """The checksums of its chunks, as the journal holds them."""
+        checksums = {(level, index): checksum for level, index, checksum in self.chunks}
+        return pack(checksums[chunk] for chunk in plan.chunks_of(self.id))
 
 
 @dataclass

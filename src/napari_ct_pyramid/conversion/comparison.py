@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import box_shape, chunk_box
-from napari_ct_pyramid.omezarr.codec import ChunkReader, chunk_name
-from napari_ct_pyramid.omezarr.journal import Checksum, Checksums
+from napari_ct_pyramid.omezarr.checksums import Checksum, Checksums
+from napari_ct_pyramid.omezarr.codec import ChunkReader, DamagedChunkError, chunk_name
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.paths import AnyPath
 
@@ -98,11 +98,11 @@ class ComparingStore:
     ----------
     files : ChunkReader
     plan : Plan
-    checksums : Checksums or None
-        Those that the conversion wrote; None if they are missing.
+    checksums : Checksums
+        Those that the conversion wrote. Where one is not known, the chunk is compared without it.
     """
 
-    def __init__(self, files: ChunkReader, plan: Plan, checksums: Checksums | None) -> None:
+    def __init__(self, files: ChunkReader, plan: Plan, checksums: Checksums) -> None:
         self._files = files
         self._plan = plan
         self._checksums = checksums
@@ -150,28 +150,19 @@ class ComparingStore:
 
     def _read(self, level: int, index: Triple) -> tuple[np.ndarray, Checksum]:
         try:
-            voxels, checksum = self._files.read(level, index)
-            damage = self._damage(level, index, checksum)
+            return self._files.read_checked(level, index, self._checksums.get(level, index))
         except FileNotFoundError:
             damage = "it is missing"
+        except DamagedChunkError as error:
+            damage = str(error)
         except (OSError, ValueError, imagecodecs.BloscError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             damage = f"it cannot be read: {why}"
-        if not damage:
-            return voxels, checksum
         with self._lock:
             self._damaged[level, index] = damage
         made = self._plan.levels[level]
         shape = box_shape(chunk_box(index, made.chunks, made.shape))
-        return np.broadcast_to(made.dtype.type(0), shape), Checksum(0, 0)
-
-    def _damage(self, level: int, index: Triple, found: Checksum) -> str:
-        if not self._checksums:
-            return ""
-        written = self._checksums.get(level, index)
-        if found.file != written.file:
-            return "its file is not as it was written"
-        return "" if found.voxels == written.voxels else "its voxels are not those that the conversion made"
+        return np.broadcast_to(made.dtype.type(0), shape), Checksum(0, 0, 0)
 
 
 class _Comparison:

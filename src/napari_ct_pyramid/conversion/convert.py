@@ -26,16 +26,18 @@ from napari_ct_pyramid.errors import (
     RequestError,
     without_period,
 )
+from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.intensity import automatic_window, display_window
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan, rescaling
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.omezarr.checksums import Checksums, crc32
 from napari_ct_pyramid.omezarr.codec import compressed_size
-from napari_ct_pyramid.omezarr.journal import Checksums, Journal, Record, checksums_are_there, crc32, read_journal
+from napari_ct_pyramid.omezarr.journal import Journal, Record, read_journal, write_journal
 from napari_ct_pyramid.omezarr.kind import is_published, is_unfinished
 from napari_ct_pyramid.omezarr.metadata import make_attributes
-from napari_ct_pyramid.omezarr.writer import OmeZarrWriter, bytes_in_transit
+from napari_ct_pyramid.omezarr.writer import LostChunkError, OmeZarrWriter, bytes_in_transit
 from napari_ct_pyramid.options import AUTO, ConversionOptions
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
@@ -124,10 +126,10 @@ def run(
         When the conversion was requested, by `time.perf_counter`; now if not given.
     """
     began = time.perf_counter() if began is None else began
-    with _unfinished_on_error(output, resumable=not source.in_memory), ExitStack() as stack:
+    with _unfinished_on_error(output, plan, resumable=not source.in_memory), ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(output, record)))
-        checksums = stack.enter_context(closing(Checksums(output, plan.levels, write=True)))
-        store = stack.enter_context(closing(OmeZarrWriter(output, plan)))
+        checksums = Checksums(plan, record.checksums)
+        store = stack.enter_context(closing(OmeZarrWriter(output, plan, checksums)))
         store.begin()
         tracker = ProgressTracker(plan, record.done)
 
@@ -135,11 +137,10 @@ def run(
             return record.seconds + time.perf_counter() - began
 
         def note(block: FinishedBlock) -> None:
-            """Note in the output that a block is done: first the checksums of its chunks, then the block itself."""
+            """Note in the journal that a block is done."""
+            journal.append(block.id, block.statistics, block.packed_checksums(plan), seconds())
             for level, index, checksum in block.chunks:
                 checksums.put(level, index, checksum)
-            checksums.sync()
-            journal.append(block.id, block.statistics, seconds())
 
         def make_safe(block: FinishedBlock) -> None:
             store.make_safe((level, index) for level, index, _ in block.chunks)
@@ -152,7 +153,7 @@ def run(
         started = time.perf_counter()
         yield progress()  # before the work begins, so that a viewer can open the empty levels undisturbed
         if scheduler:
-            runner: Engine | BlockScheduler = scheduler.assign(tracker, note)
+            runner: Engine | BlockScheduler = scheduler.assign(tracker, checksums, note)
         else:
             runner = Engine(source, plan, store, tracker, make_safe)
         started = time.perf_counter()
@@ -200,6 +201,13 @@ def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, ident
     missing = store.missing()
     if missing:
         raise ConversionError(f"{missing:,} files of chunks were removed while others were being written")
+
+
+def _forget(output: AnyPath, blocks: set[BlockId]) -> None:
+    """Note in the journal that blocks are not done after all, so that they are made again."""
+    record = read_journal(output)
+    if record:
+        write_journal(output, record.without(blocks))
 
 
 def _cluster(client: Client | None, src: SourceLike) -> Cluster | None:
@@ -270,8 +278,15 @@ def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan
     if record is None:
         return plan, None
     different = differences(record.identity, identity)
-    if different and plan.options.overwrite:
+    if (different or record.is_old) and plan.options.overwrite:
         return plan, None
+    if record.is_old:
+        raise OutputExistsError(
+            f"The output {output} exists already: an unfinished conversion by an older version of this program, which "
+            "this one cannot resume. Ask to overwrite it (",
+            Advice("overwrite", True),
+            "), or choose another name.",
+        )
     if different:
         raise OutputExistsError(
             f"The output {output} exists already: an unfinished conversion that this one cannot resume, because it "
@@ -280,7 +295,7 @@ def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan
             "), or choose another name.",
             options=other_options(record.identity, identity),
         )
-    if not record.done or not checksums_are_there(output, plan.levels):
+    if not record.done:
         return plan, None
     done = len(record.done)
     left = None if plan.seconds_estimate is None else plan.seconds_estimate * (1 - done / plan.blocks)
@@ -288,13 +303,15 @@ def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan
 
 
 @contextmanager
-def _unfinished_on_error(output: AnyPath, *, resumable: bool) -> Iterator[None]:
+def _unfinished_on_error(output: AnyPath, plan: Plan, *, resumable: bool) -> Iterator[None]:
     """Have every error state that the output is unfinished, and how to resume it or start again."""
     try:
         yield
     except _SourceChangedError:
         raise
     except (CtPyramidError, OSError, MemoryError) as error:
+        if isinstance(error, LostChunkError):
+            _forget(output, {plan.block_of(error.level, error.index)})
         why: tuple[Part, ...]
         if isinstance(error, CtPyramidError):
             why = without_period(error.message.parts)

@@ -16,7 +16,7 @@ from napari_ct_pyramid.model.memory import own_array
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.model.volume import Box, chunk_box, touched, within
-from napari_ct_pyramid.omezarr.journal import Checksum
+from napari_ct_pyramid.omezarr.checksums import Checksum
 from napari_ct_pyramid.options import Triple
 
 from .background import BackgroundRunner, Stopped

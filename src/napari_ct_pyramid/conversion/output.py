@@ -122,7 +122,7 @@ def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Reco
     try:
         # From here on the output is unfinished. If this is interrupted, a resumed conversion clears it again, because
         # no block is done.
-        record = write_journal(output, identity, blocks)
+        record = write_journal(output, Record(identity, blocks, {}, 0.0, 0))
         unpublish(output)
         storage_of(output).clear((JOURNAL, LOCK, CLUSTER_MARKER))
     except OSError as error:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
-from napari_ct_pyramid.model.blocks import Region, Stage
+from napari_ct_pyramid.model.blocks import BlockId, Region, Stage
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
-from napari_ct_pyramid.omezarr.journal import BlockId
 from napari_ct_pyramid.storage.paths import AnyPath
 
 PROGRESS_SECONDS = 0.25

@@ -17,11 +17,11 @@ from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
-from napari_ct_pyramid.omezarr.journal import CHECKSUMS
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+from napari_ct_pyramid.storage.sealed import seal, unseal
 
-from .identity import OPTIONS
+from .identity import OPTIONS, differences
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ class Receipt:
 
 RECEIPT = f"{STATE_FOLDER}/receipt.json"
 
+_FORMAT = 2  # of the receipts that are written; those of version 0.1.0 have none, and no checksum of themselves
+
 _SOFTWARE = ("numpy", "imagecodecs", "tifffile", "ome-zarr", "zarr")
 
 
@@ -179,7 +181,6 @@ def write_receipt(
                 "minimum", "maximum", "nans", "infinities", "window", "rescaled", "workers",
             )
         },
-        "checksums": {"file": CHECKSUMS, "kind": "CRC-32 of each chunk's file and of its voxels"},
         "metadata": attributes,
         "verified": None,
     }  # fmt: skip
@@ -187,29 +188,44 @@ def write_receipt(
 
 
 def read_receipt(output: AnyPath) -> dict[str, Any] | None:
-    """The receipt of an output; None if there is none, or it cannot be read."""
+    """The receipt of an output; None if there is none, or it cannot be read, or it is not as it was written."""
     try:
-        value = json.loads((output / RECEIPT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        data = (output / RECEIPT).read_bytes()
+        if b'"crc32"' in data or b'"format_version"' in data:
+            return unseal(data)
+        value = json.loads(data)  # of version 0.1.0
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired: bool) -> None:
-    """Note in the receipt that the output was verified just now, and the outcome."""
+def disagreement(receipt: dict[str, Any], identity: dict[str, Any]) -> str:
+    """What a receipt and the identity in the journal state differently, for people; empty if nothing is."""
+    try:
+        stated = {**receipt["options"], "shape": receipt["source"]["shape"]}
+    except (KeyError, TypeError):
+        return "everything"
+    return differences(
+        {key: value for key, value in stated.items() if key in identity},
+        {key: identity[key] for key in stated if key in identity},
+    )
+
+
+def change_receipt(output: AnyPath, **changes: Any) -> None:
+    """Change entries of the receipt of an output, if it has a valid one."""
     value = read_receipt(output)
     if value is not None:
-        value["verified"] = {
-            "when": _now(),
-            "problems": problems,
-            "repaired": repaired,
-            "with_source": with_source,
-        }
-        _write(output, value)
+        _write(output, {**value, **changes})
+
+
+def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired: bool) -> None:
+    """Note in the receipt that the output was verified just now, and the outcome."""
+    outcome = {"when": _now(), "problems": problems, "repaired": repaired, "with_source": with_source}
+    change_receipt(output, verified=outcome)
 
 
 def _write(output: AnyPath, value: dict[str, Any]) -> None:
-    storage_of(output / RECEIPT).replace(json.dumps(value, indent=2).encode())
+    storage_of(output / RECEIPT).replace(seal({"format_version": _FORMAT, **value}, indent=2))
 
 
 def _now() -> str:

@@ -9,29 +9,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
+from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.array import zarr_store
+from napari_ct_pyramid.omezarr.checksums import OLD_FILE, Checksums, crc32, read_old_checksums
 from napari_ct_pyramid.omezarr.codec import ChunkReader
-from napari_ct_pyramid.omezarr.journal import (
-    BlockId,
-    Checksums,
-    Record,
-    checksums_are_there,
-    crc32,
-    read_journal,
-    write_journal,
-)
+from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
 from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
@@ -42,7 +36,6 @@ from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows
-from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
@@ -52,7 +45,7 @@ from .engine import Engine
 from .identity import asked_options, differences, fingerprint, identify
 from .padded_reader import VoxelSource
 from .progress import Progress, ProgressTracker, follow
-from .receipt import note_verified, read_receipt
+from .receipt import disagreement, note_verified, read_receipt
 
 # A source may have another name and time; these must be equal.
 _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
@@ -79,6 +72,8 @@ def iter_verification(
             stack.enter_context(hold(path))
             record = _read_record(path, repair)
         plan, identity = _plan(path, record, opened, limits)
+        if repair:
+            _check_trustworthy(path, record)
         found = yield from _find(path, plan, record, opened)
         if repair and found.problems:
             assert opened is not None
@@ -137,8 +132,7 @@ def _plan(
         in_transit=bytes_in_transit(path, asked, volume, source.files if source else ()),
     )
     if source is None:
-        first, *others = plan.stages
-        return replace(plan, stages=(replace(first, from_source=False), *others)), identity
+        return plan, identity
     now = identify(plan, fingerprint(source, crc32(a_few_rows(source))))
     different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
     if different:
@@ -149,6 +143,24 @@ def _plan(
             "other blocks. Verify it without the source, or with that version."
         )
     return plan, now
+
+
+def _check_trustworthy(path: AnyPath, record: Record) -> None:
+    """Make sure that the journal states what the conversion did: a repair by a wrong one would damage the output."""
+    receipt = read_receipt(path)
+    if receipt is None:
+        if record.is_old:
+            raise SourceError(
+                f"{path} was made by an older version of this program, and its receipt is damaged or missing: nothing "
+                "confirms what its journal states. Convert the source again."
+            )
+        return
+    different = disagreement(receipt, record.identity)
+    if different:
+        raise SourceError(
+            f"The journal and the receipt of {path} state different conversions: they differ in {different}. Nothing "
+            "was repaired. Convert the source again."
+        )
 
 
 def _volume_of(identity: dict[str, Any]) -> Volume:
@@ -176,28 +188,31 @@ def _find(
 ) -> Generator[Progress, None, Verification]:
     began = time.perf_counter()
     unfinished = not is_published(path)
-    problems = [Problem(None, None, what) for what in _metadata_problems(path, plan)]
-    with ExitStack() as stack:
-        checksums = None
-        if checksums_are_there(path, plan.levels):
-            checksums = stack.enter_context(closing(Checksums(path, plan.levels)))
-        else:
-            problems.append(Problem(None, None, "the checksums are missing"))
-        store = ComparingStore(ChunkReader(path, plan), plan, checksums)
-        blocks = _blocks_of(plan)
-        if not unfinished and not set(blocks) <= set(record.done):
-            problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
-        skip = {block: Statistics() for block in blocks if unfinished and block not in record.done}
-        tracker = ProgressTracker(plan, skip)
-        engine = Engine(source or _NoSource(), plan, store, tracker)
+    problems = [Problem(None, None, what) for what in _metadata_problems(path, plan, record.identity)]
+    try:
+        checksums = read_old_checksums(path, plan) if record.is_old else Checksums(plan, record.checksums)
+    except SourceError as error:
+        checksums = Checksums(plan)
+        problems.append(Problem(None, None, f"the checksums are missing: {str(error).rstrip('.')}"))
+    except ValueError as error:
+        raise _damaged(error) from error
+    if source is None:
+        first, *others = plan.stages
+        plan = replace(plan, stages=(replace(first, from_source=False), *others))
+    store = ComparingStore(ChunkReader(path, plan), plan, checksums)
+    if not unfinished and not set(plan.block_ids) <= record.done.keys():
+        problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
+    skip = {block: Statistics() for block in plan.block_ids if unfinished and block not in record.done}
+    tracker = ProgressTracker(plan, skip)
+    engine = Engine(source or _NoSource(), plan, store, tracker)
 
-        def progress() -> Progress:
-            done = int(tracker.fraction * plan.volume.nbytes)
-            return tracker.progress(path, seconds=time.perf_counter() - began, bytes_done=done)
+    def progress() -> Progress:
+        done = int(tracker.fraction * plan.volume.nbytes)
+        return tracker.progress(path, seconds=time.perf_counter() - began, bytes_done=done)
 
-        yield progress()
-        yield from follow(engine, progress)
-        yield progress()
+    yield progress()
+    yield from follow(engine, progress)
+    yield progress()
     return Verification(
         output=path,
         problems=(*problems, *store.problems()),
@@ -208,30 +223,36 @@ def _find(
     )
 
 
-def _blocks_of(plan: Plan) -> list[BlockId]:
-    return [(n, block) for n, stage in enumerate(plan.stages) for block, _ in enumerate(stage.blocks())]
-
-
 def _repair(
     path: AnyPath, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
 ) -> Generator[Progress, None, None]:
     """Remove the blocks with something wrong from the journal, and resume the conversion."""
     wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
-    intact = {block: statistics for block, statistics in record.done.items() if block not in wrong}
-    if not checksums_are_there(path, plan.levels):
-        intact = {}
-    begun = write_journal(path, identity, plan.blocks, intact, record.seconds)
+    intact = replace(_renewed(path, plan, record).without(wrong), identity=identity, blocks=plan.blocks)
     unpublish(path)  # from here on the output is unfinished
-    storage_of(path).sync_folder()
-    yield from run(source, replace(plan, blocks_done=len(intact)), path, begun)
-    with closing(Checksums(path, plan.levels)) as checksums:
-        store = ComparingStore(ChunkReader(path, plan), plan, checksums)
-        for problem in found.problems:
-            if problem.level is not None and problem.chunk is not None:
-                store.read_chunk(problem.level, problem.chunk)
+    begun = write_journal(path, intact)
+    yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun)
+    (path / OLD_FILE).unlink(missing_ok=True)
+    made = read_journal(path)
+    assert made
+    store = ComparingStore(ChunkReader(path, plan), plan, Checksums(plan, made.checksums))
+    for problem in found.problems:
+        if problem.level is not None and problem.chunk is not None:
+            store.read_chunk(problem.level, problem.chunk)
     remaining = store.problems()
     if remaining:
         raise ConversionError(f"{path} was repaired, but {remaining[0]} again. Its disk may be failing.")
+
+
+def _renewed(path: AnyPath, plan: Plan, record: Record) -> Record:
+    """The record as this version writes it. Without its checksums, no block of an old one is done."""
+    if not record.is_old:
+        return record
+    try:
+        checksums = read_old_checksums(path, plan)
+    except SourceError:
+        return replace(record, done={}, is_old=False)
+    return replace(record, checksums={block: checksums.packed(plan, block) for block in record.done}, is_old=False)
 
 
 def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
@@ -247,13 +268,16 @@ def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
             yield number, stage.block_of(level, z // fz, y // fy)
 
 
-def _metadata_problems(path: AnyPath, plan: Plan) -> Iterator[str]:
+def _metadata_problems(path: AnyPath, plan: Plan, identity: dict[str, Any]) -> Iterator[str]:
     """What is wrong with the metadata, compared with the specification and with what the conversion wrote."""
     receipt = read_receipt(path)
     expected: dict[str, Any] = array_metadata(plan)
     if receipt is None:
-        yield "the receipt is missing, or cannot be read"
+        yield "the receipt is missing, or is not as it was written"
     else:
+        different = disagreement(receipt, identity)
+        if different:
+            yield f"the journal and the receipt differ in {different}"
         name, metadata = group_metadata(plan.options.ome_zarr_version, receipt.get("metadata", {}))
         expected[name] = metadata
     as_written = True

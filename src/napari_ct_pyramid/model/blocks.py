@@ -40,6 +40,9 @@ Extent = tuple[int, int]
 Region = tuple[int, int, int, int]
 """z0, z1, y0, y1 in voxels of some level; all of x."""
 
+BlockId = tuple[int, int]
+"""Number of the stage, and of the block within the stage."""
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, starmap
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from napari_ct_pyramid.errors import Advice, DiskSpaceError, Message, RequestError
-from napari_ct_pyramid.options import AUTO, ConversionOptions, VoxelSize
+from napari_ct_pyramid.options import AUTO, ConversionOptions, Triple, VoxelSize
 
-from .blocks import BLOCK_BYTES, Stage, decodings, fit_budget
+from .blocks import BLOCK_BYTES, BlockId, Region, Stage, decodings, fit_budget
 from .formatting import count, format_size, times
 from .intensity import Rescale, has_finite_slope
 from .levels import Level, factors_between, make_levels
 from .memory import PROCESS_BYTES
 from .sharding import with_shards
-from .volume import Volume
+from .volume import Volume, touched
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,57 @@ class Plan:
         """The peak resident memory of the process, or of each worker, by the ledger."""
         return sum(size for _, size in self.memory)
 
-    @cached_property
+    @property
     def blocks(self) -> int:
         """The number of blocks of all stages."""
-        return sum(1 for stage in self.stages for _ in stage.blocks())
+        return len(self.block_ids)
+
+    @cached_property
+    def _regions(self) -> dict[BlockId, Region]:
+        return {
+            (number, block): region
+            for number, stage in enumerate(self.stages)
+            for block, region in enumerate(stage.blocks())
+        }
+
+    @property
+    def block_ids(self) -> Collection[BlockId]:
+        """The blocks of all stages."""
+        return self._regions.keys()
+
+    def chunks_of(self, block: BlockId) -> Iterator[tuple[int, Triple]]:
+        """The chunks that a block holds: level, and index along z, y, x. Always in the same order.
+
+        Raises
+        ------
+        ValueError
+            If there is no such block.
+        """
+        if block not in self._regions:
+            raise ValueError(f"the plan has no block {block}")
+        stage = self.stages[block[0]]
+        for number in range(stage.first, stage.top + 1):
+            yield from self._chunks_in(stage, number, self._regions[block])
+
+    def _chunks_in(self, stage: Stage, number: int, region: Region) -> Iterator[tuple[int, Triple]]:
+        """The chunks of a level in a region of the stage's base level."""
+        z0, z1, y0, y1 = region
+        level, (z, y, _) = self.levels[number], stage.span(number)
+        box = (slice(z0 // z, z1 // z), slice(y0 // y, y1 // y), slice(0, level.shape[2]))
+        for index in touched(box, level.chunks):
+            yield number, (index[0], index[1], index[2])
+
+    def chunks_read_for(self, block: BlockId) -> Iterator[tuple[int, Triple]]:
+        """The chunks of an earlier stage from which a block is made; none where it is made from the source."""
+        stage = self.stages[block[0]]
+        if not stage.from_source:
+            yield from self._chunks_in(stage, stage.base, self._regions[block])
+
+    def block_of(self, level: int, index: Triple) -> BlockId:
+        """The block that holds a chunk."""
+        number = next(n for n, stage in enumerate(self.stages) if stage.first <= level <= stage.top)
+        z, y, _ = (i * c for i, c in zip(index, self.levels[level].chunks, strict=True))
+        return number, self.stages[number].block_of(level, z, y)
 
     @property
     def files(self) -> int:

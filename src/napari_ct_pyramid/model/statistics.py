@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np  # not at run time: commands that touch no voxel read the journal, too
@@ -37,6 +38,28 @@ class Statistics:
             self.nans + other.nans,
             self.infinities + other.infinities,
             self.clipped + other.clipped,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As the journal of a conversion holds it."""
+        empty = self.minimum > self.maximum  # JSON has no infinity
+        return {
+            "minimum": None if empty else self.minimum,
+            "maximum": None if empty else self.maximum,
+            "nans": self.nans,
+            "infinities": self.infinities,
+            "clipped": self.clipped,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Statistics:
+        """The statistics that `to_json` wrote. Other entries are ignored."""
+        return cls(
+            math.inf if value["minimum"] is None else value["minimum"],
+            -math.inf if value["maximum"] is None else value["maximum"],
+            value["nans"],
+            value["infinities"],
+            value["clipped"],
         )
 
 

@@ -18,11 +18,17 @@ from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, OpenFile
 
-from .journal import Checksum, crc32
+from .checksums import Checksum, crc32
 from .metadata import file_key
 from .shards import read_place
 
+_TRIES = 3  # to read a chunk
+
 _BLOSC_OVERHEAD = 16  # a frame is at most so many bytes larger than its content
+
+
+class DamagedChunkError(ValueError):
+    """A chunk is not as it was written."""
 
 
 class ChunkReader:
@@ -82,6 +88,42 @@ class ChunkReader:
         z, y, x = box_shape(chunk_box(index, array.chunks, array.shape))
         return voxels[:z, :y, :x], checksum
 
+    def read_checked(self, level: int, index: Triple, written: Checksum | None) -> tuple[np.ndarray, Checksum]:
+        """The voxels of a chunk, as `read` gives them, if they are as they were written.
+
+        A disk or a network may give wrong bytes once: what cannot be read, or is wrong, is read again before it is
+        called damaged.
+
+        Parameters
+        ----------
+        level : int
+        index : tuple of int
+        written : Checksum or None
+            Of the chunk when it was written; None if that is not known.
+
+        Raises
+        ------
+        DamagedChunkError
+            If it is not as it was written.
+        OSError, ValueError, imagecodecs.BloscError
+            As `read`.
+        """
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                voxels, found = self.read(level, index)
+                if written and found.file != written.file:
+                    raise DamagedChunkError("its file is not as it was written")
+                if written and found.voxels != written.voxels:
+                    raise DamagedChunkError("its voxels are not those that the conversion made")
+            except FileNotFoundError:
+                raise
+            except (OSError, ValueError, imagecodecs.BloscError):
+                if not tries_left:
+                    raise
+            else:
+                return voxels, found
+        raise AssertionError("the last try returns or raises")
+
 
 class Codec:
     """Compresses and decodes chunks of one size, in buffers that are made once."""
@@ -100,7 +142,7 @@ class Codec:
         checksum = crc32(voxels)
         if self._compressor == "none":
             out[: voxels.nbytes] = memoryview(voxels).cast("B")
-            return voxels.nbytes, Checksum(checksum, checksum)
+            return voxels.nbytes, Checksum(checksum, checksum, voxels.nbytes)
         encoded = imagecodecs.blosc_encode(
             voxels,
             level=1,
@@ -110,7 +152,7 @@ class Codec:
             numthreads=1,
             out=out[: encoded_bytes(voxels.nbytes)],  # a longer buffer would be filled with a longer frame
         )
-        return len(encoded), Checksum(crc32(encoded), checksum)
+        return len(encoded), Checksum(crc32(encoded), checksum, len(encoded))
 
     def decode(self, file: OpenFile, size: int) -> tuple[np.ndarray, Checksum]:
         """Decode a chunk from the next `size` bytes of a file. Returns the voxels, in this codec's buffer."""
@@ -124,12 +166,12 @@ class Codec:
             if size != len(voxels):
                 raise ValueError(f"it has {size:,} bytes instead of {len(voxels):,}")
             checksum = crc32(voxels)
-            return self._voxels, Checksum(checksum, checksum)
+            return self._voxels, Checksum(checksum, checksum, size)
         data = memoryview(self._encoded)[:size]
         found = imagecodecs.blosc_decode(data, numthreads=1, out=voxels)
         if len(found) != len(voxels):
             raise ValueError(f"it unpacks to {len(found):,} bytes instead of {len(voxels):,}")
-        return self._voxels, Checksum(crc32(data), crc32(self._voxels))
+        return self._voxels, Checksum(crc32(data), crc32(self._voxels), size)
 
     @cached_property
     def _encoded(self) -> bytearray:

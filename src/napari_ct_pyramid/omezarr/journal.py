@@ -1,34 +1,29 @@
-"""The journal of a conversion and the checksums of its chunks: two files in the output.
+"""The journal of a conversion, a file in the output: what is converted and how, and which blocks are done.
 
-The journal's first line states what is converted and how. Every other line states a block that is done; it is written
-when all chunks of the block are on disk. An interrupted conversion is resumed from the journal. A finished one keeps
-it, for a repair. The metadata decide whether a volume is finished, not the journal.
+The first line states what is converted and how. Every other line states a block that is done, with the checksums of its
+chunks; it is written when all chunks of the block are on disk. Each line carries a checksum of itself. An interrupted
+conversion is resumed from the journal. A finished one keeps it, for verify and repair. The metadata decide whether a
+volume is finished, not the journal.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import struct
-import threading
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import accumulate
-from typing import Any, NamedTuple
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-import imagecodecs
-
-from napari_ct_pyramid.model.levels import Level
+from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.statistics import Statistics
-from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.sealed import seal, unseal
 
 from .kind import JOURNAL
 
-BlockId = tuple[int, int]
-"""Number of the stage, and of the block within the stage."""
+FORMAT = 2
+"""Of the journals that are written. Journals of version 0.1.0 have none, and hold no checksums."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,10 @@ class Record:
         Time that these blocks took.
     size : int
         Bytes of the journal that are valid.
+    checksums : mapping of BlockId to bytes
+        The packed checksums of the chunks of the blocks that are done; see `checksums.Checksums`.
+    is_old : bool
+        Whether version 0.1.0 wrote the journal: it holds no checksums, and cannot be resumed.
     """
 
     identity: dict[str, Any]
@@ -54,39 +53,80 @@ class Record:
     done: Mapping[BlockId, Statistics]
     seconds: float
     size: int
+    checksums: Mapping[BlockId, bytes] = field(default_factory=dict)
+    is_old: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all blocks are done."""
+        return len(self.done) == self.blocks
+
+    def without(self, blocks: set[BlockId]) -> Record:
+        """The record of the same conversion in which these blocks are not done. It is not written."""
+        return Record(
+            self.identity,
+            self.blocks,
+            {block: statistics for block, statistics in self.done.items() if block not in blocks},
+            self.seconds,
+            0,
+            {block: packed for block, packed in self.checksums.items() if block not in blocks},
+        )
 
 
 def read_journal(output: AnyPath) -> Record | None:
     """The content of an output's journal; None if there is no valid one."""
     try:
         data = (output / JOURNAL).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+    first, *lines = data.splitlines(keepends=True) or [b""]
     try:
-        first, *lines = data.splitlines(keepends=True)
-        head = json.loads(first)
-        identity, blocks, size = dict(head["identity"]), int(head["blocks"]), len(first)
-    except (ValueError, KeyError, TypeError):
+        return _read(first, lines) if b'"crc32"' in first or b'"format_version"' in first else _read_old(first, lines)
+    except _DAMAGE:
         return None
+
+
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+def _read(first: bytes, lines: list[bytes]) -> Record:
+    head = _unseal_line(first)
+    if head["format_version"] != FORMAT:
+        raise ValueError("a later version of this package wrote it")
+    done: dict[BlockId, Statistics] = {}
+    checksums: dict[BlockId, bytes] = {}
+    seconds, size = 0.0, len(first)
+    for line in lines:
+        try:
+            entry = _unseal_line(line)
+            block = entry["stage"], entry["block"]
+            statistics, packed = Statistics.from_json(entry), b64decode(entry["checksums"])
+        except _DAMAGE:
+            break  # power failed while this line was written: later lines cannot be trusted either
+        done[block], checksums[block] = statistics, packed
+        seconds = float(entry["seconds"])
+        size += len(line)
+    return Record(dict(head["identity"]), int(head["blocks"]), done, seconds, size, checksums)
+
+
+def _unseal_line(line: bytes) -> dict[str, Any]:
+    if not line.endswith(b"\n"):
+        raise ValueError("the line is cut short")
+    return unseal(line[:-1])
+
+
+def _read_old(first: bytes, lines: list[bytes]) -> Record:
+    """The content of a journal that version 0.1.0 wrote."""
+    head = json.loads(first)
     done, seconds = {}, 0.0
     for line in lines:
         try:
-            if not line.endswith(b"\n"):
-                break
             entry = json.loads(line)
-            statistics = Statistics(
-                math.inf if entry["minimum"] is None else entry["minimum"],
-                -math.inf if entry["maximum"] is None else entry["maximum"],
-                entry["nans"],
-                entry["infinities"],
-                entry.get("clipped", 0),
-            )
-            done[entry["stage"], entry["block"]] = statistics
+            done[int(entry["stage"]), int(entry["block"])] = Statistics.from_json(entry)
             seconds = float(entry["seconds"])
-        except (ValueError, KeyError, TypeError):
-            break  # power failed while this line was written: later lines cannot be trusted either
-        size += len(line)
-    return Record(identity, blocks, done, seconds, size)
+        except _DAMAGE:
+            break
+    return Record(dict(head["identity"]), int(head["blocks"]), done, seconds, len(first), is_old=True)
 
 
 class Journal:
@@ -103,9 +143,9 @@ class Journal:
         self._file = storage_of(output / JOURNAL).open_state(record.size)
         self._end = record.size
 
-    def append(self, block: BlockId, statistics: Statistics, seconds: float) -> None:
-        """Record that a block is done, and wait until that is safe."""
-        line = _line(block, statistics, seconds)
+    def append(self, block: BlockId, statistics: Statistics, checksums: bytes, seconds: float) -> None:
+        """Record that a block is done, with the packed checksums of its chunks, and wait until that is safe."""
+        line = _line(block, statistics, checksums, seconds)
         self._file.write(self._end, line)
         self._file.sync()
         self._end += len(line)
@@ -115,94 +155,29 @@ class Journal:
         self._file.close()
 
 
-def write_journal(
-    output: AnyPath,
-    identity: dict[str, Any],
-    blocks: int,
-    done: Mapping[BlockId, Statistics] | None = None,
-    seconds: float = 0,
-) -> Record:
-    """Replace the journal of an output by a new one, in one atomic step. `done` are blocks that are done already."""
-    lines = [json.dumps({"identity": identity, "blocks": blocks}).encode() + b"\n"]
-    lines += [_line(block, statistics, seconds) for block, statistics in (done or {}).items()]
+def write_journal(output: AnyPath, record: Record) -> Record:
+    """Replace the journal of an output by a new one, in one atomic step.
+
+    Returns
+    -------
+    Record
+        With the size of the new journal.
+    """
+    head = {"format_version": FORMAT, "identity": record.identity, "blocks": record.blocks}
+    lines = [seal(head) + b"\n"]
+    for block, statistics in record.done.items():
+        lines.append(_line(block, statistics, record.checksums[block], record.seconds))
     data = b"".join(lines)
     storage_of(output / JOURNAL).replace(data)
-    return Record(identity, blocks, dict(done or {}), seconds, len(data))
+    return Record(record.identity, record.blocks, record.done, record.seconds, len(data), record.checksums)
 
 
-def _line(block: BlockId, statistics: Statistics, seconds: float) -> bytes:
-    entry: dict[str, Any] = {"stage": block[0], "block": block[1], **asdict(statistics), "seconds": round(seconds, 3)}
-    if statistics.minimum > statistics.maximum:
-        entry["minimum"] = entry["maximum"] = None  # JSON has no infinity
-    return json.dumps(entry).encode() + b"\n"
-
-
-CHECKSUMS = f"{STATE_FOLDER}/checksums"
-
-_PAIR = struct.Struct("<II")
-
-# That of libdeflate is ten times as fast as that of zlib.
-crc32: Callable[[Any], int] = imagecodecs.deflate_crc32 if imagecodecs.DEFLATE.available else zlib.crc32
-
-
-class Checksum(NamedTuple):
-    """The checksums (CRC-32) of a chunk: of its bytes in the file, and of its voxels."""
-
-    file: int
-    voxels: int
-
-
-class Checksums:
-    """The checksums of an output. Several threads may read them at once.
-
-    Parameters
-    ----------
-    output : path
-    levels : sequence of Level
-    write : bool
-        Open the file for writing, and make a new one if there is none of the right size.
-    """
-
-    def __init__(self, output: AnyPath, levels: Sequence[Level], *, write: bool = False) -> None:
-        self._grids = [
-            tuple(math.ceil(n / c) for n, c in zip(level.shape, level.chunks, strict=True)) for level in levels
-        ]
-        self._starts = list(accumulate((level.chunk_count for level in levels), initial=0))
-        self._lock = threading.Lock()
-        exists = checksums_are_there(output, levels)
-        self._file = storage_of(output / CHECKSUMS).open_state(
-            _size(levels) if write else None, fresh=write and not exists
-        )
-
-    def put(self, level: int, index: Triple, checksum: Checksum) -> None:
-        """Write the checksum of a chunk."""
-        with self._lock:
-            self._file.write(self._place(level, index), _PAIR.pack(*checksum))
-
-    def get(self, level: int, index: Triple) -> Checksum:
-        """Read the checksum of a chunk."""
-        with self._lock:
-            return Checksum(*_PAIR.unpack(self._file.read(self._place(level, index), _PAIR.size)))
-
-    def sync(self) -> None:
-        """Wait until all that was written is safe."""
-        self._file.sync()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _place(self, level: int, index: Triple) -> int:
-        _, rows, columns = self._grids[level]
-        number = (index[0] * rows + index[1]) * columns + index[2]
-        return (self._starts[level] + number) * _PAIR.size
-
-
-def checksums_are_there(output: AnyPath, levels: Sequence[Level]) -> bool:
-    """Whether an output has a file of checksums, of the right size."""
-    path = output / CHECKSUMS
-    return path.is_file() and path.stat().st_size == _size(levels)
-
-
-def _size(levels: Sequence[Level]) -> int:
-    return sum(level.chunk_count for level in levels) * _PAIR.size
+def _line(block: BlockId, statistics: Statistics, checksums: bytes, seconds: float) -> bytes:
+    entry = {
+        "stage": block[0],
+        "block": block[1],
+        **statistics.to_json(),
+        "checksums": b64encode(checksums).decode(),
+        "seconds": round(seconds, 3),
+    }
+    return seal(entry) + b"\n"

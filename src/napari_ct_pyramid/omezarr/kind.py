@@ -91,9 +91,10 @@ def can_be_verified(output: AnyPath) -> bool:
 
 
 def unpublish(output: AnyPath) -> None:
-    """Remove the attributes that make it a finished image."""
+    """Remove the attributes that make it a finished image, and wait until that is safe."""
     for name in GROUP_FILES.values():
         (output / name).unlink(missing_ok=True)
+    storage_of(output).sync_folder()
 
 
 def _read_json(path: AnyPath) -> dict[str, Any] | None:

@@ -29,8 +29,8 @@ from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.store_access import PART_BYTES
 
+from .checksums import Checksum, Checksums
 from .codec import ChunkReader, chunk_name, encoded_bytes
-from .journal import Checksum
 from .metadata import array_metadata, file_key, folder_of_chunks, group_metadata
 from .shards import ShardWriter
 
@@ -50,6 +50,8 @@ class OmeZarrWriter:
         A folder that is empty, or holds the unfinished output of the same plan.
     plan : Plan
         Gives the levels, dtype and compressor.
+    checksums : Checksums
+        Of the chunks that were written before: what is read back must be as it was written.
 
     Raises
     ------
@@ -57,8 +59,9 @@ class OmeZarrWriter:
         From every method, if the disk or the store fails.
     """
 
-    def __init__(self, path: AnyPath, plan: Plan) -> None:
+    def __init__(self, path: AnyPath, plan: Plan, checksums: Checksums) -> None:
         self.path = path
+        self._checksums = checksums
         self._levels = plan.levels
         self._version = plan.options.ome_zarr_version
         self.chunks = ChunkReader(path, plan)
@@ -129,9 +132,18 @@ class OmeZarrWriter:
         """The voxels (z, y, x) of a chunk that was written, cut at the level's edges.
 
         They are in a buffer of this thread, which its next chunk overwrites.
+
+        Raises
+        ------
+        LostChunkError
+            If it cannot be read, or is not as it was written.
         """
-        with self._explained(f"chunk {chunk_name(level, index)} could not be read"):
-            return self.chunks.read(level, index)[0]
+        try:
+            return self.chunks.read_checked(level, index, self._checksums.get(level, index))[0]
+        except (OSError, ValueError, imagecodecs.BloscError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            message = f"{self.path.name}: chunk {chunk_name(level, index)} could not be read back: {why}"
+            raise LostChunkError(message, level, index) from error
 
     def sample_coarsest(self) -> np.ndarray:
         """A sample of voxels from all over the coarsest level, which must be written. No voxel depends on padding."""
@@ -238,6 +250,21 @@ class OmeZarrWriter:
         except (OSError, ValueError, imagecodecs.BloscError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             raise ConversionError(f"{self.path.name}: {what}: {why}") from error
+
+
+class LostChunkError(ConversionError):
+    """A chunk that was written cannot be read back.
+
+    Attributes
+    ----------
+    level : int
+    index : tuple of int
+    """
+
+    def __init__(self, message: str, level: int, index: Triple) -> None:
+        super().__init__(message)
+        self.level = level
+        self.index = index
 
 
 class ChunkWrite:

@@ -21,9 +21,10 @@ from napari_ct_pyramid.conversion.buffers import FinishedBlock
 from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
 from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence
-from napari_ct_pyramid.model.blocks import Region, Stage
+from napari_ct_pyramid.model.blocks import BlockId, Region, Stage
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.omezarr.journal import BlockId
+from napari_ct_pyramid.omezarr.checksums import Checksums
+from napari_ct_pyramid.omezarr.writer import LostChunkError
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
@@ -117,17 +118,21 @@ class BlockScheduler(BackgroundRunner):
         with suppress(OSError):
             (self._job.output / CLUSTER_MARKER).unlink(missing_ok=True)
 
-    def assign(self, tracker: ProgressTracker, on_finished: Callable[[FinishedBlock], None]) -> Self:
+    def assign(
+        self, tracker: ProgressTracker, checksums: Checksums, on_finished: Callable[[FinishedBlock], None]
+    ) -> Self:
         """Set which blocks to make.
 
         Parameters
         ----------
         tracker : ProgressTracker
             Knows the blocks that are to be made; what is done is counted in it.
+        checksums : Checksums
+            Of the chunks of the blocks that are done.
         on_finished : callable
             Called with each block that is safely on disk. The block counts as done when the call returns.
         """
-        self._tracker, self._on_finished = tracker, on_finished
+        self._tracker, self._checksums, self._on_finished = tracker, checksums, on_finished
         return self
 
     def stop(self) -> None:
@@ -194,6 +199,7 @@ class BlockScheduler(BackgroundRunner):
             make_block,
             self._job,
             block.id,
+            [(*chunk, self._checksums.get(*chunk)) for chunk in self._plan.chunks_read_for(block.id)],
             self._topic,
             key=f"{self._topic}-{block.id[0]}-{block.id[1]}-{self._losses[block.id]}",
             workers=[worker],
@@ -237,12 +243,17 @@ class BlockScheduler(BackgroundRunner):
             if status == "error":
                 error = task.future.exception(timeout=_ANSWER_SECONDS)
                 if error and not isinstance(error, (CancelledBlockError, KilledWorker)):
-                    text = error if isinstance(error, WorkerError) else sentence(error)
-                    raise ConversionError(f"{self._cluster.name(task.worker)}: {text}") from error
+                    raise self._explained(task.worker, error) from error
         if status == "cancelled":
             raise ConversionError("The Dask scheduler is gone, or was restarted")
         self._lose(task)
         return None
+
+    def _explained(self, worker: str, error: BaseException) -> ConversionError:
+        if isinstance(error, WorkerError) and error.lost:
+            return LostChunkError(f"{self._cluster.name(worker)}: {error}", *error.lost)
+        text = error if isinstance(error, WorkerError) else sentence(error)
+        return ConversionError(f"{self._cluster.name(worker)}: {text}")
 
     def _lose(self, task: _Task) -> None:
         task.future.cancel()

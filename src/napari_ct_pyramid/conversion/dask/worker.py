@@ -9,23 +9,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
-from napari_ct_pyramid.conversion.buffers import FinishedBlock
+from napari_ct_pyramid.conversion.buffers import ChunkChecksum, FinishedBlock
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.conversion.identity import fingerprint
 from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
 from napari_ct_pyramid.conversion.progress import ProgressTracker, follow
 from napari_ct_pyramid.errors import RequestError, SourceError, sentence
+from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
-from napari_ct_pyramid.omezarr.journal import BlockId
-from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
+from napari_ct_pyramid.omezarr.checksums import Checksums
+from napari_ct_pyramid.omezarr.writer import LostChunkError, OmeZarrWriter
+from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.factory import storage_of
@@ -101,7 +103,20 @@ class CancelledBlockError(Exception):
 
 
 class WorkerError(Exception):
-    """What went wrong on a worker, in a sentence. Not every error can be pickled and sent to another process."""
+    """What went wrong on a worker, in a sentence. Not every error can be pickled and sent to another process.
+
+    Attributes
+    ----------
+    lost : (int, Triple) or None
+        Level and index of the chunk that could not be read back; None if something else went wrong.
+    """
+
+    def __init__(self, text: str, lost: tuple[int, Triple] | None = None) -> None:
+        super().__init__(text, lost)
+        self.lost = lost
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class WorkerState:
@@ -170,8 +185,17 @@ def _check_access(job: ClusterJob) -> None:
         raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error
 
 
-def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
+def make_block(job: ClusterJob, block: BlockId, read_back: Sequence[ChunkChecksum], topic: str) -> Done:
     """Make a block of a job. Reports how many rows are read so far as Dask events: pairs of block and rows.
+
+    Parameters
+    ----------
+    job : ClusterJob
+    block : BlockId
+    read_back : sequence of (int, tuple of int, Checksum)
+        The chunks of an earlier stage from which the block is made.
+    topic : str
+        Of the events.
 
     Raises
     ------
@@ -200,7 +224,7 @@ def make_block(job: ClusterJob, block: BlockId, topic: str) -> Done:
             raise CancelledBlockError
     try:
         state.job = job.id
-        made = _with_sendable_errors(lambda: _make(job, block, is_wanted, report))
+        made = _with_sendable_errors(lambda: _make(job, block, read_back, is_wanted, report))
         return Done(made, peak_resident_memory())
     except CancelledBlockError:
         _close(job.id)  # the client may be gone, and never call `end_job`
@@ -225,18 +249,26 @@ def _with_sendable_errors(work: Callable[[], T]) -> T:
         raise
     except Exception as error:  # noqa: BLE001  every error is passed on
         text = sentence(error)
-    raise WorkerError(text)  # outside the handler, so that it has no context to be pickled
+        lost = (error.level, error.index) if isinstance(error, LostChunkError) else None
+    raise WorkerError(text, lost)  # outside the handler, so that it has no context to be pickled
 
 
 def _make(
-    job: ClusterJob, block: BlockId, is_wanted: Callable[[], bool], report: Callable[[int], None]
+    job: ClusterJob,
+    block: BlockId,
+    read_back: Sequence[ChunkChecksum],
+    is_wanted: Callable[[], bool],
+    report: Callable[[int], None],
 ) -> FinishedBlock:
     if not is_wanted():
         raise CancelledBlockError
     source = _open(job)
     tracker = ProgressTracker(job.plan, only=block)
+    checksums = Checksums(job.plan)
+    for level, index, checksum in read_back:
+        checksums.put(level, index, checksum)
     made: list[FinishedBlock] = []
-    with closing(OmeZarrWriter(job.output, job.plan)) as store:
+    with closing(OmeZarrWriter(job.output, job.plan, checksums)) as store:
 
         def make_safe(finished: FinishedBlock) -> None:
             store.make_safe((level, index) for level, index, _ in finished.chunks)
