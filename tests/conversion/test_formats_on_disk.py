@@ -66,7 +66,7 @@ def test_the_journal(output: Path) -> None:
     head, *blocks = map(json.loads, (output / ".ct-pyramid" / "journal.jsonl").read_text().splitlines())
     assert set(head) == {"format_version", "identity", "blocks", "crc32"}
     assert head["format_version"] == 2
-    assert set(head["identity"]) == {*IDENTITY, "size", "modified"}
+    assert set(head["identity"]) >= {*IDENTITY, "size", "modified"}
     told = {key: head["identity"][key] for key in IDENTITY}
     assert told == {**IDENTITY, "version": ct.__version__}
     assert len(blocks) == head["blocks"]
@@ -76,7 +76,7 @@ def test_the_journal(output: Path) -> None:
 def test_the_receipt(output: Path) -> None:
     receipt = json.loads((output / ".ct-pyramid" / "receipt.json").read_text())
     for part, keys in RECEIPT.items():
-        assert set(receipt[part]) == keys
+        assert set(receipt[part]) >= keys
     assert receipt["format_version"] == 2
     assert set(receipt) >= {
         "voxel_size_from", "software", "finished", "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes", "minimum",
