@@ -13,7 +13,9 @@ import pytest
 import zarr
 
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
-from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, open_pyramid
+from napari_ct_pyramid.omezarr.channels import Channel
+from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
+from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.omezarr import flat_indices, pyramid_of, write_image, write_json, write_unfinished
 
 VERSIONS = ("0.4", "0.5")
@@ -217,17 +219,8 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no path": (lambda a: image(a)["datasets"][0].pop("path"), "'path' is missing"),
     "six axes": (lambda a: image(a).update(axes=list("abcdef")), "6 axes"),
     "two axes": (lambda a: image(a).update(axes=list("yx")), "has 3 axes, and 2 are named"),
-    "scale of two": (
-        lambda a: image(a).update(coordinateTransformations=[{"type": "scale", "scale": [1, 1]}]),
-        "does not fit 3 axes",
-    ),
-    "scale of text": (
-        lambda a: image(a).update(coordinateTransformations=[{"type": "scale", "scale": ["a", 1, 1]}]),
-        "could not convert",
-    ),
     "affine": (lambda a: image(a).update(coordinateTransformations=[{"type": "affine"}]), "'affine' cannot be read"),
     "no list": (lambda a: a.update(multiscales="yes"), "metadata is broken"),
-    "window of text": (lambda a: a.update(omero={"channels": [{"window": {"start": "a", "end": 1}}]}), "convert"),
 }
 
 
@@ -255,3 +248,46 @@ def test_metadata_that_are_not_a_json_object(tmp_path: Path, text: str) -> None:
     (path / ".zattrs").write_text(text)
     with pytest.raises(SourceError, match=r"\.zattrs cannot be read"):
         open_pyramid(path)
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [[1, 1], [1, 1, 1, 1], ["a", 1, 1], [0, 1, 1], [1, float("nan"), 1], [1, 1, float("inf")], [], "2", None, 7],
+)
+def test_a_scale_that_cannot_be_used_is_ignored_with_a_note(tmp_path: Path, scale: Any) -> None:
+    path = write_image(tmp_path / "a.zarr", pyramid_of(flat_indices((4, 4, 4)), 2), voxel_size=3)
+    change(path, lambda a: image(a)["datasets"][0]["coordinateTransformations"][0].update(scale=scale))
+    pyramid = open_pyramid(path)
+    assert not pyramid.scale_is_valid
+    assert pyramid.levels[0].scale == (1, 1, 1)
+    assert len(pyramid.notes) == 1
+    with open_source(path) as source:
+        assert source.volume.voxel_size is None
+
+
+def test_a_negative_scale_is_the_size_of_a_voxel_with_a_note(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
+    change(path, lambda a: image(a)["datasets"][0]["coordinateTransformations"][0].update(scale=[-2, 3, 4]))
+    pyramid = open_pyramid(path)
+    assert pyramid.scale_is_valid
+    assert pyramid.levels[0].scale == (2, 3, 4)
+    assert len(pyramid.notes) == 1
+
+
+@pytest.mark.parametrize("translation", [[1, 1], [float("nan"), 0, 0], ["a", 0, 0], None])
+def test_a_translation_that_cannot_be_used_is_ignored_with_a_note(tmp_path: Path, translation: Any) -> None:
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
+    change(path, lambda a: image(a)["datasets"][0]["coordinateTransformations"][1].update(translation=translation))
+    pyramid = open_pyramid(path)
+    assert pyramid.scale_is_valid
+    assert pyramid.levels[0].translation == (0, 0, 0)
+    assert len(pyramid.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "name"),
+    [("/", "a"), ("", "a"), (None, "a"), ({}, "a"), (True, "a"), ("  ", "a"), (7, "7"), ("x\ny\x1b[31m", "x y [31m")],
+)
+def test_a_name_that_is_none_is_that_of_the_folder(tmp_path: Path, stated: Any, name: str) -> None:
+    path = write_image(tmp_path / "a.ome.zarr", [flat_indices((4, 4))], axes="yx", multiscales={"name": stated})
+    assert open_pyramid(path).name == name

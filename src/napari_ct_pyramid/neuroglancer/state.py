@@ -16,7 +16,8 @@ from napari_ct_pyramid.errors import VIEW, Advice, RequestError, SourceError
 from napari_ct_pyramid.units import PREFIXES, UNITS
 
 if TYPE_CHECKING:
-    from napari_ct_pyramid.omezarr.reader import Channel, Pyramid
+    from napari_ct_pyramid.omezarr.channels import Channel
+    from napari_ct_pyramid.omezarr.reader import Pyramid
 
 
 State = dict[str, Any]

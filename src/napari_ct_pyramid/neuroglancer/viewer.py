@@ -20,7 +20,8 @@ from urllib.parse import quote, unquote, urlsplit
 from napari_ct_pyramid.errors import CONVERT, Advice, RequestError, SourceError
 from napari_ct_pyramid.model.intensity import estimated_limits
 from napari_ct_pyramid.model.lazy_array import middle_chunk
-from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, open_pyramid
+from napari_ct_pyramid.omezarr.channels import Channel
+from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
 from .server import FolderServer

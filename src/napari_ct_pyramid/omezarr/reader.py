@@ -16,38 +16,16 @@ from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
+from .channels import Channel, Window, finite_number, read_channels, read_name, shortened
 from .journal import read_journal
 from .kind import is_group
+from .labels import ImageLabel, read_image_label
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-Window = tuple[float, float, float, float]
-
 _AXES_BEFORE_0_4 = ("t", "c", "z", "y", "x")
-
-
-@dataclass(frozen=True)
-class Channel:
-    """How a channel should be shown.
-
-    Attributes
-    ----------
-    label : str or None
-        Name of the channel.
-    color : str or None
-        Six hexadecimal digits.
-    window : tuple of float or None
-        (min, max, start, end): the smallest and largest value, and the range to show.
-    active : bool
-        Whether the channel is visible at first.
-    """
-
-    label: str | None = None
-    color: str | None = None
-    window: Window | None = None
-    active: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,7 +68,7 @@ class Pyramid:
     path : Path or RemotePath
         Its folder.
     name : str
-        From the metadata; if they give none, the folder's name without ``.ome.zarr``.
+        From the metadata, in one line; if they give none, the folder's name without ``.ome.zarr``.
     ome_zarr_version : str
         ``"0.4"``, ``"0.5"``.
     axes : tuple of str
@@ -111,6 +89,12 @@ class Pyramid:
         All OME metadata of the image.
     rescale : Rescale or None
         How grey values were stored as integers with fewer bits; None if they were not.
+    image_label : ImageLabel or None
+        Colors and properties of its labels, if it is a label image.
+    scale_is_valid : bool
+        False if the metadata give the finest level a scale that cannot be used, such as 0. Its `scale` is 1 then.
+    notes : tuple of str
+        Sentences about metadata that were ignored or corrected.
     """
 
     path: AnyPath
@@ -125,6 +109,9 @@ class Pyramid:
     compression: str
     metadata: dict[str, Any] = field(repr=False)
     rescale: Rescale | None = None
+    image_label: ImageLabel | None = None
+    scale_is_valid: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def is_labels(self) -> bool:
@@ -170,24 +157,29 @@ def open_pyramid(path: PathLike) -> Pyramid:
         arrays = [ZarrArray(path / str(dataset["path"])) for dataset in datasets]
         finest = arrays[0].shape
         original = _read_original_shape(multiscales, finest)
-        levels = []
+        notes: list[str] = []
+        levels: list[PyramidLevel] = []
+        scale_is_valid = True
         for dataset, array in zip(datasets, arrays, strict=True):
             if len(array.shape) != len(names):
                 raise ValueError(f"level {dataset['path']} has {len(array.shape)} axes, and {len(names)} are named")
             ratio = [a / b for a, b in zip(finest, array.shape, strict=True)]
-            scale, translation = _read_transformations(
-                [dataset.get("coordinateTransformations"), multiscales.get("coordinateTransformations")], ratio
+            scale, translation, valid = _read_transformations(
+                [dataset.get("coordinateTransformations"), multiscales.get("coordinateTransformations")],
+                ratio,
+                [] if levels else notes,  # nothing depends on the scales of the other levels
             )
+            scale_is_valid &= valid or bool(levels)
             lazy = LazyArray(array.read, array.shape, array.dtype, array.chunks)
             if original:
                 lazy = lazy.crop(tuple(math.ceil(n / r) for n, r in zip(original, ratio, strict=True)))
             levels.append(
                 PyramidLevel(str(dataset["path"]), array.shape, array.dtype, array.chunks, scale, translation, lazy)
             )
-        channels = tuple(_read_channel(channel) for channel in (metadata.get("omero") or {}).get("channels") or ())
+        channels = read_channels(metadata.get("omero"), notes.append)
         return Pyramid(
             path=path,
-            name=multiscales.get("name") or image_name(path.resolve().name),
+            name=read_name(multiscales.get("name")) or image_name(path.resolve().name),
             ome_zarr_version=str(metadata.get("version") or multiscales.get("version") or "0.4"),
             axes=names,
             axis_types=types,
@@ -198,6 +190,9 @@ def open_pyramid(path: PathLike) -> Pyramid:
             compression=arrays[0].compression,
             metadata=metadata,
             rescale=_read_rescale(multiscales, arrays[0].dtype),
+            image_label=read_image_label(metadata.get("image-label"), notes.append),
+            scale_is_valid=scale_is_valid,
+            notes=tuple(notes),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         if isinstance(error, SourceError):
@@ -282,41 +277,44 @@ def _read_rescale(multiscales: dict[str, Any], dtype: np.dtype) -> Rescale | Non
 
 
 def _read_transformations(
-    groups: Iterable[Sequence[dict[str, Any]] | None], ratio: list[float]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The scale and translation that result from groups of transformations, applied one after the other.
+    groups: Iterable[Sequence[dict[str, Any]] | None], ratio: list[float], notes: list[str]
+) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    """The scale and translation that result from groups of transformations, and whether all scales could be used.
 
-    If they give no scale, it is `ratio`: the finest level's size divided by that of this level.
+    The transformations are applied one after the other. If they give no scale, it is `ratio`: the finest level's size
+    divided by that of this level. Sentences about what was ignored are added to `notes`.
     """
     scale, translation = [1.0] * len(ratio), [0.0] * len(ratio)
-    scaled = False
+    scaled, valid = False, True
     for transformation in (t for group in groups for t in group or ()):
         kind = transformation["type"]
         if kind == "identity":
             continue
         if kind not in ("scale", "translation"):
             raise ValueError(f"a coordinate transformation of type {kind!r} cannot be read")
-        values = [float(v) for v in transformation[kind]]
-        if len(values) != len(ratio) or not all(map(math.isfinite, values)):
-            raise ValueError(f"{kind} {values} does not fit {len(ratio)} axes")
-        if kind == "scale":
+        values = _read_vector(transformation[kind], kind, len(ratio), notes)
+        if values is None:
+            valid &= kind != "scale"
+        elif kind == "scale":
             scale = [a * b for a, b in zip(scale, values, strict=True)]
             translation = [a * b for a, b in zip(translation, values, strict=True)]
             scaled = True
         else:
             translation = [a + b for a, b in zip(translation, values, strict=True)]
-    return tuple(scale if scaled else ratio), tuple(translation)
+    if not (scaled and valid):
+        return tuple(ratio), tuple(translation), valid
+    return tuple(scale), tuple(translation), True
 
 
-def _read_channel(channel: dict[str, Any]) -> Channel:
-    window = channel.get("window") or {}
-    start, end = window.get("start"), window.get("end")
-    color = channel.get("color")
-    return Channel(
-        label=channel.get("label"),
-        color=str(color).lstrip("#") if color is not None else None,
-        window=None
-        if start is None or end is None
-        else (float(window.get("min", start)), float(window.get("max", end)), float(start), float(end)),
-        active=bool(channel.get("active", True)),
-    )
+def _read_vector(values: Any, kind: str, count: int, notes: list[str]) -> list[float] | None:
+    """The numbers of a scale or translation; None, with a sentence added to `notes`, if it cannot be used."""
+    found = [finite_number(value) for value in values] if isinstance(values, list) else []
+    numbers = [value for value in found if value is not None]
+    if len(found) != count or len(numbers) != count or (kind == "scale" and 0 in numbers):
+        rule = f"it must be {count} finite numbers" + (" above 0" if kind == "scale" else "")
+        notes.append(f"Its {kind} {shortened(values)} was ignored: {rule}.")
+        return None
+    if kind == "scale" and min(numbers) < 0:
+        notes.append(f"Its scale {shortened(values)} is negative. The sign was ignored: the axis is not reversed.")
+        return [abs(value) for value in numbers]
+    return numbers

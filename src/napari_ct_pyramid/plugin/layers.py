@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_ct_pyramid.sources.registry import NAPARI_ENDINGS
 
+from .label_layers import label_layers
+from .layer_settings import LayerData, known_units, layer_settings
 from .level_choice import with_level_for_3d
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.model.lazy_array import LazyArray
-    from napari_ct_pyramid.omezarr.reader import Channel, Pyramid
+    from napari_ct_pyramid.omezarr.channels import Channel
+    from napari_ct_pyramid.omezarr.reader import Pyramid
 
-
-LayerData = tuple[Any, dict[str, Any], str]
 
 CONTRAST_RANGE = "contrast_range"
 """A key in a layer's metadata until napari has added the layer: the range of its contrast slider."""
@@ -36,7 +38,9 @@ _COLORMAPS = {
 
 
 def pyramid_layers(pyramid: Pyramid) -> list[LayerData]:
-    """An OME-Zarr image as layers, one for each channel."""
+    """An OME-Zarr image as layers, one for each channel. A label image gives layers of labels."""
+    if pyramid.image_label and pyramid.levels[0].dtype.kind in "iub":
+        return label_layers(pyramid)
     levels = [level.array for level in pyramid.levels]
     if "channel" not in pyramid.axis_types:
         channels = [*pyramid.channels, None]
@@ -57,35 +61,38 @@ def pyramid_layers(pyramid: Pyramid) -> list[LayerData]:
 def _pyramid_layer(
     pyramid: Pyramid, levels: list[LazyArray], channel: Channel | None, name: str, channel_axis: int | None
 ) -> LayerData:
-    def of_layer(values: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(value for axis, value in enumerate(values) if axis != channel_axis)
-
-    finest = pyramid.levels[0]
-    settings: dict[str, Any] = {
-        "name": name,
-        "multiscale": True,
-        "scale": of_layer(finest.scale),
-        "translate": of_layer(finest.translation),
-        "units": _known_units(of_layer(pyramid.units)),
-        "axis_labels": of_layer(pyramid.axes),
-        "metadata": {"path": str(pyramid.path)},
-    }
+    settings = layer_settings(pyramid, channel_axis)
+    settings["name"] = name
     if pyramid.rescale:
         settings["metadata"][RESCALE] = pyramid.rescale.to_json()
     if channel and channel.window:
         low, high, start, end = channel.window
-        settings["contrast_limits"] = (start, end) if start < end else (start, start + 1)
+        if np.float32(start) >= np.float32(end):  # graphics cards compute with 32 bits
+            end = start + max(1, abs(start) / 1000)
+        settings["contrast_limits"] = (start, end)
         settings["metadata"][CONTRAST_RANGE] = (min(low, start), max(high, end))
     else:
         from napari_ct_pyramid.model.intensity import estimated_limits
         from napari_ct_pyramid.model.lazy_array import middle_chunk
 
         settings["contrast_limits"] = estimated_limits([middle_chunk(levels[len(pyramid.levels) - 1])])
-    if channel and channel.color and channel.color[:6].upper() != "FFFFFF":
-        settings["colormap"] = _COLORMAPS.get(channel.color[:6].upper(), "#" + channel.color[:6].lower())
+    if channel and (colormap := _colormap(channel)):
+        settings["colormap"] = colormap
     if channel and not channel.active:
         settings["visible"] = False
     return levels, settings, "image"
+
+
+def _colormap(channel: Channel) -> str | None:
+    """The napari colormap of a channel; None for that of napari."""
+    if channel.lut:
+        from napari.utils.colormaps import AVAILABLE_COLORMAPS
+
+        if channel.lut in AVAILABLE_COLORMAPS:
+            return channel.lut
+    if channel.color is None or channel.color == "FFFFFF":
+        return None
+    return _COLORMAPS.get(channel.color, f"#{channel.color.lower()}")
 
 
 def source_layer(path: Path) -> LayerData:
@@ -108,7 +115,7 @@ def source_layer(path: Path) -> LayerData:
     }
     if volume.voxel_size:
         settings["scale"] = volume.voxel_size
-        settings["units"] = _known_units((volume.unit,) * 3)
+        settings["units"] = known_units((volume.unit,) * 3)
     return levels, settings, "image"
 
 
@@ -117,16 +124,3 @@ def source_file(layer: object) -> str | None:
     # napari knows no path of sample data, so its metadata has one.
     path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
     return str(path) if path and Path(path).suffix.lower() in NAPARI_ENDINGS else None
-
-
-def _known_units(units: Sequence[str | None]) -> tuple[str, ...]:
-    """The units, with "pixel" for those that napari does not know: it refuses a layer with an unknown unit."""
-    import pint
-
-    def known(unit: str | None) -> str:
-        try:
-            return str(pint.get_application_registry().parse_units(unit)) if unit else "pixel"
-        except (pint.errors.PintError, ValueError, TypeError, AssertionError):
-            return "pixel"
-
-    return tuple(known(unit) for unit in units)

@@ -21,9 +21,10 @@ from napari_ct_pyramid.model.intensity import percentile_limits
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.omezarr.array import ZarrArray
+from napari_ct_pyramid.omezarr.channels import Channel
 from napari_ct_pyramid.omezarr.growing import GrowingLevel, written
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
-from napari_ct_pyramid.omezarr.reader import Channel, Pyramid, PyramidLevel, open_pyramid
+from napari_ct_pyramid.omezarr.reader import Pyramid, PyramidLevel, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_name
 
 from .after_opening import prepare_layers

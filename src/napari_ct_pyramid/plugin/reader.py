@@ -1,4 +1,4 @@
-"""napari's reader contributions: OME-Zarr folders, and TIFF and HDF5 files, as lazy layers.
+"""napari's reader contributions: OME-Zarr images, and all other volumes, as lazy layers.
 
 napari imports this module for every dropped file, so the functions import slow modules themselves.
 """
@@ -13,7 +13,7 @@ from napari_ct_pyramid.omezarr.kind import looks_like_image
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
 if TYPE_CHECKING:
-    from .layers import LayerData
+    from .layer_settings import LayerData
 
 
 Reader = Callable[[Any], list["LayerData"]]
@@ -44,9 +44,13 @@ def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:
     from napari_ct_pyramid.omezarr.reader import open_pyramid
 
     from .after_opening import prepare_layers
+    from .label_layers import labels_of_image
     from .layers import pyramid_layers
 
-    layers = pyramid_layers(open_pyramid(folder))
+    pyramid = open_pyramid(folder)
+    labels, notes = labels_of_image(pyramid)
+    layers = pyramid_layers(pyramid) + labels
+    _tell(pyramid.name, [*pyramid.notes, *notes])
     prepare_layers()
     return layers
 
@@ -58,3 +62,15 @@ def _read_source(file: Path) -> list[LayerData]:
     layer = source_layer(file)
     prepare_layers(convertible=file)
     return [layer]
+
+
+def _tell(name: str, notes: Sequence[str]) -> None:
+    """Show what of a volume's metadata was not understood, in one notice."""
+    if notes:
+        from napari.utils.notifications import show_warning
+
+        more = f" … and {len(notes) - _MOST_NOTES:,} more." if len(notes) > _MOST_NOTES else ""
+        show_warning(f"{name}: {' '.join(notes[:_MOST_NOTES])}{more}")
+
+
+_MOST_NOTES = 4  # in a notice, which must stay small

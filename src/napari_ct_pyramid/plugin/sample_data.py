@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_ct_pyramid.storage.paths import OME_ZARR
 
 if TYPE_CHECKING:
-    from .layers import LayerData
+    from .layer_settings import LayerData
 
 
 _NAME = "concrete"

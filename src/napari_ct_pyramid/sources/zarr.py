@@ -84,6 +84,8 @@ def _voxel_size(pyramid: Pyramid, axes: Triple) -> FoundVoxelSize:
     sizes = [pyramid.levels[0].scale[axis] for axis in axes]
     stated = [pyramid.units[axis] for axis in axes]
     origin = "its OME-Zarr metadata"
+    if not pyramid.scale_is_valid:
+        return FoundVoxelSize()
     if not any(stated) and sizes == [1, 1, 1]:  # programs write this if they do not know the voxel size
         return FoundVoxelSize()
     unknown = sorted({name for name in stated if name and find_unit(name) is None})
