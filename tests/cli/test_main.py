@@ -81,7 +81,11 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "four chunks": (["INPUT", "-c", "8", "8", "8", "8"], "'8 8 8 8' is not a chunk size"),
     "chunks in one word": (["INPUT", "-c", "8x8xx"], "'8x8xx' is not a chunk size"),
     "chunks with commas": (["INPUT", "-c", "8,,8,8"], "'8,,8,8' is not a chunk size"),
-    "chunks that the budget does not allow": (["INPUT", "-c", "4096", "4096", "4096"], "smallest that works"),
+    "chunks that no viewer can read": (["INPUT", "-c", "4096", "4096", "4096"], "-c visualization"),
+    "chunks that the budget does not allow": (
+        ["INPUT", "-c", "512", "512", "512", "--max-memory", "300M"],
+        "smallest that works",
+    ),
     "a small budget": (["INPUT", *CHUNKS, "--max-memory", "1M"], "smallest that works"),
     "no size": (["INPUT", *CHUNKS, "--max-memory", "4X"], "'4X' is not a size"),
     "an unknown unit": (["INPUT", *CHUNKS, "--unit", "parsnip"], "'parsnip' is not a unit"),

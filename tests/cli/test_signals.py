@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from napari_ct_pyramid import open_pyramid
+from napari_ct_pyramid.cli.interruption import interruptible
 from napari_ct_pyramid.cli.main import main
-from napari_ct_pyramid.cli.terminal import interruptible
 from tests.helpers.command import CHUNKS, command_after, everything, hold_reading
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are different here")
@@ -33,7 +34,7 @@ def test_an_interrupted_conversion_leaves_an_unfinished_output_that_can_be_resum
         go.touch()
         said, printed = process.stderr.read(), process.stdout.read()
     output = tmp_path / "scan.ome.zarr"
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert said.startswith("ct-pyramid: Interrupted. ")
     assert (said.count(f"{output} is unfinished"), said.count("\n"), printed) == (1, 1, "")
     for args in (["convert", str(scan), "-c", "4", "4", "4"], ["info", str(output)]):
@@ -114,15 +115,71 @@ def test_signals_interrupt_and_are_put_back(number: signal.Signals) -> None:
     assert signal.getsignal(number) == before
 
 
-@pytest.mark.usefixtures("python_handles_ctrl_c")
-def test_a_second_signal_ends_the_process_at_once() -> None:
-    inside = []
-    with interruptible():
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        except KeyboardInterrupt:
-            inside += [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
-    assert inside == [signal.SIG_DFL, signal.SIG_DFL]
+AT_IMPORT = """
+import sys
+class Counter:
+    seen = 0
+    def find_spec(self, name, *_):
+        Counter.seen += Counter.seen > 0 or name == "napari_ct_pyramid.cli.commands"
+        if Counter.seen == {number}:
+            for _ in range({times}):
+                signal.raise_signal(signal.{name})
+sys.meta_path.insert(0, Counter())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_during_any_import_gives_one_line_and_no_traceback(
+    name: str, times: int, scan: Path, tmp_path: Path
+) -> None:
+    for number in [1, 10, 30, 90, 150, 250]:
+        prelude = AT_IMPORT.format(number=number, times=times, name=name)
+        done = subprocess.run(
+            command_after(prelude, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 128 + getattr(signal, name), (number, done.stderr)
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr
+        assert done.stderr.startswith("ct-pyramid: Interrupted.")
+
+
+def test_a_second_signal_ends_the_process_at_once(scan: Path, tmp_path: Path) -> None:
+    started = command_after(hold_reading("scan", tmp_path / "never"), "convert", scan, *CHUNKS, "--threads", 1)
+    with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while " 0 %" not in process.stderr.readline():
+            assert process.poll() is None, "it ended before it began"
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)  # the first one may have been handled or not: the outcome is the same
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 143
+        assert process.stderr.read() == "ct-pyramid: Interrupted.\n"
+    assert main(["convert", str(scan), *CHUNKS, "--quiet"]) == 0
+
+
+def test_an_interruption_that_python_ignores_comes_again(scan: Path) -> None:
+    prelude = (
+        "class Dies:\n    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+        "from napari_ct_pyramid.cli import commands\nimport time\n"
+        "commands.parse = lambda words: (Dies() and None, time.sleep(30))"
+    )
+    done = subprocess.run(
+        command_after(prelude, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=25, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "ct-pyramid: Interrupted.\n")
+
+
+def test_an_interruption_that_a_library_turns_into_an_error_of_its_own(scan: Path) -> None:
+    prelude = (
+        "from napari_ct_pyramid.cli import commands\n"
+        "def fail(words):\n    try: signal.raise_signal(signal.SIGTERM)\n"
+        "    except BaseException: raise ImportError('core failed to import')\n"
+        "commands.parse = fail"
+    )
+    done = subprocess.run(
+        command_after(prelude, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (143, "ct-pyramid: Interrupted.\n")
 
 
 def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:

@@ -14,7 +14,7 @@ from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .render import announcement, batch_summary, describe_plan, describe_plans, item_to_json, names, summary
-from .terminal import interruptible, print_message, write, write_json
+from .terminal import print_message, write, write_json
 from .watch import print_error_of, watch, watch_batch
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.receipt import Receipt
 
 
-@interruptible()
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     # This reports invalid options before anything heavy is imported.

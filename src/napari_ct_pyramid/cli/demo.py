@@ -9,7 +9,7 @@ from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import NAMED_CHUNKS, ConversionOptions
 
 from .convert import convert_one
-from .terminal import interruptible, print_message
+from .terminal import print_message
 
 _NOTE = "README.txt"
 """This file marks a folder that the demo made, and that it may write to."""
@@ -20,7 +20,6 @@ You can delete the folder at any time.
 """
 
 
-@interruptible()
 def run(args: argparse.Namespace) -> None:
     """Run the command.
 

@@ -10,10 +10,9 @@ from contextlib import suppress
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .terminal import interruptible, print_message, write
+from .terminal import print_message, write
 
 
-@interruptible()
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     if args.link is not None:

@@ -1,4 +1,4 @@
-"""The terminal: both output streams, the display of progress, and Ctrl-C.
+"""The terminal: both output streams, and the display of progress.
 
 All that it knows of conversions is the `Progress` that they yield.
 """
@@ -9,11 +9,9 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from napari_ct_pyramid.model.formatting import duration, format_size, time_left
 
@@ -88,30 +86,6 @@ def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not isinstance(error, BrokenPipeError):
             raise
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """In this context, SIGTERM raises KeyboardInterrupt, as Ctrl-C does. A second signal ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A signal that the parent process ignores (as nohup does) stays ignored.
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-
-    def interrupt(*_: object) -> NoReturn:
-        for number in before:
-            signal.signal(number, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    try:
-        for number in before:
-            signal.signal(number, interrupt)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Silence:

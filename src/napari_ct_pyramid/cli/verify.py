@@ -8,11 +8,10 @@ from napari_ct_pyramid.errors import CtPyramidError, RequestError
 from napari_ct_pyramid.options import ConversionOptions
 
 from .render import batch_verify_summary, item_to_json, names, verify_advice, verify_announcement, verify_summary
-from .terminal import interruptible, write, write_json
+from .terminal import write, write_json
 from .watch import watch, watch_batch
 
 
-@interruptible()
 def run(args: argparse.Namespace) -> None:
     """Run the command.
 

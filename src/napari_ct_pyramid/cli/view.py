@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 from napari_ct_pyramid.errors import RequestError
 
+from .interruption import ends_at_once
+
 _QT = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
@@ -22,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
         raise RequestError(
             "To view a volume, napari and Qt must be installed. Install them: pip install 'napari-ct-pyramid[all]'"
         )
-    from napari_ct_pyramid.plugin.view import view
+    with ends_at_once():
+        from napari_ct_pyramid.plugin.view import view
 
-    view(args.path, screenshot=args.screenshot)
+        view(args.path, screenshot=args.screenshot)
