@@ -32,7 +32,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         opened.append(url)
         return True
 
-    monkeypatch.setattr("napari_ct_pyramid.neuroglancer.viewer.open_browser", note)
+    monkeypatch.setattr("napari_ct_pyramid.neuroglancer.browser.open_browser", note)
     return opened
 
 
@@ -42,9 +42,9 @@ def test_it_serves_until_ctrl_c(client: Path, tmp_path: Path, flags: list[str]) 
     path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     prelude = (
         "import pathlib\n"
-        "from napari_ct_pyramid.neuroglancer import viewer\n"
+        "from napari_ct_pyramid.neuroglancer import browser, viewer\n"
         f"viewer.find_client = lambda: pathlib.Path({str(client)!r})\n"
-        "viewer.open_browser = lambda url: print('opened', url, flush=True) or True\n"
+        "browser.open_browser = lambda url: print('opened', url, flush=True) or True\n"
     )
     with subprocess.Popen(
         command_after(prelude, "neuroglancer", path, *flags),
@@ -75,7 +75,7 @@ def test_without_a_browser_it_prints_the_address(
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_ct_pyramid.neuroglancer.viewer.open_browser", lambda url: False)
+    monkeypatch.setattr("napari_ct_pyramid.neuroglancer.browser.open_browser", lambda url: False)
     monkeypatch.setattr("time.sleep", interrupt)
     path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
     assert main(["neuroglancer", str(path)]) == 0

@@ -6,6 +6,7 @@ import http.client
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from napari_ct_pyramid.neuroglancer.server import FolderServer
+from napari_ct_pyramid.neuroglancer.server import FolderServer, RequestHandler
 
 DIGITS = b"0123456789"
 
@@ -236,6 +237,34 @@ def test_the_redirect_and_the_event_stream(folder: Path) -> None:
         server.stopping.set()
         assert answer.read() == b""
         connection.close()
+
+
+def test_an_idle_connection_is_closed(server: FolderServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RequestHandler, "timeout", 0.1)
+    with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=30) as connection:
+        connection.sendall(b"GET /")  # and no more of it
+        assert connection.recv(1) == b""
+
+
+def test_too_many_connections_are_closed_and_later_ones_are_answered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_ct_pyramid.neuroglancer.server._MOST_CONNECTIONS", 3)
+    with FolderServer({"volume/0": folder}) as server:
+        address = ("127.0.0.1", urlsplit(server.url).port or 0)
+        held = [socket.create_connection(address, timeout=30) for _ in range(3)]
+        with socket.create_connection(address, timeout=30) as fourth:
+            assert fourth.recv(1) == b""
+        for connection in held:
+            connection.close()
+        deadline = time.monotonic() + 30
+        while True:  # the server notices a closed connection a moment later
+            try:
+                assert request(server, "volume/0/.zattrs")[0] == 200
+                break
+            except ConnectionError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
 
 def test_a_stopped_server_does_not_answer(folder: Path) -> None:

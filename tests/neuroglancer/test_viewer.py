@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 import urllib.request
-import webbrowser
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -15,7 +13,7 @@ import pytest
 
 from napari_ct_pyramid.conversion.api import convert
 from napari_ct_pyramid.errors import CONVERT, Advice, RequestError, SourceError, SourceNotFoundError, UnfinishedError
-from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, find_client, open_browser, public_link
+from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, find_client, public_link
 from tests.helpers.command import write_scan
 from tests.helpers.neuroglancer import WINDOW, install_client, shader, state_in, uninstall_client
 from tests.helpers.omezarr import flat_indices, pyramid_of, write_image, write_unfinished
@@ -168,27 +166,6 @@ def test_relative_paths_stay_valid_in_another_folder(
         source = state_in(shown.state_url)["layers"][0]["source"].partition("|")[0]
         assert json.loads(read(f"{source}.zattrs"))
         shown.refresh()
-
-
-def test_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-
-    def note(url: str) -> bool:
-        opened.append(url)
-        return True
-
-    monkeypatch.setattr(webbrowser, "open", note)
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert open_browser("http://there")
-    assert opened == ["http://there"]
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert not open_browser("http://there")  # without a display, a text browser might start
-    assert opened == ["http://there"]
-
-
-# --- links to the public viewer
 
 
 @pytest.mark.parametrize(

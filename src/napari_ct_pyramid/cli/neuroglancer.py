@@ -31,7 +31,8 @@ def show(paths: Sequence[AnyPath], *, browser: bool) -> None:
     """
     if not paths:
         raise RequestError("Name an OME-Zarr to look at, or use --link URL for one on a web server.")
-    from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser
+    from napari_ct_pyramid.neuroglancer.browser import open_browser
+    from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer
 
     with Neuroglancer(paths) as shown, suppress(KeyboardInterrupt):  # the user ends it with Ctrl-C
         write(shown.url)

@@ -27,6 +27,8 @@ LOOPBACK = "127.0.0.1"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".wasm": "application/wasm"}
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _KEEP_ALIVE_SECONDS = 15.0
+_IDLE_SECONDS = 60.0  # after which a connection without a request, or one that does not read its answer, is closed
+_MOST_CONNECTIONS = 100  # a browser opens 6, and a few more for each further page
 
 
 class FolderServer:
@@ -106,7 +108,22 @@ class _Server(ThreadingMixIn, TCPServer):
 
     def __init__(self, owner: FolderServer) -> None:
         self.owner = owner
+        self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         super().__init__((LOOPBACK, 0), RequestHandler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection, or close it if there are too many."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer the requests of a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore it: browsers close connections that they no longer need."""
@@ -116,6 +133,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     """Answers the requests of one connection."""
 
     protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
     server_version = "ct-pyramid"
     sys_version = ""
     disable_nagle_algorithm = True  # otherwise the body may wait until the client confirms the headers

@@ -6,9 +6,6 @@ nothing, and no other machine is involved.
 
 from __future__ import annotations
 
-import os
-import sys
-import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -126,13 +123,6 @@ def public_link(address: str, path: PathLike | None = None) -> str:
         return PUBLIC_VIEWER + fragment(view_state([(_open(any_path(path)), source)]))
     name = image_name(PurePosixPath(unquote(parts.path)).name) or parts.netloc
     return PUBLIC_VIEWER + fragment(default_state(source, name))
-
-
-def open_browser(url: str) -> bool:
-    """Open a page in the user's browser; False if there is no browser with a window."""
-    if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}:
-        return False  # otherwise a text browser might start in the terminal
-    return webbrowser.open(url)
 
 
 def find_client() -> Path:

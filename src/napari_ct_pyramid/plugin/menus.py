@@ -14,7 +14,8 @@ import napari
 from napari.utils.notifications import show_error, show_info
 
 from napari_ct_pyramid.errors import CtPyramidError, sentence
-from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer, open_browser
+from napari_ct_pyramid.neuroglancer.browser import open_browser
+from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
