@@ -18,9 +18,12 @@ import tensorstore
 import tifffile
 import yaozarrs
 import zarr
+from PIL import Image
+from pydicom import dcmread
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
+from tests.helpers.dicoms import write_series
 from tests.helpers.microscopes import metamorph
 from tests.helpers.pyramids import pyramid_of
 from tests.helpers.scans import small_blocks
@@ -69,6 +72,24 @@ def slices(folder: Path) -> Written:
     return folder / "slices", lambda: np.stack([tifffile.imread(file) for file in files])
 
 
+def png(folder: Path) -> Written:
+    (folder / "slices").mkdir()
+    for z, image in enumerate(COUNTS):
+        Image.fromarray(image).save(folder / "slices" / f"s_{z}.png")
+    files = [folder / "slices" / f"s_{z}.png" for z in range(len(COUNTS))]
+    return folder / "slices", lambda: np.stack([np.asarray(Image.open(file)) for file in files])
+
+
+def dicom(folder: Path) -> Written:
+    write_series(folder / "series", COUNTS, "RLE")
+
+    def read() -> np.ndarray:
+        slices = sorted(map(dcmread, (folder / "series").iterdir()), key=lambda slice_: slice_.InstanceNumber)
+        return np.stack([slice_.pixel_array for slice_ in slices])
+
+    return folder / "series", read
+
+
 def hdf5(folder: Path) -> Written:
     with h5py.File(folder / "scan.h5", "w") as file:
         file.create_dataset("entry/data", data=GREYS.astype("f8"), chunks=(4, 16, 16), compression="gzip")
@@ -100,6 +121,8 @@ SOURCES: dict[str, Callable[[Path], Written]] = {
     "OME-TIFF of several files": several_files,
     "MetaMorph": stk,
     "folder of slices": slices,
+    "folder of PNG": png,
+    "DICOM series": dicom,
     "HDF5": hdf5,
     "NumPy, Fortran": npy,
     "Zarr with shards": zarr_shards,

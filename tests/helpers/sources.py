@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import tifffile
 import zarr
+from PIL import Image
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
 from napari_ct_pyramid.sources.base import Source
+from tests.helpers.dicoms import write_frames, write_series
 from tests.helpers.omezarr import pyramid_of, write_image
 from tests.helpers.tiffs import coordinates
 
@@ -79,6 +81,27 @@ def slices(folder: Path) -> Written:
     return str(folder), INTEGERS, (1, 5, 17)
 
 
+def images(volume: np.ndarray, ending: str) -> Any:
+    def write(folder: Path) -> Written:
+        for z, image in enumerate(volume):
+            Image.fromarray(image).save(folder / f"{z}.{ending}")
+        return str(folder), volume, (1, 22, 17)
+
+    return write
+
+
+def dicom_series(syntax: str, granularity: tuple[int, int, int]) -> Any:
+    def write(folder: Path) -> Written:
+        return str(write_series(folder / "series", INTEGERS, syntax)), INTEGERS, granularity
+
+    return write
+
+
+def dicom_frames(folder: Path) -> Written:
+    volume = INTEGERS.astype("i2")
+    return str(write_frames(folder / "scan.dcm", volume)), volume, (1, 1, 17)
+
+
 def zarr_array(volume: np.ndarray, granularity: tuple[int, int, int], **options: Any) -> Any:
     def write(folder: Path) -> Written:
         options.setdefault("chunks", granularity)
@@ -120,6 +143,13 @@ KINDS: dict[str, Callable[[Path], Written]] = {
     "tiff, tiles": tiff(VOLUME, (1, 16, 16), tile=(16, 16)),
     "tiff, deep tiles": tiff(VOLUME, (4, 16, 16), tile=(4, 16, 16), compression="zlib"),
     "folder": slices,
+    "folder of PNG": images(INTEGERS, "png"),
+    "folder of BMP": images(INTEGERS.astype("u1"), "bmp"),
+    "folder of JPEG 2000": images(INTEGERS, "jp2"),
+    "DICOM": dicom_series("explicit", (1, 1, 17)),
+    "DICOM, big-endian": dicom_series("big-endian", (1, 1, 17)),
+    "DICOM, RLE": dicom_series("RLE", (1, 22, 17)),
+    "DICOM, frames": dicom_frames,
     "hdf5": hdf5(),
     "hdf5, big-endian": hdf5(VOLUME.astype(">f4")),
     "hdf5, four axes": hdf5(VOLUME[None]),

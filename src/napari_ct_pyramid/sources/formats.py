@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.storage.paths import AnyPath
 
 from .inputs import Input
 
@@ -41,7 +40,7 @@ class SourceFormat:
         Whether a file is of this format, from its path and its first bytes: for formats whose files do not begin with
         magic bytes. It is asked before the magic bytes of any format.
     is_folder : callable or None
-        Whether a folder is of this format.
+        Whether a folder, or what its pattern matches, is of this format.
     remote : bool
         Whether it can also be read from object stores.
     arrays : bool
@@ -58,6 +57,8 @@ class SourceFormat:
         What a user may give as INPUT, for help texts.
     hint : str
         What to try with a format that cannot be read.
+    slice_endings : tuple of str
+        For a format whose file is one slice of a volume: the endings of such files' names.
     """
 
     name: str
@@ -66,7 +67,7 @@ class SourceFormat:
     magic: tuple[bytes, ...] = ()
     magic_at: int = 0
     is_file: Callable[[Path, bytes], bool] | None = None
-    is_folder: Callable[[AnyPath], bool] | None = None
+    is_folder: Callable[[Input], bool] | None = None
     remote: bool = False
     arrays: bool = False
     several: bool = False
@@ -76,6 +77,7 @@ class SourceFormat:
     readme: str = ""
     phrase: str = ""
     hint: str = ""
+    slice_endings: tuple[str, ...] = ()
 
     def matches(self, head: bytes) -> bool:
         """Whether a file with these first bytes has the magic bytes of this format."""
@@ -131,10 +133,30 @@ def _open_slices(source: Input) -> VolumeReader:
     return open_folder(source, TIFF.endings)
 
 
-def _is_zarr(path: AnyPath) -> bool:
+def _open_dicom(source: Input) -> VolumeReader:
+    from .dicom.open import open_dicom
+
+    return open_dicom(source)
+
+
+def _open_dicom_folder(source: Input) -> VolumeReader:
+    from .dicom.open import open_dicom_folder
+
+    return open_dicom_folder(source)
+
+
+def _is_zarr(source: Input) -> bool:
     from napari_ct_pyramid.omezarr.kind import kind_of
 
-    return kind_of(path) is not None
+    return kind_of(source.path) is not None
+
+
+def _is_dicom_folder(source: Input) -> bool:
+    from .dicom.detection import is_dicom_folder
+    from .image_header import IMAGE_KINDS
+
+    others = TIFF.endings + tuple(ending for kind in IMAGE_KINDS for ending in kind.endings)
+    return isinstance(source.path, Path) and is_dicom_folder(source.path, source.pattern, others)
 
 
 TIFF = SourceFormat(
@@ -151,7 +173,6 @@ TIFF = SourceFormat(
 )
 """The format of single files, and of the slices in a folder."""
 
-_SLICE = "A volume takes all its slices: try saving them as TIFFs, in a folder of their own."
 _ARCHIVE = "Try unpacking it first."
 
 # In the order in which they are tried. A folder of slices is last: every folder might be one.
@@ -191,18 +212,47 @@ FORMATS: tuple[SourceFormat, ...] = (
         phrase="an OME-Zarr, or a Zarr array",
     ),
     SourceFormat(
+        name="a DICOM file",
+        opener=_open_dicom,
+        endings=(".dcm", ".ima", ".dicom"),
+        magic=(b"DICM",),
+        magic_at=128,
+        extra="dicom",
+        in_napari=True,
+        examples="`scan.dcm`",
+        readme="a DICOM file of many frames (extra `dicom`), in the order of their positions; compressed ones too",
+        phrase="a DICOM file of many frames",
+    ),
+    SourceFormat(
+        name="a folder of DICOM slices",
+        opener=_open_dicom_folder,
+        is_folder=_is_dicom_folder,
+        arrays=True,
+        extra="dicom",
+        examples="`series/`, `series/::3`",
+        readme="DICOM files with one slice each (extra `dicom`), in the order of their positions, from which the "
+        "voxel size comes; the only series, or the one whose number is named; gaps are errors",
+        phrase="a folder of DICOM slices, with the number of a series if it has several, as in series/::3",
+    ),
+    SourceFormat(
         name="a folder of slices",
         opener=_open_slices,
         is_folder=lambda _: True,
         examples="`slices/`, `'scan/slice_*.tif'`",
-        readme="one TIFF a slice, in the order of their numbers; a missing slice, or one that differs, is an error "
-        "that names the file",
+        readme="one image a slice (TIFF, PNG, BMP, JPEG 2000 or JPEG, in grey), in the order of their numbers; a "
+        "missing slice, or one that differs, is an error that names the file. The voxel size comes from the log of the "
+        "scanner beside them: SkyScan and NRecon `.log`, Nikon `.xtekct`, phoenix `.pcr`, RX Solutions "
+        "`unireconstruction.xml`",
         phrase="a folder of slices, or a pattern of their names, such as scan/slice_*.tif",
     ),
-    SourceFormat(name="a PNG image", magic=(b"\x89PNG",), hint=_SLICE),
-    SourceFormat(name="a JPEG image", magic=(b"\xff\xd8\xff",), hint=_SLICE),
-    SourceFormat(name="a BMP image", magic=(b"BM",), hint=_SLICE),
-    SourceFormat(name="a DICOM file", magic=(b"DICM",), magic_at=128, hint=_SLICE),
+    SourceFormat(name="a PNG image", magic=(b"\x89PNG",), slice_endings=(".png",)),
+    SourceFormat(name="a JPEG image", magic=(b"\xff\xd8\xff",), slice_endings=(".jpg", ".jpeg")),
+    SourceFormat(name="a BMP image", magic=(b"BM",), slice_endings=(".bmp",)),
+    SourceFormat(
+        name="a JPEG 2000 image",
+        magic=(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+        slice_endings=(".jp2", ".j2k", ".jpx", ".j2c"),
+    ),
     SourceFormat(name="an NRRD volume", magic=(b"NRRD",)),
     SourceFormat(name="a NetCDF file", magic=(b"CDF",), hint="Try saving it as NetCDF-4, which is HDF5."),
     SourceFormat(name="a gzip archive", magic=(b"\x1f\x8b",), hint=_ARCHIVE),

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from napari_ct_pyramid.errors import SingleSliceError, SourceError
-from napari_ct_pyramid.model.formatting import count, times
+from napari_ct_pyramid.model.formatting import count
 
 _NUMBERS = re.compile(r"(\d+)")
 _DIGIT = re.compile(r"\d")
@@ -74,18 +74,18 @@ def in_order(where: Path, names: Sequence[str]) -> SliceNames:
         raise SourceError(f"{error} Try moving all that is not a slice elsewhere, or {advice}.") from None
 
 
-def single_slice(file: Path, shape: Sequence[int], endings: Sequence[str]) -> SingleSliceError:
+def single_slice(file: Path, what: str, endings: Sequence[str]) -> SingleSliceError:
     """The error for a file that is one slice. It offers what has all slices.
 
     Parameters
     ----------
     file : Path
-    shape : sequence of int
-        Pixels along y, x.
+    what : str
+        What it is: ``"a PNG image"``.
     endings : sequence of str
         Of the names of files that may be slices.
     """
-    what = f"{file} is a single image of {times(shape)} pixels (y, x), where a volume needs two or more slices."
+    what = f"{file} is {what}, where a volume needs two or more slices."
     volume = volume_beside(file, endings)
     if volume is None:
         return SingleSliceError(

@@ -14,6 +14,7 @@ from napari_ct_pyramid.storage.remote_path import RemotePath
 from .choice import choose
 from .formats import FORMATS, SourceFormat
 from .inputs import INSIDE, ArrayInput, Input, SourceLike, parse_input
+from .names import single_slice
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.options import Crop
@@ -145,13 +146,15 @@ def _format_of_file(source: Input, path: Path) -> SourceFormat:
         return kind
     if not head:
         raise SourceError(f"{path} is empty. Try copying or writing the file again.")
+    if kind and kind.slice_endings:
+        raise single_slice(path, kind.name, kind.slice_endings)
     found = kind.name if kind else f"something else (it begins with {head[:8]!r})"
     hint = kind.hint if kind and kind.hint else _SAVE_AS_TIFF
     raise SourceError(f"{path} is not a volume that can be read: it looks like {found}. {hint}")
 
 
 def _format_of_folder(source: Input) -> SourceFormat:
-    kind = next(kind for kind in _READABLE if kind.is_folder and kind.is_folder(source.path))
+    kind = next(kind for kind in _READABLE if kind.is_folder and kind.is_folder(source))
     if source.inside is not None and not kind.arrays:
         raise _without_arrays(source)
     return kind
@@ -160,7 +163,7 @@ def _format_of_folder(source: Input) -> SourceFormat:
 def _format_in_store(path: RemotePath) -> SourceFormat:
     remote = [kind for kind in _READABLE if kind.remote]
     for kind in remote:
-        if kind.is_folder and kind.is_folder(path):
+        if kind.is_folder and kind.is_folder(Input(path)):
             return kind
     if not path.exists():
         raise SourceNotFoundError(f"There is nothing at {path}. Try its full address.")

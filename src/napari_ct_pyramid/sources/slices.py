@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -11,22 +12,29 @@ from napari_ct_pyramid.errors import SourceError, SourceNotFoundError
 from napari_ct_pyramid.model.formatting import count
 
 from .base import VolumeReader
+from .image_header import IMAGE_KINDS, ImageKind
+from .image_slices import open_image_slices
 from .inputs import Input
 from .names import in_order, without_previews
+from .row_reader import FileVolumeReader
+from .scanner_log import check_log, find_log
 from .tiff.open import open_slices
 
+_KINDS = ", ".join(["TIFF", *(kind.name for kind in IMAGE_KINDS)])
 _LISTED = 5  # kinds of files in a message, at most
 
 
 def open_folder(source: Input, endings: Sequence[str]) -> VolumeReader:
-    """Open the slices in a folder, each a TIFF file.
+    """Open the slices in a folder, each a TIFF file or an image of another kind.
+
+    A log that the scanner left beside them gives the voxel size, where the slices themselves do not.
 
     Parameters
     ----------
     source : Input
         The folder; with a pattern, only the files whose names match it.
     endings : sequence of str
-        Without a pattern, only the files whose names end in one of these.
+        Of the names of TIFFs.
 
     Raises
     ------
@@ -35,12 +43,13 @@ def open_folder(source: Input, endings: Sequence[str]) -> VolumeReader:
     """
     path, pattern = source.local_path, source.pattern
     where = path / pattern if pattern else path
-    names, previews = without_previews(_names(path, pattern, endings))
+    kind, found = _slices(path, pattern, endings)
+    names, previews = without_previews(found)
     if not names:
         what = (
             f"No file in {path} matches {pattern}"
             if pattern
-            else f"{where} has no TIFF file: {_content(path, endings)}"
+            else f"{where} has no slices ({_KINDS} files): {_content(path, endings)}"
         )
         raise SourceNotFoundError(f"{what}. A volume takes its slices, such as slice_0001.tif, slice_0002.tif, ….")
     if len(names) == 1:
@@ -54,14 +63,41 @@ def open_folder(source: Input, endings: Sequence[str]) -> VolumeReader:
         notes.append(f"{previews[0]} is taken for a preview, and left out.")
     if slices.step > 1:
         notes.append(f"The numbers of the slices are {slices.step:,} apart, which is taken for their order.")
-    return open_slices(where, source.stem, [path / name for name in slices.names], notes=notes)
+    files = [path / name for name in slices.names]
+    if kind:
+        reader = open_image_slices(where, source.stem, files, kind, notes=notes)
+    else:
+        reader = open_slices(where, source.stem, files, notes=notes)
+    return _with_log(reader, path, slices.names)
 
 
-def _names(path: Path, pattern: str | None, endings: Sequence[str]) -> list[str]:
-    entries = [entry for entry in _entries(path) if entry.is_file()]
-    if pattern:
-        return [entry.name for entry in entries if fnmatchcase(entry.name, pattern)]
-    return [entry.name for entry in entries if entry.suffix.lower() in endings]
+def _with_log(reader: FileVolumeReader, folder: Path, names: Sequence[str]) -> FileVolumeReader:
+    """The slices with the voxel size that the scanner's log states, if they do not state their own."""
+    volume = reader.volume
+    log = find_log(folder, names) if volume.voxel_size is None else None
+    if log:
+        size, notes = check_log(log, volume.shape)
+        reader.volume = replace(
+            volume,
+            voxel_size=size.voxel_size,
+            unit=size.unit,
+            voxel_size_from=size.origin,
+            notes=(*volume.notes, *notes),
+        )
+    return reader
+
+
+def _slices(path: Path, pattern: str | None, endings: Sequence[str]) -> tuple[ImageKind | None, list[str]]:
+    """The kind that most slices have (None for TIFF), and the names of those; with a pattern, all that match it."""
+    by_kind: dict[ImageKind | None, list[str]] = {None: []}
+    names = [entry.name for entry in _entries(path) if entry.is_file() and fnmatchcase(entry.name, pattern or "*")]
+    for name in names:
+        ending = Path(name).suffix.lower()
+        kind = next((kind for kind in IMAGE_KINDS if ending in kind.endings), None)
+        if kind or pattern or ending in endings:
+            by_kind.setdefault(kind, []).append(name)
+    chosen = max(by_kind, key=lambda kind: len(by_kind[kind]))
+    return chosen, names if pattern else by_kind[chosen]
 
 
 def _entries(path: Path) -> list[Path]:
@@ -84,5 +120,5 @@ def _content(path: Path, endings: Sequence[str]) -> str:
     if not found:
         return "it is empty"
     text = "it has " + " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
-    inner = next((folder for folder in folders if len(_names(folder, None, endings)) > 1), None)
+    inner = next((folder for folder in folders if len(_slices(folder, None, endings)[1]) > 1), None)
     return f"{text}. Its folder {inner.name} has slices: try {inner}" if inner else text

@@ -73,7 +73,7 @@ def check_page(path: Path, page: TiffPage) -> np.dtype[Any]:
 def check_axes(path: Path, axes: str, shape: Sequence[int], endings: Sequence[str]) -> None:
     """The axes, without those of length 1, must be slices, y, x. `endings` are those of files that may be slices."""
     if axes == "YX":
-        raise single_slice(path, shape, endings)
+        raise single_slice(path, f"a single image of {times(shape)} pixels (y, x)", endings)
     if 0 in shape or len(axes) != 3 or axes[0] not in _SLICES or axes[1:] != "YX":
         named = ", ".join(f"{_AXES.get(axis, axis)} {size}" for axis, size in zip(axes, shape, strict=True))
         raise SourceError(
