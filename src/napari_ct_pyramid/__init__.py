@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .conversion.batch import Batch, BatchItem
     from .conversion.batch_api import convert_many, iter_convert_many, iter_plan_many, iter_verify_many
     from .conversion.comparison import Problem, Verification
+    from .conversion.edit import Edit, edit, plan_edit
     from .conversion.progress import Progress
     from .conversion.receipt import Receipt
     from .conversion.verify_api import iter_verify, verify
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
     from .model.levels import Level
     from .model.plan import Plan
+    from .omezarr.edit import Facts
     from .omezarr.reader import Pyramid, open_pyramid
     from .options import ConversionOptions
 
@@ -48,6 +50,8 @@ __all__ = [
     "ConversionOptions",
     "CtPyramidError",
     "DiskSpaceError",
+    "Edit",
+    "Facts",
     "Level",
     "LevelsError",
     "MissingFolderError",
@@ -67,6 +71,7 @@ __all__ = [
     "Verification",
     "convert",
     "convert_many",
+    "edit",
     "iter_convert",
     "iter_convert_many",
     "iter_plan_many",
@@ -74,6 +79,7 @@ __all__ = [
     "iter_verify_many",
     "open_pyramid",
     "plan",
+    "plan_edit",
     "verify",
 ]
 
@@ -82,11 +88,13 @@ _MODULES = {
     "conversion.batch": ("Batch", "BatchItem"),
     "conversion.batch_api": ("convert_many", "iter_convert_many", "iter_plan_many", "iter_verify_many"),
     "conversion.comparison": ("Problem", "Verification"),
+    "conversion.edit": ("Edit", "edit", "plan_edit"),
     "conversion.progress": ("Progress",),
     "conversion.receipt": ("Receipt",),
     "conversion.verify_api": ("iter_verify", "verify"),
     "model.levels": ("Level",),
     "model.plan": ("Plan",),
+    "omezarr.edit": ("Facts",),
     "omezarr.reader": ("Pyramid", "open_pyramid"),
     "options": ("ConversionOptions",),
 }  # fmt: skip

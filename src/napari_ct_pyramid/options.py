@@ -245,7 +245,7 @@ def _parse_dtype(dtype: Any) -> str | None:  # a type of numpy's, a dtype, or it
     return None if dtype is None else one_of(DTYPES, "a type")(getattr(dtype, "__name__", str(dtype)))
 
 
-def _parse_window(window: Any) -> tuple[float, float] | str | None:
+def parse_window(window: Any) -> tuple[float, float] | str | None:
     if window is None or (isinstance(window, str) and window == AUTO):
         return window
     numbers = parse_floats(window)
@@ -285,7 +285,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "chunks": _parse_chunks,
     "num_levels": count_of("levels", or_none=AUTO),
     "dtype": _parse_dtype,
-    "window": _parse_window,
+    "window": parse_window,
     "method": one_of(METHODS, "a method"),
     "downsample": _parse_downsample,
     "edges": one_of(EDGES, "a way to treat edges"),

@@ -362,3 +362,12 @@ def test_a_store_that_denies_access(s3: S3, scan: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert "cannot be reached" in said
     assert said.count("\n") == 1
+
+
+def test_an_edit_in_a_store(scan: Path, s3: S3) -> None:
+    output = f"{URL}/edited.ome.zarr"
+    ct.convert(scan, output, **OPTIONS, voxel_size="1 um")
+    ct.edit(output, voxel_size="650 nm", name="Bone")
+    pyramid = ct.open_pyramid(output)
+    assert (pyramid.levels[1].scale, pyramid.units[0], pyramid.name) == ((1300,) * 3, "nanometer", "Bone")
+    assert ct.verify(output, scan).problems == ()

@@ -171,6 +171,7 @@ class _Program:
         self._add_convert()
         self._add_info()
         self._add_verify()
+        self._add_edit()
         self._add_demo()
         self._add_view()
         self._add_neuroglancer()
@@ -247,6 +248,21 @@ class _Program:
         _add_conversion_options(parser, options, only=("max_memory", "threads"))
         parser.flag(options, "--json", action="store_true", help="print the result as JSON; for many, a list")
         parser.flag(options, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
+        _add_debug_and_help(parser, options)
+
+    def _add_edit(self) -> None:
+        parser, arguments, options = self._add(
+            "edit", "set voxel size, unit, name or display window right in a finished OME-Zarr"
+        )
+        arguments.add_argument("path", metavar="PATH", type=_path, help="an OME-Zarr 0.4 or 0.5 of any program")
+        parser.flag(options, "--voxel-size", metavar="V | Z Y X",
+                    help="voxel size of the finest level: one number, or three along z, y, x, with or without its "
+                         "unit, such as 0.65um; the other levels, and labels of the image, follow")  # fmt: skip
+        parser.flag(options, "--unit", metavar="UNIT", help="unit of the voxel size, such as micrometer, µm, um or nm")
+        parser.flag(options, "--name", metavar="TEXT", help="name of the image")
+        parser.flag(options, "--window", metavar="LO HI", help="stored values that are shown as black and as white")
+        parser.flag(options, "--dry-run", action="store_true", help="print what would change, and change nothing")
+        parser.flag(options, "--json", action="store_true", help="print the facts before and after as JSON")
         _add_debug_and_help(parser, options)
 
     def _add_demo(self) -> None:

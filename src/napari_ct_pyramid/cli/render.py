@@ -333,6 +333,9 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
         ]
         if rescaled := receipt.get("rescaled"):
             lines.append(f"  Clipped      {percent(rescaled['clipped_share'])}, {count(rescaled['clipped'], 'voxel')}")
+        if edited := receipt.get("edited"):
+            what = [name.replace("_", " ") for name, value in edited.items() if value is not None and name != "when"]
+            lines.append(f"  Edited       {edited['when']}: {', '.join(what)}")
         if checked is None:
             return [*lines, "  Verified     never"]
         problems = count(checked["problems"], "problem") if checked["problems"] else CORRECT

@@ -34,6 +34,7 @@ from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.checksums import Checksums, crc32
 from napari_ct_pyramid.omezarr.codec import compressed_size
+from napari_ct_pyramid.omezarr.edit import edit_attributes
 from napari_ct_pyramid.omezarr.journal import Journal, Record, read_journal, write_journal
 from napari_ct_pyramid.omezarr.kind import is_published, is_unfinished
 from napari_ct_pyramid.omezarr.metadata import make_attributes
@@ -52,7 +53,7 @@ from .engine import Engine
 from .identity import differences, fingerprint, identify, other_options
 from .output import begin_output, bytes_free, check_output, default_output
 from .progress import Progress, ProgressTracker, follow
-from .receipt import Receipt, rescaled, write_receipt
+from .receipt import Receipt, edited_facts, read_receipt, rescaled, write_receipt
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.dask.client import Client
@@ -160,6 +161,9 @@ def run(
         yield from follow(runner, progress, abandon=store.abandon)
         window = display_window(store.sample_coarsest(), tracker.statistics, plan.rescale)
         attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=window)
+        edited = read_receipt(output)  # of the output that is repaired
+        if facts := edited_facts(edited):
+            attributes = edit_attributes(attributes, facts)
         yield progress()  # the last chance to cancel
         _check_complete(source, store, output, record.identity)
         receipt = Receipt(
@@ -178,7 +182,7 @@ def run(
             rescaled=rescaled(plan, tracker.statistics),
             window=(window["start"], window["end"]),
         )
-        write_receipt(output, receipt, plan, record.identity, attributes)
+        write_receipt(output, receipt, plan, record.identity, attributes, edited and edited.get("edited"))
         store.publish(attributes)
     return replace(receipt, bytes_written=storage_of(output).bytes_below())
 

@@ -17,6 +17,8 @@ from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
+from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, facts_from_json
+from napari_ct_pyramid.omezarr.metadata import group_metadata
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 from napari_ct_pyramid.storage.sealed import seal, unseal
@@ -147,9 +149,14 @@ _SOFTWARE = ("numpy", "imagecodecs", "tifffile", "ome-zarr", "zarr")
 
 
 def write_receipt(
-    output: AnyPath, receipt: Receipt, plan: Plan, identity: dict[str, Any], attributes: dict[str, Any]
+    output: AnyPath,
+    receipt: Receipt,
+    plan: Plan,
+    identity: dict[str, Any],
+    attributes: dict[str, Any],
+    edited: dict[str, Any] | None = None,
 ) -> None:
-    """Write the receipt of a conversion to its output."""
+    """Write the receipt of a conversion to its output. `edited` is what a receipt before it noted of edits."""
     made = receipt.to_json()
     value = {
         "source": {
@@ -182,21 +189,67 @@ def write_receipt(
             )
         },
         "metadata": attributes,
+        "edited": edited,
         "verified": None,
     }  # fmt: skip
     _write(output, value)
 
 
 def read_receipt(output: AnyPath) -> dict[str, Any] | None:
-    """The receipt of an output; None if there is none, or it cannot be read, or it is not as it was written."""
+    """The receipt of an output; None if there is none, or it cannot be read, or it is not as it was written.
+
+    Of an edit that was interrupted, it states what the output's metadata show: that it was made, or that it was not.
+    """
+    value = _read(output)
+    edit = (value or {}).pop(_BEGUN, None)
+    return value | edit if value and edit and _is_made(output, value, edit) else value
+
+
+def begin_edit(output: AnyPath, changes: Facts) -> None:
+    """Note in the receipt that facts in the metadata are about to change.
+
+    Until `finish_edit`, the receipt agrees with the metadata as they were and as they will be.
+    """
+    value = read_receipt(output)
+    if value is None:
+        return
+    facts = (edited_facts(value) or Facts()).updated(changes)
+    edit = {
+        "metadata": edit_attributes(value["metadata"], changes),
+        "edited": {"when": _now(), **facts.to_json()},
+    }
+    _write(output, {**value, _BEGUN: edit})
+
+
+def finish_edit(output: AnyPath) -> None:
+    """Note in the receipt that the edit that was begun is made."""
+    value = _read(output)
+    if value and (edit := value.pop(_BEGUN, None)):
+        _write(output, value | edit)
+
+
+def settle_edit(output: AnyPath) -> None:
+    """Note in the receipt whether an edit that was interrupted is made, while the output's metadata show it."""
+    if value := read_receipt(output):
+        _write(output, value)
+
+
+def edited_facts(receipt: dict[str, Any] | None) -> Facts | None:
+    """What was edited since the conversion; None if nothing was."""
+    edited = (receipt or {}).get("edited")
+    return facts_from_json(edited) if edited else None
+
+
+_BEGUN = "edit_begun"
+
+
+def _is_made(output: AnyPath, receipt: dict[str, Any], edit: dict[str, Any]) -> bool:
+    """Whether the metadata of the output are those of an edit."""
     try:
-        data = (output / RECEIPT).read_bytes()
-        if b'"crc32"' in data or b'"format_version"' in data:
-            return unseal(data)
-        value = json.loads(data)  # of version 0.1.0
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        name, document = group_metadata(receipt["options"]["ome_zarr_version"], edit["metadata"])
+        return bool(json.loads((output / name).read_text(encoding="utf-8")) == document)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def disagreement(receipt: dict[str, Any], identity: dict[str, Any]) -> str:
@@ -222,6 +275,17 @@ def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired
     """Note in the receipt that the output was verified just now, and the outcome."""
     outcome = {"when": _now(), "problems": problems, "repaired": repaired, "with_source": with_source}
     change_receipt(output, verified=outcome)
+
+
+def _read(output: AnyPath) -> dict[str, Any] | None:
+    try:
+        data = (output / RECEIPT).read_bytes()
+        if b'"crc32"' in data or b'"format_version"' in data:
+            return unseal(data)
+        value = json.loads(data)  # of version 0.1.0
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _write(output: AnyPath, value: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ from .engine import Engine
 from .identity import asked_options, differences, fingerprint, identify
 from .padded_reader import VoxelSource
 from .progress import Progress, ProgressTracker, follow
-from .receipt import disagreement, note_verified, read_receipt
+from .receipt import disagreement, note_verified, read_receipt, settle_edit
 
 # A source may have another name and time; these must be equal.
 _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
@@ -229,6 +229,7 @@ def _repair(
     """Remove the blocks with something wrong from the journal, and resume the conversion."""
     wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
     intact = replace(_renewed(path, plan, record).without(wrong), identity=identity, blocks=plan.blocks)
+    settle_edit(path)
     unpublish(path)  # from here on the output is unfinished
     begun = write_journal(path, intact)
     yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun)

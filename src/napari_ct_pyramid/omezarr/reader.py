@@ -152,7 +152,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
         multiscales: dict[str, Any] = metadata["multiscales"][0]
-        names, types, units = _read_axes(multiscales)
+        names, types, units = read_axes(multiscales)
         datasets = list(multiscales["datasets"])
         arrays = [ZarrArray(path / str(dataset["path"])) for dataset in datasets]
         finest = arrays[0].shape
@@ -164,7 +164,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
             if len(array.shape) != len(names):
                 raise ValueError(f"level {dataset['path']} has {len(array.shape)} axes, and {len(names)} are named")
             ratio = [a / b for a, b in zip(finest, array.shape, strict=True)]
-            scale, translation, valid = _read_transformations(
+            scale, translation, valid = read_transformations(
                 [dataset.get("coordinateTransformations"), multiscales.get("coordinateTransformations")],
                 ratio,
                 [] if levels else notes,  # nothing depends on the scales of the other levels
@@ -247,7 +247,7 @@ def _read_json(path: AnyPath) -> dict[str, Any] | None:
     return value
 
 
-def _read_axes(
+def read_axes(
     multiscales: dict[str, Any],
 ) -> tuple[tuple[str, ...], tuple[str | None, ...], tuple[str | None, ...]]:
     """Names, types and units of the axes. Before 0.4, an axis was only a name; before 0.3, five axes were implied."""
@@ -276,7 +276,7 @@ def _read_rescale(multiscales: dict[str, Any], dtype: np.dtype) -> Rescale | Non
     return read_rescale(metadata.get("rescale"), dtype) if isinstance(metadata, dict) else None
 
 
-def _read_transformations(
+def read_transformations(
     groups: Iterable[Sequence[dict[str, Any]] | None], ratio: list[float], notes: list[str]
 ) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     """The scale and translation that result from groups of transformations, and whether all scales could be used.

@@ -1,0 +1,291 @@
+"""Sets voxel size, unit, name and display window right in a finished OME-Zarr, without converting again.
+
+Only files with metadata change, one after another, each in one step. If that is interrupted at any point, every file is
+as it was before or as it is meant to be, `verify` accepts both, and the same edit completes it. The image's own file is
+the last one of an image with labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from napari_ct_pyramid.errors import Advice, RequestError, SourceError
+from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, finest_voxel, image_in, read_facts
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group
+from napari_ct_pyramid.omezarr.reader import open_pyramid
+from napari_ct_pyramid.options import parse_window
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
+from napari_ct_pyramid.units import parse_unit, parse_voxel_size
+
+from .public import public
+from .receipt import begin_edit, finish_edit
+
+_VERSIONS = ("0.4", "0.5")
+_CONSOLIDATED = ".zmetadata"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of the metadata of an OME-Zarr.
+
+    Attributes
+    ----------
+    path : Path or RemotePath
+    before, after : Facts
+        Voxel size, unit, name and display window.
+    labels : tuple of str
+        The labels of the image whose voxel size or unit changes, too.
+    """
+
+    path: AnyPath
+    before: Facts
+    after: Facts
+    labels: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        return {
+            "path": str(self.path),
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+            "labels": list(self.labels),
+        }
+
+
+@public
+def edit(
+    path: PathLike,
+    *,
+    voxel_size: str | float | Sequence[float] | None = None,
+    unit: str | None = None,
+    name: str | None = None,
+    window: str | Sequence[float] | None = None,
+) -> Edit:
+    """Set voxel size, unit, name or display window right in a finished OME-Zarr. No voxel is read or written.
+
+    Scale and translation of every level follow the voxel size, and so do those of the image's labels. The receipt
+    notes the change, so that `verify` accepts it.
+
+    Parameters
+    ----------
+    path : path
+        An OME-Zarr 0.4 or 0.5, made by any program.
+    voxel_size : str, float or sequence of float, optional
+        One number, or three along z, y, x: of the finest level. A text may have the unit: ``"650 nm"``.
+    unit : str, optional
+        The unit of the voxel size, such as ``"micrometer"`` or ``"µm"``. Without a voxel size it replaces the unit,
+        and leaves the numbers.
+    name : str, optional
+        The name of the image.
+    window : str or sequence of float, optional
+        The stored values that are shown as black and as white.
+
+    Returns
+    -------
+    Edit
+        The facts before and after.
+
+    Raises
+    ------
+    SourceError
+        If it is not such an OME-Zarr, or unfinished (`UnfinishedError`).
+    RequestError
+        If a value makes no sense, or cannot be set in this OME-Zarr. Nothing was written.
+    """
+    prepared = _prepare(any_path(path), _changes(voxel_size, unit, name, window))
+    try:
+        with _lock(prepared.edit.path):
+            _write(prepared)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written to: {error.strerror or error}.") from error
+    return prepared.edit
+
+
+@public
+def plan_edit(
+    path: PathLike,
+    *,
+    voxel_size: str | float | Sequence[float] | None = None,
+    unit: str | None = None,
+    name: str | None = None,
+    window: str | Sequence[float] | None = None,
+) -> Edit:
+    """State what `edit` would change. Writes nothing.
+
+    Parameters
+    ----------
+    path : path
+    voxel_size : str, float or sequence of float, optional
+    unit : str, optional
+    name : str, optional
+    window : str or sequence of float, optional
+        As for `edit`.
+
+    Returns
+    -------
+    Edit
+        The facts before and after. Errors are those of `edit`.
+    """
+    return _prepare(any_path(path), _changes(voxel_size, unit, name, window)).edit
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An edit, and all that it needs to write.
+
+    Attributes
+    ----------
+    edit : Edit
+    changes : Facts
+    documents : tuple of (str, dict)
+        Metadata files, relative to the image, and their new contents, in the order in which they are written.
+    consolidated : dict or None
+        New content of the file with copies of all metadata, if there is one.
+    """
+
+    edit: Edit
+    changes: Facts
+    documents: tuple[tuple[str, dict[str, Any]], ...]
+    consolidated: dict[str, Any] | None
+
+
+def _changes(voxel_size: Any, unit: Any, name: Any, window: Any) -> Facts:
+    """The facts to set, checked as far as that is possible without the image."""
+    asked = None if unit is None else parse_unit(unit)
+    size, stated = (None, None) if voxel_size is None else parse_voxel_size(voxel_size)
+    if asked and stated and asked != stated:
+        raise RequestError(f"The voxel size is in {stated}, and the unit that was asked for is {asked}. Leave one out.")
+    if name is not None and not (isinstance(name, str) and name.strip() and name.isprintable()):
+        raise RequestError(f"{name!r} is not a name for an image. It takes text of one line.")
+    limits = None if window is None else parse_window(window)
+    if isinstance(limits, str):
+        raise RequestError("A window takes two numbers here: the stored values that are shown as black and as white.")
+    changes = Facts(size, asked or stated, None if name is None else name.strip(), limits)
+    if changes == Facts():
+        raise RequestError(
+            "There is nothing to change. Give a voxel size (", Advice("voxel_size"), "), a unit (", Advice("unit"),
+            "), a name (", Advice("name"), ") or a window (", Advice("window"), ").",
+        )  # fmt: skip
+    return changes
+
+
+def _prepare(path: AnyPath, changes: Facts) -> _Prepared:
+    """All that an edit writes, without writing it."""
+    pyramid = open_pyramid(path)
+    multiscales = pyramid.metadata["multiscales"]
+    if pyramid.ome_zarr_version not in _VERSIONS or not all(
+        isinstance(a, dict) for a in multiscales[0].get("axes", "-")
+    ):
+        raise RequestError(f"The image is of OME-Zarr {pyramid.ome_zarr_version}. Only 0.4 and 0.5 can be edited.")
+    if len(multiscales) > 1:
+        raise RequestError("The group holds more than one image. Only a group of one image can be edited.")
+    _check_parents(path)
+    file, document, attributes = _read(path)
+    before = read_facts(attributes)
+    if changes.voxel_size and not (changes.unit or before.unit):
+        raise RequestError(
+            "The image has no unit, so the voxel size needs one. Give it (", Advice("unit", "micrometer"), ")."
+        )
+    finest = finest_voxel(attributes) if changes.voxel_size else None
+    edited = edit_attributes(attributes, changes, finest)
+    documents = []
+    labels = tuple(_labels(path)) if changes.voxel_size or changes.unit else ()
+    place = Facts(changes.voxel_size, changes.unit)
+    for label in labels:
+        key = f"labels/{label}"
+        open_pyramid(path / key)
+        own_file, own_document, own = _read(path / key)
+        if changes.voxel_size:
+            _check_labels(own, label, before)
+        documents.append((f"{key}/{own_file}", _with(own_document, own_file, edit_attributes(own, place, finest))))
+    documents.append((file, _with(document, file, edited)))
+    consolidated = None
+    if file == ".zattrs":
+        consolidated = _read_json(path / _CONSOLIDATED)
+        if consolidated:
+            consolidated = {**consolidated, "metadata": {**consolidated["metadata"], **dict(documents)}}
+    elif inline := document.get("consolidated_metadata"):
+        for key, value in documents[:-1]:
+            inline["metadata"][key.removesuffix("/zarr.json")] = value
+    return _Prepared(Edit(path, before, read_facts(edited), labels), changes, tuple(documents), consolidated)
+
+
+def _write(prepared: _Prepared) -> None:
+    path = prepared.edit.path
+    begin_edit(path, prepared.changes)
+    if prepared.consolidated:  # programs that find no copies read the files themselves, which are always right
+        (path / _CONSOLIDATED).unlink()
+    for key, document in prepared.documents:
+        _replace(path / key, document)
+    if prepared.consolidated:
+        _replace(path / _CONSOLIDATED, prepared.consolidated)
+    finish_edit(path)
+
+
+def _replace(path: AnyPath, document: dict[str, Any]) -> None:
+    storage_of(path).replace(json.dumps(document, indent=2).encode())
+
+
+def _lock(path: AnyPath) -> AbstractContextManager[None]:
+    """Keeps repairs away. Nothing else writes into an OME-Zarr of another program, so no lock file is made there."""
+    return hold(path) if storage_of(path / JOURNAL).is_file() else nullcontext()
+
+
+def _read(path: AnyPath) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The name and the content of the file with the attributes of a group, and the attributes."""
+    group = _read_json(path / "zarr.json")
+    if group is not None:
+        return "zarr.json", group, group["attributes"]
+    attributes = _read_json(path / ".zattrs") or {}
+    return ".zattrs", attributes, attributes
+
+
+def _with(document: dict[str, Any], file: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    return attributes if file == ".zattrs" else {**document, "attributes": attributes}
+
+
+def _labels(path: AnyPath) -> Iterator[str]:
+    """The names of the labels of an image: https://ngff.openmicroscopy.org/0.4/#labels-md."""
+    if not is_group(path / "labels"):
+        return
+    for label in image_in(_read(path / "labels")[2]).get("labels") or ():
+        if is_group(path / "labels" / str(label)):
+            yield str(label)
+
+
+def _check_labels(attributes: dict[str, Any], label: str, image: Facts) -> None:
+    """Make sure that the voxel size of labels can follow that of their image."""
+    finest_voxel(attributes)
+    unit = read_facts(attributes).unit
+    if unit and unit != image.unit:
+        raise RequestError(f"The labels {label} are in {unit}, and the image is not. Edit the labels first.")
+
+
+def _check_parents(path: AnyPath) -> None:
+    """Make sure that no group above the image holds a copy of its metadata, which would stay as it is."""
+    above = path.resolve().parent
+    while is_group(above):
+        if (above / _CONSOLIDATED).is_file() or "consolidated_metadata" in (_read_json(above / "zarr.json") or {}):
+            raise RequestError(
+                f"The group {above.name} around the image holds a copy of its metadata (consolidated metadata), which "
+                "would not change. Remove the copy first."
+            )
+        if above.parent == above:
+            return
+        above = above.parent
+
+
+def _read_json(path: AnyPath) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error
+    return value if isinstance(value, dict) else None
