@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -36,6 +37,20 @@ def parse_size(text: str | int) -> int:
         what = "not a size" if factor is None else "a size of less than one byte"
         raise RequestError(f'{str(text)!r} is {what}. Try "4G", "500M", "2GB" or a number of bytes.')
     return size
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that a JSON text holds.
+
+    Raises
+    ------
+    ValueError
+        If it holds none, or lists in lists that are deeper than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its lists are nested too deeply") from error
 
 
 def parse_triple(parts: Sequence[Any], what: str, *, shown: Any, allowed: Iterable[int] = ()) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from napari_ct_pyramid import open_pyramid
-from napari_ct_pyramid.cli.terminal import Bar, Lines, Silence, choose_display
+from napari_ct_pyramid.cli.terminal import Bar, Lines, Silence, choose_display, print_message, write
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.model.plan import make_plan
 from napari_ct_pyramid.model.volume import Volume
@@ -184,3 +184,11 @@ def test_ctrl_c_in_a_terminal_shows_the_cursor_again(scan: Path, tmp_path: Path)
     assert status == 130
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
     assert "ct-pyramid: Interrupted." in written[written.rindex("\x1b[?25h") :]
+
+
+def test_control_characters_are_shown_and_not_sent_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a\x1b[31mred\x1b]0;title\x07\x9b\x7f\r\tb\nc"
+    write(text)
+    print_message(text)
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == "a\\x1b[31mred\\x1b]0;title\\x07\\x9b\\x7f\\x0d\tb\nc\n"

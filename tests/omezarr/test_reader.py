@@ -242,11 +242,32 @@ def test_a_missing_level(tmp_path: Path) -> None:
         open_pyramid(path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]"])
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize("text", ["{", "[]", DEEP])
 def test_metadata_that_are_not_a_json_object(tmp_path: Path, text: str) -> None:
     path = write_image(tmp_path / "a.zarr", [flat_indices((8, 8, 8))])
     (path / ".zattrs").write_text(text)
     with pytest.raises(SourceError, match=r"\.zattrs cannot be read"):
+        open_pyramid(path)
+
+
+@pytest.mark.parametrize("attributes", [[1], "text", {"ome": []}, {"ome": "text"}, None, 5])
+def test_attributes_that_are_no_object(tmp_path: Path, attributes: Any) -> None:
+    (tmp_path / "zarr.json").write_text(
+        json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}), encoding="utf-8"
+    )
+    with pytest.raises(SourceError):
+        open_pyramid(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"chunks": [0, 4, 4]}, {"shape": [-4, 4, 4]}, {"shape": "abc"}, {"chunks": None}])
+def test_sizes_of_an_array_that_cannot_be(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = write_image(tmp_path / "a.zarr", [flat_indices((4, 4, 4))])
+    file = path / "0" / ".zarray"
+    file.write_text(json.dumps(json.loads(file.read_text()) | wrong), encoding="utf-8")
+    with pytest.raises(SourceError):
         open_pyramid(path)
 
 

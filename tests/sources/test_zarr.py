@@ -45,6 +45,15 @@ def test_zarrs_that_are_not_a_volume(tmp_path: Path) -> None:
         open_source(tmp_path / "u.ome.zarr")
 
 
+@pytest.mark.parametrize("size", [10**6, 10**18, 10**73])
+def test_an_absurd_size_is_refused_at_once(tmp_path: Path, size: int) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(4, 4, 4), chunks=(4, 4, 4), dtype="u1", zarr_format=2)
+    file = tmp_path / "a.zarr" / ".zarray"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"shape": [size] * 3}), encoding="utf-8")
+    with pytest.raises(ct.SourceError):
+        open_source(tmp_path / "a.zarr")
+
+
 @pytest.mark.parametrize("name", ["um", "µm", "micron", "microns", "Micrometre", "micrometer"])
 def test_names_of_units_that_other_programs_write(tmp_path: Path, name: str) -> None:
     path = write_image(tmp_path / "v.ome.zarr", pyramid_of(VOLUME, 1), voxel_size=0.65)

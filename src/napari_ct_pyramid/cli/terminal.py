@@ -51,10 +51,14 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stderr.isatty() else 1000
 
 
+# Names and metadata may hold control characters, which would be commands to the terminal.
+_CONTROLS = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if chr(number) not in "\t\n"}
+
+
 def print_message(text: str) -> None:
     """Print to standard error. Do nothing if nobody reads it any more."""
     with contextlib.suppress(OSError), _dropped_if_unread(sys.stderr):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{text.translate(_CONTROLS)}\n")
         sys.stderr.flush()
 
 
@@ -68,7 +72,7 @@ def write(text: str) -> None:
     with _dropped_if_unread(sys.stdout):
         # A file name may hold bytes that are not text in the terminal's encoding.
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.write(text.translate(_CONTROLS).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
 
 

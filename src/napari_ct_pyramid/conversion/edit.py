@@ -18,6 +18,7 @@ from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, finest_voxel,
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.options import parse_window
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
@@ -283,7 +284,7 @@ def _check_parents(path: AnyPath) -> None:
 
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

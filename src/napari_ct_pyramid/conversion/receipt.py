@@ -5,7 +5,6 @@ It contains no paths, and no name of a user.
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, facts_from_json
 from napari_ct_pyramid.omezarr.metadata import group_metadata
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 from napari_ct_pyramid.storage.sealed import seal, unseal
@@ -247,7 +247,7 @@ def _is_made(output: AnyPath, receipt: dict[str, Any], edit: dict[str, Any]) -> 
     """Whether the metadata of the output are those of an edit."""
     try:
         name, document = group_metadata(receipt["options"]["ome_zarr_version"], edit["metadata"])
-        return bool(json.loads((output / name).read_text(encoding="utf-8")) == document)
+        return bool(parse_json((output / name).read_text(encoding="utf-8")) == document)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -282,8 +282,8 @@ def _read(output: AnyPath) -> dict[str, Any] | None:
         data = (output / RECEIPT).read_bytes()
         if b'"crc32"' in data or b'"format_version"' in data:
             return unseal(data)
-        value = json.loads(data)  # of version 0.1.0
-    except (OSError, ValueError, RecursionError):
+        value = parse_json(data)  # of version 0.1.0
+    except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

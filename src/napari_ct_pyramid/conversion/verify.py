@@ -31,7 +31,7 @@ from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.writer import bytes_in_transit
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.parsing import parse_size
+from napari_ct_pyramid.parsing import parse_json, parse_size
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
@@ -284,7 +284,7 @@ def _metadata_problems(path: AnyPath, plan: Plan, identity: dict[str, Any]) -> I
     as_written = True
     for key, written in expected.items():
         try:
-            value = json.loads((path / key).read_text(encoding="utf-8"))
+            value = parse_json((path / key).read_text(encoding="utf-8"))
         except FileNotFoundError:
             yield f"{key} is missing"
         except (OSError, ValueError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Box, overlap, touched
 from napari_ct_pyramid.options import available_cores
 from napari_ct_pyramid.storage.factory import storage_of
@@ -92,6 +93,8 @@ class ZarrArray:
         self.dtype = np.dtype(getattr(dtype, "numpy_dtype", dtype))
         layout = getattr(self._store, "chunk_layout", None)
         self.chunks = tuple(int(n) for n in (layout.read_chunk.shape if layout else self._store.chunks))
+        if min(self.shape, default=0) < 0 or min(self.chunks, default=1) < 1:
+            raise SourceError(f"{path} is a Zarr array whose metadata are broken: its chunks are {times(self.chunks)}.")
         self._files = ChunkLocator(path, self.metadata)
         self._frames_dtype = dtype_in_frames(self.metadata, self.dtype)
 

@@ -8,7 +8,6 @@ volume is finished, not the journal.
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.statistics import Statistics
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.sealed import seal, unseal
@@ -117,11 +117,11 @@ def _unseal_line(line: bytes) -> dict[str, Any]:
 
 def _read_old(first: bytes, lines: list[bytes]) -> Record:
     """The content of a journal that version 0.1.0 wrote."""
-    head = json.loads(first)
+    head = parse_json(first)
     done, seconds = {}, 0.0
     for line in lines:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             done[int(entry["stage"]), int(entry["block"])] = Statistics.from_json(entry)
             seconds = float(entry["seconds"])
         except _DAMAGE:

@@ -6,11 +6,11 @@ OME-Zarr image if its attributes have ``multiscales`` (NGFF 0.4), or have them u
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 
@@ -100,7 +100,7 @@ def unpublish(output: AnyPath) -> None:
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
     """The JSON object in a file; None if there is none, or if a file on a disk cannot be read."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError:

@@ -5,13 +5,13 @@ Specification: https://ngff.openmicroscopy.org/0.4/#labels-md
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .channels import Note, shortened
@@ -92,10 +92,10 @@ def label_images(image: AnyPath) -> list[AnyPath]:
     group = image / LABELS
     for name in ("zarr.json", ".zattrs"):
         try:
-            attributes = json.loads((group / name).read_text(encoding="utf-8"))
+            attributes = parse_json((group / name).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise SourceError(f"{group / name} cannot be read: {error}") from error
         if isinstance(attributes, dict) and name == "zarr.json":
             attributes = attributes.get("attributes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Hashable
 from typing import Any
@@ -13,6 +12,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.levels import Level, place_in_shard
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import Box, touched
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 
@@ -161,7 +161,7 @@ def read_array_metadata(path: AnyPath) -> dict[str, Any]:
     """The metadata of an array, from ``.zarray`` or ``zarr.json``."""
     for name in (".zarray", "zarr.json"):
         try:
-            metadata = json.loads((path / name).read_text(encoding="utf-8"))
+            metadata = parse_json((path / name).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError) as error:

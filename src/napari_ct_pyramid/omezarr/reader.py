@@ -5,7 +5,6 @@ Specification: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicrosc
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
 from .channels import Channel, Window, finite_number, read_channels, read_name, shortened
@@ -206,8 +206,8 @@ def _read_metadata(path: AnyPath) -> dict[str, Any]:
     group = _read_json(path / "zarr.json")
     in_group = group is not None or is_group(path)
     if group is not None:
-        attributes = group.get("attributes") or {}
-        attributes = attributes.get("ome", attributes)
+        attributes = _as_dict(group.get("attributes"))
+        attributes = _as_dict(attributes.get("ome", attributes))
     else:
         attributes = (_read_json(path / ".zattrs") if in_group else None) or {}
     if attributes.get("multiscales"):
@@ -234,10 +234,14 @@ def _read_metadata(path: AnyPath) -> dict[str, Any]:
     raise SourceError(f"{path} is not an OME-Zarr image: its Zarr metadata have no multiscales.")
 
 
+def _as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
     """The content of a JSON file; None if there is no such file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -115,6 +116,9 @@ class Source:
 DTYPES = ("float16", "float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32")
 """The types of voxels that can be converted."""
 
+MOST_VOXELS = 10**15
+"""No volume has more, but damaged metadata may say so. Planning such a conversion would never end."""
+
 _LISTED = 12  # arrays in a message, at most
 
 CONVERTIBLE = "integers of 8, 16 or 32 bits, or floats of 16, 32 or 64"
@@ -163,12 +167,17 @@ def check_shape(where: object, shape: Sequence[int]) -> Triple:
     Raises
     ------
     SourceError
-        If the array does not have three axes.
+        If the array does not have three axes, or its size is absurd.
     """
     axes = volume_axes(shape)
     if axes is None:
         raise SourceError(
             f"{where} is not a volume of z, y, x: its shape is {times(shape) or 'that of one number'}. Try saving one "
             "volume of it on its own."
+        )
+    if math.prod(shape) > MOST_VOXELS:
+        raise SourceError(
+            f"{where} says that its shape is {times(shape)}, which is more than {MOST_VOXELS:,} voxels. Its metadata "
+            "are probably damaged: try writing it again."
         )
     return shape[axes[0]], shape[axes[1]], shape[axes[2]]

@@ -7,6 +7,8 @@ import re
 import zlib
 from typing import Any
 
+from napari_ct_pyramid.parsing import parse_json
+
 _EMPTY = b"00000000"
 _SEAL = re.compile(rb'"crc32": "([0-9a-f]{8})"\s*}\Z')
 
@@ -35,6 +37,6 @@ def unseal(data: bytes) -> dict[str, Any]:
     start, end = found.span(1)
     if int(found[1], 16) != zlib.crc32(data[:start] + _EMPTY + data[end:]):
         raise ValueError("it is not as it was written")
-    value = json.loads(data)
+    value = parse_json(data)
     del value["crc32"]
     return dict(value)

@@ -5,7 +5,6 @@ The resolution tags of a TIFF give only x and y, so they are used only if a desc
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from tifffile import TiffFile, TiffPage
 
+from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_size, positive, shortest
 from napari_ct_pyramid.units import find_unit
 
@@ -80,7 +80,7 @@ def _from_metamorph(metadata: Mapping[str, Any]) -> FoundVoxelSize:
 def _from_json(description: str, page: TiffPage) -> FoundVoxelSize:
     """The voxel size in the JSON that tifffile writes, which holds the metadata of its caller."""
     try:
-        metadata = json.loads(description)
+        metadata = parse_json(description)
     except ValueError:
         return FoundVoxelSize()
     if not isinstance(metadata, dict):
