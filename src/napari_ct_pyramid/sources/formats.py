@@ -110,9 +110,23 @@ def _open_tiff(source: Input) -> VolumeReader:
 
 
 def _open_hdf5(source: Input) -> VolumeReader:
-    from .hdf5 import open_hdf5
+    from .hdf5.open import open_hdf5
 
-    return open_hdf5(source.local_path, source.inside)
+    return open_hdf5(source)
+
+
+def _is_hdf5(path: Path, head: bytes) -> bool:
+    """Whether it has the signature of HDF5, which may follow a block of the user, as in MATLAB's files."""
+    if head.startswith(_HDF5):
+        return True
+    at, size = 512, path.stat().st_size
+    with path.open("rb") as file:
+        while at + len(_HDF5) <= min(size, _USER_BLOCK):
+            file.seek(at)
+            if file.read(len(_HDF5)) == _HDF5:
+                return True
+            at *= 2
+    return False
 
 
 def _open_npy(source: Input) -> VolumeReader:
@@ -173,6 +187,8 @@ TIFF = SourceFormat(
 )
 """The format of single files, and of the slices in a folder."""
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_USER_BLOCK = 2**20  # bytes before the signature, at most
 _ARCHIVE = "Try unpacking it first."
 
 # In the order in which they are tried. A folder of slices is last: every folder might be one.
@@ -182,13 +198,15 @@ FORMATS: tuple[SourceFormat, ...] = (
         name="an HDF5 file",
         opener=_open_hdf5,
         endings=(".h5", ".hdf5", ".nxs"),
-        magic=(b"\x89HDF\r\n\x1a\n",),
+        magic=(_HDF5,),
+        is_file=_is_hdf5,
         arrays=True,
+        several=True,
         extra="hdf5",
         in_napari=True,
         examples="`scan.h5`, `scan.h5::/entry/data/data`",
-        readme="HDF5 and NeXus (extra `hdf5`): the only dataset with three axes, or the one that is named; all threads "
-        "decode chunks",
+        readme="HDF5, NeXus, MATLAB 7.3, Imaris, BigDataViewer (extra `hdf5`): the only dataset with three axes, the "
+        "one that NeXus prefers, or the one that is named; external links, virtual datasets; all threads decode chunks",
         phrase="an HDF5 file, with the path of a dataset if it has several, as in scan.h5::/entry/data/data",
     ),
     SourceFormat(

@@ -5,7 +5,7 @@ The filters are those that the HDF Group registers: https://github.com/HDFGroup/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,8 @@ import numpy.typing as npt
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import overlaps
 from napari_ct_pyramid.options import Triple
-
-from .base import Voxels
-from .row_reader import FileHandles, RowReader
+from napari_ct_pyramid.sources.base import Voxels
+from napari_ct_pyramid.sources.row_reader import FileHandles, RowReader
 
 _NAMES = {
     1: "Deflate", 2: "shuffle", 3: "Fletcher-32", 4: "SZIP", 5: "N-bit", 6: "scale-offset", 32000: "LZF",
@@ -123,22 +122,36 @@ class EncodedChunks:
             ) from exc
 
 
-def find_chunks(dataset: h5py.Dataset, axes: Triple, dtype: np.dtype) -> RowReader | None:
-    """A reader of the chunks of a dataset; None if only h5py can read them."""
+def find_chunks(dataset: h5py.Dataset, place: Sequence[int | None], stored: np.dtype) -> RowReader | None:
+    """A reader of the chunks of a dataset; None if only h5py can read them.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    place : sequence of int or None
+        For each axis the index to read, or None for the three axes of the volume.
+    stored : numpy.dtype
+        The type of the voxels in the file, with its byte order.
+    """
     filters = tuple(code for code, _ in _filters(dataset))
+    axes = [axis for axis, index in enumerate(place) if index is None]
+    others = [(axis, index) for axis, index in enumerate(place) if index is not None]
     if any(code not in _DECODERS for code in filters) or dataset.file.userblock_size:
+        return None
+    if any(dataset.chunks[axis] != 1 for axis, _ in others):
         return None
     chunk = dataset.chunks[axes[0]], dataset.chunks[axes[1]], dataset.chunks[axes[2]]
     grid = [-(-dataset.shape[axis] // dataset.chunks[axis]) for axis in axes]
     table = np.zeros((3, *grid), np.int64)
 
-    def note(stored: Any) -> None:
-        index = tuple(stored.chunk_offset[axis] // dataset.chunks[axis] for axis in axes)
-        table[(slice(None), *index)] = stored.byte_offset, stored.size, stored.filter_mask
+    def note(found: Any) -> None:
+        if all(found.chunk_offset[axis] == index for axis, index in others):
+            number = tuple(found.chunk_offset[axis] // dataset.chunks[axis] for axis in axes)
+            table[(slice(None), *number)] = found.byte_offset, found.size, found.filter_mask
 
     try:
         dataset.id.chunk_iter(note)
     except (AttributeError, RuntimeError):  # an old HDF5
         return None
-    fill = np.asarray(dataset.fillvalue).astype(dtype)
-    return EncodedChunks(table[0], table[1], table[2], chunk, dataset.dtype, fill, filters)
+    fill = np.asarray(dataset.fillvalue, dataset.dtype).view(stored).astype(stored.newbyteorder("="))
+    return EncodedChunks(table[0], table[1], table[2], chunk, stored, fill, filters)
