@@ -150,8 +150,8 @@ class LinkedFiles:
             return group[part]
         except (KeyError, OSError, RuntimeError) as exc:
             raise SourceError(
-                f"{name} of {self.source.path} cannot be opened: {exc.args[0] if exc.args else exc}. It, or a file that "
-                "it names, may be damaged: try copying them again."
+                f"{name} of {self.source.path} cannot be opened: {exc.args[0] if exc.args else exc}. It, or a file "
+                "that it names, may be damaged: try copying them again."
             ) from exc
 
     def _below(self, item: Item, seen: set[tuple[int, int]], depth: int) -> Iterator[Item]:
