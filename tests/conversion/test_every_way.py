@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import olefile
 import ome_zarr_models
 import pytest
 import tensorstore
@@ -23,9 +24,11 @@ from pydicom import dcmread
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
+from tests.helpers.compound import write_txm
 from tests.helpers.dicoms import write_series
 from tests.helpers.microscopes import metamorph
 from tests.helpers.pyramids import pyramid_of
+from tests.helpers.scanco import write_isq
 from tests.helpers.scans import small_blocks
 from tests.helpers.tiff_kinds import ome_in_files
 from tests.helpers.tiffs import pages_of, write_pages
@@ -90,6 +93,22 @@ def dicom(folder: Path) -> Written:
     return folder / "series", read
 
 
+def zeiss(folder: Path) -> Written:
+    path = write_txm(folder / "scan.txm", GREYS, seed=1)
+
+    def read() -> np.ndarray:
+        with olefile.OleFileIO(path) as file:
+            data = [file.openstream(f"ImageData1/Image{z + 1}").read() for z in range(len(GREYS))]
+        return np.frombuffer(b"".join(data), "<f4").reshape(SHAPE)
+
+    return path, read
+
+
+def scanco(folder: Path) -> Written:
+    path = write_isq(folder / "scan.isq", (COUNTS // 2).astype("i2"))
+    return path, lambda: np.fromfile(path, "<i2", offset=512).reshape(SHAPE)
+
+
 def hdf5(folder: Path) -> Written:
     with h5py.File(folder / "scan.h5", "w") as file:
         file.create_dataset("entry/data", data=GREYS.astype("f8"), chunks=(4, 16, 16), compression="gzip")
@@ -123,6 +142,8 @@ SOURCES: dict[str, Callable[[Path], Written]] = {
     "folder of slices": slices,
     "folder of PNG": png,
     "DICOM series": dicom,
+    "Zeiss": zeiss,
+    "Scanco": scanco,
     "HDF5": hdf5,
     "NumPy, Fortran": npy,
     "Zarr with shards": zarr_shards,

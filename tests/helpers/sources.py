@@ -15,8 +15,10 @@ from PIL import Image
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
 from napari_ct_pyramid.sources.base import Source
+from tests.helpers.compound import write_txm
 from tests.helpers.dicoms import write_frames, write_series
 from tests.helpers.omezarr import pyramid_of, write_image
+from tests.helpers.scanco import write_isq
 from tests.helpers.tiffs import coordinates
 
 SHAPE = (9, 22, 17)
@@ -102,6 +104,18 @@ def dicom_frames(folder: Path) -> Written:
     return str(write_frames(folder / "scan.dcm", volume)), volume, (1, 1, 17)
 
 
+def zeiss(volume: np.ndarray, **options: Any) -> Any:
+    def write(folder: Path) -> Written:
+        return str(write_txm(folder / "scan.txm", volume, **options)), volume, (1, 1, 17)
+
+    return write
+
+
+def scanco(folder: Path) -> Written:
+    volume = INTEGERS.astype("i2")
+    return str(write_isq(folder / "scan.isq", volume)), volume, (1, 1, 17)
+
+
 def zarr_array(volume: np.ndarray, granularity: tuple[int, int, int], **options: Any) -> Any:
     def write(folder: Path) -> Written:
         options.setdefault("chunks", granularity)
@@ -146,6 +160,9 @@ KINDS: dict[str, Callable[[Path], Written]] = {
     "folder of PNG": images(INTEGERS, "png"),
     "folder of BMP": images(INTEGERS.astype("u1"), "bmp"),
     "folder of JPEG 2000": images(INTEGERS, "jp2"),
+    "Scanco": scanco,
+    "Zeiss": zeiss(INTEGERS, version=4),
+    "Zeiss, scattered": zeiss(VOLUME, seed=3),
     "DICOM": dicom_series("explicit", (1, 1, 17)),
     "DICOM, big-endian": dicom_series("big-endian", (1, 1, 17)),
     "DICOM, RLE": dicom_series("RLE", (1, 22, 17)),

@@ -159,6 +159,18 @@ def _open_dicom_folder(source: Input) -> VolumeReader:
     return open_dicom_folder(source)
 
 
+def _open_scanco(source: Input) -> VolumeReader:
+    from .scanco import open_scanco
+
+    return open_scanco(source)
+
+
+def _open_txm(source: Input) -> VolumeReader:
+    from .txm import open_txm
+
+    return open_txm(source)
+
+
 def _is_zarr(source: Input) -> bool:
     from napari_ct_pyramid.omezarr.kind import kind_of
 
@@ -228,6 +240,26 @@ FORMATS: tuple[SourceFormat, ...] = (
         readme="the finest level of an OME-Zarr, or a Zarr array (v2 or v3, with shards too): to write it with other "
         "chunks or levels",
         phrase="an OME-Zarr, or a Zarr array",
+    ),
+    SourceFormat(
+        name="a Zeiss scan",
+        opener=_open_txm,
+        endings=(".txm", ".txrm"),
+        magic=(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+        in_napari=True,
+        examples="`scan.txm`",
+        readme="Zeiss (Xradia) reconstructions of uint16 or float32, and the projections of a `.txrm`",
+        phrase="a Zeiss .txm",
+    ),
+    SourceFormat(
+        name="a Scanco volume",
+        opener=_open_scanco,
+        endings=(".isq", ".aim"),
+        magic=(b"CTDATA-HEADER_V1", b"AIMDATA_V030", b"\x14\0\0\0\x8c\0\0\0"),
+        in_napari=True,
+        examples="`scan.isq`, `scan.aim`",
+        readme="Scanco ISQ, and AIM of versions 020 and 030, uncompressed",
+        phrase="a Scanco .isq or .aim",
     ),
     SourceFormat(
         name="a DICOM file",
