@@ -38,8 +38,10 @@ def test_the_manifest_at_the_top_of_the_repository_is_the_same() -> None:
 
 def test_the_endings_are_those_of_the_registry(manifest: PluginManifest) -> None:
     assert manifest.contributions.readers
-    (patterns,) = [r.filename_patterns for r in manifest.contributions.readers if r.command.endswith("read_tiff")]
-    assert patterns == [f"*{ending}" for ending in NAPARI_ENDINGS]
+    for command in ("read_volume", "read_other"):
+        (reader,) = [r for r in manifest.contributions.readers if r.command == f"{PLUGIN}.{command}"]
+        assert reader.filename_patterns == [f"*{ending}" for ending in NAPARI_ENDINGS]
+        assert reader.accepts_directories
 
 
 @pytest.mark.parametrize(
@@ -68,16 +70,18 @@ def test_the_plugin_is_offered_for_files_by_their_ending(
 def test_the_plugin_is_offered_for_folders(manifest: PluginManifest, tmp_path: Path) -> None:
     manager = PluginManager()
     manager.register(manifest)
-    (reader,) = manager.iter_compatible_readers([str(tmp_path)])
-    assert reader.command == f"{PLUGIN}.read_ome_zarr"
+    commands = [
+        reader.command.removeprefix(f"{PLUGIN}.") for reader in manager.iter_compatible_readers([str(tmp_path)])
+    ]
+    assert commands == ["read_ome_zarr", "read_volume", "read_other"]
 
 
 def test_asking_for_a_reader_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_tiff_reader\n"
+        "from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_volume_reader\n"
         f"assert get_ome_zarr_reader({str(tmp_path)!r}) is None\n"
-        f"assert get_tiff_reader({str(tmp_path / 'nothing.tif')!r}) is None\n"
+        f"assert get_volume_reader({str(tmp_path / 'nothing.tif')!r}) is None\n"
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
-from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_tiff_reader
+from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_volume_reader
 from tests.helpers.omezarr import flat_indices, write_image, write_unfinished
 from tests.helpers.screen import PLUGIN, quarters, write_stack
 
@@ -55,7 +55,7 @@ def test_missing_and_several_paths_are_declined(tmp_path: Path) -> None:
     assert get_ome_zarr_reader([image, image]) is None
     assert get_ome_zarr_reader(image + "/0") is None
     assert get_ome_zarr_reader(str(tmp_path / "nothing")) is None
-    assert get_tiff_reader(str(tmp_path / "nothing.tif")) is None
+    assert get_volume_reader(str(tmp_path / "nothing.tif")) is None
 
 
 def test_the_error_names_an_unfinished_conversion(viewer: napari.Viewer, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_error_names_an_unfinished_conversion(viewer: napari.Viewer, tmp_pat
 
 def test_without_a_viewer_a_tiff_is_read_as_layers(tmp_path: Path, qapp: Any) -> None:
     path = write_stack(tmp_path / "scan.tif", quarters((8, 16, 16)))
-    reader = get_tiff_reader(str(path))
+    reader = get_volume_reader(str(path))
     assert reader is not None
     ((levels, _, kind),) = reader(str(path))
     assert kind == "image"

@@ -37,7 +37,7 @@ def kind_of(path: AnyPath) -> Kind | None:
     OSError
         If an object store does not answer.
     """
-    if _has_multiscales(path):
+    if has_multiscales(path):
         return "image"
     if storage_of(path / JOURNAL).is_file():
         return "unfinished"
@@ -55,7 +55,7 @@ def looks_like_image(path: AnyPath) -> bool:
         return True
     if os.path.isdir(path / STATE_FOLDER):  # noqa: PTH112  # Path.is_dir can raise
         return True
-    return _has_multiscales(path)
+    return has_multiscales(path)
 
 
 def is_array(path: AnyPath) -> bool:
@@ -110,11 +110,14 @@ def _read_json(path: AnyPath) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _has_multiscales(path: AnyPath) -> bool:
-    group = _read_json(path / "zarr.json") or {}
-    for attributes in (_read_json(path / ".zattrs"), group.get("attributes")):
-        if isinstance(attributes, dict):
-            image = attributes.get("ome", attributes)
-            if isinstance(image, dict) and image.get("multiscales"):
-                return True
-    return False
+def has_multiscales(path: AnyPath) -> bool:
+    """Whether a folder is a group with the metadata of an image. Broken metadata is no error here."""
+    return bool(read_attributes(path).get("multiscales"))
+
+
+def read_attributes(path: AnyPath) -> dict[str, Any]:
+    """The attributes of a group, in OME-Zarr 0.5 those under ``ome``; empty if it has none, or they are broken."""
+    group = _read_json(path / "zarr.json")
+    attributes = _read_json(path / ".zattrs") if group is None else group.get("attributes")
+    found = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
+    return found if isinstance(found, dict) else {}

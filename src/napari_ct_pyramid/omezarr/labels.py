@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .channels import Note, shortened
+from .kind import read_attributes
 
 LABELS = "labels"
 """The group within an image that holds its label images."""
@@ -86,27 +84,18 @@ def label_images(image: AnyPath) -> list[AnyPath]:
 
     Raises
     ------
-    SourceError
-        If the list cannot be read.
+    OSError
+        If an object store does not answer.
     """
     group = image / LABELS
-    for name in ("zarr.json", ".zattrs"):
-        try:
-            attributes = parse_json((group / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{group / name} cannot be read: {error}") from error
-        if isinstance(attributes, dict) and name == "zarr.json":
-            attributes = attributes.get("attributes")
-        if isinstance(attributes, dict):
-            attributes = attributes.get("ome", attributes)
-        listed = attributes.get(LABELS) if isinstance(attributes, dict) else None
-        names = [entry for entry in listed or () if isinstance(entry, str) and is_name_in_group(entry)]
-        return [
-            group / entry for entry in dict.fromkeys(names) if not isinstance(group, Path) or (group / entry).is_dir()
-        ]
-    return []
+    return [folder for name in listed_labels(read_attributes(group)) if (folder := group / name).is_dir()]
+
+
+def listed_labels(attributes: Mapping[str, Any]) -> list[str]:
+    """The names of the label images that the attributes of a group list, each once."""
+    listed = attributes.get(LABELS)
+    names = listed if isinstance(listed, list) else []
+    return list(dict.fromkeys(name for name in names if isinstance(name, str) and is_name_in_group(name)))
 
 
 def is_name_in_group(name: str) -> bool:

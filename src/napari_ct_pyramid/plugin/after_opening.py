@@ -8,27 +8,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_ct_pyramid.storage.paths import AnyPath
+
 from .layers import CONTRAST_RANGE, RESCALE
 
 _OPENING_MS = 20  # between two checks whether napari has opened all files
 
-_convertible: list[Path] = []  # opened files that are not in the widget yet
+_convertible: list[str] = []  # opened volumes that are not in the widget yet
 
 
-def prepare_layers(convertible: Path | None = None) -> None:
+def prepare_layers(convertible: str | Path | None = None) -> None:
     """Prepare all layers of this plugin after napari has added them. Does nothing without Qt.
 
     Parameters
     ----------
     convertible : path, optional
-        A file with which to fill in the widget.
+        The INPUT with which to fill in the widget.
     """
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
 
     if QApplication.instance() is not None:
         if convertible:
-            _convertible.append(convertible)
+            _convertible.append(str(convertible))
         QTimer.singleShot(0, _prepare)
 
 
@@ -65,3 +67,20 @@ def _offer_conversion() -> None:
         show_in_widget(viewer, files)
         if len(viewer.window.dock_widgets) > docks and len(viewer.layers) == 1:
             QTimer.singleShot(0, viewer.reset_view)  # the new dock has made the canvas smaller
+
+
+def resume_later(output: AnyPath) -> None:
+    """Fill in the widget with an unfinished conversion, once napari has opened all files."""
+    from qtpy.QtCore import QTimer
+
+    QTimer.singleShot(0, lambda: _resume(output))
+
+
+def _resume(output: AnyPath) -> None:
+    import napari
+
+    from .menus import show_to_resume
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        show_to_resume(viewer, output)

@@ -32,8 +32,8 @@ def labels_of_image(image: Pyramid) -> tuple[list[LayerData], list[str]]:
     notes: list[str] = []
     try:
         folders = label_images(image.path)
-    except SourceError as error:
-        return [], [str(error)]
+    except OSError as error:
+        return [], [f"Its labels cannot be read: {error}"]
     for folder in folders:
         try:
             pyramid = open_pyramid(folder)

@@ -39,6 +39,27 @@ def show_in_widget(viewer: Viewer, files: Sequence[str | Path]) -> None:
         show_info(f"{name} can be converted after the current job.")
 
 
+def show_to_resume(viewer: Viewer, output: AnyPath) -> None:
+    """Show the widget, with the source, the options and the output of an unfinished conversion filled in."""
+    from napari_ct_pyramid.conversion.resume import find_resumable
+
+    found = find_resumable(output)
+    if found is None:
+        show_error(f"{output.name} is unfinished, and its journal cannot be read: begin anew, with “Overwrite”.")
+        return
+    widget = _open_widget(viewer)
+    if widget.busy:
+        show_info(f"{output.name} is unfinished. Drop it again after the current job, to resume it.")
+        return
+    if found.source:
+        widget.set_source(str(found.source))
+    for name, value in found.options.items():
+        widget.form.options.set(name, value)
+    widget.form.output.line_edit.value = str(output)
+    if found.source is None:
+        show_info(f"{output.name} is unfinished. To resume it, choose its source, {found.name}, as the input.")
+
+
 def convert_layer() -> None:
     """Show the widget, with the file of the selected layer filled in: a menu command of napari."""
     viewer = napari.current_viewer()

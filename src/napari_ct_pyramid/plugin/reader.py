@@ -1,76 +1,171 @@
 """napari's reader contributions: OME-Zarr images, and all other volumes, as lazy layers.
 
-napari imports this module for every dropped file, so the functions import slow modules themselves.
+napari imports this module for every file that a user opens, so the functions import slow modules themselves. A
+function that returns None declines: napari's own reader then opens the file.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ct_pyramid.omezarr.kind import looks_like_image
+from napari_ct_pyramid.errors import CtPyramidError, SourceError, UnfinishedError, sentence
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
 if TYPE_CHECKING:
     from .layer_settings import LayerData
 
 
-Reader = Callable[[Any], list["LayerData"]]
+Reader = Callable[[Any], list[Any]]
+
+_NO_LAYERS: list[Any] = [(None,)]  # by this, npe2 knows that a reader has done its work without a layer
 
 
 def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
-    """A function that reads a folder, if that is an OME-Zarr image; otherwise None.
+    """A function that reads a folder, if that is an OME-Zarr image or an unfinished conversion; otherwise None.
 
-    napari calls this for every folder that a user opens.
+    Also for a group that stands for images: labels alone, or a collection of one image. A plate, and a collection of
+    several images, are declined. napari calls this for every folder that a user opens.
     """
-    folder = _single_path(path)
-    return (lambda _: _read_ome_zarr(folder)) if folder and looks_like_image(folder) else None
+    from napari_ct_pyramid.omezarr.kind import looks_like_image
+
+    paths = _paths(path)
+    if len(paths) != 1:
+        return None
+    folder = any_path(paths[0])
+    if looks_like_image(folder) or (isinstance(folder, Path) and _images_in(folder)):
+        return _in_window(lambda: _read_ome_zarr(folder))
+    return None
 
 
-def get_tiff_reader(path: str | Sequence[str]) -> Reader | None:
-    """A function that reads a TIFF or an HDF5 file, if there is one; otherwise None."""
-    file = _single_path(path)
-    return (lambda _: _read_source(file)) if isinstance(file, Path) and file.is_file() else None
+def get_volume_reader(path: str | Sequence[str]) -> Reader | None:
+    """A function that reads a volume of any other format; None for a color picture, a time series, or a single slice.
+
+    Slices that are opened together are one volume, and so is a folder of slices.
+    """
+    paths = _paths(path)
+    if not all(map(os.path.exists, paths)):  # nor is it in an object store
+        return None
+    from .slices import source_of
+
+    source = source_of(paths)
+    if source is None:
+        return None
+    if source.is_open:
+        return lambda _: _NO_LAYERS
+    return _in_window(lambda: _read_source(source.input, source.notice))
 
 
-def _single_path(path: str | Sequence[str]) -> AnyPath | None:
-    """The path; None if there are several, which napari would stack."""
-    paths = [path] if isinstance(path, str) else path
-    return any_path(paths[0]) if len(paths) == 1 else None
+def get_other_reader(path: str | Sequence[str]) -> Reader | None:
+    """Napari's own reader, for what the other two decline.
+
+    If a user has chosen this plugin for all files of a kind, napari asks no other plugin, and would report an error.
+    """
+    paths = _paths(path)
+    if get_ome_zarr_reader(paths) or get_volume_reader(paths):
+        return None
+    return _in_window(lambda: _read_with_napari(paths))
+
+
+def _paths(path: str | Sequence[str]) -> list[str]:
+    return [path] if isinstance(path, str) else list(path)
+
+
+def _images_in(folder: AnyPath) -> tuple[AnyPath, ...]:
+    from napari_ct_pyramid.omezarr.collection import images_in
+
+    try:
+        return images_in(folder)
+    except OSError:
+        return ()
+
+
+def _in_window(read: Callable[[], list[Any]]) -> Reader:
+    """A reader that reports an error as a notice in the window, where napari would show a traceback.
+
+    In a script, it raises the error.
+    """
+
+    def reader(_path: Any) -> list[Any]:
+        from napari.utils.notifications import show_error
+
+        from .viewer_hooks import is_opened_in_window
+        from .wording import wording
+
+        try:
+            return read()
+        except CtPyramidError as error:
+            if not is_opened_in_window():
+                raise
+            show_error(sentence(error, wording))
+            return _NO_LAYERS
+
+    return reader
 
 
 def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:
     from napari_ct_pyramid.omezarr.reader import open_pyramid
 
-    from .after_opening import prepare_layers
+    from .after_opening import prepare_layers, resume_later
     from .label_layers import labels_of_image
     from .layers import pyramid_layers
+    from .notices import tell_notes
+    from .viewer_hooks import is_opened_in_window
 
-    pyramid = open_pyramid(folder)
-    labels, notes = labels_of_image(pyramid)
-    layers = pyramid_layers(pyramid) + labels
-    _tell(pyramid.name, [*pyramid.notes, *notes])
+    layers: list[LayerData] = []
+    for image in _images_in(folder) or (folder,):
+        try:
+            pyramid = open_pyramid(image)
+        except UnfinishedError:
+            if not is_opened_in_window():
+                raise
+            resume_later(folder)
+            return _NO_LAYERS
+        labels, notes = labels_of_image(pyramid)
+        layers += pyramid_layers(pyramid) + labels
+        tell_notes(pyramid.name, [*pyramid.notes, *notes])
     prepare_layers()
     return layers
 
 
-def _read_source(file: Path) -> list[LayerData]:
+def _read_source(source: str, notice: str) -> list[LayerData]:
     from .after_opening import prepare_layers
     from .layers import source_layer
+    from .viewer_hooks import is_opened_in_window
 
-    layer = source_layer(file)
-    prepare_layers(convertible=file)
+    layer = source_layer(Path(source))
+    if notice and is_opened_in_window():
+        from napari.utils.notifications import show_info
+
+        show_info(notice)
+    prepare_layers(convertible=source)
     return [layer]
 
 
-def _tell(name: str, notes: Sequence[str]) -> None:
-    """Show what of a volume's metadata was not understood, in one notice."""
-    if notes:
-        from napari.utils.notifications import show_warning
+def _read_with_napari(paths: list[str]) -> list[Any]:
+    import npe2
 
-        more = f" … and {len(notes) - _MOST_NOTES:,} more." if len(notes) > _MOST_NOTES else ""
-        show_warning(f"{name}: {' '.join(notes[:_MOST_NOTES])}{more}")
+    from .slices import offer_all_slices
+    from .viewer_hooks import is_opened_in_window
+
+    _check_no_group(any_path(paths[0]))
+    try:
+        layers = npe2.read(paths, stack=len(paths) > 1, plugin_name="napari")
+    except Exception as error:  # readers of napari raise errors of every kind
+        what = str(error).strip().split("\n")[0] or type(error).__name__
+        raise SourceError(f"{paths[0]} is no volume, and napari's own reader cannot open it: {what}") from error
+    if is_opened_in_window() and len(paths) == 1:
+        offer_all_slices(Path(paths[0]))
+    return layers
 
 
-_MOST_NOTES = 4  # in a notice, which must stay small
+def _check_no_group(path: AnyPath) -> None:
+    """Raise the error of opening a Zarr group that is no image: napari would show some array in it."""
+    from napari_ct_pyramid.omezarr.kind import kind_of
+
+    if isinstance(path, Path) and path.is_dir() and kind_of(path) == "group":
+        from napari_ct_pyramid.omezarr.reader import open_pyramid
+
+        open_pyramid(path)

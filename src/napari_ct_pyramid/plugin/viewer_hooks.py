@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,44 @@ def is_opening_files() -> bool:
     """Whether napari is opening several files at the moment. Between two of them, it lets Qt handle events."""
     # Why: napari has no event after the last of several files, so we look for its function on the stack. Seen in
     # napari 0.9.2.
+    return _caller("open", "napari.components.viewer_model") is not None
+
+
+def is_opened_in_window() -> bool:
+    """Whether a user opens files in a window at the moment: by a drop or a menu, and not in a script."""
+    # Why: an error is then a notice in the window, and not an exception that nobody can catch. napari has no public
+    # way to find out. Seen in napari 0.9.2.
+    return _caller("_qt_open", "napari._qt.qt_viewer") is not None
+
+
+def files_being_opened() -> list[str]:
+    """The files and folders that napari is opening together at the moment; none if it opens nothing."""
+    # Why: napari asks a reader for one file after another, and slices that are opened together are one volume. So we
+    # look at the argument of its function. Seen in napari 0.9.2.
+    frame = _caller("open", "napari.components.viewer_model")
+    path = frame.f_locals.get("path") if frame else None
+    if path is None:
+        return []
+    return [str(path)] if isinstance(path, str | Path) else [str(one) for one in path]
+
+
+def _caller(function: str, module: str) -> FrameType | None:
+    """The call of a function under way in this thread; None if there is none."""
     frame: FrameType | None = sys._getframe()
     while frame := frame.f_back if frame else None:
-        if frame.f_code.co_name == "open" and frame.f_globals.get("__name__") == "napari.components.viewer_model":
-            return True
-    return False
+        if frame.f_code.co_name == function and frame.f_globals.get("__name__") == module:
+            return frame
+    return None
+
+
+def keep_notices() -> None:
+    """Let the notices that are shown stay until the user closes them: they have a button."""
+    # Why: napari removes a notice after 4 seconds, too soon for a choice, and has no option for one notice. Seen in
+    # napari 0.9.2.
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+
+    for notice in NapariQtNotification._instances:
+        notice.timer.stop()
 
 
 def layer_source(path: AnyPath) -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 from uuid import uuid4
 
 import numpy as np
@@ -18,6 +18,9 @@ from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.paths import AnyPath
 
 Voxels = npt.NDArray[Any]
+
+Holds = Literal["volume", "slice", "other"]
+"""What a file holds: one volume, one slice of one, or something else, such as a color picture or a time series."""
 
 
 class VolumeReader(Protocol):

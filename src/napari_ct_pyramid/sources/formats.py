@@ -17,7 +17,7 @@ from napari_ct_pyramid.errors import SourceError
 from .inputs import Input
 
 if TYPE_CHECKING:
-    from .base import VolumeReader
+    from .base import Holds, VolumeReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,9 @@ class SourceFormat:
         magic bytes. It is asked before the magic bytes of any format.
     is_folder : callable or None
         Whether a folder, or what its pattern matches, is of this format.
+    holds : callable or None
+        What a file of this format holds, by a quick look; None if each is taken for a volume. Files of a format that
+        has it may be slices.
     remote : bool
         Whether it can also be read from object stores.
     arrays : bool
@@ -68,6 +71,7 @@ class SourceFormat:
     magic_at: int = 0
     is_file: Callable[[Path, bytes], bool] | None = None
     is_folder: Callable[[Input], bool] | None = None
+    holds: Callable[[Path], Holds] | None = None
     remote: bool = False
     arrays: bool = False
     several: bool = False
@@ -107,6 +111,24 @@ def _open_tiff(source: Input) -> VolumeReader:
     from .tiff.open import open_tiff
 
     return open_tiff(source, TIFF.endings)
+
+
+def _look_at_tiff(path: Path) -> Holds:
+    from .tiff.peek import look_at_tiff
+
+    return look_at_tiff(path)
+
+
+def _look_at_image(path: Path) -> Holds:
+    from .image_slices import look_at_image
+
+    return look_at_image(path)
+
+
+def _look_at_dicom(path: Path) -> Holds:
+    from .dicom.open import look_at_dicom
+
+    return look_at_dicom(path)
 
 
 def _open_hdf5(source: Input) -> VolumeReader:
@@ -190,6 +212,7 @@ TIFF = SourceFormat(
     opener=_open_tiff,
     endings=(".tif", ".tiff", ".btf", ".tf8", ".tf2"),
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    holds=_look_at_tiff,
     in_napari=True,
     examples="`scan.tif`",
     readme="TIFF and BigTIFF with one page a slice, ImageJ stacks (over 4 GB too), OME-TIFF (in several files too), "
@@ -264,6 +287,7 @@ FORMATS: tuple[SourceFormat, ...] = (
     SourceFormat(
         name="a DICOM file",
         opener=_open_dicom,
+        holds=_look_at_dicom,
         endings=(".dcm", ".ima", ".dicom"),
         magic=(b"DICM",),
         magic_at=128,
@@ -295,13 +319,14 @@ FORMATS: tuple[SourceFormat, ...] = (
         "`unireconstruction.xml`",
         phrase="a folder of slices, or a pattern of their names, such as scan/slice_*.tif",
     ),
-    SourceFormat(name="a PNG image", magic=(b"\x89PNG",), slice_endings=(".png",)),
-    SourceFormat(name="a JPEG image", magic=(b"\xff\xd8\xff",), slice_endings=(".jpg", ".jpeg")),
-    SourceFormat(name="a BMP image", magic=(b"BM",), slice_endings=(".bmp",)),
+    SourceFormat(name="a PNG image", magic=(b"\x89PNG",), slice_endings=(".png",), holds=_look_at_image),
+    SourceFormat(name="a JPEG image", magic=(b"\xff\xd8\xff",), slice_endings=(".jpg", ".jpeg"), holds=_look_at_image),
+    SourceFormat(name="a BMP image", magic=(b"BM",), slice_endings=(".bmp",), holds=_look_at_image),
     SourceFormat(
         name="a JPEG 2000 image",
         magic=(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
         slice_endings=(".jp2", ".j2k", ".jpx", ".j2c"),
+        holds=_look_at_image,
     ),
     SourceFormat(name="an NRRD volume", magic=(b"NRRD",)),
     SourceFormat(name="a NetCDF file", magic=(b"CDF",), hint="Try saving it as NetCDF-4, which is HDF5."),

@@ -63,14 +63,14 @@ class ImageKind:
     decode: Callable[[Any], Any]
 
 
-_DAMAGED = "is cut short or damaged"
+DAMAGED = "is cut short or damaged"
 _COLOURS = "has colours, where a volume has grey values"
 
 
 def _take(file: IO[bytes], count: int) -> bytes:
     data = file.read(count)
     if len(data) < count:
-        raise HeaderError(_DAMAGED)
+        raise HeaderError(DAMAGED)
     return data
 
 
@@ -78,7 +78,7 @@ def _check_end(file: IO[bytes], size: int, mark: bytes) -> None:
     """The mark that ends a file must be there: some decoders fill what is missing with grey."""
     file.seek(max(0, size - _TAIL))
     if mark not in file.read(_TAIL):
-        raise HeaderError(_DAMAGED)
+        raise HeaderError(DAMAGED)
 
 
 def _header(height: int, width: int, bits: int, signed: bool = False, coding: str = "") -> ImageHeader:
@@ -112,7 +112,7 @@ def _png_palette(file: IO[bytes]) -> bytes:
         if name == b"PLTE":
             return _take(file, min(length, 768))
         if name == b"IDAT":
-            raise HeaderError(_DAMAGED)
+            raise HeaderError(DAMAGED)
         file.seek(length + 4, 1)
 
 
@@ -150,7 +150,7 @@ def _bitmap(start: bytes) -> _Bitmap:
     if start[:2] != b"BM":
         raise HeaderError("is not a BMP, although its name ends like one")
     if len(start) < 54:
-        raise HeaderError(_DAMAGED)
+        raise HeaderError(DAMAGED)
     at, header = struct.unpack("<II", start[10:18])
     if header < 40:
         raise HeaderError("is a BMP of OS/2, which cannot be read")
@@ -164,7 +164,7 @@ def _bitmap(start: bytes) -> _Bitmap:
     colours = struct.unpack("<I", start[46:50])[0] or 2**bits
     palette = start[14 + header : 14 + header + 4 * min(colours, 2**bits)]
     if width <= 0 or height == 0 or len(palette) % 4 or not palette:
-        raise HeaderError(_DAMAGED)
+        raise HeaderError(DAMAGED)
     return _Bitmap(width, abs(height), bits, at, height > 0, palette)
 
 
@@ -175,7 +175,7 @@ def _parse_bmp(file: IO[bytes], size: int) -> ImageHeader:
     else:
         _white(bitmap)
     if size < bitmap.at + bitmap.row_bytes * bitmap.height:
-        raise HeaderError(_DAMAGED)
+        raise HeaderError(DAMAGED)
     return _header(bitmap.height, bitmap.width, 8, coding="1 bit" if bitmap.bits == 1 else "")
 
 
@@ -206,7 +206,7 @@ def _parse_jpeg(file: IO[bytes], size: int) -> ImageHeader:
         while marker[1] == 0xFF:  # padding
             marker = marker[1:] + _take(file, 1)
         if marker[0] != 0xFF or marker[1] in (0xD9, 0xDA):
-            raise HeaderError(_DAMAGED)
+            raise HeaderError(DAMAGED)
         length = struct.unpack(">H", _take(file, 2))[0]
         if 0xC0 <= marker[1] <= 0xCF and marker[1] not in (0xC4, 0xC8, 0xCC):
             break
@@ -233,7 +233,7 @@ def _parse_jpeg2000(file: IO[bytes], size: int) -> ImageHeader:
     if samples != 1:
         raise HeaderError(_COLOURS)
     if (across, down) != (1, 1) or right <= left or bottom <= top:
-        raise HeaderError(_DAMAGED)
+        raise HeaderError(DAMAGED)
     _check_end(file, size, b"\xff\xd9")
     bits = (depth & 0x7F) + 1
     return _header(bottom - top, right - left, bits, signed=depth > 0x7F, coding=f"{bits} bits")
@@ -254,7 +254,7 @@ def _find_codestream(file: IO[bytes]) -> None:
         if name == b"jp2h" and b"pclr" in _take(file, max(0, length - before)):
             raise HeaderError("has a palette, where a volume has grey values")
         if length < before:
-            raise HeaderError(_DAMAGED)
+            raise HeaderError(DAMAGED)
         if name != b"jp2h":
             file.seek(length - before, 1)
 

@@ -11,8 +11,9 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
 
+from .base import Holds
 from .encoded_slices import EncodedSlices
-from .image_header import HeaderError, ImageHeader, ImageKind
+from .image_header import DAMAGED, IMAGE_KINDS, HeaderError, ImageHeader, ImageKind
 from .row_reader import FileHandles, FileVolumeReader
 
 _AGAIN = "Try copying or writing the file again."
@@ -85,8 +86,21 @@ def _read_header(where: Path, path: Path, kind: ImageKind) -> tuple[ImageHeader,
         try:
             return kind.parse(file, size), size
         except HeaderError as exc:
-            advice = _AGAIN if "damaged" in str(exc) else _GREY
+            advice = _AGAIN if DAMAGED in str(exc) else _GREY
             raise SourceError(f"{path.name} in {where} {exc}. {advice}") from exc
+
+
+def look_at_image(path: Path) -> Holds:
+    """Whether an image is a slice, or something else: one with colors. A damaged one counts as a slice."""
+    kind = next(kind for kind in IMAGE_KINDS if path.suffix.lower() in kind.endings)
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            kind.parse(file, size)
+    except HeaderError as exc:
+        return "slice" if DAMAGED in str(exc) else "other"
+    return "slice"
 
 
 def _describe(header: ImageHeader) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_ct_pyramid.errors import SingleSliceError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
-from napari_ct_pyramid.sources.base import VolumeReader
+from napari_ct_pyramid.sources.base import Holds, VolumeReader
 from napari_ct_pyramid.sources.encoded_slices import EncodedSlices
 from napari_ct_pyramid.sources.inputs import INSIDE, Input
 from napari_ct_pyramid.sources.row_reader import FileHandles, FileVolumeReader, PlainRows, RowReader, is_swapped
@@ -44,6 +44,12 @@ def open_dicom(source: Input) -> VolumeReader:
             volume=str(path.parent),
         )
     return _open(path, source.stem, file.frames)
+
+
+def look_at_dicom(path: Path) -> Holds:
+    """Whether a file has the frames of a volume, or is one slice."""
+    file = read_file(path)
+    return "other" if file is None else "slice" if len(file.frames) == 1 else "volume"
 
 
 def open_dicom_folder(source: Input) -> VolumeReader:

@@ -48,7 +48,7 @@ def open_tiff(source: Input, endings: Sequence[str] = ()) -> FileVolumeReader:
     page_list = read_pages(path)
     if not page_list.pages:
         validation.check_complete(path, page_list.flaw or "it has no page")
-    with _quiet(), TiffFile(path) as tif:
+    with quiet(), TiffFile(path) as tif:
         keyframe, slices = find_slices(path, tif, page_list)
         rows = _rows(path, tif, keyframe, slices)
         validation.check_complete(path, page_list.flaw)
@@ -108,7 +108,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path], notes: Sequence[s
         pages.append(replace(own[0], number=number, file=file.name))
         if number > 1:
             validation.check_alike(where, [pages[0], pages[-1]], None)
-    with _quiet(), TiffFile(files[0]) as tif:
+    with quiet(), TiffFile(files[0]) as tif:
         keyframe = next(page for page in tif.pages if isinstance(page, TiffPage) and page.offset == pages[0].at)
         dtype = validation.check_page(files[0], keyframe)
         shape = len(files), keyframe.imagelength, keyframe.imagewidth
@@ -131,7 +131,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path], notes: Sequence[s
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Suppress what tifffile logs in this thread: this package checks such damage itself, or it does not matter.
 
     tifffile (seen in 2026.3.3) logs damage that it tolerates, and has no setting against it. The whole process shares

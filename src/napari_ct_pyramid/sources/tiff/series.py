@@ -70,7 +70,7 @@ def _without_copies(pages: Sequence[Page]) -> list[Page]:
 
 
 # Kinds of TIFF that are more than a sequence of pages, in the order in which tifffile tries them.
-_SPECIAL = {
+SPECIAL_KINDS = {
     "shaped": "tifffile", "lsm": "Zeiss LSM", "mmstack": "Micro-Manager stack", "ome": "OME-TIFF",
     "imagej": "ImageJ TIFF stack", "ndtiff": "NDTiff", "fluoview": "FluoView TIFF", "stk": "MetaMorph stack",
     "sis": "Olympus SIS", "svs": "Aperio SVS", "scn": "Leica SCN", "qpi": "PerkinElmer QPI", "ndpi": "Hamamatsu NDPI",
@@ -84,10 +84,10 @@ def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
 
     tifffile needs much time and memory to find the series of thousands of plain pages, so those are not asked for.
     """
-    if not any(getattr(tif, f"is_{kind}", False) for kind in _SPECIAL):
+    if not any(getattr(tif, f"is_{kind}", False) for kind in SPECIAL_KINDS):
         return None
     images = [series for series in tif.series if not series.keyframe.is_reduced]
-    if not images or images[0].kind not in _SPECIAL:
+    if not images or images[0].kind not in SPECIAL_KINDS:
         return None
     if len(images) > 1:
         some = ", ".join(f"{times(image.shape)} {image.dtype}" for image in images[:4])
@@ -191,5 +191,5 @@ def _slice_bytes(keyframe: TiffPage) -> int:
 
 def _format(tif: TiffFile, kind: str, pages: int) -> str:
     if kind and kind != "shaped":
-        return _SPECIAL[kind]
+        return SPECIAL_KINDS[kind]
     return f"{'BigTIFF' if tif.is_bigtiff else 'TIFF'}, {'one page a slice' if pages > 1 else 'all slices in one page'}"
