@@ -210,3 +210,18 @@ def test_the_last_of_many_has_as_much_memory_as_the_first(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     peaks = [item["result"]["peak_memory_bytes"] for item in json.loads(done.stdout)]
     assert max(peaks) <= int(budget.removesuffix("MB")) * 1_000_000
+
+
+@pytest.mark.parametrize(("before", "after", "over"), [(10, 450, 50), (10, 400, 0), (500, 500, 0)])
+def test_a_peak_over_the_budget_is_stated_by_the_summary_and_the_receipt(
+    before: int, after: int, over: int, scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peaks = iter([before * 10**6])
+    monkeypatch.setattr("napari_ct_pyramid.conversion.convert.peak_resident_memory", lambda: next(peaks, after * 10**6))
+    assert main(["convert", str(scan), *CHUNKS, "--max-memory", "400M"]) == 0
+    assert ("Warning: " in capsys.readouterr().out) == bool(over)
+    output = scan.with_name("scan.ome.zarr")
+    receipt = json.loads((output / ".ct-pyramid" / "receipt.json").read_text(encoding="utf-8"))
+    assert receipt["over_budget_bytes"] == over * 10**6
+    assert main(["info", str(output)]) == 0
+    assert ("over the budget" in capsys.readouterr().out) == bool(over)

@@ -143,6 +143,11 @@ def summary(receipt: Receipt, max_memory: int) -> str:
             f"Made {receipt.output}",
             f"  {read} became {written} in {_time_and_rate(receipt.seconds, receipt.bytes_per_second)}",
             f"  Peak memory {format_size(receipt.peak_memory_bytes)}, {of}",
+            *(
+                [f"  Warning: that is {format_size(receipt.over_budget_bytes)} over the budget. The output is correct."]
+                if receipt.over_budget_bytes
+                else []
+            ),
             *([f"  {_rescaled_text(receipt.rescaled, receipt.nans)}"] if receipt.rescaled else []),
             "",
             *(f"  {line}" for line in table(head, rows)),
@@ -328,7 +333,8 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
             f"  Made from    {source['name']} ({source['format']}, {format_size(source['size'])})",
             f"  Made on      {receipt['finished']}",
             f"  Made in      {_time_and_rate(receipt['seconds'], round(receipt['gb_per_s'] * 1e9))}, with "
-            f"{format_size(receipt['peak_memory_bytes'])} of {budget} of memory{by}",
+            f"{format_size(receipt['peak_memory_bytes'])} of {budget} of memory{by}"
+            + (", over the budget" if receipt.get("over_budget_bytes") else ""),
             f"  Voxels       {receipt['minimum']:g} to {receipt['maximum']:g}{nans}",
         ]
         if rescaled := receipt.get("rescaled"):

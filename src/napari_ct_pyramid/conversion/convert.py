@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def iter_conversion(
     src: SourceLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
 ) -> Generator[Progress, None, Receipt]:
     """The generator behind `api.iter_convert`."""
-    began = time.perf_counter()
+    start = Start.now()
     with open_source(src, options) as source:
         output = _output(src, dst, options)
         cluster = _cluster(client, src)
@@ -101,7 +101,19 @@ def iter_conversion(
                 scheduler = stack.enter_context(make_scheduler(cluster, path, output, plan, identity))
             if record is None:
                 record = begin_output(output, identity, plan.blocks)
-            return (yield from run(source, plan, output, record, scheduler, began))
+            return (yield from run(source, plan, output, record, scheduler, start))
+
+
+class Start(NamedTuple):
+    """The clock, and the most memory that this process had taken, when a conversion was requested."""
+
+    seconds: float
+    peak_memory: int
+
+    @classmethod
+    def now(cls) -> Start:
+        """Read both."""
+        return cls(time.perf_counter(), peak_resident_memory())
 
 
 def run(
@@ -110,7 +122,7 @@ def run(
     output: AnyPath,
     record: Record,
     scheduler: BlockScheduler | None = None,
-    began: float | None = None,
+    start: Start | None = None,
 ) -> Generator[Progress, None, Receipt]:
     """Make the blocks of a plan that are not done, and publish the volume. The caller holds the output's lock.
 
@@ -123,10 +135,10 @@ def run(
         The output's journal, as read.
     scheduler : BlockScheduler, optional
         Has a cluster make the blocks; threads of this process make them if not given.
-    began : float, optional
-        When the conversion was requested, by `time.perf_counter`; now if not given.
+    start : Start, optional
+        When the conversion was requested; now if not given.
     """
-    began = time.perf_counter() if began is None else began
+    start = start or Start.now()
     with _unfinished_on_error(output, plan, resumable=not source.in_memory), ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(output, record)))
         checksums = Checksums(plan, record.checksums)
@@ -135,7 +147,7 @@ def run(
         tracker = ProgressTracker(plan, record.done)
 
         def seconds() -> float:
-            return record.seconds + time.perf_counter() - began
+            return record.seconds + time.perf_counter() - start.seconds
 
         def note(block: FinishedBlock) -> None:
             """Note in the journal that a block is done."""
@@ -166,6 +178,7 @@ def run(
             attributes = edit_attributes(attributes, facts)
         yield progress()  # the last chance to cancel
         _check_complete(source, store, output, record.identity)
+        peak = (scheduler and scheduler.peak_memory_bytes) or peak_resident_memory()
         receipt = Receipt(
             output=output,
             ome_zarr_version=plan.options.ome_zarr_version,
@@ -173,7 +186,9 @@ def run(
             seconds=seconds(),
             bytes_read=tracker.bytes_done,
             bytes_written=0,
-            peak_memory_bytes=(scheduler and scheduler.peak_memory_bytes) or peak_resident_memory(),
+            peak_memory_bytes=peak,
+            # A process that had taken more before, such as napari, did so for another reason.
+            over_budget_bytes=max(0, peak - plan.options.max_memory) if peak > start.peak_memory else 0,
             workers=len(scheduler.workers_used) if scheduler else 0,
             minimum=window["min"],
             maximum=window["max"],

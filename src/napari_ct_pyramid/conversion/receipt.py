@@ -83,6 +83,8 @@ class Receipt:
         Of the voxels that were read from the source, and of the files that were written.
     peak_memory_bytes : int
         Peak resident memory of the process; on a cluster the largest of any worker.
+    over_budget_bytes : int
+        By how much that is more than the budget, if the conversion is the reason; 0 if it kept its budget.
     minimum, maximum : float
         Of the finite voxels of level 0, as stored.
     nans, infinities : int
@@ -109,6 +111,7 @@ class Receipt:
     window: tuple[float, float]
     rescaled: Rescaled | None = None
     workers: int = 0
+    over_budget_bytes: int = 0
 
     @property
     def bytes_per_second(self) -> float:
@@ -130,6 +133,7 @@ class Receipt:
             "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "over_budget_bytes": self.over_budget_bytes,
             "gb_per_s": round(self.gb_per_s, 4),
             "minimum": self.minimum,
             "maximum": self.maximum,
@@ -184,7 +188,7 @@ def write_receipt(
         **{
             name: made[name]
             for name in (
-                "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes",
+                "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes", "over_budget_bytes",
                 "minimum", "maximum", "nans", "infinities", "window", "rescaled", "workers",
             )
         },

@@ -33,10 +33,12 @@ class Summary(NamedTuple):
 
 def receipt_summary(receipt: Receipt) -> Summary:
     """What a conversion made."""
+    over = receipt.over_budget_bytes
     return Summary(
         "success",
         f"Made {receipt.output.name} in {duration(receipt.seconds)}, {format_size(receipt.bytes_per_second)}/s.\n"
-        f"{count(len(receipt.levels), 'level')}, {format_size(receipt.bytes_written)} on disk.",
+        f"{count(len(receipt.levels), 'level')}, {format_size(receipt.bytes_written)} on disk."
+        + (f"\nIt took {format_size(over)} more memory than allowed." if over else ""),
     )
 
 
