@@ -10,7 +10,7 @@ import pytest
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.downsample import reduce
 from napari_ct_pyramid.model.volume import Box
-from napari_ct_pyramid.omezarr.growing import GrowingLevel, written
+from napari_ct_pyramid.omezarr.growing import GrowingLevel, read_ahead, written
 
 
 class Disk:
@@ -36,9 +36,9 @@ def box(*parts: tuple[int, int]) -> Box:
     return tuple(slice(start, stop, 1) for start, stop in parts)
 
 
-def growing(disk: Disk, finer: GrowingLevel | None = None) -> GrowingLevel:
+def growing(disk: Disk, finer: GrowingLevel | None = None, *, nan: bool = False) -> GrowingLevel:
     chunks = (4,) * disk.voxels.ndim
-    return GrowingLevel(disk.read, lambda index: index not in disk.missing, chunks, disk.voxels.dtype, finer)
+    return GrowingLevel(disk.read, lambda index: index not in disk.missing, chunks, disk.voxels.dtype, finer, nan=nan)
 
 
 def test_boxes_are_read_again_only_when_renewed() -> None:
@@ -113,8 +113,63 @@ def test_a_stopped_level_caches_nothing_and_raises_errors() -> None:
 
 
 def test_only_written_chunks_give_the_contrast() -> None:
-    plane = np.zeros((8, 12), "f4")
-    assert written(plane, (4, 4, 4)).size == 0
-    plane[:4, 4:8] = 5
-    plane[0, 4] = 0  # a zero in a written chunk is a voxel like any other
-    assert sorted(set(written(plane, (4, 4, 4)).tolist())) == [0, 5]
+    plane = np.full((80, 120), np.nan, "f4")
+    assert written(plane).size == 0
+    plane[:40, 40:80] = 5
+    plane[:40, 43::4] = np.where(np.isnan(plane[:40, 43::4]), np.nan, 0)  # a zero is a voxel like any other
+    sample = written(plane)
+    assert set(sample.tolist()) == {0, 5}
+    assert 0.2 < (sample == 0).mean() < 0.3  # every fourth voxel would be of one kind
+
+
+def test_voxels_that_are_not_written_are_nan_whatever_the_box_and_its_steps() -> None:
+    disk = Disk((9, 11))
+    disk.voxels[...] = np.arange(99).reshape(9, 11)
+    disk.missing = {(0, 1), (2, 2), (1, 0)}
+    disk.half_written = {(2, 0)}
+    level = growing(disk, nan=True)
+    assert level.dtype == np.float32
+    expected = disk.voxels.astype("f4")
+    for z, y in (*disk.missing, *disk.half_written):
+        expected[4 * z : 4 * z + 4, 4 * y : 4 * y + 4] = np.nan
+    for z, y in itertools.product(range(9), range(11)):
+        for step in (1, 2, 3, 5):
+            for wanted in (
+                (slice(z, 9, step), slice(y, 11, 1)),
+                (slice(z, min(z + 3, 9), 1), slice(y, min(y + 6, 11), step)),
+            ):
+                found = level.read_now(wanted)
+                assert found.dtype == np.float32
+                assert np.array_equal(found, expected[wanted], equal_nan=True), wanted
+
+
+def test_means_of_integers_are_rounded_as_on_disk() -> None:
+    fine, coarse = Disk((8, 8, 8)), Disk((4, 4, 4))
+    fine.voxels[...] = np.random.default_rng(1).integers(0, 255, (8, 8, 8))
+    reduce(fine.voxels, coarse.voxels)
+    coarse.missing = {(0, 0, 0)}
+    level = growing(coarse, growing(fine, nan=True), nan=True)
+    whole = box((0, 4), (0, 4), (0, 4))
+    assert np.isnan(level.read(whole)).all()
+    level.renew()
+    assert np.array_equal(level.read(whole), coarse.voxels)
+    fine.missing = {(0, 0, 1)}
+    level.renew()
+    expected = coarse.voxels.astype("f4")
+    expected[:2, :2, 2:] = np.nan
+    assert np.array_equal(level.read(whole), expected, equal_nan=True)
+
+
+def test_boxes_that_were_read_ahead_are_not_read_again_until_forgotten() -> None:
+    disk = Disk((8, 8))
+    level = growing(disk)
+    boxes = [box((0, 8), (0, 4)), box((1, 2), (0, 8))]
+    for one in boxes:
+        level.read(one)
+    assert level.kept_boxes == boxes
+    disk.voxels[...] = 3
+    read, forget = read_ahead(disk.read, level.kept_boxes)
+    disk.voxels[...] = 4
+    assert [int(read(one).max()) for one in (*boxes, box((2, 3), (0, 8)))] == [3, 3, 4]
+    forget()
+    assert [int(read(one).max()) for one in boxes] == [4, 4]

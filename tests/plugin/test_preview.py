@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import napari
 import numpy as np
@@ -14,7 +15,7 @@ from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.plugin.preview import LivePreview
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import SHAPE, Gate, add_widget, gated, volume, wait_for, wait_until, write_tiff
-from tests.helpers.screen import PLUGIN, gray_at, settle, sliced
+from tests.helpers.screen import PLUGIN, gray_at, process_events, settle, sliced, write_stack
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_a_volume_grows_into_the_layer_that_the_reader_makes(
     assert viewer.dims.current_step[0] == SHAPE[0] // 2 - 1 or viewer.dims.current_step[0] == SHAPE[0] // 2
     assert [level.shape for level in layer.data] == [SHAPE, (21, 32, 48), (11, 16, 24)]
     assert np.array_equal(layer.data[0][10], voxels[10])
-    assert not np.asarray(layer.data[0][40]).any()
-    assert not np.asarray(layer.data[2][9]).any()
+    assert np.isnan(np.asarray(layer.data[0][40])).all()
+    assert np.isnan(np.asarray(layer.data[2][9])).all()
     low, high = layer.contrast_limits
     assert voxels.min() <= low < high <= voxels.max()
     before = gray_at(viewer, (16, 24), (8, 8))
@@ -70,7 +71,9 @@ def test_a_volume_grows_into_the_layer_that_the_reader_makes(
     finish(half_way, gate, viewer)
     (layer,) = viewer.layers
     assert np.array_equal(np.asarray(layer.data[0]), voxels)
-    assert np.asarray(layer.data[2][9]).any()
+    assert layer.data[0].dtype == voxels.dtype
+    assert np.isfinite(np.asarray(layer.data[2][9])).all()
+    assert viewer.canvas.overlays.scale_bar.visible
     # No visible jump: the slice on the screen looks almost the same.
     assert np.allclose(gray_at(viewer, (16, 24), (8, 8)), before, atol=40)
 
@@ -108,7 +111,7 @@ def test_the_layer_grows_in_3d(viewer: napari.Viewer, half_way: ConvertWidget, g
     viewer.dims.ndisplay = 3
     settle(viewer)
     layer = viewer.layers[0]
-    assert not sliced(layer)[-4:].any()
+    assert np.isnan(sliced(layer)[-4:]).all()
     finish(half_way, gate, viewer)
     assert sliced(layer).shape == SHAPE
     assert sliced(layer)[-4:].all()
@@ -139,3 +142,151 @@ def test_the_camera_does_not_move_if_there_are_other_layers(viewer: napari.Viewe
     wait_until(lambda: len(viewer.layers) == 2)
     finish(widget, gate, viewer)
     assert camera.zoom == 3.5
+
+
+# Over the layer of the source
+
+
+def begin(viewer: napari.Viewer, source: Path) -> tuple[Any, Any, ConvertWidget]:
+    """Open a source, and convert it until it is held up: the layers of the source and of the output."""
+    (below,) = viewer.open(source, plugin=PLUGIN)
+    settle(viewer)
+    for dock in list(viewer.window.dock_widgets):
+        viewer.window.remove_dock_widget(viewer.window.dock_widgets[dock])
+    widget = add_widget(viewer, source)
+    widget.status_panel.convert.click()
+    wait_until(lambda: len(viewer.layers) == 2)
+    above = viewer.layers[1]
+    wait_until(lambda: np.isfinite(sliced(above)).any())
+    return below, above, widget
+
+
+def write_integers(path: Path) -> Path:
+    """Integers, of which a quarter is 0: a voxel of the volume like any other."""
+    voxels = volume(dtype="uint8")
+    voxels[:, : SHAPE[1] // 4] = 0
+    metadata = {"axes": "ZYX", "spacing": 0.5, "unit": "um"}
+    return write_stack(path, voxels, imagej=True, resolution=(2, 2), metadata=metadata)
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+@pytest.mark.parametrize("write", [write_tiff, write_integers])
+def test_what_is_not_written_shows_the_source(
+    viewer: napari.Viewer, tmp_path: Path, gate: Gate, write: Callable[[Path], Path], ndisplay: int
+) -> None:
+    below, above, widget = begin(viewer, write(tmp_path / "scan.tif"))
+    viewer.dims.order = (1, 0, 2)  # z runs down the canvas
+    viewer.dims.set_current_step(1, 8)  # the zeros of the integers
+    viewer.dims.ndisplay = ndisplay
+    below.colormap = above.colormap = "gray"
+    below.contrast_limits = (-1, 0)  # all of it is bright, the zeros too
+    above.contrast_limits = (-1e4, 1e4)  # all of it is half as bright
+    viewer.fit_to_view(layers=[above])
+    column = middle_column(viewer)
+    edge = len(column) * 32 // 42  # the first 32 slices of 42 are written
+    assert np.allclose(column[3 : edge - 4], 128, atol=4)
+    assert (column[edge + 4 : -3] > 160).all()
+    finish(widget, gate, viewer)
+    assert np.allclose(middle_column(viewer)[3:-3], 128, atol=4)
+    assert not below.visible
+
+
+def middle_column(viewer: napari.Viewer) -> np.ndarray:
+    """The brightness of the canvas from top to bottom, in the middle, without the background."""
+    process_events()
+    picture = np.asarray(viewer.screenshot(canvas_only=True, flash=False))[:, :, 0].astype(int)
+    column = picture[:, picture.shape[1] // 2]
+    return column[column > 20]
+
+
+def test_the_output_takes_the_place_of_the_source(viewer: napari.Viewer, source: Path, gate: Gate) -> None:
+    above_all = viewer.add_points(np.zeros((1, 3)), name="points")
+    (below,) = viewer.open(source, plugin=PLUGIN)
+    viewer.layers.move(1, 0)
+    below.colormap, below.gamma, below.contrast_limits, below.opacity = "viridis", 0.7, (90, 150), 0.8
+    widget = add_widget(viewer, source)
+    settle(viewer)
+    viewer.reset_view()
+    before = gray_at(viewer, (16 * 0.5, 24 * 0.5), (4, 4))
+    widget.status_panel.convert.click()
+    wait_until(lambda: len(viewer.layers) == 3)
+    layer = viewer.layers[1]
+    assert [one.name for one in viewer.layers] == ["scan.tif", "scan", "points"]
+    assert below.visible
+    finish(widget, gate, viewer)
+    assert viewer.layers[:] == [below, layer, above_all]
+    assert [one.name for one in viewer.layers] == ["scan.tif", "scan", "points"]
+    assert not below.visible
+    assert layer.visible
+    assert layer.contrast_limits == [90, 150]
+    assert (layer.colormap.name, layer.gamma, layer.opacity, layer.blending) == ("viridis", 0.7, 0.8, below.blending)
+    for name in ("scale", "translate", "units", "axis_labels"):
+        assert np.array_equal(getattr(layer, name), getattr(below, name)), name
+    assert np.allclose(gray_at(viewer, (16 * 0.5, 24 * 0.5), (4, 4)), before, atol=2)
+
+
+def test_the_name_that_the_user_gave_the_source_goes_to_the_output(
+    viewer: napari.Viewer, source: Path, gate: Gate
+) -> None:
+    (below,) = viewer.open(source, plugin=PLUGIN)
+    below.name = "femur"
+    widget = add_widget(viewer, source)
+    widget.status_panel.convert.click()
+    wait_until(lambda: len(viewer.layers) == 2)
+    finish(widget, gate, viewer)
+    assert [one.name for one in viewer.layers] == ["scan.tif", "femur"]
+
+
+def test_a_cancelled_conversion_leaves_the_source_as_it_was(viewer: napari.Viewer, source: Path, gate: Gate) -> None:
+    below, _, widget = begin(viewer, source)
+    assert below.name == "scan.tif"
+    widget.status_panel.cancel.click()
+    gate.open()
+    wait_for(widget, WidgetState.READY)
+    assert viewer.layers[:] == [below]
+    assert below.name == "scan"
+    assert below.visible
+
+
+def test_contrast_is_that_of_the_stored_values(viewer: napari.Viewer, source: Path, gate: Gate) -> None:
+    (below,) = viewer.open(source, plugin=PLUGIN)
+    below.contrast_limits = (80, 160)
+    widget = add_widget(viewer, source)
+    widget.form.options.set("dtype", "uint8")
+    widget.form.options.set("window", "60 180")
+    wait_for(widget, WidgetState.READY)
+    settle(viewer)
+    before = gray_at(viewer, (8, 12), (4, 4))
+    widget.status_panel.convert.click()
+    wait_until(lambda: len(viewer.layers) == 2)
+    finish(widget, gate, viewer)
+    layer = viewer.layers[1]
+    assert layer.data[0].dtype == np.uint8
+    assert layer.contrast_limits == [42, 212]  # 255 / 120 a grey value
+    assert np.allclose(gray_at(viewer, (8, 12), (4, 4)), before, atol=3)
+
+
+def test_in_a_queue_the_view_follows_the_volume_that_runs(
+    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [write_tiff(tmp_path / f"{name}.tif", seed) for seed, name in enumerate("ab")]
+    opened = [viewer.open(path, plugin=PLUGIN)[0] for path in sources]
+    opened[1].translate = (1000, 1000, 1000)
+    widget = add_widget(viewer)
+    with gated(monkeypatch, only="b") as gate:
+        gate.slices = 32
+        widget.set_sources(sources)
+        wait_for(widget, WidgetState.READY)
+        widget.status_panel.convert.click()
+        wait_until(lambda: len(viewer.layers) == 4)
+        assert {layer.name for layer in viewer.layers if layer.visible} == {"b", "b.tif"}
+        gate.open()
+        wait_for(widget, WidgetState.DONE)
+        wait_until(lambda: not LivePreview.under_way)
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["b"]
+    settle(viewer)
+    shown = viewer.layers["b"]
+    assert np.isfinite(sliced(shown)).all()
+    low, high = shown.extent.world
+    centre = np.array(viewer.scene.camera.center[-2:])
+    assert ((centre > low[1:]) & (centre < high[1:])).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -18,6 +18,7 @@ _KEPT_BYTES = 300_000_000  # the largest box that is cached
 _FINER_BYTES = 256_000_000  # at most, to decode of a finer level where chunks of this one are missing
 _THIN = 0.25  # boxes up to this part of a chunk's depth are decoded in part
 _SAMPLES = 65_536  # voxels of each cached box
+_SHARE = 4  # of a plane's voxels, one in so many is a sample
 
 
 class GrowingLevel:
@@ -35,13 +36,20 @@ class GrowingLevel:
     chunks : tuple of int
         Along z, y, x.
     dtype : numpy.dtype
-        Of the voxels.
+        Of the voxels on disk.
     finer : GrowingLevel, optional
         The next finer level, which is written first. Missing chunks are computed from it.
     factors : tuple of int, optional
         Voxels of the finer level for each voxel of this level, along z, y, x.
     method : str, optional
         How one voxel is made from them; see `downsample.reduce`.
+    nan : bool
+        Whether voxels that are not written yet are NaN. All voxels are floats then. Otherwise they are 0.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        Of the voxels that are read.
     """
 
     def __init__(
@@ -53,11 +61,16 @@ class GrowingLevel:
         finer: GrowingLevel | None = None,
         factors: Triple = (2, 2, 2),
         method: str = "mean",
+        *,
+        nan: bool = False,
     ) -> None:
         self._read_disk = read
         self._is_there = is_there
         self._chunks = chunks
-        self._dtype = dtype
+        self._rounded = nan and dtype.kind in "iu"
+        self._unwritten = math.nan if nan else 0
+        # A float of 32 bits is what napari draws. It holds all integers of 16 bits.
+        self.dtype = np.dtype(dtype if dtype.kind == "f" and dtype.itemsize > 4 else np.float32) if nan else dtype
         self._finer = finer
         self._factors = factors
         self._method = method
@@ -66,7 +79,7 @@ class GrowingLevel:
 
     def read(self, box: Box) -> np.ndarray:
         """The voxels in a box: as of the last `renew` if the box is cached, otherwise as they are on disk now."""
-        key = tuple((s.start, s.stop, s.step) for s in box)
+        key = _key(box)
         kept = self._kept.get(key)
         if kept is not None:
             return kept
@@ -78,8 +91,13 @@ class GrowingLevel:
         return voxels
 
     def read_now(self, box: Box) -> np.ndarray:
-        """The voxels in a box as they are on disk now; zeros where there are none yet."""
-        return self._read_existing(box)[0] if self._growing else self._read_disk(box)
+        """The voxels in a box as they are on disk now; 0 or NaN where there are none yet."""
+        return self._read_existing(box)[0] if self._growing else self._read_disk(box).astype(self.dtype, copy=False)
+
+    @property
+    def kept_boxes(self) -> list[Box]:
+        """The boxes that were read last."""
+        return [tuple(slice(*part) for part in key) for key in list(self._kept)]
 
     def renew(self) -> None:
         """Read all cached boxes again. Missing chunks are computed from the finer levels."""
@@ -91,8 +109,8 @@ class GrowingLevel:
 
     def samples(self) -> np.ndarray:
         """A sample of the voxels in the cached boxes."""
-        kept = [voxels.ravel() for voxels in list(self._kept.values())]
-        return np.concatenate([np.zeros(0, self._dtype), *(v[:: math.ceil(v.size / _SAMPLES)] for v in kept)])
+        kept = [_some(voxels.ravel(), _SAMPLES) for voxels in list(self._kept.values())]
+        return np.concatenate([np.zeros(0, self.dtype), *kept])
 
     def stop(self) -> None:
         """The level is complete: read from disk only, and cache nothing any more."""
@@ -110,25 +128,30 @@ class GrowingLevel:
         )
         fine = tuple(slice(f * s.start, f * s.stop, 1) for f, s in zip(self._factors, hull, strict=True))
         if self._finer._decoded_bytes(fine) <= _FINER_BYTES:
-            reduced = np.empty(box_shape(hull), self._dtype)
+            reduced = np.empty(box_shape(hull), self.dtype)
             reduce(self._finer._read_or_compute(fine), reduced, self._method)
+            if self._rounded:
+                np.rint(reduced, out=reduced)
             for part in missing:
                 voxels[within(part, box)] = reduced[within(part, hull)]
         return voxels
 
     def _read_existing(self, box: Box) -> tuple[np.ndarray, list[Box]]:
-        """The voxels of a box from the chunks that exist, zeros elsewhere; and the missing parts of the box."""
+        """The voxels of a box from the chunks that exist, 0 or NaN elsewhere; and the missing parts of the box."""
         whole = tuple(slice(s.start, s.stop, 1) for s in box)
         existing: list[Box] = []
         missing: list[Box] = []
         for index, part in _parts(whole, self._chunks):
             (existing if self._is_there(index) else missing).append(part)
         if not existing:
-            return np.zeros([len(range(s.start, s.stop, s.step)) for s in box], self._dtype), missing
+            return np.full([len(range(s.start, s.stop, s.step)) for s in box], self._unwritten, self.dtype), missing
         try:
-            return self._read_disk(box), missing
+            voxels = self._read_disk(box).astype(self.dtype, copy=False)
+            for part in missing if self._unwritten else ():
+                voxels[_stepped(part, box)] = self._unwritten
+            return voxels, missing
         except SourceError:  # a chunk is just being written
-            voxels = np.zeros(box_shape(whole), self._dtype)
+            voxels = np.full(box_shape(whole), self._unwritten, self.dtype)
             for part in existing:
                 try:
                     voxels[within(part, whole)] = self._read_disk(part)
@@ -142,18 +165,44 @@ class GrowingLevel:
         depth = box[0].stop - box[0].start
         if depth <= self._chunks[0] * _THIN:
             sizes[0] = depth
-        return int(math.prod(sizes) * self._dtype.itemsize)
+        return int(math.prod(sizes) * self.dtype.itemsize)
 
 
-def written(plane: np.ndarray, chunks: tuple[int, ...]) -> np.ndarray:
-    """Every fourth voxel of those chunks of a plane (y, x) that are not all zeros."""
-    rows, columns = chunks[-2:]
-    tiles = [
-        plane[y : y + rows, x : x + columns].ravel()
-        for y in range(0, plane.shape[0], rows)
-        for x in range(0, plane.shape[1], columns)
-    ]
-    return np.concatenate([np.zeros(0, plane.dtype), *(tile[::4] for tile in tiles if tile.any())])
+def written(plane: np.ndarray) -> np.ndarray:
+    """A sample of the voxels of a plane that are written, which is to say, finite."""
+    finite = plane[np.isfinite(plane)]
+    return _some(finite, finite.size // _SHARE)
+
+
+def read_ahead(
+    read: Callable[[Box], np.ndarray], boxes: Iterable[Box]
+) -> tuple[Callable[[Box], np.ndarray], Callable[[], None]]:
+    """A function that reads like `read`, but has read some boxes already; and one that makes it forget them."""
+    kept = {_key(box): read(box) for box in boxes}
+
+    def read_kept(box: Box) -> np.ndarray:
+        voxels = kept.get(_key(box))
+        return read(box) if voxels is None else voxels
+
+    return read_kept, kept.clear
+
+
+def _some(voxels: np.ndarray, count: int) -> np.ndarray:
+    """At most so many voxels, taken at random places: every nth would lie in the same columns of all rows."""
+    if voxels.size <= count:
+        return voxels
+    return voxels[np.random.default_rng(0).integers(0, voxels.size, count)]
+
+
+def _key(box: Box) -> tuple[tuple[int, int, int], ...]:
+    return tuple((s.start, s.stop, s.step) for s in box)
+
+
+def _stepped(part: Box, box: Box) -> Box:
+    """The voxels of a part (step 1) of a box, counted in the steps of the box from its corner."""
+    return tuple(
+        slice(-((s.start - p.start) // s.step), -((s.start - p.stop) // s.step)) for p, s in zip(part, box, strict=True)
+    )
 
 
 def _parts(box: Box, chunks: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box]]:

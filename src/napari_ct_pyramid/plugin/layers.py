@@ -12,6 +12,7 @@ from napari_ct_pyramid.sources.registry import NAPARI_ENDINGS
 from .label_layers import label_layers
 from .layer_settings import LayerData, known_units, layer_settings
 from .level_choice import with_level_for_3d
+from .origins import note_origin
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.model.lazy_array import LazyArray
@@ -44,7 +45,9 @@ def pyramid_layers(pyramid: Pyramid) -> list[LayerData]:
     levels = [level.array for level in pyramid.levels]
     if "channel" not in pyramid.axis_types:
         channels = [*pyramid.channels, None]
-        return [_pyramid_layer(pyramid, with_level_for_3d(levels), channels[0], pyramid.name, None)]
+        layer = _pyramid_layer(pyramid, with_level_for_3d(levels), channels[0], pyramid.name, None)
+        note_origin(layer[0], layer[1])
+        return [layer]
     axis = pyramid.axis_types.index("channel")
     layers = []
     for index in range(levels[0].shape[axis]):
@@ -52,6 +55,7 @@ def pyramid_layers(pyramid: Pyramid) -> list[LayerData]:
         name = channel.label if channel and channel.label else f"{pyramid.name} {index}"
         one_channel = with_level_for_3d([level.take(axis, index) for level in levels])
         layers.append(_pyramid_layer(pyramid, one_channel, channel, name, axis))
+        note_origin(one_channel, layers[-1][1], channel=index)
     if len(layers) > 1:
         for _, settings, _ in layers:
             settings["blending"] = "additive"
@@ -116,6 +120,8 @@ def source_layer(path: Path) -> LayerData:
     if volume.voxel_size:
         settings["scale"] = volume.voxel_size
         settings["units"] = known_units((volume.unit,) * 3)
+        settings["translate"] = volume.translation
+    note_origin(levels, settings)
     return levels, settings, "image"
 
 

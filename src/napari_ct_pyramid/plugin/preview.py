@@ -1,18 +1,20 @@
 """The live preview: a layer that shows a conversion's output while it grows.
 
-At the end, it is the layer that the reader would make of the finished volume.
+Where nothing is written yet it is transparent, so that the source's layer below it shows. At the end it takes the place
+of that layer, and is the layer that the reader would make of the finished volume.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ct_pyramid.conversion.progress import Progress
@@ -20,15 +22,19 @@ from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.model.intensity import percentile_limits
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.model.levels import factors_between
+from napari_ct_pyramid.model.volume import Box
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.channels import Channel
-from napari_ct_pyramid.omezarr.growing import GrowingLevel, written
+from napari_ct_pyramid.omezarr.growing import GrowingLevel, read_ahead, written
+from napari_ct_pyramid.omezarr.labels import ImageLabel
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 from napari_ct_pyramid.omezarr.reader import Pyramid, PyramidLevel, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_name
 
 from .after_opening import prepare_layers
+from .layer_settings import LayerData
 from .layers import CONTRAST_RANGE, pyramid_layers
+from .placing import Place, show_alone
 from .viewer_hooks import layer_source
 
 if TYPE_CHECKING:
@@ -56,10 +62,14 @@ class LivePreview(QObject):
     Parameters
     ----------
     viewer : napari.Viewer
+    source : path or ArrayInput
+        The source of the conversion. If the viewer has a layer of it, the preview takes its place.
+    follow : bool
+        Whether to hide other volumes and to move the view to this one: for each of several volumes.
 
     Attributes
     ----------
-    layer : napari.layers.Image or None
+    layer : napari.layers.Layer or None
         The layer; None before it is added.
     """
 
@@ -70,16 +80,20 @@ class LivePreview(QObject):
     _opened = Signal(object)  # the layer
     _failed = Signal()
     _read_again = Signal(object)  # contrast limits, or None
-    _read_finished = Signal(object)  # settings of the finished volume's layer, or None
+    _read_finished = Signal(object)  # layer data of the finished volume, or None
 
     under_way: ClassVar[set[LivePreview]] = set()
     """All previews that have not ended."""
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, source: object = None, *, follow: bool = False) -> None:
         super().__init__()
         self.under_way.add(self)
-        self.layer: Image | None = None
+        self.layer: Layer | None = None
         self._viewer = viewer
+        self._source = source
+        self._follow = follow
+        self._place: Place | None = None
+        self._forget_read: list[Callable[[], None]] = []
         self._levels: list[GrowingLevel] = []
         self._values_set: dict[str, Any] = {}  # attributes of the layer; if one differs now, the user has changed it
         self._plan: Plan | None = None
@@ -112,6 +126,8 @@ class LivePreview(QObject):
             self._discarded = True
             if self._is_shown():
                 self._viewer.layers.remove(self.layer)
+            if self._place:
+                self._place.give_back()
             self._release()
         self._thread.shutdown(wait=False)
 
@@ -138,20 +154,30 @@ class LivePreview(QObject):
     def _open(self) -> None:
         assert self._plan is not None
         pyramid, self._levels = growing_pyramid(self._plan, self._output)
-        [(data, settings, _)] = pyramid_layers(pyramid)
+        [layer_data] = pyramid_layers(pyramid)
         with layer_source(self._output):
-            self._opened.emit(Image(data, **settings))
+            self._opened.emit(Layer.create(*layer_data))
 
     def _read_levels(self) -> None:
         for level in self._levels:
             level.renew()
-        self._read_again.emit(self._contrast_limits())
+        estimated = "contrast_limits" in self._values_set
+        self._read_again.emit(self._contrast_limits() if estimated else None)
 
     def _read_finished_volume(self) -> None:
-        for level in self._levels:
-            level.renew()
-        [(_, settings, _)] = pyramid_layers(open_pyramid(self._output))
-        self._read_finished.emit(settings)
+        pyramid = open_pyramid(self._output)
+        levels = [
+            replace(level, array=self._read_ahead(level.array, growing.kept_boxes))
+            for level, growing in zip(pyramid.levels, self._levels, strict=True)
+        ]
+        [layer_data] = pyramid_layers(replace(pyramid, levels=tuple(levels)))
+        self._read_finished.emit(layer_data)
+
+    def _read_ahead(self, array: LazyArray, boxes: Sequence[Box]) -> LazyArray:
+        """The array, of which what the window shows is read now, so that the window need not wait for it."""
+        read, forget = read_ahead(lambda box: np.asarray(array[box]), boxes)
+        self._forget_read.append(forget)
+        return LazyArray(read, array.shape, array.dtype, array.chunks)
 
     def _contrast_limits(self) -> Limits | None:
         """Contrast limits of what has been written, close to the final ones; None while there is nothing."""
@@ -163,29 +189,34 @@ class LivePreview(QObject):
             self._levels[-1].read_now((slice(z, z + 1, 1), slice(0, rows, 1), slice(0, columns, 1)))[0]
             for z in sorted({(2 * i + 1) * depth // (2 * count) for i in range(count)})
         ]
-        samples = np.concatenate([written(plane, level.chunks) for plane in planes])
+        samples = np.concatenate([written(plane) for plane in planes])
         if not samples.size:  # coarse levels are written last
             samples = np.concatenate([level.samples() for level in self._levels])
-            samples = samples[samples != 0]
         return percentile_limits(samples)
 
     # In the window
 
-    def _make_sliders(self, layer: Image) -> None:
+    def _make_sliders(self, layer: Layer) -> None:
         """Let napari make its sliders first. Made with the first layer, they would block the window too long."""
         dims = self._viewer.dims
         if not self._viewer.layers and dims.ndim < layer.ndim and not self._discarded:
             dims.ndim = layer.ndim
         QTimer.singleShot(_SLIDERS_MS, lambda: self._add_layer(layer))
 
-    def _add_layer(self, layer: Image) -> None:
+    def _add_layer(self, layer: Layer) -> None:
         self._busy = False
         if self._discarded:
             return
+        assert self._plan is not None
         self.layer = layer
-        self._viewer.add_layer(layer)
+        self._place = Place(self._viewer, self._source, type(layer))
+        layer.blending = "translucent_no_depth"  # in 3D, too, it is drawn over the source's layer
+        self._place.take(layer, self._plan.rescale)
         prepare_layers()
-        self._values_set = {"contrast_limits": list(layer.contrast_limits), "name": layer.name}
+        if isinstance(layer, Image) and not self._place.gives_contrast:
+            self._values_set = {"contrast_limits": list(layer.contrast_limits)}
+        if self._follow:
+            show_alone(self._viewer, *filter(None, [self._place.layer, layer]))
         if len(self._viewer.layers) == 1:
             # napari fits the first layer to the canvas. Then the layer's controls make the canvas smaller.
             QTimer.singleShot(0, self._viewer.reset_view)
@@ -204,28 +235,40 @@ class LivePreview(QObject):
         # While the thread reads, the conversion has less processor time. So a long reading makes the pause longer.
         self._next_refresh = ended + max(_PAUSE, (ended - began) / _REFRESH_SHARE, began - self._reading_began)
 
-    def _complete(self, settings: dict[str, Any] | None) -> None:
-        if settings and self.layer is not None and self._is_shown():
+    def _complete(self, made: LayerData | None) -> None:
+        try:
+            if made and self._is_shown():
+                self._show_finished(*made)
+        finally:
+            self.finished.emit()
+            self._release()
+
+    def _show_finished(self, data: Any, settings: dict[str, Any], _: str) -> None:
+        """Make the layer that of the finished volume."""
+        assert self.layer is not None
+        assert self._place is not None
+        self.layer.data = data
+        metadata = settings["metadata"]
+        if isinstance(self.layer, Image):
             self._set(contrast_limits=settings["contrast_limits"])
-            metadata, limits = settings["metadata"], self.layer.contrast_limits
             if CONTRAST_RANGE in metadata:  # napari would clip the user's own limits to this range
-                low, high = metadata[CONTRAST_RANGE]
+                (low, high), limits = metadata[CONTRAST_RANGE], self.layer.contrast_limits
                 metadata[CONTRAST_RANGE] = (min(low, limits[0]), max(high, limits[1]))
-            self.layer.metadata = metadata
-            prepare_layers()
-            self.layer.refresh(extent=False)
-        self.finished.emit()
-        self._release()
+        self.layer.metadata = metadata
+        prepare_layers()
+        self._place.complete(self.layer)
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
-            if getattr(self.layer, name) == self._values_set[name]:
+            if name in self._values_set and getattr(self.layer, name) == self._values_set[name]:
                 setattr(self.layer, name, value)
                 self._values_set[name] = getattr(self.layer, name)
 
     def _release(self) -> None:
         for level in self._levels:
             level.stop()
+        for forget in self._forget_read:
+            forget()
         self.under_way.discard(self)
 
 
@@ -238,13 +281,20 @@ def growing_pyramid(plan: Plan, output: AnyPath) -> tuple[Pyramid, list[GrowingL
         finer = growing[-1] if growing else None
         factors = factors_between(plan.levels[max(0, number - 1)], level)
         grows = GrowingLevel(
-            array.read, _chunk_finder(array), array.chunks, array.dtype, finer, factors, plan.options.method
+            array.read,
+            _chunk_finder(array),
+            array.chunks,
+            array.dtype,
+            finer,
+            factors,
+            plan.options.method,
+            nan=not plan.volume.is_labels,
         )
-        lazy = LazyArray(grows.read, array.shape, array.dtype, array.chunks)
+        lazy = LazyArray(grows.read, array.shape, grows.dtype, array.chunks)
         shape = tuple(-(-n // r) for n, r in zip(plan.volume.shape, level.reduction, strict=True))  # without padding
         growing.append(grows)
         place = level.voxel_size, level.translation
-        levels.append(PyramidLevel(level.path, array.shape, array.dtype, array.chunks, *place, lazy.crop(shape)))
+        levels.append(PyramidLevel(level.path, array.shape, grows.dtype, array.chunks, *place, lazy.crop(shape)))
     pyramid = Pyramid(
         path=output,
         name=image_name(output.name),
@@ -258,6 +308,7 @@ def growing_pyramid(plan: Plan, output: AnyPath) -> tuple[Pyramid, list[GrowingL
         compression="",
         metadata={},
         rescale=plan.meaning,
+        image_label=ImageLabel() if plan.volume.is_labels else None,
     )
     return pyramid, growing
 

@@ -77,6 +77,27 @@ def keep_notices() -> None:
         notice.timer.stop()
 
 
+def scale_bar(viewer: Viewer) -> Any:
+    """The scale bar of a viewer."""
+    # Why: napari 0.9 has moved it, and warns of its old name, by which older versions know it.
+    return viewer.canvas.overlays.scale_bar if hasattr(viewer, "canvas") else viewer.scale_bar
+
+
+def camera(viewer: Viewer) -> Any:
+    """The camera of a viewer."""
+    # Why: the same.
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def fit_to_view(viewer: Viewer, layer: Any) -> None:
+    """Move the camera so that all of a layer is visible."""
+    # Why: older versions of napari than 0.9 can only show all layers.
+    if hasattr(viewer, "fit_to_view"):
+        viewer.fit_to_view(layers=[layer])
+    else:
+        viewer.reset_view()
+
+
 def layer_source(path: AnyPath) -> AbstractContextManager[None]:
     """In this context, new layers get the source that our reader gives for `path`."""
     # Why: a layer's source is read-only, and napari sets it in this way around a call of a reader. Seen in napari

@@ -63,7 +63,7 @@ class Queue(QObject):
         self._viewer = viewer
         self._options: ConversionOptions | None = None  # for items that are added later
         self._folder = ""
-        self._make_preview: Callable[[str], LivePreview | None] = lambda _: None
+        self._make_preview: Callable[[BatchItem[Receipt]], LivePreview | None] = lambda _: None
         self._preview: LivePreview | None = None
         self._last: ConversionJob | None = None
         self._stopping = False
@@ -154,7 +154,9 @@ class Queue(QObject):
 
     # The run
 
-    def start(self, options: ConversionOptions, make_preview: Callable[[str], LivePreview | None]) -> None:
+    def start(
+        self, options: ConversionOptions, make_preview: Callable[[BatchItem[Receipt]], LivePreview | None]
+    ) -> None:
         """Convert all waiting items as planned. Items that join later get these options."""
         self._options, self._make_preview, self._stopping = options, make_preview, False
         self.batch = self.batch.start()
@@ -182,9 +184,7 @@ class Queue(QObject):
         if options.overwrite:
             for layer in [layer for layer in self._viewer.layers if layer.source.path == output]:
                 self._viewer.layers.remove(layer)  # its files are about to be deleted
-        if self._preview and self._preview.layer:  # only one preview is visible at a time
-            self._preview.layer.visible = False
-        self._preview = self._make_preview(output)
+        self._preview = self._make_preview(item)
         self.batch = self.batch.begin(item)
         job = self.job = ConversionJob(str(item.source), output, options, self._viewer, self._preview)
 

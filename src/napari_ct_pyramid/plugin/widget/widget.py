@@ -21,7 +21,6 @@ from napari_ct_pyramid.plugin.preview import LivePreview
 from napari_ct_pyramid.plugin.wording import error_words
 from napari_ct_pyramid.sources.registry import FILE_FILTER
 from napari_ct_pyramid.storage.paths import any_path
-from napari_ct_pyramid.storage.remote_path import is_url
 
 from .form import Form
 from .jobs import ConversionJob, Job, VerificationJob
@@ -253,9 +252,10 @@ class ConvertWidget(QWidget):
             self.queue.set(BatchItem(any_path(request.source), any_path(self._answer.output), plan=plan))
         live = self.form.live.value
 
-        def preview(output: str) -> LivePreview | None:
+        def preview(item: BatchItem[Receipt]) -> LivePreview | None:
             # A preview of an output in an object store would cost many requests.
-            return LivePreview(self._viewer) if live and not is_url(output) else None
+            shows = live and isinstance(item.output, Path)
+            return LivePreview(self._viewer, item.source, follow=self.several) if shows else None
 
         self.queue.start(request.options, preview)
 
