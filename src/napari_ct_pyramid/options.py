@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from .calibration import Calibration, calibration_of, parse_calibration
 from .errors import Advice, RequestError
 from .parsing import (
     as_written,
     count_of,
     index_of,
+    one_float,
     one_of,
     parse_floats,
     parse_range,
@@ -118,6 +120,13 @@ class ConversionOptions(SourceOptions):
         "with a type: the source's values that become the smallest and the largest stored value; values beyond them "
         "are clipped; auto, the default, leaves out a thousandth of the voxels at either end",
         metavar="LO HI | auto", rare=True)
+    calibration: Calibration | None = _option(
+        "what the source's values stand for: slope, intercept, and perhaps the unit of grey = value x slope + "
+        "intercept; the voxels stay as they are", metavar="SLOPE INTERCEPT [UNIT]", rare=True)
+    air: float | None = _option(
+        "the source's value of air: with that of water, a calibration to Hounsfield units", metavar="V", rare=True)
+    water: float | None = _option(
+        "the source's value of water: with that of air, a calibration to Hounsfield units", metavar="V", rare=True)
     method: str = _option(
         "how a voxel is made from those of the level before: mean, median, mode (the most frequent value, the smallest "
         "of several: for labels), min, max, or stride (the first voxel)",
@@ -160,6 +169,13 @@ class ConversionOptions(SourceOptions):
                     "), or leave the shards out.",
                 )  # fmt: skip
             object.__setattr__(self, "shards", None)
+        if hounsfield := calibration_of(self.air, self.water):
+            if self.calibration is not None and self.calibration != hounsfield:
+                raise RequestError(
+                    "There are two calibrations. Give one (", Advice("calibration"), "), or the values of air and ",
+                    "water (", Advice("air"), ", ", Advice("water"), ").",
+                )  # fmt: skip
+            object.__setattr__(self, "calibration", hounsfield)
         if self.dtype is None and self.window is not None:
             raise RequestError(
                 "A window needs a type whose values it is spread over, and no type was asked for. Ask for one (",
@@ -286,6 +302,9 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "num_levels": count_of("levels", or_none=AUTO),
     "dtype": _parse_dtype,
     "window": parse_window,
+    "calibration": parse_calibration,
+    "air": one_float("the value of air"),
+    "water": one_float("the value of water"),
     "method": one_of(METHODS, "a method"),
     "downsample": _parse_downsample,
     "edges": one_of(EDGES, "a way to treat edges"),

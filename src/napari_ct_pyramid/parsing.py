@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -94,6 +95,18 @@ def index_of(what: str) -> Callable[[Any], int | None]:
         if given is None or (number is not None and number >= 0):
             return number
         raise RequestError(f"{given!r} is not the number of a {what}: it takes a whole number from 0 up.")
+
+    return parse
+
+
+def one_float(what: str) -> Callable[[Any], float | None]:
+    """A parser of a finite number, or None; `what` says what it is, for messages."""
+
+    def parse(given: Any) -> float | None:
+        numbers = [] if given is None else parse_floats(given)
+        if given is not None and (len(numbers) != 1 or not math.isfinite(numbers[0])):
+            raise RequestError(f"{as_written(given)!r} is not {what}: it takes a number, such as -0.5.")
+        return numbers[0] if numbers else None
 
     return parse
 

@@ -71,6 +71,7 @@ def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:
         "shape": list(volume.shape),
         "dtype": str(volume.dtype),
         "rescale": volume.rescale.to_json() if volume.rescale else None,
+        "calibration": volume.calibration.to_json() if volume.calibration else None,
         "bytes": volume.nbytes,
         "file_bytes": sum(file.stat().st_size for file in source.files),
         "voxel_size": list(volume.voxel_size) if volume.voxel_size else None,
@@ -101,6 +102,7 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
         "shape": list(shape),
         "dtype": str(first.dtype),
         "rescale": pyramid.rescale.to_json() if pyramid.rescale else None,
+        "calibration": pyramid.calibration.to_json() if pyramid.calibration else None,
         "bytes": math.prod(shape) * first.dtype.itemsize,
         "file_bytes": None,  # counting the bytes of many thousands of files takes too long
         "voxel_size": voxel_size if known else None,

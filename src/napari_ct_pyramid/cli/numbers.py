@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
+from napari_ct_pyramid.calibration import UNITS
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.units import find_unit
 
 from .render import flags
 
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
+_SEVERAL = {"Z Y X", "LO HI", "SLOPE INTERCEPT [UNIT]"}  # values of several numbers
 _NUMBERS_IN_ONE = re.compile(r"\d[x×,;*]\d")
 
 
@@ -23,7 +25,7 @@ def join_numbers(argv: Sequence[str]) -> list[str]:
     file in `-c visualization scan.tif` for a second value.
     """
     takes_numbers = {name for option in fields(ConversionOptions)
-                     if {"Z Y X", "LO HI"}.intersection((option.metadata["metavar"] or "").split(" | "))
+                     if _SEVERAL.intersection((option.metadata["metavar"] or "").split(" | "))
                      for name in flags(option.name)}  # fmt: skip
     joined: list[str] = []
     words = deque(argv)
@@ -32,6 +34,8 @@ def join_numbers(argv: Sequence[str]) -> list[str]:
         if joined[-1] in takes_numbers:
             has_unit = joined[-1] in flags("voxel_size")
             numbers = list(_leading_lengths(words) if has_unit else _leading_numbers(words))
+            if joined[-1] in flags("calibration") and numbers and words and words[0] in UNITS:
+                numbers.append(words.popleft())
             if numbers:
                 joined.append(" ".join(numbers))
     return [*joined, *words]

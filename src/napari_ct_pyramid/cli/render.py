@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.errors import CONVERT, RESUME, VIEW, Advice, sentence
 from napari_ct_pyramid.model.formatting import (
     count,
     duration,
     format_size,
-    grey_formula,
     numbers,
     percent,
     rough_duration,
@@ -79,7 +79,7 @@ def describe_plan(plan: Plan) -> str:
                 format_size(plan.peak_memory_bytes))],
         ),
         "",
-        *([f"Values       {plan.values_text()}"] if plan.meaning else []),
+        *([f"Values       {plan.values_text()}"] if plan.calibration else []),
         f"Method       {plan.method}",
         *([f"Edges        {_padding_text(plan)}"] if plan.levels[0].shape[1:] != volume.shape[1:] else []),
         f"Work         {count(plan.blocks, 'block')} with {count(plan.threads, 'thread')}{_workers_text(plan)}"
@@ -303,7 +303,7 @@ def describe_info(info: dict[str, Any]) -> str:
         f"  Format       {info['format']}",
         f"  Shape        {shape}",
         f"  Type         {info['dtype']}",
-        *([f"  Values       {_rescale_text(info['rescale'])}"] if info["rescale"] else []),
+        *([f"  Values       {_values_text(info)}"] if info["calibration"] else []),
         f"  Size         {size}",
         f"  Voxel size   {_known_voxel_size_text(info)}",
         f"  Compression  {info['compression']}",
@@ -351,9 +351,12 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
         return []
 
 
-def _rescale_text(rescale: dict[str, Any]) -> str:
+def _values_text(info: dict[str, Any]) -> str:
+    """What the voxels stand for, and what they were before they were stored in fewer bits."""
+    formula, rescale = Calibration(**info["calibration"]).formula, info["rescale"]
+    if rescale is None:
+        return formula
     low, high = rescale["window"]
-    formula = grey_formula(rescale["slope"], rescale["intercept"])
     return f"were {rescale['source_dtype']} in a window of {low:g} to {high:g}; {formula}"
 
 

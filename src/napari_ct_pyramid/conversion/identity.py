@@ -15,7 +15,7 @@ from napari_ct_pyramid.sources.base import Source
 OPTIONS = (
     "chunks", "num_levels", "dtype", "window", "method", "downsample", "edges", "compressor", "ome_zarr_version",
     "shards", "voxel_size", "unit", "axes", "crop", "channel",
-    "time", "follow_links",
+    "time", "follow_links", "calibration",
 )  # fmt: skip
 """The options on which the output depends, as the identity names them."""
 
@@ -88,6 +88,7 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
         "channel": plan.options.channel,
         "time": plan.options.time,
         "follow_links": plan.options.follow_links or None,  # as in the journals of releases without this option
+        "calibration": str(plan.options.calibration) if plan.options.calibration else None,
         "stages": [[stage.base, stage.top, *stage.block] for stage in plan.stages],
     }
 
@@ -131,6 +132,7 @@ _NAMES = {
     "crop": "the crop",
     "channel": "the channel",
     "time": "the time point",
+    "calibration": "the calibration",
     "follow_links": "whether links are followed",
     "stages": "the blocks",
 }

@@ -61,11 +61,6 @@ def percent(share: float) -> str:
     return "less than 0.01 %" if 0 < share < 1e-4 else f"{100 * share:.3g} %"
 
 
-def grey_formula(slope: float, intercept: float) -> str:
-    """What stored voxels stand for: ``"grey = stored × 0.018 - 1.2"``."""
-    return f"grey = stored × {slope:g} {'-' if intercept < 0 else '+'} {abs(intercept):g}"
-
-
 def shorten(name: str, length: int) -> str:
     """A name, with its middle left out if it is longer than `length`."""
     if len(name) <= length:

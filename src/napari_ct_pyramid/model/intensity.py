@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .formatting import grey_formula
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -55,11 +54,6 @@ class Rescale:
     def intercept(self) -> float:
         """The grey value that is stored as 0."""
         return self.low
-
-    @property
-    def formula(self) -> str:
-        """How to compute grey values from stored ones, to show."""
-        return grey_formula(self.slope, self.intercept)
 
     def apply(self, voxels: np.ndarray, out: np.ndarray) -> int:
         """Fill `out` with the stored values of `voxels`, rounded to the nearest, ties to even.

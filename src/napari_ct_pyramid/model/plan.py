@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.errors import Advice, DiskSpaceError, Message, RequestError
 from napari_ct_pyramid.options import AUTO, ConversionOptions, Triple, VoxelSize
 
@@ -146,6 +147,14 @@ class Plan:
         return before.then(self.rescale) if before and self.rescale else self.rescale or before
 
     @property
+    def calibration(self) -> Calibration | None:
+        """What stored voxels stand for; None where they are the grey values themselves."""
+        stated = self.options.calibration or self.volume.calibration
+        if self.rescale is None:
+            return stated
+        return (stated or Calibration(1.0, 0.0)).after(self.rescale.slope, self.rescale.intercept)
+
+    @property
     def method(self) -> str:
         """How a level is made from the one before: ``"2x2x2 local mean"``."""
         steps = dict.fromkeys(starmap(factors_between, pairwise(self.levels))) or [(2, 2, 2)]
@@ -155,14 +164,15 @@ class Plan:
 
     def values_text(self) -> str:
         """What stored voxels stand for, for people; empty where they are the grey values themselves."""
-        if self.meaning is None:
+        if self.calibration is None:
             return ""
         if self.rescale is None:
-            return f"as in the source, where {self.meaning.formula}"
+            stated = self.options.calibration is None
+            return f"as in the source, where {self.calibration.formula}" if stated else self.calibration.formula
         low, high = self.rescale.low, self.rescale.high
         automatic = " (automatic)" if self.options.window == AUTO else ""
         types = f"{self.volume.dtype} as {self.rescale.dtype}"
-        return f"{types}, window {low:g} to {high:g}{automatic}; {self.meaning.formula}"
+        return f"{types}, window {low:g} to {high:g}{automatic}; {self.calibration.formula}"
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
@@ -181,6 +191,7 @@ class Plan:
             "levels": [level.to_json() for level in self.levels],
             "dtype": str(self.levels[0].dtype),
             "rescale": self.meaning.to_json() if self.meaning else None,
+            "calibration": self.calibration.to_json() if self.calibration else None,
             "method": self.method,
             "edges": self.options.edges,
             "blocks": self.blocks,

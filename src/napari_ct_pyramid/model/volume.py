@@ -13,6 +13,8 @@ import numpy as np
 from napari_ct_pyramid.options import Triple, VoxelSize
 
 if TYPE_CHECKING:
+    from napari_ct_pyramid.calibration import Calibration
+
     from .intensity import Rescale
 
 
@@ -50,6 +52,8 @@ class Volume:
         between units decode nothing twice.
     granularity_start : tuple of int
         Position of the first voxel within its read unit.
+    calibration : Calibration or None
+        What the voxels stand for, if the source states it.
     rescale : Rescale or None
         How grey values were stored as these voxels; None if the voxels are the grey values.
     is_labels : bool
@@ -70,6 +74,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     granularity: Triple = (1, 1, 1)
     granularity_start: Triple = (0, 0, 0)
+    calibration: Calibration | None = None
     rescale: Rescale | None = None
     is_labels: bool = False
 

@@ -144,6 +144,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
             "version": version,
             "original_shape": list(plan.volume.shape),
             **({"rescale": plan.meaning.to_json()} if plan.meaning else {}),
+            **({"calibration": plan.calibration.to_json()} if plan.calibration else {}),
         },
     }
     old = plan.options.ome_zarr_version == "0.4"

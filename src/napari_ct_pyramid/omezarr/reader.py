@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_ct_pyramid.calibration import Calibration, read_calibration
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
@@ -87,6 +88,8 @@ class Pyramid:
         Compression of the finest level, for people.
     metadata : dict
         All OME metadata of the image.
+    calibration : Calibration or None
+        What the voxels stand for; None if the metadata do not state it.
     rescale : Rescale or None
         How grey values were stored as integers with fewer bits; None if they were not.
     image_label : ImageLabel or None
@@ -108,6 +111,7 @@ class Pyramid:
     original_shape: tuple[int, ...] | None
     compression: str
     metadata: dict[str, Any] = field(repr=False)
+    calibration: Calibration | None = None
     rescale: Rescale | None = None
     image_label: ImageLabel | None = None
     scale_is_valid: bool = True
@@ -189,6 +193,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
             original_shape=original,
             compression=arrays[0].compression,
             metadata=metadata,
+            calibration=_read_calibration(multiscales),
             rescale=_read_rescale(multiscales, arrays[0].dtype),
             image_label=read_image_label(metadata.get("image-label"), notes.append),
             scale_is_valid=scale_is_valid,
@@ -273,6 +278,14 @@ def _read_original_shape(multiscales: dict[str, Any], finest: tuple[int, ...]) -
     if not all(isinstance(n, int) and 0 < n <= stored for n, stored in zip(original, finest, strict=True)):
         return None
     return tuple(original)
+
+
+def _read_calibration(multiscales: dict[str, Any]) -> Calibration | None:
+    """Of an image without a calibration, a rescaling states slope and intercept, too."""
+    metadata = multiscales.get("metadata")
+    if not isinstance(metadata, dict):
+        return None
+    return read_calibration(metadata.get("calibration")) or read_calibration(metadata.get("rescale"))
 
 
 def _read_rescale(multiscales: dict[str, Any], dtype: np.dtype) -> Rescale | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .layers import CONTRAST_RANGE, RESCALE
+from .layers import CALIBRATION, CONTRAST_RANGE
 
 _OPENING_MS = 20  # between two checks whether napari has opened all files
 
@@ -42,7 +42,7 @@ def _prepare() -> None:
     for viewer in open_viewers():  # a script may open volumes in a window that is not the active one
         choose_levels(viewer)
         for layer in viewer.layers:
-            if RESCALE in layer.metadata:
+            if CALIBRATION in layer.metadata:
                 show_grey_values(layer)
             if contrast_range := layer.metadata.pop(CONTRAST_RANGE, None):
                 layer.contrast_limits_range = contrast_range

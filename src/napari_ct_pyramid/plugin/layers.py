@@ -24,7 +24,10 @@ CONTRAST_RANGE = "contrast_range"
 """A key in a layer's metadata until napari has added the layer: the range of its contrast slider."""
 
 RESCALE = "rescale"
-"""A key in the metadata of a layer whose voxels represent grey values: slope, intercept and more."""
+"""A key in the metadata of a layer whose voxels were stored in fewer bits: how that was done."""
+
+CALIBRATION = "calibration"
+"""A key in the metadata of a layer whose voxels stand for grey values: slope, intercept and unit."""
 
 _SAMPLED_SLICES = 5  # their voxels give the contrast limits of a source
 _COLORMAPS = {
@@ -69,6 +72,8 @@ def _pyramid_layer(
     settings["name"] = name
     if pyramid.rescale:
         settings["metadata"][RESCALE] = pyramid.rescale.to_json()
+    if pyramid.calibration:
+        settings["metadata"][CALIBRATION] = pyramid.calibration.to_json()
     if channel and channel.window:
         low, high, start, end = channel.window
         if np.float32(start) >= np.float32(end):  # graphics cards compute with 32 bits
@@ -117,6 +122,10 @@ def source_layer(path: Path) -> LayerData:
         "contrast_limits": estimated_limits([levels[-1][z] for z in slices]),
         "metadata": {"path": str(path)},
     }
+    if volume.calibration:
+        settings["metadata"][CALIBRATION] = volume.calibration.to_json()
+    if volume.translation != (0, 0, 0):
+        settings["translate"] = volume.translation
     if volume.voxel_size:
         settings["scale"] = volume.voxel_size
         settings["units"] = known_units((volume.unit,) * 3)

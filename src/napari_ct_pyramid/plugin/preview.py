@@ -307,6 +307,7 @@ def growing_pyramid(plan: Plan, output: AnyPath) -> tuple[Pyramid, list[GrowingL
         original_shape=plan.volume.shape,
         compression="",
         metadata={},
+        calibration=plan.calibration,
         rescale=plan.meaning,
         image_label=ImageLabel() if plan.volume.is_labels else None,
     )

@@ -64,6 +64,7 @@ def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
     size = _voxel_size(pyramid, axes)
     volume = replace(
         volume,
+        calibration=pyramid.calibration,
         rescale=pyramid.rescale,
         is_labels=pyramid.is_labels,
         voxel_size=size.voxel_size,

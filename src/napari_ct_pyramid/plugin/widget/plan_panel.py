@@ -55,7 +55,7 @@ class PlanPanel(QWidget):
     def show_plan(self, plan: Plan, *, resumes: bool = False) -> None:
         """Show a plan, which may resume an unfinished conversion."""
         resumed = [self.resumes] if resumes or plan.blocks_done else []
-        values = [self.values] if plan.meaning else []
+        values = [self.values] if plan.calibration else []
         self._show(self.table, *values, *resumed, self.memory, self.disk)
         self.resumes.show_part(
             plan.blocks_done, plan.blocks, f"{plan.blocks_done:,} of {plan.blocks:,} blocks are done"
