@@ -68,14 +68,14 @@ def test_the_density_that_voxels_stand_for(tmp_path: Path) -> None:
         write_aim(tmp_path / "b.aim", VOLUME, "030", log=LOG),
     ):
         with open_source(path) as source:
-            assert source.volume.notes == ("Grey values (mg HA/ccm): grey = stored × 0.0445557 - 200.5.",)
+            assert source.volume.calibration.formula == "grey = stored × 0.0445557 - 200.5 mg HA/ccm"
 
 
 def test_the_attenuation_if_there_is_no_density(tmp_path: Path) -> None:
     with open_source(write_isq(tmp_path / "a.isq", VOLUME, mu_scaling=4096)) as source:
-        assert source.volume.notes == ("Grey values (1/cm): grey = stored × 0.000244141 + 0.",)
+        assert source.volume.calibration.formula == "grey = stored × 0.000244141 + 0 1/cm"
     with open_source(write_aim(tmp_path / "a.aim", VOLUME)) as source:
-        assert source.volume.notes == ()
+        assert source.volume.calibration is None
 
 
 BAD = {

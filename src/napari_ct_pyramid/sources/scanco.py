@@ -16,8 +16,9 @@ from typing import IO
 
 import numpy as np
 
+from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.model.formatting import grey_formula, times
+from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple, VoxelSize
 
@@ -88,9 +89,7 @@ def open_scanco(source: Input) -> VolumeReader:
         unit=size.unit,
         voxel_size_from=size.origin,
         translation=first,
-        notes=(f"Grey values ({header.calibration[2]}): {grey_formula(*header.calibration[:2])}.",)
-        if header.calibration
-        else (),
+        calibration=Calibration(*header.calibration) if header.calibration else None,
     )
     return open_raw_rows(volume, header.dtype, [RawFile(path, header.data, header.shape[0])])
 
