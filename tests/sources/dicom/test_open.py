@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, CTImageStorage, DeflatedExplicitVRLittleEndian, generate_uid
 
 from napari_ct_pyramid.errors import SingleSliceError, SourceError, SourceNotFoundError
+from napari_ct_pyramid.sources.dicom import frames
 from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.dicoms import NAMES, dataset, write_frames, write_series
 from tests.helpers.sources import read_whole
@@ -293,6 +296,24 @@ def test_only_headers_are_read_to_open(tmp_path: Path, bytes_read: list[int]) ->
         source.read(3, 4, 5, 7, out)
         np.testing.assert_array_equal(out, VOLUME[3:4, 5:7])
         assert sum(bytes_read) == out.nbytes
+
+
+def test_headers_are_read_once_unless_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(tmp_path, VOLUME)
+    for file in tmp_path.iterdir():
+        os.utime(file, (1e9, 1e9))
+    monkeypatch.setattr(frames, "_SETTLED_SECONDS", -1)  # nothing can set the time of the last change of an inode
+    read: list[str] = []
+    monkeypatch.setattr(
+        pydicom, "dcmread", lambda file, **options: (read.append(file.name), dcmread(file, **options))[1]
+    )
+    for _ in range(2):
+        np.testing.assert_array_equal(opened(tmp_path)[0], VOLUME)
+    assert len(read) == 6
+    data = (tmp_path / "IM0004.dcm").read_bytes()
+    (tmp_path / "IM0004.dcm").write_bytes(data[:-2])
+    with pytest.raises(SourceError, match=r"IM0004\.dcm is cut short"):
+        open_source(tmp_path)
 
 
 def test_the_class_of_the_files_does_not_matter(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ _DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of a DICOMDIR, which lists 
 _INTEGERS, _FLOATS = 0x7FE00010, (0x7FE00008, 0x7FE00009)  # elements with pixels: PS3.3, C.7.6.3 and C.7.6.24
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _END = 0xFFFEE000, 0xFFFEE0DD
+
+_SETTLED_SECONDS = 4  # some file systems store the time of a change in steps of 2 seconds
+_MOST_REMEMBERED = 20_000
+_remembered: dict[tuple[Path | int, ...], DicomFile | None] = {}
 
 _AGAIN = "Try copying or exporting the file again."
 
@@ -117,11 +122,27 @@ class DicomFile:
 def read_file(path: Path) -> DicomFile | None:
     """The frames of a file; None if it has no pixels, as a DICOMDIR or a report.
 
+    It keeps what it found while the file is unchanged: every change of an option makes a new plan, and a series may
+    have thousands of files.
+
     Raises
     ------
     SourceError
         If it is damaged, or stores its pixels in a way that cannot be read.
     """
+    status = path.stat()
+    state = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if state not in _remembered:
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        found = _read(path)
+        if time.time() - max(status.st_mtime_ns, status.st_ctime_ns) / 1e9 <= _SETTLED_SECONDS:
+            return found  # a file that has just changed may change again and keep the same time stamp
+        _remembered[state] = found
+    return _remembered[state]
+
+
+def _read(path: Path) -> DicomFile | None:
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")  # of values that break a rule of the standard, and can still be read
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
@@ -138,15 +159,15 @@ def read_file(path: Path) -> DicomFile | None:
         positions = _frame_positions(path, file, storage, number, at, size)
         places, scalings = _of_frames(header, number)
         instance = header.get("InstanceNumber")
-    return DicomFile(
-        series=str(header.get("SeriesInstanceUID", "")),
-        number=str(header.get("SeriesNumber") or ""),
-        description=str(header.get("SeriesDescription") or ""),
-        frames=tuple(
-            Frame(path, i, offset, count, storage, place, scaling, None if instance is None else int(instance))
-            for i, ((offset, count), place, scaling) in enumerate(zip(positions, places, scalings, strict=True))
-        ),
-    )
+        return DicomFile(
+            series=str(header.get("SeriesInstanceUID", "")),
+            number=str(header.get("SeriesNumber") or ""),
+            description=str(header.get("SeriesDescription") or ""),
+            frames=tuple(
+                Frame(path, i, offset, count, storage, place, scaling, None if instance is None else int(instance))
+                for i, ((offset, count), place, scaling) in enumerate(zip(positions, places, scalings, strict=True))
+            ),
+        )
 
 
 def _find_pixels(path: Path, file: IO[bytes], header: Any, syntax: str) -> tuple[PixelStorage, int, int]:
