@@ -12,9 +12,11 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, CTImageStorage, DeflatedExplicitVRLittleEndian, generate_uid
 
+from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.errors import SingleSliceError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.sources.dicom import frames
 from napari_ct_pyramid.sources.registry import open_source
@@ -139,6 +141,39 @@ def test_inverted_grey_values_are_said(tmp_path: Path) -> None:
     voxels, volume = opened(tmp_path)
     np.testing.assert_array_equal(voxels, VOLUME)
     assert "MONOCHROME1" in volume.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, None),
+        ({"RescaleSlope": 1, "RescaleIntercept": 0, "RescaleType": "US"}, None),
+        ({"RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU"}, Calibration(1, -1024, "HU")),
+        ({"RescaleSlope": "0.25", "RescaleIntercept": "-7.5"}, Calibration(0.25, -7.5)),
+        ({"RescaleSlope": 1, "RescaleIntercept": 0, "RescaleType": "HU"}, Calibration(1, 0, "HU")),
+    ],
+)
+def test_what_voxels_stand_for(tmp_path: Path, values: dict[str, Any], expected: Calibration | None) -> None:
+    voxels, volume = opened(write_series(tmp_path, VOLUME, **values))
+    np.testing.assert_array_equal(voxels, VOLUME)
+    assert volume.calibration == expected
+
+
+def test_what_the_voxels_of_frames_stand_for(tmp_path: Path) -> None:
+    path = write_frames(tmp_path / "a.dcm", VOLUME)
+    found = dcmread(path)
+    values = Dataset()
+    values.RescaleSlope, values.RescaleIntercept, values.RescaleType = 2, 5, "HU"
+    found.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = [values]
+    found.save_as(path)
+    assert opened(path)[1].calibration == Calibration(2, 5, "HU")
+    for group, slope in zip(found.PerFrameFunctionalGroupsSequence, range(1, 7), strict=True):
+        own = Dataset()
+        own.RescaleSlope, own.RescaleIntercept = slope, 0
+        group.PixelValueTransformationSequence = [own]
+    found.save_as(path)
+    with pytest.raises(SourceError, match="slope"):
+        open_source(path)
 
 
 def two_series(folder: Path) -> None:

@@ -287,9 +287,7 @@ def _of_frames(header: Any, number: int) -> tuple[list[Place], list[Scaling]]:
             for name in ("RescaleSlope", "RescaleIntercept", "RescaleType")
         ]
         slope, intercept = _number(values[0]), _number(values[1])
-        scalings.append(
-            Scaling(1.0 if slope is None else slope, 0.0 if intercept is None else intercept, str(values[2] or ""))
-        )
+        scalings.append(Scaling(slope or 1.0, intercept or 0.0, str(values[2] or "")))  # a slope of 0 says nothing
     if each[0] is None and number > 1:  # one position for all frames is the position of none
         places = [place._replace(position=None) for place in places]
     return places, scalings

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.errors import SingleSliceError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
@@ -138,10 +139,18 @@ def _open(where: Path, name: str, frames: Sequence[Frame]) -> VolumeReader:
         voxel_size_from=size.origin,
         granularity=(1, 1 if codec == "none" else storage.rows, storage.columns),
         notes=tuple(_notes(first)),
+        calibration=_calibration(first),
     )
     reader = FileVolumeReader(volume, rows, files)
     unused = storage.stored < storage.allocated and codec == "none"
     return StoredBits(reader, storage) if unused else reader
+
+
+def _calibration(frame: Frame) -> Calibration | None:
+    """What voxels stand for, in the unit that the rescale type names; None if they are the grey values themselves."""
+    slope, intercept, kind = frame.scaling
+    unit = kind.strip() if kind.strip() not in ("", "US") else None  # US: unspecified
+    return Calibration(slope, intercept, unit) if (slope, intercept, unit) != (1, 0, None) else None
 
 
 def _notes(frame: Frame) -> Iterator[str]:
