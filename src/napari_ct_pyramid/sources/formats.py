@@ -258,6 +258,7 @@ FORMATS: tuple[SourceFormat, ...] = (
         opener=_open_zarr,
         is_folder=_is_zarr,
         remote=True,
+        several=True,
         arrays=True,
         examples="`scan.ome.zarr`, `scan.zarr::/a`",
         readme="the finest level of an OME-Zarr, or a Zarr array (v2 or v3, with shards too): to write it with other "

@@ -10,14 +10,16 @@ from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
+from napari_ct_pyramid.omezarr.channels import Channel
 from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, names_multiscales
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
-from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.options import Triple, VoxelSize
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
 from napari_ct_pyramid.units import find_unit
 
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
+from .choice import choose
 from .inputs import INSIDE, Input
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
@@ -38,7 +40,8 @@ def open_zarr(source: Input) -> VolumeReader:
         raise SourceError(f"{source.path} has nothing at /{source.inside}. {_choice(source.path)}")
     if not is_array(path):
         try:
-            return _open_image(source.stem, open_pyramid(path))
+            pyramid = open_pyramid(path)
+            return _open_image(source, pyramid)
         except UnfinishedError:
             raise
         except SourceError:
@@ -49,19 +52,25 @@ def open_zarr(source: Input) -> VolumeReader:
             example = f" Name one, as in {path.name}{INSIDE}/{relative_to(arrays[0][0], path)}." if arrays else ""
             raise SourceError(f"{path} is not an OME-Zarr image, and no array was named. {_choice(path)}{example}")
         path = arrays[0][0]
+    choose(path, {}, source.options)
     array = ZarrArray(path)
-    version = array.metadata["zarr_format"]
-    return _ZarrReader(array, path, _volume(source.stem, array, str(path), f"Zarr array, v{version}"))
-
-
-def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
-    level = pyramid.levels[0]
-    path = pyramid.path / level.path
-    array = ZarrArray(path)
+    check_shape(path, array.shape)
     axes = volume_axes(array.shape)
-    volume = _volume(name, array, str(pyramid.path), f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}")
     assert axes is not None
-    size = _voxel_size(pyramid, axes)
+    place = tuple(None if axis in axes else 0 for axis in range(len(array.shape)))
+    version = array.metadata["zarr_format"]
+    return _ZarrReader(array, path, _volume(source.stem, array, place, str(path), f"Zarr array, v{version}"), place)
+
+
+def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
+    level = pyramid.levels[0]
+    array = ZarrArray(pyramid.path / level.path)
+    order, place = _place(source, pyramid)
+    kind = f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}"
+    volume = _volume(source.stem, array, place, str(pyramid.path), kind)
+    axes = _axes(place)
+    size, translation, notes = _geometry(pyramid, axes)
+    channel = _channel(pyramid, place)
     volume = replace(
         volume,
         calibration=pyramid.calibration,
@@ -70,14 +79,78 @@ def _open_image(name: str, pyramid: Pyramid) -> VolumeReader:
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,
+        translation=translation,
+        channel=channel.label if channel and channel.label != pyramid.name else None,
+        color=channel.color if channel else None,
+        notes=(*pyramid.notes, *notes),
     )
-    reader: VolumeReader = _ZarrReader(array, pyramid.path, volume)
+    reader: VolumeReader = _ZarrReader(array, pyramid.path, volume, place)
     if pyramid.original_shape:  # without the padding
         stop = [pyramid.original_shape[axis] for axis in axes]
         if tuple(stop) != volume.shape:
             reader = Cropped(reader, tuple((None, n) for n in stop))
-    names = "".join(pyramid.axes[axis] for axis in axes)
-    return Transposed(reader, names) if names != "zyx" and sorted(names) == ["x", "y", "z"] else reader
+    return reader if order == "zyx" else Transposed(reader, order)
+
+
+def _place(source: Input, pyramid: Pyramid) -> tuple[str, tuple[int | None, ...]]:
+    """The names of the axes in space, and the index along each other axis. The types of the axes decide.
+
+    Raises
+    ------
+    SourceError
+        If there are not three axes in space.
+    SeveralVolumesError
+        If there are several channels or time points, and none was chosen.
+    """
+    kinds = [kind or "unknown" for kind in pyramid.axis_types]
+    shape = pyramid.levels[0].shape
+    space = [axis for axis, kind in enumerate(kinds) if kind == "space"]
+    others = {axis for axis, n in enumerate(shape) if n > 1 and kinds[axis] not in ("space", "channel", "time")}
+    if len(space) != 3 or others or 0 in shape or len({*kinds}) < len(kinds) - 2:
+        named = ", ".join(f"{name} ({kind}) {n:,}" for name, kind, n in zip(pyramid.axes, kinds, shape, strict=True))
+        array = f"{source.path}{INSIDE}/{relative_to(pyramid.path / pyramid.levels[0].path, source.path)}"
+        hint = f" If its metadata are wrong, name its array, of which all axes are taken for z, y, x: {array}"
+        raise SourceError(
+            f"{pyramid.path} is not a volume of z, y, x: its axes are {named}.{hint * bool(volume_axes(shape))}"
+        )
+    sizes = {kind: n for kind, n in zip(kinds, shape, strict=True) if kind in ("channel", "time")}
+    chosen = choose(pyramid.path, sizes, source.options)
+    names = "".join(pyramid.axes[axis] for axis in space)
+    order = names if sorted(names) == ["x", "y", "z"] else "zyx"
+    return order, tuple(None if kind == "space" else chosen.get(kind, 0) for kind in kinds)
+
+
+def _axes(place: tuple[int | None, ...]) -> Triple:
+    first, second, third = (axis for axis, index in enumerate(place) if index is None)
+    return first, second, third
+
+
+def _channel(pyramid: Pyramid, place: tuple[int | None, ...]) -> Channel | None:
+    """What the metadata state of the channel that is read."""
+    numbers = [index or 0 for index, kind in zip(place, pyramid.axis_types, strict=True) if kind == "channel"]
+    number = numbers[0] if numbers else 0
+    return pyramid.channels[number] if number < len(pyramid.channels) else None
+
+
+def _geometry(pyramid: Pyramid, axes: Triple) -> tuple[FoundVoxelSize, VoxelSize, list[str]]:
+    """The voxel size, where the first voxel is, and what of this is not understood."""
+    size = _voxel_size(pyramid, axes)
+    scale = [pyramid.levels[0].scale[axis] for axis in axes]
+    translation = [pyramid.levels[0].translation[axis] for axis in axes]
+    stated = [pyramid.units[axis] for axis in axes]
+    notes = []
+    if size.voxel_size:  # in the unit of z
+        translation = [t * s / before for t, s, before in zip(translation, size.voxel_size, scale, strict=True)]
+        if any(stated) and size.unit is None:
+            names = " and ".join(sorted({repr(unit) for unit in stated if unit and find_unit(unit) is None}))
+            notes.append(f"The unit {names} of its axes is not one of length, and left out.")
+    elif any(stated) or not pyramid.scale_is_valid:
+        translation = [0.0, 0.0, 0.0]
+        if pyramid.scale_is_valid:
+            units = ", ".join(str(unit or "none") for unit in stated)
+            notes.append(f"The units of its axes are {units}: they cannot be compared, so the voxel size is left out.")
+    z, y, x = translation
+    return size, (z, y, x), notes
 
 
 def _voxel_size(pyramid: Pyramid, axes: Triple) -> FoundVoxelSize:
@@ -89,23 +162,16 @@ def _voxel_size(pyramid: Pyramid, axes: Triple) -> FoundVoxelSize:
         return FoundVoxelSize()
     if not any(stated) and sizes == [1, 1, 1]:  # programs write this if they do not know the voxel size
         return FoundVoxelSize()
-    unknown = sorted({name for name in stated if name and find_unit(name) is None})
-    if unknown:
-        z, y, x = sizes
-        names = " and ".join(map(repr, unknown))
-        return FoundVoxelSize((z, y, x), None, f"{origin}, without the unit {names}, which is not known")
     return found_voxel_size(sizes, [find_unit(name) for name in stated], origin)
 
 
-def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
+def _volume(name: str, array: ZarrArray, place: tuple[int | None, ...], where: str, format: str) -> Volume:
     dtype = check_dtype(where, array.dtype)
-    shape = check_shape(where, array.shape)
-    axes = volume_axes(array.shape)
-    assert axes is not None
+    axes = _axes(place)
     z, y, x = (min(array.chunks[axis], array.shape[axis]) for axis in axes)
     return Volume(
         name=name,
-        shape=shape,
+        shape=(array.shape[axes[0]], array.shape[axes[1]], array.shape[axes[2]]),
         dtype=dtype,
         format=f"{format}, chunks of {times((z, y, x))}",
         compression=array.compression,
@@ -116,12 +182,11 @@ def _volume(name: str, array: ZarrArray, where: str, format: str) -> Volume:
 class _ZarrReader:
     """Reads an array one chunk at a time, so that it takes no more memory than planned."""
 
-    def __init__(self, array: ZarrArray, root: AnyPath, volume: Volume) -> None:
+    def __init__(self, array: ZarrArray, root: AnyPath, volume: Volume, place: tuple[int | None, ...]) -> None:
         self.volume = volume
         self._array: ZarrArray | None = array
-        axes = volume_axes(array.shape)
-        assert axes is not None
-        self._axes = axes
+        self._axes = _axes(place)
+        self._place = [slice(index or 0, (index or 0) + 1, 1) for index in place]  # of the other axes
         folders = dict.fromkeys((root, array.path))
         self.paths = tuple(
             (folder / name).absolute() for folder in folders for name in ZARR_FILES if (folder / name).is_file()
@@ -134,7 +199,7 @@ class _ZarrReader:
         chunk = self.volume.granularity
         for index in touched(box, chunk):
             part = intersection(box, chunk_box(index, chunk, self.volume.shape))
-            place = [slice(0, 1, 1)] * len(self._array.shape)
+            place = list(self._place)
             for axis, wanted in zip(self._axes, part, strict=True):
                 place[axis] = slice(wanted.start, wanted.stop, 1)
             target = out[within(part, box)]
