@@ -11,6 +11,7 @@
     ├── SourceError (ValueError)              the input is not a volume that can be read
     │   ├── SourceNotFoundError (FileNotFoundError)
     │   ├── SingleSliceError                  it is one slice; `.volume` has all of them
+    │   ├── UnknownShapeError                 it has no header; `.shape` and `.dtype` are guesses
     │   ├── SeveralVolumesError               it holds several; `.channels` and `.times` to choose from
     │   └── UnfinishedError                   the output of an unfinished conversion
     └── ConversionError (RuntimeError)        a conversion failed while it was running
@@ -216,6 +217,23 @@ class SingleSliceError(SourceError):
     def __init__(self, *parts: Part, volume: str | None = None) -> None:
         super().__init__(*parts)
         self.volume = volume
+
+
+class UnknownShapeError(SourceError):
+    """The input has voxels without a header, and the options do not state their shape and type.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+        A guess, along z, y, x, from the name and the size of the file.
+    dtype : str or None
+        A guess: the name of a type.
+    """
+
+    def __init__(self, *parts: Part, shape: tuple[int, int, int] | None = None, dtype: str | None = None) -> None:
+        super().__init__(*parts)
+        self.shape = shape
+        self.dtype = dtype
 
 
 class SeveralVolumesError(SourceError):

@@ -21,9 +21,11 @@ from .parsing import (
     one_float,
     one_of,
     parse_floats,
+    parse_offset,
     parse_range,
     parse_size,
     parse_triple,
+    parse_voxel_type,
     split_parts,
 )
 from .units import parse_unit, parse_voxel_size
@@ -84,6 +86,13 @@ class SourceOptions:
         "the time point to read, from 0, of a source that has several", metavar="N", rare=True)
     follow_links: bool = _option(
         "also read files outside of the source's own folder that the source names", default=False, rare=True)
+    raw_shape: Triple | None = _option(
+        "number of voxels along z, y, x of a file that holds voxels without a header", metavar="Z Y X", rare=True)
+    raw_dtype: str | None = _option(
+        "type of the voxels of a file without a header, such as uint16, or >u2 if it is big-endian",
+        metavar="TYPE", rare=True)
+    raw_offset: int = _option(
+        "bytes before the first voxel of a file without a header", default=0, metavar="N", rare=True)
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -297,6 +306,11 @@ def parse_crop(crop: Any) -> Crop | None:
     return None if found == ((None, None),) * 3 else found
 
 
+def _parse_raw_shape(shape: Any) -> Triple | None:
+    what = "a shape: it takes three whole numbers above zero, for z, y and x, such as 800 1024 1024."
+    return None if shape is None else parse_triple(split_parts(shape), what, shown=shape)
+
+
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "chunks": _parse_chunks,
     "num_levels": count_of("levels", or_none=AUTO),
@@ -319,6 +333,9 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "channel": index_of("channel"),
     "time": index_of("time point"),
     "follow_links": bool,
+    "raw_shape": _parse_raw_shape,
+    "raw_dtype": lambda dtype: None if dtype is None else parse_voxel_type(dtype),
+    "raw_offset": parse_offset,
     "threads": count_of("threads"),
     "overwrite": bool,
 }

@@ -111,6 +111,39 @@ def one_float(what: str) -> Callable[[Any], float | None]:
     return parse
 
 
+def parse_offset(given: Any) -> int:
+    """A number of bytes before something."""
+    number = 0 if given is None else parse_whole(given)
+    if number is None or number < 0:
+        raise RequestError(f"{given!r} is not a number of bytes: it takes a whole number from 0 up.")
+    return number
+
+
+_VOXEL_TYPE = re.compile(r"([<>=|]?)(uint|int|float|u|i|f)(\d{1,2})")
+_KINDS = {"i": "int", "u": "uint", "f": "float"}
+
+
+def parse_voxel_type(given: Any) -> str:
+    """A type of voxels as NumPy names it: ``"uint16"`` or, if it is big-endian, ``">u2"``.
+
+    It takes names (``"uint16"``), short names (``"<u2"``) and NumPy's types.
+
+    Raises
+    ------
+    RequestError
+        If it is not one of integers or floats.
+    """
+    text = str(getattr(given, "str", None) or getattr(given, "__name__", given)).strip().lower()
+    if match := _VOXEL_TYPE.fullmatch(text):
+        order, kind, size = match[1], match[2][0], int(match[3]) / (8 if len(match[2]) > 1 else 1)
+        if size in ((2, 4, 8) if kind == "f" else (1, 2, 4, 8)):
+            return f">{kind}{size:g}" if order == ">" and size > 1 else f"{_KINDS[kind]}{8 * size:g}"
+    raise RequestError(
+        f"{as_written(given)!r} is not a type of voxels. Try one of uint8, uint16, int16, float32, or >u2 for "
+        "big-endian uint16."
+    )
+
+
 def one_of(names: Sequence[str], what: str) -> Callable[[Any], str]:
     """A parser that takes one of some names; `what` says what they are, for messages."""
 

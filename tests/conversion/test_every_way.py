@@ -24,6 +24,7 @@ from pydicom import dcmread
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
+from tests.helpers import headers
 from tests.helpers.compound import write_txm
 from tests.helpers.dicoms import write_series
 from tests.helpers.microscopes import metamorph
@@ -131,6 +132,10 @@ def zarr_shards(folder: Path) -> Written:
     return folder / "scan.zarr", lambda: np.asarray(zarr.open_array(folder / "scan.zarr", mode="r"))
 
 
+def with_header(kind: str, voxels: np.ndarray) -> Callable[[Path], Written]:
+    return lambda folder: (headers.KINDS[kind](folder, voxels), lambda: voxels)
+
+
 SOURCES: dict[str, Callable[[Path], Written]] = {
     "strips, big-endian, backwards": by_hand,
     "LZW with predictor": tiff(COUNTS, compression="lzw", predictor=True),
@@ -146,6 +151,11 @@ SOURCES: dict[str, Callable[[Path], Written]] = {
     "Scanco": scanco,
     "HDF5": hdf5,
     "NumPy, Fortran": npy,
+    "MetaImage, compressed": with_header("MetaImage, .mha, compressed", COUNTS),
+    "NRRD, list": with_header("NRRD, list", GREYS),
+    "NIfTI, compressed": with_header("NIfTI, compressed", GREYS),
+    "MRC, xzy": with_header("MRC, xzy", COUNTS),
+    "VOL of VGI": with_header("VOL of VGI", GREYS),
     "Zarr with shards": zarr_shards,
 }
 CHUNKS = (4, 8, 16)

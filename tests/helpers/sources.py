@@ -15,6 +15,7 @@ from PIL import Image
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.options import parse_crop
 from napari_ct_pyramid.sources.base import Source
+from tests.helpers import headers
 from tests.helpers.compound import write_txm
 from tests.helpers.dicoms import write_frames, write_series
 from tests.helpers.omezarr import pyramid_of, write_image
@@ -150,6 +151,10 @@ def ours(folder: Path) -> Written:
     return str(folder / "scan.ome.zarr"), VOLUME[:, :20, :16], (4, 8, 8)
 
 
+def with_header(kind: str, volume: np.ndarray, granularity: tuple[int, int, int] = (1, 1, 17)) -> Any:
+    return lambda folder: (str(headers.KINDS[kind](folder, volume)), volume, granularity)
+
+
 KINDS: dict[str, Callable[[Path], Written]] = {
     "tiff": tiff(VOLUME, (1, 1, 17)),
     "tiff, big-endian": tiff(VOLUME, (1, 1, 17), byteorder=">"),
@@ -180,6 +185,12 @@ KINDS: dict[str, Callable[[Path], Written]] = {
     "npy": npy(VOLUME),
     "npy, big-endian": npy(INTEGERS.astype(">u2")),
     "npy, four axes": npy(VOLUME[None].astype("f8")),
+    "MetaImage, compressed": with_header("MetaImage, .mhd, compressed", INTEGERS, (9, 22, 17)),
+    "MetaImage, list": with_header("MetaImage, list", INTEGERS),
+    "NRRD, gzip": with_header("NRRD, gzip", VOLUME, (9, 22, 17)),
+    "NIfTI, big-endian": with_header("NIfTI, big-endian", VOLUME),
+    "MRC, xzy": with_header("MRC, xzy", INTEGERS, (1, 22, 1)),
+    "VGI": with_header("VGI", VOLUME),
     "zarr 2": zarr_array(INTEGERS, (4, 7, 17), zarr_format=2),
     "zarr 2, big-endian": zarr_array(VOLUME.astype(">f4"), (4, 7, 5), zarr_format=2, order="F"),
     "zarr 3": zarr_array(VOLUME, (1, 22, 17), zarr_format=3),

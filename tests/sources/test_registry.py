@@ -18,6 +18,7 @@ from napari_ct_pyramid.sources.registry import (
     FILE_FILTER,
     INPUTS,
     NAPARI_ENDINGS,
+    RAW,
     find_format,
     open_source,
     readme_table,
@@ -35,7 +36,7 @@ UNREADABLE: dict[str, tuple[Make, tuple[str, ...]]] = {
     "png": (content(b"\x89PNG\r\n\x1a\n" + bytes(100)), ("a PNG image", "slices")),
     "jpeg": (content(b"\xff\xd8\xff\xe0" + bytes(100)), ("a JPEG image", "slices")),
     "zip": (content(b"PK\x03\x04" + bytes(100)), ("a ZIP archive", "unpack")),
-    "nrrd": (content(b"NRRD0004\n" + bytes(100)), ("an NRRD volume", "TIFF")),
+    "nrrd": (content(b"NRRD0004\n" + bytes(100)), ("header", "does not end")),
     "dicom": (content(bytes(128) + b"DICM" + bytes(100)), ("a DICOM file", "slices")),
     "folder": (Path.mkdir, ("TIFF",)),
     "folder of empty slices": (
@@ -74,7 +75,9 @@ def test_every_format_is_found_by_its_magic_bytes(tmp_path: Path, number: int) -
 
 def test_every_format_that_can_be_read_is_found_in_one_way_and_described() -> None:
     for entry in FORMATS:
-        assert (entry.is_folder is None) is bool(entry.magic or entry.is_file)
+        found = [bool(entry.magic), entry.is_file is not None, entry.is_folder is not None]
+        assert any(found) is (entry is not RAW)  # which is found by its ending, if it is nothing else
+        assert not (entry.is_folder and any(found[:2])) or entry.name == "a DICOM file"
         assert all(ending.startswith(".") for ending in entry.endings)
         if entry.opener:
             assert entry.examples

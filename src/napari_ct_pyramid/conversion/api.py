@@ -56,6 +56,9 @@ def plan(
     channel: int | None = None,
     time: int | None = None,
     follow_links: bool = False,
+    raw_shape: str | Sequence[int] | None = None,
+    raw_dtype: str | None = None,
+    raw_offset: int = 0,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Plan:
@@ -116,6 +119,9 @@ def convert(
     channel: int | None = None,
     time: int | None = None,
     follow_links: bool = False,
+    raw_shape: str | Sequence[int] | None = None,
+    raw_dtype: str | None = None,
+    raw_offset: int = 0,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Receipt:
@@ -180,6 +186,9 @@ def iter_convert(
     channel: int | None = None,
     time: int | None = None,
     follow_links: bool = False,
+    raw_shape: str | Sequence[int] | None = None,
+    raw_dtype: str | None = None,
+    raw_offset: int = 0,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Generator[Progress, None, Receipt]:

@@ -48,6 +48,9 @@ def convert_many(
     channel: int | None = None,
     time: int | None = None,
     follow_links: bool = False,
+    raw_shape: str | Sequence[int] | None = None,
+    raw_dtype: str | None = None,
+    raw_offset: int = 0,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Batch[Receipt]:
@@ -108,6 +111,9 @@ def iter_plan_many(
     channel: int | None = None,
     time: int | None = None,
     follow_links: bool = False,
+    raw_shape: str | Sequence[int] | None = None,
+    raw_dtype: str | None = None,
+    raw_offset: int = 0,
     threads: int | None = None,
     overwrite: bool = False,
 ) -> Generator[Batch[Receipt], None, Batch[Receipt]]:

@@ -15,7 +15,7 @@ from napari_ct_pyramid.sources.base import Source
 OPTIONS = (
     "chunks", "num_levels", "dtype", "window", "method", "downsample", "edges", "compressor", "ome_zarr_version",
     "shards", "voxel_size", "unit", "axes", "crop", "channel",
-    "time", "follow_links", "calibration",
+    "time", "follow_links", "calibration", "raw_shape", "raw_dtype", "raw_offset",
 )  # fmt: skip
 """The options on which the output depends, as the identity names them."""
 
@@ -89,6 +89,9 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
         "time": plan.options.time,
         "follow_links": plan.options.follow_links or None,  # as in the journals of releases without this option
         "calibration": str(plan.options.calibration) if plan.options.calibration else None,
+        "raw_shape": list(plan.options.raw_shape) if plan.options.raw_shape else None,
+        "raw_dtype": plan.options.raw_dtype,
+        "raw_offset": plan.options.raw_offset or None,
         "stages": [[stage.base, stage.top, *stage.block] for stage in plan.stages],
     }
 
@@ -134,6 +137,9 @@ _NAMES = {
     "time": "the time point",
     "calibration": "the calibration",
     "follow_links": "whether links are followed",
+    "raw_shape": "the stated shape",
+    "raw_dtype": "the stated type",
+    "raw_offset": "the bytes before the voxels",
     "stages": "the blocks",
 }
 

@@ -7,104 +7,15 @@ its libraries, is imported only when a source of that format is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ct_pyramid.errors import SourceError
-
 from .inputs import Input
+from .recognize import HDF5, is_hdf5, is_metaimage, is_nifti, is_vol
+from .source_format import SourceFormat
 
 if TYPE_CHECKING:
     from .base import Holds, VolumeReader
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceFormat:
-    """A kind of file or folder that holds a volume, or that a user may take for one.
-
-    Attributes
-    ----------
-    name : str
-        What a user calls one, with its article: ``"a TIFF"``.
-    opener : callable or None
-        Opens an INPUT of this format; None for a format that cannot be read.
-    endings : tuple of str
-        The endings of its files' names, the most common one first.
-    magic : tuple of bytes
-        Its files begin with one of these.
-    magic_at : int
-        Position of the magic bytes.
-    is_file : callable or None
-        Whether a file is of this format, from its path and its first bytes: for formats whose files do not begin with
-        magic bytes. It is asked before the magic bytes of any format.
-    is_folder : callable or None
-        Whether a folder, or what its pattern matches, is of this format.
-    holds : callable or None
-        What a file of this format holds, by a quick look; None if each is taken for a volume. Files of a format that
-        has it may be slices.
-    remote : bool
-        Whether it can also be read from object stores.
-    arrays : bool
-        Whether it may hold several arrays, so that ``::`` names one of them.
-    several : bool
-        Whether it may hold several channels or time points, from which its opener chooses.
-    extra : str or None
-        The extra of this package that brings the library it needs.
-    in_napari : bool
-        Whether the plugin offers to open files with these endings in napari.
-    examples, readme : str
-        The two cells of its line in the README's table.
-    phrase : str
-        What a user may give as INPUT, for help texts.
-    hint : str
-        What to try with a format that cannot be read.
-    slice_endings : tuple of str
-        For a format whose file is one slice of a volume: the endings of such files' names.
-    """
-
-    name: str
-    opener: Callable[[Input], VolumeReader] | None = None
-    endings: tuple[str, ...] = ()
-    magic: tuple[bytes, ...] = ()
-    magic_at: int = 0
-    is_file: Callable[[Path, bytes], bool] | None = None
-    is_folder: Callable[[Input], bool] | None = None
-    holds: Callable[[Path], Holds] | None = None
-    remote: bool = False
-    arrays: bool = False
-    several: bool = False
-    extra: str | None = None
-    in_napari: bool = False
-    examples: str = ""
-    readme: str = ""
-    phrase: str = ""
-    hint: str = ""
-    slice_endings: tuple[str, ...] = ()
-
-    def matches(self, head: bytes) -> bool:
-        """Whether a file with these first bytes has the magic bytes of this format."""
-        return any(head.startswith(magic, self.magic_at) for magic in self.magic)
-
-    def open(self, source: Input) -> VolumeReader:
-        """Open an INPUT of this format.
-
-        Raises
-        ------
-        SourceError
-            If it is not a volume that can be read, or the library for it is not installed.
-        """
-        assert self.opener is not None
-        try:
-            return self.opener(source)
-        except ImportError as exc:
-            if self.extra is None:
-                raise
-            raise SourceError(
-                f"{source.path} is {self.name}, and the library that reads it could not be loaded ({exc}). Install it: "
-                f"pip install 'napari-ct-pyramid[{self.extra}]'"
-            ) from exc
 
 
 def _open_tiff(source: Input) -> VolumeReader:
@@ -137,24 +48,46 @@ def _open_hdf5(source: Input) -> VolumeReader:
     return open_hdf5(source)
 
 
-def _is_hdf5(path: Path, head: bytes) -> bool:
-    """Whether it has the signature of HDF5, which may follow a block of the user, as in MATLAB's files."""
-    if head.startswith(_HDF5):
-        return True
-    at, size = 512, path.stat().st_size
-    with path.open("rb") as file:
-        while at + len(_HDF5) <= min(size, _USER_BLOCK):
-            file.seek(at)
-            if file.read(len(_HDF5)) == _HDF5:
-                return True
-            at *= 2
-    return False
-
-
 def _open_npy(source: Input) -> VolumeReader:
     from .npy import open_npy
 
     return open_npy(source.local_path)
+
+
+def _open_metaimage(source: Input) -> VolumeReader:
+    from .metaimage import open_metaimage
+
+    return open_metaimage(source)
+
+
+def _open_nrrd(source: Input) -> VolumeReader:
+    from .nrrd import open_nrrd
+
+    return open_nrrd(source)
+
+
+def _open_nifti(source: Input) -> VolumeReader:
+    from .nifti import open_nifti
+
+    return open_nifti(source)
+
+
+def _open_mrc(source: Input) -> VolumeReader:
+    from .mrc import open_mrc
+
+    return open_mrc(source)
+
+
+def _open_vol(source: Input) -> VolumeReader:
+    from .vol import open_vol
+
+    return open_vol(source)
+
+
+def _open_raw(source: Input) -> VolumeReader:
+    from .raw import open_raw
+
+    return open_raw(source)
 
 
 def _open_zarr(source: Input) -> VolumeReader:
@@ -222,8 +155,17 @@ TIFF = SourceFormat(
 )
 """The format of single files, and of the slices in a folder."""
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_USER_BLOCK = 2**20  # bytes before the signature, at most
+RAW = SourceFormat(
+    name="a file of voxels without a header",
+    opener=_open_raw,
+    endings=(".raw",),
+    in_napari=True,
+    examples="`scan.raw`",
+    readme="voxels without a header, whose shape and type are options",
+    phrase="a file of voxels without a header, with its shape and type stated",
+)
+"""The format of a file whose shape and type the user states."""
+
 _ARCHIVE = "Try unpacking it first."
 
 # In the order in which they are tried. A folder of slices is last: every folder might be one.
@@ -233,8 +175,8 @@ FORMATS: tuple[SourceFormat, ...] = (
         name="an HDF5 file",
         opener=_open_hdf5,
         endings=(".h5", ".hdf5", ".nxs"),
-        magic=(_HDF5,),
-        is_file=_is_hdf5,
+        magic=(HDF5,),
+        is_file=is_hdf5,
         arrays=True,
         several=True,
         extra="hdf5",
@@ -253,6 +195,67 @@ FORMATS: tuple[SourceFormat, ...] = (
         readme="NumPy, C or Fortran order",
         phrase="a NumPy file",
     ),
+    SourceFormat(
+        name="a MetaImage",
+        opener=_open_metaimage,
+        endings=(".mhd", ".mha"),
+        is_file=is_metaimage,
+        several=True,
+        in_napari=True,
+        examples="`scan.mhd`, `scan.mha`",
+        readme="MetaImage, with its data in the same file, in another, or in one for each slice; in one file, also "
+        "compressed",
+        phrase="a MetaImage",
+    ),
+    SourceFormat(
+        name="an NRRD volume",
+        opener=_open_nrrd,
+        endings=(".nrrd", ".nhdr"),
+        magic=(b"NRRD",),
+        several=True,
+        extra="nrrd",
+        in_napari=True,
+        examples="`scan.nrrd`, `scan.nhdr`",
+        readme="NRRD (extra `nrrd`), raw or gzip, with its data in the same file or in others",
+        phrase="an NRRD volume",
+    ),
+    SourceFormat(
+        name="a NIfTI volume",
+        opener=_open_nifti,
+        endings=(".nii", ".nii.gz"),
+        is_file=is_nifti,
+        several=True,
+        extra="nifti",
+        in_napari=True,
+        examples="`scan.nii`, `scan.nii.gz`",
+        readme="NIfTI-1 and NIfTI-2 (extra `nifti`), also compressed, or with its data in an `.img` file",
+        phrase="a NIfTI volume",
+    ),
+    SourceFormat(
+        name="an MRC volume",
+        opener=_open_mrc,
+        endings=(".mrc", ".rec", ".map"),
+        magic=(b"MAP ", b"MAP\0"),
+        magic_at=208,
+        several=True,
+        extra="mrc",
+        in_napari=True,
+        examples="`scan.mrc`, `scan.rec`, `scan.map`",
+        readme="MRC and CCP4 (extra `mrc`), either byte order, any order of axes",
+        phrase="an MRC or CCP4 volume",
+    ),
+    SourceFormat(
+        name="a .vol file",
+        opener=_open_vol,
+        endings=(".vol", ".vgi", ".pcr", ".vol.info"),
+        is_file=is_vol,
+        in_napari=True,
+        examples="`scan.vgi`, `scan.vol`",
+        readme="the volumes of VGStudio, Nikon and GE phoenix, by their `.vgi` or `.pcr` file, and of PyHST, by their "
+        "`.vol.info` file",
+        phrase="a .vol file with its .vgi, .pcr or .vol.info file beside it",
+    ),
+    RAW,
     SourceFormat(
         name="a Zarr",
         opener=_open_zarr,
@@ -329,7 +332,6 @@ FORMATS: tuple[SourceFormat, ...] = (
         slice_endings=(".jp2", ".j2k", ".jpx", ".j2c"),
         holds=_look_at_image,
     ),
-    SourceFormat(name="an NRRD volume", magic=(b"NRRD",)),
     SourceFormat(name="a NetCDF file", magic=(b"CDF",), hint="Try saving it as NetCDF-4, which is HDF5."),
     SourceFormat(name="a gzip archive", magic=(b"\x1f\x8b",), hint=_ARCHIVE),
     SourceFormat(name="a ZIP archive", magic=(b"PK\x03\x04",), hint=_ARCHIVE),

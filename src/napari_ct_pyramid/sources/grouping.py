@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from .base import Holds
-from .formats import FORMATS, SourceFormat
+from .formats import FORMATS
 from .inputs import Input
 from .names import volume_beside
 from .registry import find_format
+from .source_format import SourceFormat
 
 _FEW = 3  # fewer slices are taken for pictures of their own
 _MOST = 0.75  # with fewer of all numbers, they are not those of slices

@@ -7,14 +7,15 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ct_pyramid.errors import CtPyramidError, RequestError, SourceError, SourceNotFoundError
+from napari_ct_pyramid.errors import Advice, CtPyramidError, RequestError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .choice import choose
-from .formats import FORMATS, SourceFormat
+from .formats import FORMATS, RAW
 from .inputs import INSIDE, ArrayInput, Input, SourceLike, parse_input
 from .names import single_slice
+from .source_format import SourceFormat
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.options import Crop
@@ -138,8 +139,13 @@ def find_format(source: Input) -> SourceFormat:
 def _format_of_file(source: Input, path: Path) -> SourceFormat:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    named = (kind for kind in FORMATS if kind.is_file and kind.is_file(path, head))
-    kind = next(named, None) or next((kind for kind in FORMATS if kind.matches(head)), None)
+    options = source.options
+    if options.raw_shape or options.raw_dtype or options.raw_offset:
+        return RAW
+    kind = next((kind for kind in FORMATS if kind.is_file and kind.is_file(path, head)), None)
+    kind = kind or next((kind for kind in FORMATS if kind.matches(head)), None)
+    if kind is None and path.suffix.lower() in RAW.endings:
+        return RAW
     if source.inside is not None and not (kind and kind.arrays):
         raise _without_arrays(source)
     if kind and kind.opener:
@@ -148,9 +154,14 @@ def _format_of_file(source: Input, path: Path) -> SourceFormat:
         raise SourceError(f"{path} is empty. Try copying or writing the file again.")
     if kind and kind.slice_endings:
         raise single_slice(path, kind.name, kind.slice_endings)
-    found = kind.name if kind else f"something else (it begins with {head[:8]!r})"
-    hint = kind.hint if kind and kind.hint else _SAVE_AS_TIFF
-    raise SourceError(f"{path} is not a volume that can be read: it looks like {found}. {hint}")
+    if kind:
+        hint = kind.hint or _SAVE_AS_TIFF
+        raise SourceError(f"{path} is not a volume that can be read: it looks like {kind.name}. {hint}")
+    raise SourceError(
+        f"{path} is not a volume that can be read: it begins with {head[:8]!r}, which no known format does. "
+        f"{_SAVE_AS_TIFF} If it has voxels without a header, state their shape and type (",
+        Advice("raw_shape"), " and ", Advice("raw_dtype"), ").",
+    )  # fmt: skip
 
 
 def _format_of_folder(source: Input) -> SourceFormat:
