@@ -142,6 +142,8 @@ def test_many_processes_make_the_same_files_as_one(
             scan, client=client, progress=shown.append, **{**OPTIONS, **version, "threads": 1, "max_memory": budget}
         )
     assert pyramid_files(receipt.output) == expected
+    alone = json.loads((scan.parent / "one" / "scan.ome.zarr" / ".ct-pyramid" / "receipt.json").read_text())
+    assert receipt.histogram == alone["histogram"]
     assert receipt.workers == shown[0].plan.workers == 2
     assert 0 < receipt.peak_memory_bytes <= budget
     fractions = [progress.fraction for progress in shown]

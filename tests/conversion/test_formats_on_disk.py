@@ -37,7 +37,10 @@ IDENTITY: dict[str, Any] = {
     "crop": [[1, None], [None, None], [None, None]],
     "stages": [[0, 1, 16, 16], [1, 2, 16, 16]],
 }
-BLOCK = {"stage", "block", "minimum", "maximum", "nans", "infinities", "clipped", "seconds", "checksums", "crc32"}
+BLOCK = {
+    "stage", "block", "minimum", "maximum", "nans", "infinities", "clipped", "histogram", "seconds", "checksums",
+    "crc32",
+}  # fmt: skip
 RECEIPT = {
     "source": {"name", "format", "shape", "dtype", "compression", "size", "modified"},
     "options": {

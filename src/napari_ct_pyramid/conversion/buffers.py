@@ -6,12 +6,13 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from napari_ct_pyramid.model.blocks import BlockId, Stage
+from napari_ct_pyramid.model.counter import Counter
 from napari_ct_pyramid.model.memory import own_array
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
@@ -84,17 +85,23 @@ class BlockInProgress:
     chunks : list of (int, Triple, Write)
         Its chunks so far: level, index, and how its writing goes.
     statistics : Statistics
-        Of its voxels of the source so far.
+        Of its voxels of the source so far, without their histogram.
+    counter : Counter or None
+        Counts its voxels for the histogram.
     """
 
     id: BlockId
     chunks: list[tuple[int, Triple, Write]] = field(default_factory=list)
     statistics: Statistics = Statistics()
+    counter: Counter | None = None
 
     def finish(self) -> FinishedBlock:
         """Wait until all of its chunks are written."""
         chunks = tuple((level, index, write.result().result()) for level, index, write in self.chunks)
-        return FinishedBlock(self.id, chunks, self.statistics)
+        statistics = self.statistics
+        if self.counter:
+            statistics = replace(statistics, histogram=self.counter.histogram())
+        return FinishedBlock(self.id, chunks, statistics)
 
 
 class ChunkGrid:

@@ -5,6 +5,7 @@ Source, plan, engine and writer do not know one another; this module connects th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -27,6 +28,7 @@ from napari_ct_pyramid.errors import (
     without_period,
 )
 from napari_ct_pyramid.model.blocks import BlockId
+from napari_ct_pyramid.model.histogram import Bins, choose_bins, histogram_json
 from napari_ct_pyramid.model.intensity import automatic_window, display_window
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan, rescaling
@@ -171,10 +173,16 @@ def run(
             runner = Engine(source, plan, store, tracker, make_safe)
         started = time.perf_counter()
         yield from follow(runner, progress, abandon=store.abandon)
-        window = display_window(store.sample_coarsest(), tracker.statistics, plan.rescale)
+        earlier = read_receipt(output)  # of an output that is repaired
+        bins = plan.bins or Bins(plan.levels[0].dtype.str)
+        statistics = tracker.statistics
+        before = None if earlier is None else (earlier["window"][0], earlier["window"][1])
+        window = display_window(statistics, bins, plan.rescale, before)
+        histogram = None
+        if statistics.histogram is not None:
+            histogram = histogram_json(bins, statistics.histogram, window["min"], window["max"])
         attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=window)
-        edited = read_receipt(output)  # of the output that is repaired
-        if facts := edited_facts(edited):
+        if facts := edited_facts(earlier):
             attributes = edit_attributes(attributes, facts)
         yield progress()  # the last chance to cancel
         _check_complete(source, store, output, record.identity)
@@ -192,12 +200,13 @@ def run(
             workers=len(scheduler.workers_used) if scheduler else 0,
             minimum=window["min"],
             maximum=window["max"],
-            nans=tracker.statistics.nans,
-            infinities=tracker.statistics.infinities,
-            rescaled=rescaled(plan, tracker.statistics),
+            nans=statistics.nans,
+            infinities=statistics.infinities,
+            rescaled=rescaled(plan, statistics),
             window=(window["start"], window["end"]),
+            histogram=histogram,
         )
-        write_receipt(output, receipt, plan, record.identity, attributes, edited and edited.get("edited"))
+        write_receipt(output, receipt, plan, record.identity, attributes, earlier and earlier.get("edited"))
         store.publish(attributes)
     return replace(receipt, bytes_written=storage_of(output).bytes_below())
 
@@ -276,7 +285,8 @@ def plan_source(
     sampled = _share_decoded(source.volume, rows.shape)
     written = rows.size / sum(np.prod(level.shape, dtype=float) for level in plan.levels)
     estimate = (reading / sampled + writing / written) / (plan.threads * max(1, plan.workers))
-    plan = replace(plan, seconds_estimate=float(estimate))
+    bins = choose_bins(stored.dtype, math.prod(plan.volume.shape), stored)
+    plan = replace(plan, seconds_estimate=float(estimate), bins=bins)
     return plan, identify(plan, fingerprint(source, crc32(rows)))
 
 

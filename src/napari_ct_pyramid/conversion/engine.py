@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_ct_pyramid.model import downsample
 from napari_ct_pyramid.model.blocks import Region, Stage, read_extent
+from napari_ct_pyramid.model.counter import Counter
 from napari_ct_pyramid.model.memory import own_array
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
@@ -98,7 +99,7 @@ class Engine(BackgroundRunner):
         span_z, span_y, _ = stage.span(stage.top)
         finishing: deque[Future[None]] = deque()
         for n, (z0, z1, y0, y1) in blocks:
-            block = BlockInProgress((number, n))
+            block = BlockInProgress((number, n), counter=self._counter(stage))
             for cell in stage.cells((z0 // span_z, z1 // span_z, y0 // span_y, y1 // span_y)):
                 self._make(buffers, block, stage.top, cell, None)
             finishing.append(self._finisher.submit(self._finish, block))
@@ -107,6 +108,12 @@ class Engine(BackgroundRunner):
         # The next stage reads what this one wrote, and the volume is complete only when all blocks are finished.
         for one in finishing:
             one.result()
+
+    def _counter(self, stage: Stage) -> Counter | None:
+        """For the voxels of a block; None where it has none of the source, or no histogram is asked for."""
+        if not (stage.from_source and self._plan.bins):
+            return None
+        return Counter(self._plan.bins, self._plan.volume.shape[2])
 
     def _finish(self, block: BlockInProgress) -> None:
         """Wait until a block is written, pass it on, and count it."""
@@ -157,7 +164,7 @@ class Engine(BackgroundRunner):
             for y in range(y0, y1, height):
                 part = (z, end, y, min(y + height, y1))
                 rows = self._row_buffer(depth, height)[: end - z, : part[3] - y]
-                statistics += self._reader.read(z, y, rows)
+                statistics += self._reader.read(z, y, rows, block.counter)
                 for i in range(end - z):
                     grid.put(z + i - z0, y - y0, rows[i])
                 if into is not None:

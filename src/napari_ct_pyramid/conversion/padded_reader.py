@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_ct_pyramid.model.blocks import Extent, is_read_apart
+from napari_ct_pyramid.model.counter import Counter
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics, voxel_statistics
 
@@ -39,13 +40,13 @@ class PaddedReader:
         self._needs_buffer = is_read_apart(plan.volume, plan.levels[0])
         self._of_thread = threading.local()
 
-    def read(self, z: int, y: int, out: np.ndarray) -> Statistics:
-        """Fill `out` (z, y, x) with the rows from slice `z` and row `y` on.
+    def read(self, z: int, y: int, out: np.ndarray, counter: Counter | None = None) -> Statistics:
+        """Fill `out` (z, y, x) with the rows from slice `z` and row `y` on, and count the voxels in them.
 
         Returns
         -------
         Statistics
-            Of the source's voxels among them, before they are rescaled.
+            Of the source's voxels among them, before they are rescaled. The histogram is left to the counter.
         """
         depth, height, width = self._volume.shape
         slices, rows = (max(0, min(n, size)) for n, size in zip(out.shape, (depth - z, height - y), strict=False))
@@ -57,11 +58,15 @@ class PaddedReader:
         inside = out[:slices, :rows, :width]
         voxels = self._buffer()[:slices, :rows] if self._needs_buffer else inside
         self._source.read(z, z + slices, y, y + rows, voxels)
+        statistics = voxel_statistics(voxels)
         if self._rescale:
-            return replace(voxel_statistics(voxels), clipped=self._rescale.apply(voxels, inside))
-        if self._needs_buffer:
+            statistics = replace(statistics, clipped=self._rescale.apply(voxels, inside))
+        elif self._needs_buffer:
             inside[...] = voxels
-        return voxel_statistics(voxels)
+        if counter:
+            all_finite = statistics.nans == statistics.infinities == 0
+            counter.count(inside, z, y, finite=None if all_finite else np.isfinite(voxels))
+        return statistics
 
     def _buffer(self) -> np.ndarray:
         """This thread's buffer for voxels of the source."""

@@ -90,7 +90,10 @@ class Receipt:
     nans, infinities : int
         Voxels of the source that are not finite.
     window : tuple of float
-        The display window: the 0.1 and 99.9 percentiles of the coarsest level, as stored.
+        The display window: the 0.1 and 99.9 percentiles of level 0, as stored.
+    histogram : dict or None
+        Of the finite voxels of level 0, as stored: ``edges``, ``counts``, and ``exact``, which is False if a sample was
+        counted. None if no voxel is finite, or where it is unknown.
     rescaled : Rescaled or None
         How the voxels were rescaled, if another type was asked for.
     workers : int
@@ -109,6 +112,7 @@ class Receipt:
     nans: int
     infinities: int
     window: tuple[float, float]
+    histogram: dict[str, Any] | None = None
     rescaled: Rescaled | None = None
     workers: int = 0
     over_budget_bytes: int = 0
@@ -140,6 +144,7 @@ class Receipt:
             "nans": self.nans,
             "infinities": self.infinities,
             "window": list(self.window),
+            "histogram": self.histogram,
             "rescaled": self.rescaled.to_json() if self.rescaled else None,
             "workers": self.workers,
         }
@@ -189,7 +194,8 @@ def write_receipt(
             name: made[name]
             for name in (
                 "seconds", "bytes_read", "gb_per_s", "peak_memory_bytes", "over_budget_bytes",
-                "minimum", "maximum", "nans", "infinities", "window", "rescaled", "workers",
+                "minimum", "maximum", "nans", "infinities", "window", "histogram", "rescaled",
+                "workers",
             )
         },
         "metadata": attributes,

@@ -7,6 +7,7 @@ conversion: the blocks with something wrong are removed from the journal, and ma
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
@@ -17,6 +18,7 @@ import numpy as np
 
 from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
 from napari_ct_pyramid.model.blocks import BlockId
+from napari_ct_pyramid.model.histogram import choose_bins
 from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
@@ -232,6 +234,7 @@ def _repair(
     settle_edit(path)
     unpublish(path)  # from here on the output is unfinished
     begun = write_journal(path, intact)
+    plan = replace(plan, bins=choose_bins(plan.levels[0].dtype, math.prod(plan.volume.shape), a_few_rows(source)))
     yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun)
     (path / OLD_FILE).unlink(missing_ok=True)
     made = read_journal(path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .histogram import Bins, quantiles
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PERCENT = (0.1, 99.9)
 """The percentiles of the voxels at which a display window, or an automatic window, begins and ends."""
+
+_SHARES = (PERCENT[0] / 100, PERCENT[1] / 100)
 
 _PIECE = 16_384  # voxels at a time: as float64 and with a mask, they fit in a core's second-level cache
 
@@ -156,17 +159,21 @@ def estimated_limits(samples: list[Any]) -> tuple[float, float]:
     return percentile_limits(finite) or (low, low + max(1.0, abs(low) / 1e6))
 
 
-def display_window(sample: np.ndarray, statistics: Statistics, rescale: Rescale | None = None) -> dict[str, float]:
-    """The omero window of an image: exact extremes as min and max, percentiles of a sample as start and end.
+def display_window(
+    statistics: Statistics, bins: Bins, rescale: Rescale | None = None, before: tuple[float, float] | None = None
+) -> dict[str, float]:
+    """The omero window of an image: the extremes as min and max, percentiles of level 0 as start and end.
 
     Parameters
     ----------
-    sample : numpy.ndarray
-        Voxels of a coarse level, as stored.
     statistics : Statistics
-        Of all voxels of the source.
+        Of all voxels of the source, with the histogram of level 0.
+    bins : Bins
+        Of the histogram.
     rescale : Rescale, optional
-        How they were stored, where that changed them.
+        How the voxels were stored, where that changed them.
+    before : tuple of float, optional
+        Start and end for an image whose histogram is unknown. Default: the extremes.
 
     Returns
     -------
@@ -178,10 +185,13 @@ def display_window(sample: np.ndarray, statistics: Statistics, rescale: Rescale 
         low = high = 0.0
     elif rescale:
         low, high = rescale.stored(low), rescale.stored(high)
-    start, end = percentile_limits(sample) or (low, high)
-    if not start < end:  # all voxels are equal: any wider window shows them
-        end = start + 1
-    number = int if sample.dtype.kind in "iu" else float
+    start, end = before or (low, high)
+    if statistics.histogram is not None:
+        found = quantiles(bins, statistics.histogram, _SHARES) or (low, high)
+        start, end = (min(max(value, low), high) for value in found)
+    if not start < end:  # all voxels but very few are equal
+        start, end = low, high if low < high else low + 1
+    number = int if np.dtype(bins.dtype).kind in "iu" else float
     return {"min": number(low), "max": number(high), "start": float(start), "end": float(end)}
 
 

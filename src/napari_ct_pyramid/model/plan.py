@@ -16,6 +16,7 @@ from napari_ct_pyramid.options import AUTO, ConversionOptions, Triple, VoxelSize
 
 from .blocks import BLOCK_BYTES, BlockId, Region, Stage, decodings, fit_budget
 from .formatting import count, format_size, times
+from .histogram import Bins
 from .intensity import Rescale, has_finite_slope
 from .levels import Level, factors_between, make_levels
 from .memory import PROCESS_BYTES
@@ -52,6 +53,8 @@ class Plan:
         Workers of the cluster that makes the blocks, when it is planned; 0 where this process makes them.
     rescale : Rescale or None
         How the voxels are rescaled; None where they are not.
+    bins : Bins or None
+        In which the voxels are counted for the histogram; None to leave the histogram out.
     blocks_done : int
         Blocks that are done in the unfinished conversion that this one resumes.
     seconds_estimate : float or None
@@ -74,6 +77,7 @@ class Plan:
     warnings: tuple[Message, ...]
     workers: int = 0
     rescale: Rescale | None = None
+    bins: Bins | None = None
     blocks_done: int = 0
     seconds_estimate: float | None = field(default=None, compare=False)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .histogram import Histogram
 
 if TYPE_CHECKING:
     import numpy as np  # not at run time: commands that touch no voxel read the journal, too
@@ -23,6 +26,8 @@ class Statistics:
         Voxels that are not finite.
     clipped : int
         Voxels outside the window in which they are stored, infinities included.
+    histogram : Histogram or None
+        Of the finite voxels, as stored, in the bins of the plan; None where it is unknown.
     """
 
     minimum: float = math.inf
@@ -30,6 +35,7 @@ class Statistics:
     nans: int = 0
     infinities: int = 0
     clipped: int = 0
+    histogram: Histogram | None = Histogram()
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
@@ -38,6 +44,7 @@ class Statistics:
             self.nans + other.nans,
             self.infinities + other.infinities,
             self.clipped + other.clipped,
+            None if self.histogram is None or other.histogram is None else self.histogram + other.histogram,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -49,6 +56,7 @@ class Statistics:
             "nans": self.nans,
             "infinities": self.infinities,
             "clipped": self.clipped,
+            "histogram": None if self.histogram is None else b64encode(self.histogram.packed).decode(),
         }
 
     @classmethod
@@ -60,6 +68,7 @@ class Statistics:
             value["nans"],
             value["infinities"],
             value["clipped"],
+            None if value.get("histogram") is None else Histogram(b64decode(value["histogram"])),
         )
 
 

@@ -37,8 +37,6 @@ from .shards import ShardWriter
 _WRITERS = 4  # threads that write at once: enough to keep the disk busy
 _STORE_LIBRARIES_BYTES = 75_000_000  # memory of the libraries that access an object store, measured
 _COPIES = 2  # that these libraries hold of the data that they send or receive
-_SAMPLE_CHUNKS = 64  # of the coarsest level, spread evenly
-_SAMPLE_VOXELS = 65_536  # at most, of each of these chunks
 
 
 class OmeZarrWriter:
@@ -144,18 +142,6 @@ class OmeZarrWriter:
             why = (isinstance(error, OSError) and error.strerror) or error
             message = f"{self.path.name}: chunk {chunk_name(level, index)} could not be read back: {why}"
             raise LostChunkError(message, level, index) from error
-
-    def sample_coarsest(self) -> np.ndarray:
-        """A sample of voxels from all over the coarsest level, which must be written. No voxel depends on padding."""
-        level = self._levels[-1]
-        shape = tuple(n // r or 1 for n, r in zip(self._plan.volume.shape, level.reduction, strict=True))
-        grid = list(np.ndindex(*(math.ceil(n / c) for n, c in zip(shape, level.chunks, strict=True))))
-        samples = [np.zeros(0, level.dtype)]
-        for index in grid[:: math.ceil(len(grid) / _SAMPLE_CHUNKS)]:
-            inside = tuple(slice(n - i * c) for n, i, c in zip(shape, index, level.chunks, strict=True))
-            voxels = self.read_chunk(len(self._levels) - 1, index)[inside].ravel()
-            samples.append(voxels[:: math.ceil(voxels.size / _SAMPLE_VOXELS)].copy())
-        return np.concatenate(samples)
 
     def make_safe(self, chunks: Iterable[tuple[int, Triple]]) -> None:
         """Wait until chunks that were written, and the names of their files, are safely on disk.

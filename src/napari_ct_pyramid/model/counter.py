@@ -1,0 +1,166 @@
+"""Counts voxels of level 0 while it streams.
+
+Voxels of at most 16 bits are all counted. Of others, a fixed sample is counted: in every row, one of each 15
+neighbours, at a place that depends on nothing but their position in the volume. Every voxel is as likely to be in the
+sample as any other, and the sample has no period that a structure could have, too. Threads, blocks, budget, resume and
+clusters change nothing. Padding, NaN and infinities are never counted.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from functools import lru_cache
+
+import numpy as np
+
+from .histogram import KEYS, LINEAR, Bins, Histogram, from_order, pack
+
+CELL = 15
+"""One of so many neighbours in a row is in the sample: at least a sixteenth of a volume, whatever its width."""
+
+_PATTERNS = 16 * CELL  # rows with different places; in every column, each place is equally frequent
+_PIECE = 32_768  # voxels at a time: their indices fit in a core's second-level cache
+
+
+class Counter:
+    """Counts the voxels of a part of a volume. Several threads may count at once.
+
+    Parameters
+    ----------
+    bins : Bins
+    width : int
+        Voxels in a row of the volume.
+    """
+
+    def __init__(self, bins: Bins, width: int) -> None:
+        self._bins = bins
+        self._dtype = np.dtype(bins.dtype)
+        self._width = width
+        self._tables: list[np.ndarray] = []
+        self._of_thread = threading.local()
+
+    def count(self, voxels: np.ndarray, z: int, y: int, *, finite: np.ndarray | None = None) -> None:
+        """Count voxels.
+
+        Parameters
+        ----------
+        voxels : numpy.ndarray
+            Whole rows (z, y, x).
+        z, y : int
+            Where the first of them is in the volume.
+        finite : numpy.ndarray, optional
+            Mask of those to count, if it is not all.
+        """
+        table = self._table()
+        if self._dtype.itemsize <= 2:
+            self._count_all(table, voxels if finite is None else voxels[finite])
+            return
+        sample = voxels.ravel() if self._bins.whole else take_sample(voxels, z, y)
+        if finite is not None:
+            sample = sample[finite.ravel() if self._bins.whole else take_sample(finite, z, y)]
+        self._count_wide(table, sample)
+
+    def histogram(self) -> Histogram:
+        """The histogram of all that was counted."""
+        total = sum(self._tables, np.zeros(KEYS + LINEAR, np.int64))
+        if self._dtype.itemsize == 1:  # pairs of voxels were counted; see `_count_all`
+            pairs = total[:KEYS].reshape(256, 256)
+            ordered = np.roll(pairs.sum(axis=0) + pairs.sum(axis=1), 128 if self._dtype.kind == "i" else 0)
+            total[:KEYS] = 0
+            total[:256] = ordered
+            total[0 if self._dtype.kind != "i" else 128] -= total[-1]  # half of a pair
+            total[-1] = 0
+        elif self._dtype.itemsize == 2 and self._dtype.kind == "i":
+            total[:KEYS] = np.roll(total[:KEYS], KEYS // 2)
+        elif self._dtype.itemsize == 2 and self._dtype.kind == "f":
+            patterns = from_order(np.arange(KEYS, dtype=np.uint16))
+            total[:KEYS] = np.where(np.isfinite(patterns.view(np.float16)), total[patterns], 0)
+        return pack(total)
+
+    def _table(self) -> np.ndarray:
+        if not hasattr(self._of_thread, "table"):
+            self._of_thread.table = np.zeros(KEYS + LINEAR, np.int64)
+            self._of_thread.indices = np.empty(_PIECE, np.intp)
+            self._tables.append(self._of_thread.table)
+        table: np.ndarray = self._of_thread.table
+        return table
+
+    def _count_all(self, table: np.ndarray, voxels: np.ndarray) -> None:
+        """Count each value. Bytes are counted two at a time: half as many steps."""
+        flat = voxels.ravel()
+        if self._dtype.itemsize == 1 and flat.size % 2:
+            flat = np.append(flat.view(np.uint8), np.uint8(0))
+            table[-1] += 1
+        patterns = flat.view(np.uint16)
+        for at in range(0, patterns.size, _PIECE):
+            piece = patterns[at : at + _PIECE]
+            indices = self._of_thread.indices[: piece.size]
+            indices[...] = piece
+            np.add.at(table, indices, 1)
+
+    def _count_wide(self, table: np.ndarray, sample: np.ndarray) -> None:
+        with np.errstate(over="ignore"):
+            places = sample - sample.dtype.type(self._bins.low) if sample.dtype.kind == "f" else sample - self._bins.low
+            places *= LINEAR / (self._bins.high - self._bins.low)
+        np.clip(places, -1, LINEAR, out=places)
+        places += 1  # now all are zero or above, where the conversion to an integer rounds down
+        indices = places.astype(np.intp)
+        counts = np.bincount(indices, minlength=LINEAR + 2)
+        table[KEYS:] += counts[1:-1]
+        if counts[0] or counts[-1]:
+            outside = sample[(indices == 0) | (indices == LINEAR + 1)]
+            limit = np.finfo(np.float32).max
+            bits = np.clip(outside, -limit, limit).astype(np.float32).view(np.uint32)
+            np.add.at(table, (_to_order32(bits) >> 16).astype(np.intp), 1)
+
+
+def take_sample(voxels: np.ndarray, z: int, y: int) -> np.ndarray:
+    """The voxels of some rows that belong to the sample of their volume.
+
+    Parameters
+    ----------
+    voxels : numpy.ndarray
+        Whole rows (z, y, x).
+    z, y : int
+        Where the first of them is in the volume.
+    """
+    depth, height, width = voxels.shape
+    pattern = _hash(np.arange(z, z + depth)[:, None], np.arange(y, y + height)).ravel() % _PATTERNS
+    places = _patterns(width)[pattern]
+    flat = voxels.reshape(-1)
+    places += np.arange(0, flat.size, width)[:, None]
+    whole, rest = divmod(width, CELL)
+    if not rest:
+        taken: np.ndarray = flat.take(places.ravel())
+        return taken
+    # The last cell of a row is cut off: where its voxel would be behind the end, it has none.
+    last = places[:, whole]
+    inside = last < np.arange(width, flat.size + 1, width)
+    return np.concatenate([flat.take(places[:, :whole].ravel()), flat.take(last[inside])])
+
+
+@lru_cache(maxsize=4)
+def _patterns(width: int) -> np.ndarray:
+    """Places in a row that are in the sample, shape (patterns, cells). All places in a cell are equally frequent."""
+    cells = math.ceil(width / CELL)
+    order = np.argsort(_hash(np.arange(cells)[:, None] + 1_000_003, np.arange(_PATTERNS)), axis=1, kind="stable")
+    return np.ascontiguousarray(order.T % CELL + np.arange(cells) * CELL).astype(np.int64)
+
+
+def _hash(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A pseudo-random number for each pair: the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    with np.errstate(over="ignore"):
+        mixed: np.ndarray = a.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + b.astype(np.uint64) * np.uint64(
+            0xD1B54A32D192ED03
+        )
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def _to_order32(bits: np.ndarray) -> np.ndarray:
+    """Integers in the order of the floating-point numbers with these bits."""
+    negative = bits >> np.uint32(31) != 0
+    return np.where(negative, ~bits, bits | np.uint32(0x80000000))
