@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import napari
@@ -12,6 +13,7 @@ from napari.settings import get_settings
 from PIL import Image
 
 from napari_ct_pyramid.model.lazy_array import LazyArray
+from tests.helpers import headers
 from tests.helpers.compound import write_txm
 from tests.helpers.dicoms import write_frames, write_series
 from tests.helpers.dock import wait_until
@@ -42,14 +44,21 @@ KINDS: dict[str, tuple[Callable[[Path], Path], tuple[float, float, float], str]]
     "DICOM frames": (lambda folder: write_frames(folder / "scan.dcm", VOLUME), (0.05, 0.03, 0.02), "millimeter"),
     "Zeiss": (lambda folder: write_txm(folder / "scan.txm", VOLUME, seed=1), (0.65,) * 3, "micrometer"),
     "Scanco": (lambda folder: write_isq(folder / "scan.isq", VOLUME.astype("i2"), (50,) * 3), (50,) * 3, "micrometer"),
+    **{
+        kind: (partial(headers.KINDS[kind], voxels=VOLUME), headers.SIZES_MM, "millimeter")
+        for kind in ("MetaImage, .mha, compressed", "MetaImage, list", "NRRD", "NIfTI", "VGI", "VOL of VGI")
+    },
+    "NIfTI, compressed": (partial(headers.KINDS["NIfTI, compressed"], voxels=VOLUME), (30, 20, 10), "micrometer"),
+    "MRC, xzy": (partial(headers.KINDS["MRC, xzy"], voxels=VOLUME), (3e5, 2e5, 1e5), "angstrom"),
 }
+ENDINGS = (".dcm", ".txm", ".isq", ".mha", ".mhd", ".nrrd", ".nii", ".gz", ".nii.gz", ".mrc", ".vgi", ".vol", ".raw")
 
 
 @pytest.fixture(autouse=True)
 def _remembered_choice() -> Iterator[None]:
     """The user has chosen our reader once and for all, so that napari does not ask."""
     before = get_settings().plugins.extension2reader
-    get_settings().plugins.extension2reader = dict.fromkeys(("*/", "*.dcm", "*.txm", "*.isq"), PLUGIN)
+    get_settings().plugins.extension2reader = dict.fromkeys(("*/", *(f"*{ending}" for ending in ENDINGS)), PLUGIN)
     yield
     get_settings().plugins.extension2reader = before
 
@@ -63,5 +72,5 @@ def test_a_drop_opens_the_volume(hidden_viewer: napari.Viewer, tmp_path: Path, n
     assert isinstance(layer.data[0] if layer.multiscale else layer.data, LazyArray)
     voxels = np.asarray(layer.data[0] if layer.multiscale else layer.data)
     np.testing.assert_array_equal(voxels, VOLUME % 251 if name == "SkyScan" else VOLUME.astype(voxels.dtype))
-    np.testing.assert_allclose(layer.scale, voxel_size)
+    np.testing.assert_allclose(layer.scale, voxel_size, rtol=1e-6)
     assert {str(found) for found in layer.units} == {unit}

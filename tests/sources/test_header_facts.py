@@ -69,6 +69,36 @@ class TestAxesThatAreTurnedOrFlipped:
         self.check(tmp_path / "scan.nii")
 
 
+class TestCalibration:
+    def test_nifti(self, tmp_path: Path) -> None:
+        image = nibabel.Nifti1Image(VOXELS.T, np.eye(4))
+        image.header.set_slope_inter(0.25, -1000)
+        nibabel.save(image, tmp_path / "scan.nii")
+        with open_source(tmp_path / "scan.nii") as source:
+            stored = read_whole(source)
+            calibration = source.volume.calibration
+        assert calibration
+        expected = nibabel.load(tmp_path / "scan.nii").get_fdata().T
+        np.testing.assert_allclose(stored * calibration.slope + calibration.intercept, expected)
+        assert stored.dtype == "uint16"
+
+    @pytest.mark.parametrize(("slope", "intercept"), [(0, 5), (float("nan"), 0), (1, 0)])
+    def test_nifti_without_one(self, tmp_path: Path, slope: float, intercept: float) -> None:
+        path = nifti("scan.nii")(tmp_path, VOXELS)
+        with path.open("r+b") as file:
+            file.seek(112)
+            file.write(struct.pack("<ff", slope, intercept))
+        assert volume_of(path).calibration is None
+
+    def test_nifti_with_an_infinite_intercept(self, tmp_path: Path) -> None:
+        path = nifti("scan.nii")(tmp_path, VOXELS)
+        with path.open("r+b") as file:
+            file.seek(112)
+            file.write(struct.pack("<ff", 2, float("inf")))
+        with pytest.raises(SourceError, match=r"scan\.nii"):
+            open_source(path)
+
+
 class TestUnits:
     def test_nifti_without_a_unit(self, tmp_path: Path) -> None:
         volume = volume_of(nifti("scan.nii", unit="unknown")(tmp_path, VOXELS))

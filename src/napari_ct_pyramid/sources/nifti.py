@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import nibabel
 
+from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import VoxelSize
 from napari_ct_pyramid.units import find_unit
@@ -69,6 +70,7 @@ def open_nifti(source: Input) -> VolumeReader:
         unit=size.unit,
         voxel_size_from=size.origin,
         translation=translation,
+        calibration=_calibration(header),
         notes=notes,
     )
     offset = float(header["vox_offset"])
@@ -87,6 +89,14 @@ def open_nifti(source: Input) -> VolumeReader:
         deflated_at=0 if compressed else None,
         headers=(path,) if kind.is_pair else (),
     )
+
+
+def _calibration(header: nibabel.Nifti1Header) -> Calibration | None:
+    """From scl_slope and scl_inter; None if the voxels are the grey values."""
+    slope, intercept = header.get_slope_inter()
+    if slope is None or (slope, intercept) == (1, 0):
+        return None
+    return Calibration(from_single(slope), from_single(intercept))
 
 
 def _voxel_size(header: nibabel.Nifti1Header) -> FoundVoxelSize:
