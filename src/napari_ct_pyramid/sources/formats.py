@@ -146,6 +146,7 @@ TIFF = SourceFormat(
     endings=(".tif", ".tiff", ".btf", ".tf8", ".tf2"),
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     holds=_look_at_tiff,
+    several=True,
     in_napari=True,
     examples="`scan.tif`",
     readme="TIFF and BigTIFF with one page a slice, ImageJ stacks (over 4 GB too), OME-TIFF (in several files too), "

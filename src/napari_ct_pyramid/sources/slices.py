@@ -18,7 +18,8 @@ from .inputs import Input
 from .names import in_order, without_previews
 from .row_reader import FileVolumeReader
 from .scanner_log import check_log, find_log
-from .tiff.open import open_slices
+from .tiff.ome import check_ome_set, find_ome_set
+from .tiff.open import open_slices, open_tiff
 
 _KINDS = ", ".join(["TIFF", *(kind.name for kind in IMAGE_KINDS)])
 _LISTED = 5  # kinds of files in a message, at most
@@ -57,6 +58,11 @@ def open_folder(source: Input, endings: Sequence[str]) -> VolumeReader:
             f"{where} has a single file, {names[0]}, and a volume has two or more slices. If that file has all of "
             "them, try its own path."
         )
+    if kind is None and (first := find_ome_set(path, names)):
+        reader = open_tiff(replace(source, path=first, pattern=None))
+        check_ome_set(path, names, reader.paths)
+        reader.volume = replace(reader.volume, name=source.stem)
+        return reader
     slices = in_order(where, names)
     notes = []
     if previews:

@@ -5,11 +5,8 @@ Every page is checked here, before anything is written.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +21,11 @@ from napari_ct_pyramid.sources.row_reader import FileVolumeReader, PlainRows, Ro
 from napari_ct_pyramid.storage.paths import image_name
 
 from . import validation
+from .ome import check_ome_files
 from .pages import IntArray, Page, read_pages
+from .quiet import quiet
 from .segments import Decode, EncodedSegments, whole_strips
-from .series import Slices, find_slices
+from .series import Slices, chosen_slices, find_slices
 from .voxel_size import find_voxel_size
 
 
@@ -49,7 +48,10 @@ def open_tiff(source: Input, endings: Sequence[str] = ()) -> FileVolumeReader:
     if not page_list.pages:
         validation.check_complete(path, page_list.flaw or "it has no page")
     with quiet(), TiffFile(path) as tif:
+        if tif.is_ome:
+            check_ome_files(source, tif)
         keyframe, slices = find_slices(path, tif, page_list)
+        slices = chosen_slices(path, slices, source.options)
         rows = _rows(path, tif, keyframe, slices)
         validation.check_complete(path, page_list.flaw)
         validation.check_axes(path, slices.axes, slices.shape, endings)
@@ -130,26 +132,6 @@ def open_slices(where: Path, name: str, files: Sequence[Path], notes: Sequence[s
     return FileVolumeReader(volume, rows, slices.files)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress what tifffile logs in this thread: this package checks such damage itself, or it does not matter.
-
-    tifffile (seen in 2026.3.3) logs damage that it tolerates, and has no setting against it. The whole process shares
-    its logger, so a filter drops only the records of this thread.
-    """
-    thread = threading.get_ident()
-    logger = logging.getLogger("tifffile")
-
-    def from_others(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    logger.addFilter(from_others)
-    try:
-        yield
-    finally:
-        logger.removeFilter(from_others)
-
-
 def _rows(path: Path, tif: TiffFile, keyframe: TiffPage, slices: Slices) -> RowReader:
     """Check every strip and tile; return what reads their rows."""
     assert keyframe.dtype is not None
@@ -158,7 +140,9 @@ def _rows(path: Path, tif: TiffFile, keyframe: TiffPage, slices: Slices) -> RowR
     if slices.contiguous_at is not None:
         number = slices.shape[0]
         slice_bytes = keyframe.imagelength * row_bytes
-        offsets = slices.contiguous_at + np.arange(number, dtype=np.int64)[:, None] * slice_bytes
+        offsets = (
+            slices.contiguous_at + np.arange(number, dtype=np.int64)[:, None] * slice_bytes * slices.contiguous_step
+        )
         return PlainRows(offsets, keyframe.imagelength, row_bytes, swap)
 
     pages = slices.pages

@@ -8,7 +8,7 @@ from tifffile import TiffFile, TiffPage
 
 from napari_ct_pyramid.sources.base import Holds
 
-from .open import quiet
+from .quiet import quiet
 from .series import SPECIAL_KINDS
 
 _SLICE_AXES = "ZIQ"  # tifffile's letters for slices, and for an axis without a name

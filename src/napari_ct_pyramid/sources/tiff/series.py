@@ -12,6 +12,8 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import times
+from napari_ct_pyramid.options import SourceOptions
+from napari_ct_pyramid.sources.choice import choose
 
 from . import validation
 from .pages import Page, PageList, read_pages
@@ -36,6 +38,8 @@ class Slices:
         The file of each page; None if there is only one file.
     contiguous_at : int or None
         Position of the first slice if all slices are contiguous. Then the others need no page of their own.
+    contiguous_step : int
+        Slices of the file from one slice of the volume to the next.
     """
 
     axes: str
@@ -46,6 +50,7 @@ class Slices:
     files: tuple[Path, ...]
     file_of_page: tuple[int, ...] | None = None
     contiguous_at: int | None = None
+    contiguous_step: int = 1
 
 
 def find_slices(path: Path, tif: TiffFile, page_list: PageList) -> tuple[TiffPage, Slices]:
@@ -69,6 +74,8 @@ def _without_copies(pages: Sequence[Page]) -> list[Page]:
     return [page for page in pages if not page.reduced or (page.storage.length, page.storage.width) == size]
 
 
+_CHOSEN = {"T": "time", "C": "channel"}
+
 # Kinds of TIFF that are more than a sequence of pages, in the order in which tifffile tries them.
 SPECIAL_KINDS = {
     "shaped": "tifffile", "lsm": "Zeiss LSM", "mmstack": "Micro-Manager stack", "ome": "OME-TIFF",
@@ -87,7 +94,7 @@ def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
     if not any(getattr(tif, f"is_{kind}", False) for kind in SPECIAL_KINDS):
         return None
     images = [series for series in tif.series if not series.keyframe.is_reduced]
-    if not images or images[0].kind not in SPECIAL_KINDS:
+    if not images or images[0].kind not in SPECIAL_KINDS or _is_appended(images):
         return None
     if len(images) > 1:
         some = ", ".join(f"{times(image.shape)} {image.dtype}" for image in images[:4])
@@ -101,6 +108,50 @@ def _special_series(path: Path, tif: TiffFile) -> TiffPageSeries | None:
             "Try opening it in the program that wrote it, and saving it as a plain TIFF."
         )
     return images[0]
+
+
+def _is_appended(images: Sequence[TiffPageSeries]) -> bool:
+    """Whether a stack was written page by page, as with tifffile's ``append``: each page is then an image for tifffile.
+
+    All pages have been found to be alike.
+    """
+    return len(images) > 1 and all(
+        image.kind == "shaped" and len(image) == 1 and image.axes == "YX" for image in images
+    )
+
+
+def chosen_slices(path: Path, slices: Slices, options: SourceOptions) -> Slices:
+    """The slices of one channel and one time point.
+
+    Raises
+    ------
+    SeveralVolumesError
+        If there are several, and the options choose none.
+    """
+    leading, shape = slices.axes[:-2], slices.shape[:-2]
+    sizes = {_CHOSEN[axis]: n for axis, n in zip(leading, shape, strict=True) if axis in _CHOSEN}
+    of_slices = [axis for axis in leading if axis not in _CHOSEN]
+    if slices.axes[-2:] != "YX" or len(of_slices) != 1 or len({*leading}) != len(leading):
+        sizes = {}  # not a volume, which is reported elsewhere
+    chosen = choose(path, sizes, options)
+    if not sizes:
+        return slices
+    place = tuple(chosen[_CHOSEN[axis]] if axis in _CHOSEN else slice(None) for axis in leading)
+    numbers = np.arange(math.prod(shape)).reshape(shape)[place]
+    slices = replace(slices, axes=f"{of_slices[0]}YX", shape=(len(numbers), *slices.shape[-2:]))
+    if slices.contiguous_at is not None:
+        _, height, width = slices.shape
+        storage = slices.pages[0].storage
+        slice_bytes = height * width * storage.bits // 8
+        step = int(numbers[1] - numbers[0]) if len(numbers) > 1 else 1
+        at = slices.contiguous_at + int(numbers[0]) * slice_bytes
+        return replace(slices, contiguous_at=at, contiguous_step=step)
+    files = slices.file_of_page
+    return replace(
+        slices,
+        pages=[slices.pages[number] for number in numbers],
+        file_of_page=tuple(files[number] for number in numbers) if files else None,
+    )
 
 
 def _plain(path: Path, tif: TiffFile, keyframe: TiffPage, pages: list[Page], page_list: PageList) -> Slices:

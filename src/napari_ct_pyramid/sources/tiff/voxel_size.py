@@ -52,7 +52,8 @@ def _from_physical_sizes(attributes: Mapping[str, Any], origin: str) -> FoundVox
 def _from_imagej(metadata: Mapping[str, Any], page: TiffPage, of_slice: bool) -> FoundVoxelSize:
     # ImageJ writes no spacing if it is 1. tifffile, which writes "ImageJ=1.11a", writes none if it is unknown.
     default = None if of_slice or metadata.get("ImageJ") == "1.11a" else 1.0
-    sizes = [positive(metadata.get("spacing", default)), *_pixel_size(page)]
+    spacing = positive(metadata.get("spacing", default))
+    sizes = [spacing, *(_as_spacing(page, code, spacing) for code in (283, 282))]
     names = metadata.get("unit"), metadata.get("yunit"), metadata.get("zunit")
     if any(name and name != names[0] for name in names[1:]):  # x, y and z in different units
         return FoundVoxelSize()
@@ -98,6 +99,20 @@ def _from_json(description: str, page: TiffPage) -> FoundVoxelSize:
 def _pixel_size(page: TiffPage) -> tuple[float | None, float | None]:
     """Height and width of a pixel according to the resolution tags, in their unit."""
     return _resolution(page, 283), _resolution(page, 282)
+
+
+def _as_spacing(page: TiffPage, code: int, spacing: float | None) -> float | None:
+    """The size of a pixel; the spacing of slices, if ImageJ may have written that.
+
+    ImageJ writes the pixels in a unit as millionths, and cuts the rest off: 39525/1000000 for 25.3. With the spacing it
+    writes all digits.
+    """
+    value = page.tags.valueof(code)
+    size = _resolution(page, code)
+    if spacing is None or size is None or 1_000_000 % value[1]:
+        return size
+    pixels = value[0] * 1_000_000 // value[1]  # some writers reduce the fraction
+    return spacing if 1e6 / (pixels + 1) <= spacing <= 1e6 / (pixels - 0.5) else size
 
 
 def _resolution(page: TiffPage, code: int) -> float | None:
