@@ -135,7 +135,7 @@ def test_quantiles_are_those_of_numpy(voxels: np.ndarray) -> None:
     shares = (0.0, 0.001, 0.3, 0.5, 0.999, 1.0)
     found = quantiles(bins, counted(voxels, bins), shares)
     expected = np.quantile(voxels.astype("f8"), shares, method="lower")
-    tolerance = 0 if voxels.dtype.kind != "f" else 3 * (bins.high - bins.low) / module.LINEAR
+    tolerance = 0 if voxels.dtype.kind != "f" else 3 * (bins.high - bins.low) / module.LINEAR + 1e-4
     assert found is not None
     assert np.abs(np.array(found) - expected).max() <= tolerance
 

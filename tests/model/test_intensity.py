@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_ct_pyramid.model.intensity import Rescale, automatic_window, estimated_limits, percentile_limits
+from napari_ct_pyramid.model.intensity import (
+    Rescale,
+    automatic_window,
+    estimated_limits,
+    percentile_limits,
+    some_of,
+)
 from tests.helpers.greys import check_nearest
 
 
@@ -60,3 +66,27 @@ def test_rescaling_twice_is_one_rescaling() -> None:
     both = first.then(Rescale(np.dtype("u2"), np.dtype("u1"), 0, 32767.5))
     assert (both.source_dtype, both.dtype) == (np.dtype("f4"), np.dtype("u1"))
     assert (both.low, both.high) == pytest.approx((-1, 1))
+
+
+@pytest.mark.parametrize("period", [2, 4, 16, 20, 32, 128])
+def test_some_voxels_have_no_period(period: int) -> None:
+    """One column of a period is bright, at every offset: equal steps would see all of them, or none."""
+    for offset in range(0, period, max(1, period // 8)):
+        voxels = (np.arange(2_000_000) % period == offset).astype("f4")
+        sample = some_of(voxels, 100_000)
+        assert sample.size == 100_000
+        assert sample.mean() == pytest.approx(1 / period, rel=0.2)
+
+
+@given(st.integers(1, 3000), st.integers(1, 1000))
+def test_some_voxels_are_from_everywhere(size: int, most: int) -> None:
+    chosen = some_of(np.arange(size), most)
+    assert chosen.size == min(size, most)
+    assert np.diff(chosen, prepend=0, append=size).max() <= 2 * size / most + 2
+
+
+@pytest.mark.parametrize("offset", range(0, 97, 8))
+def test_limits_show_a_bright_block_wherever_it_lies(offset: int) -> None:
+    voxels = np.zeros((128, 128, 128), "f4")
+    voxels[offset : offset + 32, offset : offset + 32, offset : offset + 32] = 5
+    assert estimated_limits([voxels]) == (0, 5)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 
-from napari_ct_pyramid.model.lazy_array import LazyArray
+from napari_ct_pyramid.model.lazy_array import LazyArray, sample_chunks
 from napari_ct_pyramid.model.volume import Box
 
 VOXELS = np.arange(5 * 6 * 7, dtype="i4").reshape(5, 6, 7)
@@ -80,3 +80,16 @@ def test_other_kinds_of_indices_are_refused(key: Any) -> None:
 def test_no_copy_is_refused() -> None:
     with pytest.raises(ValueError, match="without a copy"):
         np.asarray(lazy(Spy()), copy=False)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 4), (8, 8, 8), (9, 5, 17), (40, 40, 40), (1, 2, 40, 40, 40), (100, 4)])
+def test_sampled_chunks_are_distinct_and_from_all_over(shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape)
+    level = LazyArray(lambda box: array[box], shape, array.dtype, (4,) * len(shape))
+    chunks = sample_chunks(level)
+    grid = [-(-n // 4) for n in shape]
+    assert len(chunks) == min(8, int(np.prod(grid)))
+    first = [np.unravel_index(int(chunk.flat[0]), shape) for chunk in chunks]
+    assert len({tuple(map(int, place)) for place in first}) == len(chunks)
+    for axis, n in enumerate(grid):
+        assert len({int(place[axis]) // 4 for place in first}) >= min(n, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_ct_pyramid.model.intensity import automatic_window
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
 
@@ -58,3 +59,26 @@ def test_a_few_rows_of_a_small_volume(tmp_path: Path, shape: tuple[int, int, int
         rows = a_few_rows(source)
     slices = sorted({(shape[0] - 1) * i // 7 for i in range(8)})
     np.testing.assert_array_equal(rows, volume[slices])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("offset", range(0, 121, 11))
+def test_a_cube_is_in_the_automatic_window_wherever_it_lies(tmp_path: Path, dtype: str, offset: int) -> None:
+    volume = np.random.default_rng(3).integers(10, 20, (160, 200, 240)).astype(dtype)
+    volume[offset : offset + 32, offset : offset + 32, offset : offset + 32] += 100
+    np.save(tmp_path / "scan.npy", volume)
+    with open_source(tmp_path / "scan.npy") as source:
+        low, high = automatic_window(spread_rows(source))
+    assert 10 <= low < 11
+    assert high > 105
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sheets_have_their_share_of_spread_rows(tmp_path: Path, axis: int) -> None:
+    for period in (2, 4, 16):
+        for offset in range(0, period, period // 2):
+            places = np.arange(256).reshape(-1, 1, 1) if axis == 0 else np.arange(256).reshape(1, -1, 1)
+            volume = np.broadcast_to(places % period == offset, (256, 256, 65)).astype("u1")
+            np.save(tmp_path / "scan.npy", volume)
+            with open_source(tmp_path / "scan.npy") as source:
+                assert spread_rows(source).mean() == pytest.approx(1 / period, rel=0.35)

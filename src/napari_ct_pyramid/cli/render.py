@@ -21,6 +21,8 @@ from napari_ct_pyramid.model.formatting import (
 )
 from napari_ct_pyramid.storage.paths import AnyPath
 
+from .plot import plot_histogram
+
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.batch import Batch, BatchItem
     from napari_ct_pyramid.conversion.comparison import Verification
@@ -339,6 +341,10 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
         ]
         if rescaled := receipt.get("rescaled"):
             lines.append(f"  Clipped      {percent(rescaled['clipped_share'])}, {count(rescaled['clipped'], 'voxel')}")
+        if histogram := receipt.get("histogram"):
+            how = "all voxels" if histogram["exact"] else "a sample of the voxels"
+            first, *rows = plot_histogram(histogram)
+            lines += [f"  Histogram    {first}", *(f"{'':15}{row}" for row in rows), f"{'':15}of {how}; logarithmic"]
         if edited := receipt.get("edited"):
             what = [name.replace("_", " ") for name, value in edited.items() if value is not None and name != "when"]
             lines.append(f"  Edited       {edited['when']}: {', '.join(what)}")

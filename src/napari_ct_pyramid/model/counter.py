@@ -126,7 +126,7 @@ def take_sample(voxels: np.ndarray, z: int, y: int) -> np.ndarray:
         Where the first of them is in the volume.
     """
     depth, height, width = voxels.shape
-    pattern = _hash(np.arange(z, z + depth)[:, None], np.arange(y, y + height)).ravel() % _PATTERNS
+    pattern = pseudo_random(np.arange(z, z + depth)[:, None], np.arange(y, y + height)).ravel() % _PATTERNS
     places = _patterns(width)[pattern]
     flat = voxels.reshape(-1)
     places += np.arange(0, flat.size, width)[:, None]
@@ -144,11 +144,13 @@ def take_sample(voxels: np.ndarray, z: int, y: int) -> np.ndarray:
 def _patterns(width: int) -> np.ndarray:
     """Places in a row that are in the sample, shape (patterns, cells). All places in a cell are equally frequent."""
     cells = math.ceil(width / CELL)
-    order = np.argsort(_hash(np.arange(cells)[:, None] + 1_000_003, np.arange(_PATTERNS)), axis=1, kind="stable")
+    order = np.argsort(
+        pseudo_random(np.arange(cells)[:, None] + 1_000_003, np.arange(_PATTERNS)), axis=1, kind="stable"
+    )
     return np.ascontiguousarray(order.T % CELL + np.arange(cells) * CELL).astype(np.int64)
 
 
-def _hash(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def pseudo_random(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """A pseudo-random number for each pair: the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     with np.errstate(over="ignore"):
         mixed: np.ndarray = a.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + b.astype(np.uint64) * np.uint64(

@@ -149,7 +149,7 @@ def pack(counts: np.ndarray) -> Histogram:
     )
 
 
-SHOWN_BINS = 1024
+SHOWN_BINS = 256
 """The most bins of a histogram that is written down."""
 
 

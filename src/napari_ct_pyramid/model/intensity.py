@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .counter import pseudo_random
 from .histogram import Bins, quantiles
 from .statistics import Statistics
 
@@ -151,9 +152,25 @@ def automatic_window(sample: np.ndarray) -> tuple[float, float]:
     return low, high
 
 
+def some_of(voxels: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the voxels, from all over the array, in one dimension.
+
+    One of each few neighbours is taken, at a place that is as good as random: places at equal steps would lie in a few
+    columns, and a structure with the same period would be missed, or be all that is seen.
+    """
+    flat = np.ravel(voxels)
+    if flat.size <= most or not most:
+        return flat[:most]
+    numbers = np.arange(most, dtype=np.int64)
+    within = pseudo_random(numbers, np.zeros(1, np.int64)) / 2.0**64
+    places = ((numbers + within) * (flat.size / most)).astype(np.int64)
+    chosen: np.ndarray = flat[np.minimum(places, flat.size - 1)]
+    return chosen
+
+
 def estimated_limits(samples: list[Any]) -> tuple[float, float]:
-    """A display window from some voxels, such as the middle chunk of a level."""
-    voxels = np.concatenate([np.ravel(sample)[:: max(1, sample.size // 100_000)] for sample in samples])
+    """A display window from some voxels, such as a few chunks of a level."""
+    voxels = np.concatenate([some_of(sample, 100_000) for sample in samples])
     finite = voxels[np.isfinite(voxels)]
     low = float(finite[0]) if finite.size else 0.0
     return percentile_limits(finite) or (low, low + max(1.0, abs(low) / 1e6))

@@ -157,9 +157,29 @@ def _index(part: Any) -> int:
         ) from None
 
 
-def middle_chunk(level: LazyArray) -> np.ndarray:
-    """The chunk in the middle of a level. It takes one read, and is the most likely to hold a part of the object."""
+_SAMPLED_CHUNKS = 8
+
+
+def sample_chunks(level: LazyArray) -> list[np.ndarray]:
+    """A few chunks from all over a level; all of them if they are few. The first is in the middle."""
     import numpy as np
 
-    starts = [size // 2 // chunk * chunk for size, chunk in zip(level.shape, level.chunks, strict=True)]
-    return np.asarray(level[tuple(slice(start, start + c) for start, c in zip(starts, level.chunks, strict=True))])
+    grid = [math.ceil(size / chunk) for size, chunk in zip(level.shape, level.chunks, strict=True)]
+    indices = [tuple(n // 2 for n in grid)]
+    if math.prod(grid) <= _SAMPLED_CHUNKS:
+        indices = list(np.ndindex(*grid))
+    step = 0
+    while len(indices) < min(_SAMPLED_CHUNKS, math.prod(grid)):
+        step += 1  # Roberts' sequence leaves no large gaps, in any number of dimensions
+        places = [(0.5 + step / _ROOTS[len(grid)] ** (axis + 1)) % 1 for axis in range(len(grid))]
+        index = tuple(int(place * n) for place, n in zip(places, grid, strict=True))
+        if index not in indices:
+            indices.append(index)
+    return [
+        np.asarray(level[tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, level.chunks, strict=True))])
+        for index in indices
+    ]
+
+
+_ROOTS = (1.0, 1.618033988749895, 1.324717957244746, 1.2207440846057596, 1.1673039782614187, 1.1347241384015194)
+"""The positive roots of x**(d + 1) = x + 1 for d dimensions: http://extremelearning.com.au (M. Roberts, 2018)."""

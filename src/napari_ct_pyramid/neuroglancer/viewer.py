@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from napari_ct_pyramid.errors import CONVERT, Advice, RequestError, SourceError
 from napari_ct_pyramid.model.intensity import estimated_limits
-from napari_ct_pyramid.model.lazy_array import middle_chunk
+from napari_ct_pyramid.model.lazy_array import sample_chunks
 from napari_ct_pyramid.omezarr.channels import Channel
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
@@ -161,7 +161,7 @@ def _with_windows(pyramid: Pyramid) -> Pyramid:
         channel = pyramid.channels[index] if index < len(pyramid.channels) else Channel()
         if channel.window is None:
             level = coarsest if axis is None else coarsest.take(axis, index)
-            start, end = estimated_limits([middle_chunk(level)])
+            start, end = estimated_limits(sample_chunks(level))
             channel = replace(channel, window=(start, end, start, end))
         channels.append(channel)
     return replace(pyramid, channels=tuple(channels))

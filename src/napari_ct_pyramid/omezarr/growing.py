@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.downsample import reduce
+from napari_ct_pyramid.model.intensity import some_of
 from napari_ct_pyramid.model.volume import Box, box_shape, overlaps, within
 from napari_ct_pyramid.options import Triple
 
@@ -109,7 +110,7 @@ class GrowingLevel:
 
     def samples(self) -> np.ndarray:
         """A sample of the voxels in the cached boxes."""
-        kept = [_some(voxels.ravel(), _SAMPLES) for voxels in list(self._kept.values())]
+        kept = [some_of(voxels.ravel(), _SAMPLES) for voxels in list(self._kept.values())]
         return np.concatenate([np.zeros(0, self.dtype), *kept])
 
     def stop(self) -> None:
@@ -171,7 +172,7 @@ class GrowingLevel:
 def written(plane: np.ndarray) -> np.ndarray:
     """A sample of the voxels of a plane that are written, which is to say, finite."""
     finite = plane[np.isfinite(plane)]
-    return _some(finite, finite.size // _SHARE)
+    return some_of(finite, finite.size // _SHARE)
 
 
 def read_ahead(
@@ -185,13 +186,6 @@ def read_ahead(
         return read(box) if voxels is None else voxels
 
     return read_kept, kept.clear
-
-
-def _some(voxels: np.ndarray, count: int) -> np.ndarray:
-    """At most so many voxels, taken at random places: every nth would lie in the same columns of all rows."""
-    if voxels.size <= count:
-        return voxels
-    return voxels[np.random.default_rng(0).integers(0, voxels.size, count)]
 
 
 def _key(box: Box) -> tuple[tuple[int, int, int], ...]:

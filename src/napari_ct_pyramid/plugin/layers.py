@@ -29,7 +29,6 @@ RESCALE = "rescale"
 CALIBRATION = "calibration"
 """A key in the metadata of a layer whose voxels stand for grey values: slope, intercept and unit."""
 
-_SAMPLED_SLICES = 5  # their voxels give the contrast limits of a source
 _COLORMAPS = {
     "FFFFFF": "gray",
     "FF0000": "red",
@@ -82,9 +81,9 @@ def _pyramid_layer(
         settings["metadata"][CONTRAST_RANGE] = (min(low, start), max(high, end))
     else:
         from napari_ct_pyramid.model.intensity import estimated_limits
-        from napari_ct_pyramid.model.lazy_array import middle_chunk
+        from napari_ct_pyramid.model.lazy_array import sample_chunks
 
-        settings["contrast_limits"] = estimated_limits([middle_chunk(levels[len(pyramid.levels) - 1])])
+        settings["contrast_limits"] = estimated_limits(sample_chunks(levels[len(pyramid.levels) - 1]))
     if channel and (colormap := _colormap(channel)):
         settings["colormap"] = colormap
     if channel and not channel.active:
@@ -109,17 +108,16 @@ def source_layer(path: Path) -> LayerData:
     from napari_ct_pyramid.model.intensity import estimated_limits
     from napari_ct_pyramid.sources.lazy_levels import source_levels
     from napari_ct_pyramid.sources.registry import open_source
+    from napari_ct_pyramid.sources.sampling import spread_rows
 
     source = open_source(path)
     volume = source.volume
     levels = source_levels(source)
-    depth = len(levels[-1])
-    slices = sorted({(2 * i + 1) * depth // (2 * _SAMPLED_SLICES) for i in range(_SAMPLED_SLICES)})
     settings: dict[str, Any] = {
         "name": volume.name,
         "multiscale": True,
         "axis_labels": ("z", "y", "x"),
-        "contrast_limits": estimated_limits([levels[-1][z] for z in slices]),
+        "contrast_limits": estimated_limits([spread_rows(source)]),
         "metadata": {"path": str(path)},
     }
     if volume.calibration:

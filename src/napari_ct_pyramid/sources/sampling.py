@@ -10,7 +10,7 @@ import numpy as np
 from .base import Source, Voxels
 
 _BYTES = 4_000_000
-_PLACES = 128
+_PLACES = 512
 _FEW_PLACES = 8  # at least, however long it takes to decode them
 _DECODED_BYTES = 100_000_000  # at most, for more places than _FEW_PLACES
 
