@@ -10,6 +10,7 @@ import napari
 import numpy as np
 import pytest
 from napari.settings import get_settings
+from napari.utils.notifications import notification_manager
 from PIL import Image
 
 from napari_ct_pyramid.model.lazy_array import LazyArray
@@ -61,6 +62,16 @@ def _remembered_choice() -> Iterator[None]:
     get_settings().plugins.extension2reader = dict.fromkeys(("*/", *(f"*{ending}" for ending in ENDINGS)), PLUGIN)
     yield
     get_settings().plugins.extension2reader = before
+
+
+def test_voxels_without_a_header_open_the_converter(hidden_viewer: napari.Viewer, tmp_path: Path) -> None:
+    (tmp_path / "s_15x20x6.raw").write_bytes(VOLUME.tobytes())
+    drop(hidden_viewer, tmp_path / "s_15x20x6.raw")
+    wait_until(lambda: len(hidden_viewer.window.dock_widgets) == 1)
+    (widget,) = hidden_viewer.window.dock_widgets.values()
+    assert widget.form.source_path == str(tmp_path / "s_15x20x6.raw")
+    assert [record.severity for record in notification_manager.records] == ["info"]
+    assert not hidden_viewer.layers
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ct_pyramid.errors import CtPyramidError, SourceError, UnfinishedError, sentence
+from napari_ct_pyramid.errors import CtPyramidError, SourceError, UnfinishedError, UnknownShapeError, sentence
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
 if TYPE_CHECKING:
@@ -131,14 +131,22 @@ def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:
 
 
 def _read_source(source: str, notice: str) -> list[LayerData]:
+    from napari.utils.notifications import show_info
+
     from .after_opening import prepare_layers
     from .layers import source_layer
     from .viewer_hooks import is_opened_in_window
+    from .wording import wording
 
-    layer = source_layer(Path(source))
+    try:
+        layer = source_layer(Path(source))
+    except UnknownShapeError as error:
+        if not is_opened_in_window():
+            raise
+        prepare_layers(convertible=source)  # the widget has fields for what the file does not state
+        show_info(sentence(error, wording))
+        return _NO_LAYERS
     if notice and is_opened_in_window():
-        from napari.utils.notifications import show_info
-
         show_info(notice)
     prepare_layers(convertible=source)
     return [layer]

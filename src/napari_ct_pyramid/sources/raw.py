@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_ct_pyramid.errors import Advice, Part, UnknownShapeError
-from napari_ct_pyramid.model.formatting import numbers, times
+from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
 
@@ -104,7 +104,13 @@ def _check_size(path: Path, size: int, shape: Triple, dtype: np.dtype, offset: i
         for number, fit in enumerate(fits):
             parts += [", or " if number else "", fit]
         parts.append(".")
-    raise UnknownShapeError(*parts, shape=shape, dtype=dtype.name)
+    other_type = next((fit.value for fit in fits if fit.name == "raw_dtype"), None)
+    slices = _slices_that_fit(size - offset, shape, dtype)
+    if other_type:
+        raise UnknownShapeError(*parts, shape=shape, dtype=other_type)
+    if slices:
+        raise UnknownShapeError(*parts, shape=(slices, *shape[1:]), dtype=dtype.name)
+    raise UnknownShapeError(*parts)
 
 
 def _fitting(size: int, shape: Triple, dtype: np.dtype, offset: int) -> Iterator[Advice]:
@@ -114,12 +120,16 @@ def _fitting(size: int, shape: Triple, dtype: np.dtype, offset: int) -> Iterator
     for width, name in _BY_BYTES.items():
         if size - offset == width * count:
             yield Advice("raw_dtype", name)
-    _, y, x = shape
-    slice_bytes = y * x * dtype.itemsize
-    if size - offset >= slice_bytes and (size - offset) % slice_bytes == 0:
-        yield Advice("raw_shape", numbers(((size - offset) // slice_bytes, y, x)))
+    if slices := _slices_that_fit(size - offset, shape, dtype):
+        yield Advice("raw_shape", f"{slices} {shape[1]} {shape[2]}")
     if 0 <= extra <= _LONGEST_HEADER:
         yield Advice("raw_offset", extra)
+
+
+def _slices_that_fit(size: int, shape: Triple, dtype: np.dtype) -> int:
+    """How many slices of this shape take all the bytes; 0 if that is no whole number."""
+    slices, rest = divmod(size, shape[1] * shape[2] * dtype.itemsize)
+    return 0 if rest else max(0, slices)
 
 
 def _advice(shape: Triple, dtype: str) -> list[Part]:
