@@ -5,7 +5,9 @@ The texts have the keys of real logs.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,17 @@ def test_files_that_are_no_logs_are_ignored(tmp_path: Path, name: str) -> None:
     (write_slices(tmp_path / "scan") / name).write_text(NO_LOGS[name])
     volume = volume_of(tmp_path / "scan")
     assert (volume.voxel_size, volume.notes) == (None, ())
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_a_log_that_is_damaged_is_used_or_ignored(tmp_path: Path, name: str, times: Callable[[int], int]) -> None:
+    file, text, _, _ = LOGS[name]
+    folder = write_slices(tmp_path / "scan", (2, 12, 9))
+    rng = np.random.default_rng(len(name))
+    for _ in range(times(50)):
+        data = bytearray(text, "latin-1")
+        for _ in range(rng.integers(1, 20)):
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        (folder / file).write_bytes(data[: int(rng.integers(len(data)))])
+        size = volume_of(folder).voxel_size
+        assert size is None or all(math.isfinite(value) and value > 0 for value in size)

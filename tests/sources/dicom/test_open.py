@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -355,3 +357,12 @@ def test_the_class_of_the_files_does_not_matter(tmp_path: Path) -> None:
     assert CTImageStorage == dcmread(write_series(tmp_path, VOLUME) / "IM0000.dcm").SOPClassUID
     every(SOPClassUID="1.2.840.10008.5.1.4.1.1.7")(tmp_path)
     np.testing.assert_array_equal(opened(tmp_path)[0], VOLUME)
+
+
+def test_dicom_without_pydicom(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['pydicom'] = None\nfrom napari_ct_pyramid.cli.main import main\nsys.exit(main())"
+    path = str(write_series(tmp_path / "s", VOLUME))
+    done = subprocess.run([sys.executable, "-c", code, "info", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'napari-ct-pyramid[dicom]'" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -46,9 +46,9 @@ def decoder_of(storage: PixelStorage) -> tuple[str, Callable[[Any], Any]] | None
     if storage.syntax == RLE:
 
         def decode_rle(data: Any) -> Voxels:
-            decoded = imagecodecs.dicomrle_decode(bytes(data), dtype=dtype.newbyteorder("<"))
+            decoded = imagecodecs.dicomrle_decode(data, dtype=dtype.newbyteorder("<"))
             voxels = np.frombuffer(decoded, dtype.newbyteorder("<"), shape[0] * shape[1])
-            return without_unused_bits(voxels.reshape(shape).astype(dtype), storage)
+            return without_unused_bits(voxels.reshape(shape).astype(dtype, copy=False), storage)
 
         return "RLE", decode_rle
     if storage.syntax not in CODECS:
@@ -56,11 +56,11 @@ def decoder_of(storage: PixelStorage) -> tuple[str, Callable[[Any], Any]] | None
     name, codec = CODECS[storage.syntax]
 
     def decode(data: Any) -> Voxels:
-        image = np.asarray(codec(bytes(data)))
+        image = np.asarray(codec(data))
         if image.dtype.kind == "u":  # most codecs know no signed values: the bits are right
-            image = image.astype(f"u{dtype.itemsize}").view(dtype)
+            image = image.astype(f"u{dtype.itemsize}", copy=False).view(dtype)
             return without_unused_bits(image, storage)
-        return image.astype(dtype)
+        return image.astype(dtype, copy=False)
 
     return name, decode
 
@@ -69,6 +69,7 @@ def without_unused_bits(voxels: Voxels, storage: PixelStorage) -> Voxels:
     """Clear the bits above those that are stored, which may hold anything; negative values keep their sign."""
     unused = storage.allocated - storage.stored
     if unused:
+        voxels = voxels if voxels.flags.writeable else voxels.copy()
         np.left_shift(voxels, unused, out=voxels)
         np.right_shift(voxels, unused, out=voxels)
     return voxels
