@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import napari
+import numpy as np
 import pytest
+from napari.layers import Image, Labels
 
 from napari_ct_pyramid.plugin import menus
 from napari_ct_pyramid.plugin.menus import PLUGIN, TITLE, convert_layer, show_in_widget
@@ -20,7 +22,12 @@ class Window:
         self.calls: list[str] = []
         self.sources: list[list[str]] = []
         self.dock = SimpleNamespace(show=lambda: self.calls.append("show"), raise_=lambda: self.calls.append("raise"))
-        self.widget = SimpleNamespace(busy=busy, set_sources=lambda paths: self.sources.append([str(p) for p in paths]))
+        self.options: dict[str, Any] = {}
+        self.widget = SimpleNamespace(
+            busy=busy,
+            set_sources=lambda paths: self.sources.append([str(p) for p in paths]),
+            form=SimpleNamespace(options=SimpleNamespace(set=self.options.__setitem__)),
+        )
 
     def add_plugin_dock_widget(self, plugin: str, title: str) -> tuple[Any, Any]:
         self.calls.append(f"{plugin}: {title}")
@@ -57,16 +64,27 @@ def test_while_a_job_runs_a_message_states_that_files_wait(infos: list[str], fil
     assert name in info
 
 
-def test_the_command_fills_in_the_file_of_the_selected_layer(monkeypatch: pytest.MonkeyPatch, infos: list[str]) -> None:
-    window = Window()
-    layer = SimpleNamespace(source=SimpleNamespace(path="/a/scan.tif"), metadata={})
+def test_the_command_fills_in_the_selected_layer_and_its_options(
+    monkeypatch: pytest.MonkeyPatch, infos: list[str]
+) -> None:
+    window, layer = Window(), Labels(np.zeros((4, 4, 4), int), name="pores")
     monkeypatch.setattr(napari, "current_viewer", lambda: viewer_with(window, layer))
     convert_layer()
-    assert window.sources == [["/a/scan.tif"]]
+    assert window.sources == [["The layer pores"]]
+    assert window.options == {"method": "mode"}
     assert not infos
 
 
-def test_the_command_asks_for_a_layer_with_a_file(monkeypatch: pytest.MonkeyPatch, infos: list[str]) -> None:
+def test_a_layer_that_cannot_be_converted_is_an_error(monkeypatch: pytest.MonkeyPatch, infos: list[str]) -> None:
+    window, errors = Window(), []
+    monkeypatch.setattr(menus, "show_error", errors.append)
+    monkeypatch.setattr(napari, "current_viewer", lambda: viewer_with(window, Image(np.zeros((4, 4)))))
+    convert_layer()
+    assert len(errors) == 1
+    assert not window.calls
+
+
+def test_the_command_asks_for_a_layer(monkeypatch: pytest.MonkeyPatch, infos: list[str]) -> None:
     window = Window()
     monkeypatch.setattr(napari, "current_viewer", lambda: viewer_with(window))
     convert_layer()

@@ -79,7 +79,7 @@ def label_layers(pyramid: Pyramid, name: str | None = None) -> list[LayerData]:
             settings |= _look(pyramid.image_label)
         levels_for_3d = with_level_for_3d(channel)
         if len(levels_for_3d) > 1:
-            note_origin(levels_for_3d, settings, **({} if axis is None else {"channel": index}))
+            note_origin(levels_for_3d, settings, channel=None if axis is None else index)
             layers.append((levels_for_3d, settings, "labels"))
         else:  # napari takes no single level as multiscale
             layers.append((np.asarray(channel[0]), settings | {"multiscale": False}, "labels"))

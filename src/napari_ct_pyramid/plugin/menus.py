@@ -1,4 +1,4 @@
-"""The menu commands: Layers > Data > Convert to OME-Zarr…, and Layers > Visualize > Open in Neuroglancer.
+"""The menu commands, in Layers > Data and Layers > Visualize.
 
 napari makes the widget by its name in the manifest, so this module does not import it. Neuroglancer's volumes are
 served until napari closes.
@@ -16,10 +16,12 @@ from napari.utils.notifications import show_error, show_info
 from napari_ct_pyramid.errors import CtPyramidError, sentence
 from napari_ct_pyramid.neuroglancer.browser import open_browser
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer
+from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
-from .layers import source_file
+from .origins import layer_input
+from .viewer_hooks import dialog_parent
 from .wording import wording
 
 if TYPE_CHECKING:
@@ -61,15 +63,76 @@ def show_to_resume(viewer: Viewer, output: AnyPath) -> None:
 
 
 def convert_layer() -> None:
-    """Show the widget, with the file of the selected layer filled in: a menu command of napari."""
+    """Show the widget, with the selected layer filled in: a menu command of napari."""
     viewer = napari.current_viewer()
     if viewer is None:
         return
-    path = source_file(viewer.layers.selection.active)
-    if path is None:
-        show_info("Select a layer that was opened from a TIFF or an HDF5 file, then try again.")
+    layer = viewer.layers.selection.active
+    if layer is None:
+        show_info("Select the layer of a volume, then try again.")
         return
-    _open_widget(viewer).set_sources([path])
+    try:
+        asked = layer_input(layer)
+    except CtPyramidError as error:
+        show_error(sentence(error, wording))
+        return
+    widget = _open_widget(viewer)
+    if widget.busy:
+        show_info(f"{layer.name} can be converted after the current job.")
+    widget.set_sources([asked.source])
+    if not widget.busy:
+        for name, value in asked.options.items():
+            widget.form.options.set(name, value)
+
+
+def edit_layer() -> None:
+    """Show the dialog for name, voxel size and contrast of the selected layer's OME-Zarr: a menu command of napari."""
+    from .edit_dialog import EditDialog, is_editable
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    layer = viewer.layers.selection.active
+    if layer is None or not is_editable(layer):
+        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+        return
+    try:
+        pyramid = open_pyramid(any_path(layer.metadata["path"]))
+    except CtPyramidError as error:
+        show_error(sentence(error, wording))
+        return
+    EditDialog(viewer, layer, pyramid, dialog_parent(viewer)).open()
+
+
+def save_contrast() -> None:
+    """Write the contrast limits of the selected layers to their OME-Zarrs: a menu command of napari."""
+    from .edit_dialog import has_contrast, is_editable
+    from .edit_dialog import save_contrast as save
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    layers = [layer for layer in viewer.layers.selection if is_editable(layer) and has_contrast(layer)]
+    if not layers:
+        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+    try:
+        for layer in layers:
+            save(viewer, layer)
+    except CtPyramidError as error:
+        show_error(sentence(error, wording))
+
+
+def show_in_napari(viewer: Viewer, outputs: Sequence[AnyPath | str]) -> None:
+    """Show finished outputs, each in the place of its source's layer. Of several, the last one is visible."""
+    from .placing import show_alone, show_output
+
+    try:
+        layers = [show_output(viewer, any_path(output)) for output in outputs]
+    except CtPyramidError as error:
+        show_error(sentence(error, wording))
+        return
+    if len(layers) > 1:
+        show_alone(viewer, layers[-1])
 
 
 def _open_widget(viewer: Viewer) -> Any:

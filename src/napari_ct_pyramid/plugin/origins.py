@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,15 +40,15 @@ class Origin:
         Of the layer when it was opened.
     units : tuple of str
         The same.
-    options : dict
-        Values of `ConversionOptions` that choose its voxels from the file, such as the channel.
+    channel : int or None
+        Which one of the file's channels it shows; None if the file has no axis of channels.
     """
 
     path: str
     scale: tuple[float, ...]
     translate: tuple[float, ...]
     units: tuple[str, ...]
-    options: dict[str, Any] = field(default_factory=dict)
+    channel: int | None = None
 
     def moved_to(self, scale: Sequence[float]) -> tuple[float, ...]:
         """Where the first voxel is with another scale: as far from zero as before, counted in voxels."""
@@ -74,7 +74,7 @@ class LayerInput:
 _origins: weakref.WeakKeyDictionary[LazyArray, Origin] = weakref.WeakKeyDictionary()  # of the finest levels
 
 
-def note_origin(levels: Sequence[LazyArray], settings: dict[str, Any], **options: Any) -> None:
+def note_origin(levels: Sequence[LazyArray], settings: dict[str, Any], channel: int | None = None) -> None:
     """Note where the voxels of a layer are from, before napari makes the layer from its settings."""
     ones = (1.0,) * levels[0].ndim
     zeros = (0.0,) * levels[0].ndim
@@ -83,7 +83,7 @@ def note_origin(levels: Sequence[LazyArray], settings: dict[str, Any], **options
         tuple(settings.get("scale", ones)),
         tuple(settings.get("translate", zeros)),
         tuple(settings.get("units", ("pixel",) * levels[0].ndim)),
-        options,
+        channel,
     )
 
 
@@ -108,7 +108,8 @@ def layers_showing(viewer: Viewer, source: object) -> Iterator[Any]:
                 yield layer
         elif _has_voxels(layer):
             origin = origin_of(layer)
-            path = origin.path if origin else layer.source.path
+            # A layer of this plugin with another array shows something else by now.
+            path = origin.path if origin else None if "path" in layer.metadata else layer.source.path
             if path and _same(path, str(source)):
                 yield layer
 
@@ -147,11 +148,11 @@ def layer_input(layer: Any) -> LayerInput:
     is_labels = isinstance(layer, Labels)
     options: dict[str, Any] = {"method": "mode"} if is_labels else {}
     origin = origin_of(layer)
-    if origin and np.allclose(layer.translate, origin.moved_to(layer.scale), rtol=1e-6, atol=1e-9 * max(layer.scale)):
+    if origin and origin.channel is None and _is_at(layer, origin):
         if found[:2] != _calibration(origin.scale, origin.units, axes)[:2]:
             options |= {"voxel_size": found.voxel_size, "unit": found.unit}
-        return LayerInput(origin.path, {**origin.options, **options})
-    path = origin.path if origin else layer.source.path
+        return LayerInput(origin.path, options)
+    path = origin.path if origin else layer.metadata.get("path") or layer.source.path
     factor = UNITS[found.unit] if found.unit else 1.0
     z, y, x = (
         float(layer.translate[axis]) * UNITS.get(find_unit(layer.units[axis]) or "", factor) / factor for axis in axes
@@ -175,6 +176,12 @@ def _has_voxels(layer: Any) -> bool:
     from napari.layers import Image, Labels
 
     return isinstance(layer, (Image, Labels))
+
+
+def _is_at(layer: Any, origin: Origin) -> bool:
+    """Whether a layer is where its file states."""
+    off = np.asarray(layer.translate) - origin.moved_to(layer.scale)
+    return bool((np.abs(off) <= 1e-6 * np.asarray(layer.scale)).all())
 
 
 def _is_turned(layer: Any) -> bool:

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from napari_ct_pyramid.conversion.output import default_output
 from napari_ct_pyramid.model.intensity import Rescale
+from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.sources.inputs import INSIDE, ArrayInput
+from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.remote_path import is_url
 
-from .layers import CONTRAST_RANGE
+from .after_opening import prepare_layers
+from .layers import CONTRAST_RANGE, pyramid_layers
 from .origins import layers_showing, origin_of
-from .viewer_hooks import fit_to_view, scale_bar
+from .viewer_hooks import fit_to_view, layer_source, scale_bar
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -113,6 +118,53 @@ class Place:
         if isinstance(self._source, ArrayInput):
             return self._name
         return PurePath(str(self._source).partition(INSIDE)[0]).name
+
+
+def show_output(viewer: Viewer, output: AnyPath, source: object = None) -> Any:
+    """Show a finished output, in the place of its source's layer if there is one.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    output : path
+    source : path or ArrayInput, optional
+        If not given, a layer is looked for whose output has this name by default.
+
+    Returns
+    -------
+    napari.layers.Layer
+        The layer that shows it, which may have been there before.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be opened.
+    """
+    there = list(layers_showing(viewer, str(output)))
+    if there:
+        there[-1].visible = True
+        viewer.layers.selection = {there[-1]}
+        return there[-1]
+    from napari.layers import Layer
+
+    pyramid = open_pyramid(output)
+    data, settings, kind = pyramid_layers(pyramid)[0]
+    with layer_source(output):
+        layer = Layer.create(data, settings, kind)
+    place = Place(viewer, _source_of(viewer, output) if source is None else source, type(layer))
+    place.take(layer, pyramid.rescale)
+    prepare_layers()
+    place.complete(layer)
+    return layer
+
+
+def _source_of(viewer: Viewer, output: AnyPath) -> object:
+    """The path of a layer whose output would be this one."""
+    for layer in viewer.layers:
+        path = layer.source.path
+        if path and not is_url(path) and default_output(path).resolve() == output.resolve():
+            return path
+    return None
 
 
 def show_alone(viewer: Viewer, *layers: Any) -> None:

@@ -77,6 +77,12 @@ def keep_notices() -> None:
         notice.timer.stop()
 
 
+def dialog_parent(viewer: Viewer) -> Any:
+    """The widget of the window, as the parent of a dialog."""
+    # Why: napari has no public name for it. Seen in napari 0.9.2.
+    return viewer.window._qt_window
+
+
 def scale_bar(viewer: Viewer) -> Any:
     """The scale bar of a viewer."""
     # Why: napari 0.9 has moved it, and warns of its old name, by which older versions know it.

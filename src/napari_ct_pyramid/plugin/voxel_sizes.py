@@ -43,6 +43,13 @@ def show_voxel_size(viewer: Viewer, source: object, voxel_size: VoxelSize | None
             _calibrate(viewer, layer, tuple(voxel_size or (1.0,) * 3), (unit or "pixel",) * 3)
 
 
+def give_place(viewer: Viewer, layer: Any, settings: dict[str, Any]) -> None:
+    """Give a layer the scale, the units and the translation of some layer data."""
+    with _same_view(viewer, layer):
+        for name in ("units", "scale", "translate"):
+            setattr(layer, name, settings[name])
+
+
 def calibration_of(layer: Any) -> Calibration:
     """The scale and the units of a layer."""
     return tuple(map(float, layer.scale)), tuple(map(str, layer.units))
@@ -55,12 +62,8 @@ def _calibrate(viewer: Viewer, layer: Any, scale: tuple[float, ...], units: tupl
     if now == (scale, units) or now not in (at_first, _given.get(layer)):
         return
     _given[layer] = scale, units
-    with _same_view(viewer, layer):
-        move = origin.moved_to(scale) if origin else _moved(layer, scale)
-        # One event for all three would be better, but napari has one for each, and none may leave other units behind.
-        layer.units = units
-        layer.scale = scale
-        layer.translate = move
+    move = origin.moved_to(scale) if origin else _moved(layer, scale)
+    give_place(viewer, layer, {"units": units, "scale": scale, "translate": move})
 
 
 def _moved(layer: Any, scale: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,0 +1,197 @@
+"""Sets name, voxel size, unit and contrast of an OME-Zarr right, from its layer in napari.
+
+Only metadata are written. Every layer of the OME-Zarr then shows what its metadata state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_ct_pyramid.conversion.edit import edit
+from napari_ct_pyramid.errors import CtPyramidError, sentence
+from napari_ct_pyramid.omezarr.kind import kind_of
+from napari_ct_pyramid.omezarr.labels import LABELS
+from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
+from napari_ct_pyramid.storage.paths import any_path
+from napari_ct_pyramid.units import UNIT_SYMBOLS, find_unit
+
+from .layers import CONTRAST_RANGE, pyramid_layers
+from .origins import finest, layers_showing, note_origin, origin_of
+from .voxel_sizes import give_place
+from .wording import wording
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+_UNITS = ("micrometer", "nanometer", "millimeter", "centimeter", "meter", "angstrom")  # of the menu
+
+
+class EditDialog(QDialog):
+    """Name, voxel size, unit and contrast of an OME-Zarr, filled in with what its metadata state.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    layer : napari.layers.Layer
+        Opened from the OME-Zarr.
+    pyramid : Pyramid
+        The OME-Zarr.
+    parent : QWidget, optional
+    """
+
+    def __init__(self, viewer: Viewer, layer: Any, pyramid: Pyramid, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._layer, self._pyramid = viewer, layer, pyramid
+        self.setWindowTitle(f"Edit {pyramid.path.name}")
+        self.name = QLineEdit(pyramid.name)
+        self.voxel_size = QLineEdit(_size_text(pyramid))
+        self.voxel_size.setPlaceholderText("such as 0.65, or 1.3 0.65 0.65 along z, y, x")
+        self.unit = QComboBox()
+        self._fill_units()
+        self.low, self.high = QLineEdit(), QLineEdit()
+        self.use_contrast = QPushButton("Use the layer's")
+        self.problem = QLabel()
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
+        self._show_contrast(pyramid.window[2:] if pyramid.window else None)
+        self._lay_out(has_contrast=has_contrast(layer))
+        self._before = self._values()
+        self.use_contrast.clicked.connect(lambda: self._show_contrast(layer.contrast_limits))
+        self.buttons.accepted.connect(self.save)
+        self.buttons.rejected.connect(self.reject)
+        self.finished.connect(self.deleteLater)
+
+    def save(self) -> None:
+        """Write what has changed, and close. Where that is not possible, the dialog states why and stays open."""
+        now = self._values()
+        changes = {name: value for name, value in now.items() if value != self._before[name]}
+        if "voxel_size" in changes and now["unit"]:
+            changes["unit"] = now["unit"]
+        if not changes:
+            self.accept()
+            return
+        try:
+            done = edit(self._pyramid.path, **changes)
+        except CtPyramidError as error:
+            self.problem.setText(sentence(error, wording))
+            self.problem.show()
+            self.adjustSize()
+            return
+        for path in (done.path, *(done.path / LABELS / name for name in done.labels)):
+            show_edited(self._viewer, str(path), contrast="window" in changes)
+        self.accept()
+
+    def _values(self) -> dict[str, Any]:
+        low, high = self.low.text().strip(), self.high.text().strip()
+        return {
+            "name": self.name.text(),
+            "voxel_size": self.voxel_size.text().strip() or None,
+            "unit": self.unit.currentData(),
+            "window": f"{low} {high}" if low or high else None,
+        }
+
+    def _fill_units(self) -> None:
+        stated = find_unit(self._pyramid.units[-1])
+        if stated is None:
+            self.unit.addItem("unknown", None)
+        for unit in dict.fromkeys([*_UNITS, *([stated] if stated else [])]):
+            self.unit.addItem(UNIT_SYMBOLS.get(unit, unit), unit)
+        self.unit.setCurrentIndex(self.unit.findData(stated))
+
+    def _show_contrast(self, limits: Any) -> None:
+        for field, value in zip((self.low, self.high), limits or ("", ""), strict=True):
+            field.setText(value if value == "" else f"{float(value):.7g}")
+
+    def _lay_out(self, *, has_contrast: bool) -> None:
+        size, contrast = QHBoxLayout(), QHBoxLayout()
+        size.addWidget(self.voxel_size, 1)
+        size.addWidget(self.unit)
+        for part in (self.low, QLabel("to"), self.high, self.use_contrast):
+            contrast.addWidget(part)
+        form = QFormLayout()
+        form.addRow("Name", self.name)
+        form.addRow("Voxel size", size)
+        if has_contrast:
+            form.addRow("Contrast", contrast)
+        hint = QLabel("No voxel is changed: this is written to the metadata, at once.")
+        for label in (hint, self.problem):
+            label.setWordWrap(True)
+        self.problem.setStyleSheet("color: rgb(230, 90, 80);")
+        self.problem.hide()
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        for part in (hint, self.problem, self.buttons):
+            column.addWidget(part)
+        self.setMinimumWidth(380)
+        names = {self.name: "Name", self.voxel_size: "Voxel size", self.unit: "Unit of the voxel size"}
+        names |= {self.low: "Value that is shown as black", self.high: "Value that is shown as white"}
+        for field, name in names.items():
+            field.setAccessibleName(name)
+            field.setToolTip(name)
+
+
+def save_contrast(viewer: Viewer, layer: Any) -> None:
+    """Write the contrast limits of a layer to the OME-Zarr that it was opened from.
+
+    Raises
+    ------
+    CtPyramidError
+        If they cannot be written.
+    """
+    origin = origin_of(layer)
+    assert origin is not None
+    low, high = map(float, layer.contrast_limits)
+    edit(any_path(origin.path), window=(low, high))
+    show_edited(viewer, origin.path, contrast=False)
+    show_info(f"{any_path(origin.path).name} will open with the contrast {low:.5g} to {high:.5g}.")
+
+
+def is_editable(layer: Any) -> bool:
+    """Whether a layer shows an OME-Zarr as it is."""
+    origin = origin_of(layer)
+    return origin is not None and kind_of(any_path(origin.path)) is not None
+
+
+def show_edited(viewer: Viewer, path: str, *, contrast: bool) -> None:
+    """Give all layers of an OME-Zarr the place and the name that its metadata state, and with `contrast` that, too."""
+    pyramid = open_pyramid(any_path(path))
+    for layer in list(layers_showing(viewer, path)):
+        origin = origin_of(layer)
+        assert origin is not None
+        _, settings, _ = pyramid_layers(pyramid)[origin.channel or 0]
+        note_origin([finest(layer)], settings, origin.channel)
+        give_place(viewer, layer, settings)
+        layer.name = settings["name"]
+        if contrast and "contrast_limits" in settings:
+            layer.contrast_limits_range = settings["metadata"].get(CONTRAST_RANGE, settings["contrast_limits"])
+            layer.contrast_limits = settings["contrast_limits"]
+
+
+def has_contrast(layer: Any) -> bool:
+    """Whether the contrast limits of a layer are those that its OME-Zarr states for the first channel."""
+    origin = origin_of(layer)
+    return hasattr(layer, "contrast_limits") and not (origin and origin.channel)
+
+
+def _size_text(pyramid: Pyramid) -> str:
+    """The voxel size as a user writes it; empty if it is unknown."""
+    scale = pyramid.levels[0].scale
+    sizes = [size for size, kind in zip(scale, pyramid.axis_types, strict=True) if kind == "space"]
+    if not any(pyramid.units) and set(sizes) == {1.0}:
+        return ""
+    texts = [f"{size:.10g}" for size in sizes]
+    return texts[0] if len(set(texts)) == 1 else " ".join(texts)
