@@ -79,7 +79,9 @@ def _same_view(viewer: Viewer, layer: Any) -> Iterator[None]:
     centre, zoom = view.center, view.zoom
     yield
     ratio = np.array(layer.scale) / before
-    alone = all(not other.visible or np.array_equal(other.scale, layer.scale) for other in viewer.layers)
+    alone = layer.ndim == viewer.dims.ndim and all(
+        not other.visible or np.array_equal(other.scale, layer.scale) for other in viewer.layers
+    )
     if alone:  # otherwise the view is that of the other layers, too
         viewer.dims.current_step = step
         displayed = list(viewer.dims.displayed)[-len(centre) :]
