@@ -186,6 +186,13 @@ def test_compressed_pages_are_decoded_once_if_the_budget_allows() -> None:
     assert [Advice("max_memory") in warning.parts for warning in tight.warnings] == [True]
 
 
+def test_each_thread_has_the_memory_that_its_decoder_takes() -> None:
+    compressed = replace(BEAMLINE, compression="JPEG 2000", granularity=(1, 2560, 2560))
+    greedy = replace(compressed, decoding_bytes=100_000_000)
+    plans = [plan_of(volume, max_memory="16G", threads=3) for volume in (compressed, greedy)]
+    assert plans[1].peak_memory_bytes - plans[0].peak_memory_bytes == 3 * 100_000_000
+
+
 def test_too_little_disk_is_an_error_with_both_figures() -> None:
     options = ConversionOptions(chunks=(128, 128, 128))
     with pytest.raises(DiskSpaceError) as caught:

@@ -269,9 +269,9 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cel
     itemsize = volume.dtype.itemsize
     # Decoded strips, or a decoded row of tiles or chunks, and the bytes from which they are decoded.
     unit_rows = volume.granularity[0] * volume.granularity[1]
-    decoding = (
-        0 if unit_rows == 1 else max(min(_DECODING_BYTES, volume.nbytes), 2 * unit_rows * volume.shape[2] * itemsize)
-    )
+    decoding = volume.decoding_bytes
+    if unit_rows > 1:
+        decoding += max(min(_DECODING_BYTES, volume.nbytes), 2 * unit_rows * volume.shape[2] * itemsize)
     extent = math.prod(read_extent(volume, cell))
     rows = extent * finest.shape[2] * finest.dtype.itemsize
     if is_read_apart(volume, finest):

@@ -50,6 +50,8 @@ class Volume:
         Extent along z, y, x of a read unit, which is always read or decoded as a whole. It is 1 along z and y if the
         file holds plain rows, and larger if whole strips, tiles or chunks must be decoded. Reads that begin and end
         between units decode nothing twice.
+    decoding_bytes : int
+        Memory that decoding a read unit takes beside its voxels and its compressed bytes.
     granularity_start : tuple of int
         Position of the first voxel within its read unit.
     calibration : Calibration or None
@@ -73,6 +75,7 @@ class Volume:
     color: str | None = None
     notes: tuple[str, ...] = ()
     granularity: Triple = (1, 1, 1)
+    decoding_bytes: int = 0
     granularity_start: Triple = (0, 0, 0)
     calibration: Calibration | None = None
     rescale: Rescale | None = None

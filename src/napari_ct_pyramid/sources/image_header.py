@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from .decoding import JPEG_2000
+
 _TAIL = 1024  # bytes in which the mark of the end must be: some programs append a few more
 
 
@@ -268,7 +270,7 @@ def _decode_jpeg2000(data: Any) -> Any:
 IMAGE_KINDS = (
     ImageKind("PNG", (".png",), "Deflate", _parse_png, _decode_png),
     ImageKind("BMP", (".bmp",), "none", _parse_bmp, _decode_bmp),
-    ImageKind("JPEG 2000", (".jp2", ".j2k", ".jpx", ".j2c"), "JPEG 2000", _parse_jpeg2000, _decode_jpeg2000),
+    ImageKind("JPEG 2000", (".jp2", ".j2k", ".jpx", ".j2c"), JPEG_2000, _parse_jpeg2000, _decode_jpeg2000),
     ImageKind("JPEG", (".jpg", ".jpeg"), "JPEG", _parse_jpeg, _decode_jpeg),
 )
 """The kinds of images, besides TIFF, that a folder of slices may have."""

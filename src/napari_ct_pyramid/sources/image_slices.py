@@ -12,6 +12,7 @@ from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
 
 from .base import Holds
+from .decoding import JPEG_2000, jpeg_2000_bytes
 from .encoded_slices import EncodedSlices
 from .image_header import DAMAGED, IMAGE_KINDS, HeaderError, ImageHeader, ImageKind
 from .row_reader import FileHandles, FileVolumeReader
@@ -72,6 +73,7 @@ def open_image_slices(
         format=f"{len(files):,} {kind.name} files, one a slice",
         compression=kind.compression,
         granularity=(1, height, width),
+        decoding_bytes=jpeg_2000_bytes(first.shape) if kind.compression == JPEG_2000 else 0,
         notes=tuple(notes),
     )
     return FileVolumeReader(volume, rows, files)

@@ -14,6 +14,7 @@ from napari_ct_pyramid.errors import SingleSliceError, SourceError, SourceNotFou
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.sources.base import Holds, VolumeReader
+from napari_ct_pyramid.sources.decoding import JPEG_2000, jpeg_2000_bytes
 from napari_ct_pyramid.sources.encoded_slices import EncodedSlices
 from napari_ct_pyramid.sources.inputs import INSIDE, Input
 from napari_ct_pyramid.sources.row_reader import FileHandles, FileVolumeReader, PlainRows, RowReader, is_swapped
@@ -138,6 +139,7 @@ def _open(where: Path, name: str, frames: Sequence[Frame]) -> VolumeReader:
         unit=size.unit,
         voxel_size_from=size.origin,
         granularity=(1, 1 if codec == "none" else storage.rows, storage.columns),
+        decoding_bytes=jpeg_2000_bytes((storage.rows, storage.columns)) if codec == JPEG_2000 else 0,
         notes=tuple(_notes(first)),
         calibration=_calibration(first),
     )

@@ -9,10 +9,11 @@ import imagecodecs
 import numpy as np
 
 from napari_ct_pyramid.sources.base import VolumeReader, Voxels
+from napari_ct_pyramid.sources.decoding import JPEG_2000
 
 from .frames import PixelStorage
 
-_JPEG, _LOSSLESS, _LS, _2000 = "JPEG", "lossless JPEG", "JPEG-LS", "JPEG 2000"
+_JPEG, _LOSSLESS, _LS = "JPEG", "lossless JPEG", "JPEG-LS"
 UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes of plain pixels: implicit, explicit little-endian, and explicit big-endian."""
 
@@ -24,11 +25,11 @@ CODECS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "1.2.840.10008.1.2.4.70": (_LOSSLESS, imagecodecs.ljpeg_decode),
     "1.2.840.10008.1.2.4.80": (_LS, imagecodecs.jpegls_decode),
     "1.2.840.10008.1.2.4.81": (_LS, imagecodecs.jpegls_decode),
-    "1.2.840.10008.1.2.4.90": (_2000, imagecodecs.jpeg2k_decode),
-    "1.2.840.10008.1.2.4.91": (_2000, imagecodecs.jpeg2k_decode),
-    "1.2.840.10008.1.2.4.201": (_2000, imagecodecs.jpeg2k_decode),
-    "1.2.840.10008.1.2.4.202": (_2000, imagecodecs.jpeg2k_decode),
-    "1.2.840.10008.1.2.4.203": (_2000, imagecodecs.jpeg2k_decode),
+    "1.2.840.10008.1.2.4.90": (JPEG_2000, imagecodecs.jpeg2k_decode),
+    "1.2.840.10008.1.2.4.91": (JPEG_2000, imagecodecs.jpeg2k_decode),
+    "1.2.840.10008.1.2.4.201": (JPEG_2000, imagecodecs.jpeg2k_decode),
+    "1.2.840.10008.1.2.4.202": (JPEG_2000, imagecodecs.jpeg2k_decode),
+    "1.2.840.10008.1.2.4.203": (JPEG_2000, imagecodecs.jpeg2k_decode),
 }
 RLE = "1.2.840.10008.1.2.5"
 

@@ -16,6 +16,7 @@ from tifffile import TiffFile, TiffPage
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.sources.decoding import float_predictor_bytes, jpeg_2000_bytes
 from napari_ct_pyramid.sources.inputs import Input
 from napari_ct_pyramid.sources.row_reader import FileVolumeReader, PlainRows, RowReader, is_swapped
 from napari_ct_pyramid.storage.paths import image_name
@@ -27,6 +28,9 @@ from .quiet import quiet
 from .segments import Decode, EncodedSegments, whole_strips
 from .series import Slices, chosen_slices, find_slices
 from .voxel_size import find_voxel_size
+
+_JPEG_2000 = (33003, 33004, 33005, 34712)
+_FLOAT_PREDICTOR = 3
 
 
 def open_tiff(source: Input, endings: Sequence[str] = ()) -> FileVolumeReader:
@@ -67,6 +71,7 @@ def open_tiff(source: Input, endings: Sequence[str] = ()) -> FileVolumeReader:
         unit=size.unit,
         voxel_size_from=size.origin,
         granularity=granularity_of(rows, (z, y, x)),
+        decoding_bytes=_decoding_bytes(keyframe, rows),
     )
     return FileVolumeReader(volume, rows, slices.files)
 
@@ -75,6 +80,17 @@ def granularity_of(rows: RowReader, shape: Triple) -> Triple:
     """The size of the smallest part that can be read alone: a plain row, or a strip or tile."""
     z, y, x = rows.segment if isinstance(rows, EncodedSegments) else (1, 1, shape[2])
     return min(z, shape[0]), min(y, shape[1]), min(x, shape[2])
+
+
+def _decoding_bytes(keyframe: TiffPage, rows: RowReader) -> int:
+    """Memory that decoding a strip or tile takes beside its voxels and its compressed bytes."""
+    if not isinstance(rows, EncodedSegments) or keyframe.dtype is None:
+        return 0
+    if int(keyframe.compression) in _JPEG_2000:
+        return jpeg_2000_bytes(rows.segment)
+    if int(keyframe.predictor) == _FLOAT_PREDICTOR:
+        return float_predictor_bytes(rows.segment, keyframe.dtype.itemsize)
+    return 0
 
 
 def open_slices(where: Path, name: str, files: Sequence[Path], notes: Sequence[str] = ()) -> FileVolumeReader:
@@ -128,6 +144,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path], notes: Sequence[s
         voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
         notes=tuple(notes),
         granularity=granularity_of(rows, shape),
+        decoding_bytes=_decoding_bytes(keyframe, rows),
     )
     return FileVolumeReader(volume, rows, slices.files)
 
