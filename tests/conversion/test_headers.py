@@ -1,4 +1,4 @@
-"""Volumes with a header, and raw ones, the whole way on the command line: convert, info, verify, resume, and faults."""
+"""Volumes of scanners, with a header, and raw ones, on the command line: convert, info, verify, resume, and faults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from PIL import Image
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli import main as cli
@@ -20,7 +21,10 @@ from napari_ct_pyramid.sources import deflated_rows
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.units import UNITS
+from tests.helpers.compound import write_txm
+from tests.helpers.dicoms import write_frames, write_series
 from tests.helpers.headers import KINDS, SIZES_MM, vgi
+from tests.helpers.scanco import write_aim
 from tests.helpers.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan
 
 ASKED = ["-c", "8", "8", "16", "-l", "3", "--threads", "2", "--quiet"]
@@ -34,6 +38,26 @@ SOME = (
     "MRC, xzy",
     "VGI",
 )
+
+
+def slices_with_a_log(folder: Path, volume: np.ndarray) -> Path:
+    (folder / "scan_Rec").mkdir()
+    for z, image in enumerate(volume):
+        Image.fromarray(image).save(folder / "scan_Rec" / f"scan_rec{z:04}.png")
+    (folder / "scan_Rec" / "scan_rec.log").write_text("[Reconstruction]\nPixel Size (um)=10\n")
+    return folder / "scan_Rec"
+
+
+WRITERS: dict[str, Callable[[Path, np.ndarray], Path]] = {
+    **{name: KINDS[name] for name in SOME},
+    "slices with a log": slices_with_a_log,
+    "DICOM series": lambda folder, volume: write_series(folder / "series", volume),
+    "DICOM series, compressed": lambda folder, volume: write_series(folder / "series", volume, "JPEG-LS"),
+    "DICOM frames": lambda folder, volume: write_frames(folder / "scan.dcm", volume),
+    "Zeiss": lambda folder, volume: write_txm(folder / "scan.txm", volume),
+    "Zeiss, scattered": lambda folder, volume: write_txm(folder / "scan.txm", volume, seed=1),
+    "Scanco": lambda folder, volume: write_aim(folder / "scan.aim", volume, "030"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -117,9 +141,9 @@ class TestRaw:
         assert cli.main([*asked, "--raw-offset", "8"]) == 0
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", WRITERS)
 def test_interrupted_and_resumed(tmp_path: Path, name: str) -> None:
-    source = KINDS[name](tmp_path, VOXELS)
+    source = WRITERS[name](tmp_path, VOXELS)
 
     def fail() -> None:
         raise ct.SourceError("the disk is gone")
@@ -138,15 +162,16 @@ def test_interrupted_and_resumed(tmp_path: Path, name: str) -> None:
     assert pyramid_files(tmp_path / "out.ome.zarr") == pyramid_files(tmp_path / "whole" / "out.ome.zarr")
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("fault", ["shrinks", "is removed"])
 def test_a_source_that_is_lost_while_it_is_read(
     tmp_path: Path, name: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if fault == "is removed" and os.name == "nt":
         pytest.skip("files that are open stay there")
-    source = KINDS[name](tmp_path, VOXELS)
-    data = [file for file in tmp_path.iterdir() if file.suffix not in (".mhd", ".nhdr", ".vgi")]
+    source = WRITERS[name](tmp_path, VOXELS)
+    headers = (".mhd", ".nhdr", ".vgi", ".log")
+    data = [file for file in tmp_path.rglob("*") if file.is_file() and file.suffix not in headers]
 
     def lose() -> None:
         for file in data:
