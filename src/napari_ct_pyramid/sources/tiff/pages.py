@@ -169,6 +169,7 @@ class _Parser:
         self._number_size, self._offset_size = (8, 8) if self._big else (2, 4)
         self._types = {kind: np.dtype(order + name) for kind, name in _TYPES.items()}
         self._storages: dict[PixelStorage, PixelStorage] = {}  # equal pages share one
+        self._table_bytes = 0
 
     def pages(self) -> Iterator[Page]:
         """Every page, in order."""
@@ -223,7 +224,13 @@ class _Parser:
     def _array(self, kind: int, count: int, raw: bytes, what: str) -> IntArray:
         dtype = self._types[kind]
         size = count * dtype.itemsize
-        data = raw[:size] if size <= len(raw) else self._bytes(self._int(raw), size, what)
+        if size <= len(raw):
+            return np.frombuffer(raw[:size], dtype).astype(np.int64)
+        # Pages that share their tables could make a small file take any amount of memory.
+        self._table_bytes += size
+        if self._table_bytes > self.size:
+            raise _FlawError(f"{what} is damaged (the tables of the pages so far are larger than the file)")
+        data = self._bytes(self._int(raw), size, what)
         return np.frombuffer(data, dtype).astype(np.int64)
 
     def _bytes(self, at: int, size: int, what: str) -> bytes:
