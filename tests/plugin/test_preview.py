@@ -10,6 +10,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 
 from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.plugin.preview import LivePreview
@@ -290,3 +291,24 @@ def test_in_a_queue_the_view_follows_the_volume_that_runs(
     low, high = shown.extent.world
     centre = np.array(viewer.scene.camera.center[-2:])
     assert ((centre > low[1:]) & (centre < high[1:])).all()
+
+
+def test_source_and_output_have_one_voxel_size_and_one_unit(viewer: napari.Viewer, tmp_path: Path, gate: Gate) -> None:
+    source = write_stack(tmp_path / "scan.tif", volume(), metadata=None)  # which states none
+    (below,) = viewer.open(source, plugin=PLUGIN)
+    settle(viewer)
+    before = gray_at(viewer, (16, 24), (50, 80))
+    widget = add_widget(viewer, source)
+    widget.form.options.set("voxel_size", "0.65")
+    widget.form.options.set("unit", "um")
+    wait_for(widget, WidgetState.READY)
+    widget.status_panel.convert.click()
+    wait_until(lambda: len(viewer.layers) == 2)
+    layer = viewer.layers[1]
+    for one in (below, layer):
+        assert tuple(one.scale) == (0.65, 0.65, 0.65)
+        assert [str(unit) for unit in one.units] == ["micrometer"] * 3
+    finish(widget, gate, viewer)
+    places = (16 * 0.65, 24 * 0.65), (50 * 0.65, 80 * 0.65)
+    assert np.allclose(gray_at(viewer, *places), before, atol=2)
+    assert not notification_manager.records  # such as "Inconsistent units"

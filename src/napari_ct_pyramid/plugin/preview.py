@@ -36,6 +36,7 @@ from .layer_settings import LayerData
 from .layers import CONTRAST_RANGE, pyramid_layers
 from .placing import Place, show_alone
 from .viewer_hooks import layer_source
+from .voxel_sizes import show_voxel_size
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -209,6 +210,7 @@ class LivePreview(QObject):
             return
         assert self._plan is not None
         self.layer = layer
+        show_voxel_size(self._viewer, self._source, self._plan.voxel_size, self._plan.unit)
         self._place = Place(self._viewer, self._source, type(layer))
         layer.blending = "translucent_no_depth"  # in 3D, too, it is drawn over the source's layer
         self._place.take(layer, self._plan.rescale)
