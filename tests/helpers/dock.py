@@ -73,7 +73,7 @@ def wait_for(widget: ConvertWidget, *stages: WidgetState) -> None:
     try:
         wait_until(lambda: widget.state in stages)
     except AssertionError:
-        said = widget.plan_panel.box.words.text(), widget.status_panel.result.words.text()
+        said = widget.status_panel.message.words.text()
         raise AssertionError(f"the widget stands at {widget.state}: {said}") from None
 
 
@@ -83,10 +83,22 @@ def wait_for_progress(widget: ConvertWidget) -> None:
 
 
 def enabled(widget: ConvertWidget) -> set[str]:
-    """Those of Convert, Verify and Cancel that are visible and enabled, and "form" if the fields are enabled."""
+    """Those of Convert and Cancel that are visible and enabled, and "form" if the fields are enabled."""
     panel = widget.status_panel
-    found = {b.text() for b in (panel.convert, panel.verify, panel.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
+    found = {b.text() for b in (panel.convert, panel.cancel) if b.isVisibleTo(widget) and b.isEnabled()}
     return found | ({"form"} if widget.form.isEnabled() else set())
+
+
+def said(widget: ConvertWidget) -> str:
+    """The text of the message box; empty if there is none."""
+    box = widget.status_panel.message
+    return box.words.text() if box.isVisibleTo(widget) else ""
+
+
+def offers(widget: ConvertWidget) -> list[str]:
+    """The buttons of the message box."""
+    box = widget.status_panel.message
+    return [button.text() for button in box.buttons] if box.isVisibleTo(widget) else []
 
 
 def press(widget: ConvertWidget, words: str) -> None:

@@ -23,10 +23,11 @@ import napari
 import npe2
 import npe2.manifest._bases as manifests
 import pytest
-from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtCore import QCoreApplication, QEvent, QSettings
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_ct_pyramid.plugin.viewer_hooks import open_viewers
+from napari_ct_pyramid.plugin.widget import preferences
 from napari_ct_pyramid.sources import lazy_levels
 from tests.helpers.dock import wait_until
 from tests.helpers.screen import settle
@@ -54,6 +55,13 @@ def _fast_windows() -> Iterator[None]:
 def _no_other_readers() -> None:
     """Without napari-ome-zarr, which has tests of its own: napari would ask which of the two opens a folder."""
     npe2.PluginManager.instance().disable("napari-ome-zarr")
+
+
+@pytest.fixture(autouse=True)
+def _no_preferences(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form remembers nothing of another test, and leaves the user's own settings alone."""
+    path = str(tmp_path_factory.mktemp("preferences") / "converter.ini")
+    monkeypatch.setattr(preferences, "settings", lambda: QSettings(path, QSettings.Format.IniFormat))
 
 
 @pytest.fixture

@@ -32,15 +32,15 @@ def shown(layer: Image, voxel: tuple[int, int, int]) -> tuple[int, float]:
 def test_from_the_dock_to_the_status_bar(make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path) -> None:
     viewer = make_napari_viewer()
     widget = add_widget(viewer)
+    widget.set_source(write_tiff(tmp_path / "scan.tif"))
     widget.form.options.set("dtype", "uint8")
     widget.form.options.set("window", "-10, 245")
-    widget.set_source(write_tiff(tmp_path / "scan.tif"))
     wait_for(widget, WidgetState.READY)
     assert widget.plan_panel.values.isVisibleTo(widget)
     assert widget.plan_panel.values.text() == "Values: float32 as uint8, window -10 to 245; grey = stored × 1 - 10"
     widget.form.options.set("window", "245 -10")
     wait_for(widget, WidgetState.WRONG)
-    assert "245 -10" in widget.plan_panel.box.words.text()
+    assert "245 -10" in widget.status_panel.message.words.text()
     widget.form.options.set("window", "-10 245")
     wait_for(widget, WidgetState.READY)
     widget.status_panel.convert.click()

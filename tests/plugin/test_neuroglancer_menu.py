@@ -138,7 +138,7 @@ def test_the_widgets_button_shows_a_finished_conversion(
     widget.form.live.value = False
     widget.status_panel.convert.click()
     wait_for(widget, WidgetState.DONE)
-    (button,) = [b for b in widget.status_panel.result.findChildren(QPushButton) if b.text() == "Neuroglancer"]
+    (button,) = [b for b in widget.status_panel.message.findChildren(QPushButton) if b.text() == "Neuroglancer"]
     assert not opened
     button.click()
     (url,) = opened

@@ -11,7 +11,7 @@ import numpy as np
 from napari_ct_pyramid.plugin.menus import ome_zarrs
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from napari_ct_pyramid.storage.remote_path import RemotePath
-from tests.helpers.dock import add_widget, enabled, volume, wait_for, write_tiff
+from tests.helpers.dock import add_widget, enabled, press, volume, wait_for, write_tiff
 
 URL = "memory://from-napari/scan.ome.zarr"
 
@@ -28,15 +28,14 @@ def test_a_file_is_converted_to_a_store_and_opened_from_there(
     assert widget.form.output_path == URL
     assert [path.name for path in tmp_path.iterdir()] == ["scan.tif"]
     assert not viewer.layers
-    buttons = [button for button in widget.status_panel.result.buttons if button.text() == "Open"]
-    buttons[0].click()
+    press(widget, "Show in napari")
     (layer,) = viewer.layers
     assert np.array_equal(np.asarray(layer.data[0]), volume())
     assert (layer.name, layer.source.path) == ("scan", URL)
     assert tuple(layer.scale) == (0.5, 0.5, 0.5)
     assert ome_zarrs([layer]) == [RemotePath(URL)]
-    widget.status_panel.verify.click()
+    press(widget, "Verify")
     wait_for(widget, WidgetState.RUNNING)
     wait_for(widget, WidgetState.DONE)
-    assert "scan.tif" in widget.status_panel.result.words.text()  # which it was compared with
-    assert enabled(widget) == {"Verify", "form"}
+    assert "scan.tif" in widget.status_panel.message.words.text()  # which it was compared with
+    assert enabled(widget) == {"form"}

@@ -130,7 +130,7 @@ def test_the_conversion_reports_an_output_that_vanished(
     shutil.rmtree(source.with_name("scan.ome.zarr"))
     gate.open()
     wait_for(half_way, WidgetState.READY)
-    assert "scan.ome.zarr" in half_way.status_panel.result.words.text()
+    assert "scan.ome.zarr" in half_way.status_panel.message.words.text()
     assert not viewer.layers
 
 

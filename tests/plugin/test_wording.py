@@ -18,5 +18,5 @@ def test_messages_name_fields_as_the_form_does() -> None:
 def test_the_message_and_the_button_name_the_same_size() -> None:
     error = BudgetError("Too small (", Advice("max_memory", "412MB"), ").", smallest=412_000_000)
     (remedy,) = remedies(error, "")
-    assert wording(Advice("max_memory", remedy.values["max_memory"])) in error_words(error)
+    assert wording(Advice("max_memory", remedy.value["max_memory"])) in error_words(error)
     assert remedy.words.removeprefix("Use ") in error_words(error)

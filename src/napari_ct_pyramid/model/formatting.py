@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+UNIT_BYTES = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
+"""The units of sizes."""
+
 
 def format_size(size: float) -> str:
     """Bytes in the largest unit in which they are at least 1, with three digits: ``"13.4 GB"``."""
-    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for unit, factor in UNIT_BYTES.items():
         if size >= 0.9995 * factor:
             value = size / factor
             digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2

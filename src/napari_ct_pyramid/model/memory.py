@@ -51,6 +51,13 @@ def resident_memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def machine_memory() -> int:
+    """Memory of this machine, in bytes."""
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
 def process_memory() -> int:
     """Resident memory that this process will reach without a conversion's buffers, in bytes."""
     return max(PROCESS_BYTES, resident_memory() + _GROWTH_BYTES)

@@ -3,39 +3,108 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 
 import napari
 import pytest
+import tifffile
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QTreeWidget
 
-from napari_ct_pyramid.options import NAMED_CHUNKS, ConversionOptions
-from napari_ct_pyramid.plugin.widget.widget import ConvertWidget
-from tests.helpers.dock import (
-    add_widget,
-)
+from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.plugin.widget.fields import GROUPS, ON_FORM, OptionFields, in_group
+from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
+from tests.helpers.dock import add_widget, volume, wait_for, write_tiff
 
 
-def test_every_option_has_a_field_with_its_help_and_its_default(viewer: napari.Viewer) -> None:
+def test_every_option_has_a_field_in_one_place_with_its_default(viewer: napari.Viewer) -> None:
     widget = ConvertWidget(viewer)
     form = widget.form
     values = form.options.values()
-    for option in dataclasses.fields(ConversionOptions):
-        field = form.options.fields[option.name]
-        assert field.widget.tooltip.lower() == option.metadata["help"].lower()
-        assert field.rare == option.metadata["rare"]
-    first = next(iter(NAMED_CHUNKS))
-    assert values.pop("chunks") == first
-    assert ConversionOptions(chunks=first, **values) == ConversionOptions(chunks=first)
+    placed = [name for group in GROUPS for name in in_group(group)] + list(ON_FORM)
+    assert sorted(placed) == sorted(option.name for option in dataclasses.fields(ConversionOptions))
+    assert values.pop("chunks") == "visualization"
+    assert values.pop("edges") == "pad"  # odd sizes just work
+    assert ConversionOptions(chunks=64, **values) == ConversionOptions(chunks=64)
 
 
-def test_rare_options_are_behind_the_fold(viewer: napari.Viewer) -> None:
+def test_every_control_has_a_name_and_a_tip_in_a_users_words(viewer: napari.Viewer) -> None:
     widget = ConvertWidget(viewer)
-    seen = {name: field.widget.native.isVisibleTo(widget) for name, field in widget.form.options.fields.items()}
-    assert seen == {option.name: not option.metadata["rare"] for option in dataclasses.fields(ConversionOptions)}
-    widget.form.fold.click()
-    assert all(field.widget.native.isVisibleTo(widget) for field in widget.form.options.fields.values())
+    kinds = (QAbstractButton, QComboBox, QLineEdit, QTreeWidget)
+    controls = [part for kind in kinds for part in widget.findChildren(kind)]
+    checked = [part for part in controls if not isinstance(part.parent(), (QComboBox, QTreeWidget))]
+    assert len(checked) > 25
+    for control in checked:
+        name = control.accessibleName() or (control.text() if isinstance(control, QAbstractButton) else "")
+        assert name.strip(), control
+        assert control.toolTip(), name
+        assert not re.search(r"\b(INPUT|OUTPUT|PATH)\b|--\w", control.toolTip()), name
+
+
+def test_each_fold_says_in_one_line_what_is_chosen_in_it(viewer: napari.Viewer, tmp_path: Path) -> None:
+    widget = add_widget(viewer, write_tiff(tmp_path / "scan.tif"))
+    folds, options = widget.form.folds, widget.form.options
+    lines = {name: fold.summary.text() for name, fold in folds.items()}
+    assert lines["Pyramid"] == "16³ · 3 levels · mean"
+    assert lines["Voxels"] == "float32 as in the file · all of it"
+    assert lines["Format"] == "OME-Zarr 0.4 · lz4"
+    assert lines["Machine"].startswith("at most 4 GB · ")
+    options.set("dtype", "uint8")
+    options.set("window", "-0.5 2")
+    options.set("crop", "0:20,,")
+    options.set("ome_zarr_version", "0.5")
+    assert folds["Voxels"].summary.text() == "uint8, -0.5 to 2 · a part"
+    assert folds["Format"].summary.text() == "OME-Zarr 0.5 · shards · lz4"
+
+
+def test_only_the_folds_that_are_open_show_their_fields(viewer: napari.Viewer) -> None:
+    widget = ConvertWidget(viewer)
+    form = widget.form
+    fields = form.options.fields
+    assert fields["voxel_size"].widget.native.isVisibleTo(form)
+    assert not fields["chunks"].widget.native.isVisibleTo(form)
+    form.folds["Pyramid"].button.click()
+    assert fields["chunks"].widget.native.isVisibleTo(form)
+    assert not fields["shards"].widget.native.isVisibleTo(form)
+
+
+def test_an_option_is_enabled_only_where_it_applies_and_is_never_silently_ignored(
+    viewer: napari.Viewer, tmp_path: Path
+) -> None:
+    widget = add_widget(viewer)
+    options = widget.form.options
+
+    def enabled(name: str) -> bool:
+        return options.fields[name].widget.native.isEnabled()
+
+    assert not enabled("shards")
+    assert not enabled("window")
+    options.set("ome_zarr_version", "0.5")
+    options.set("shards", "64 64 64")
+    options.set("dtype", "uint16")
+    assert enabled("shards")
+    assert enabled("window")
+    assert options.options().shards == (64, 64, 64)
+    options.set("ome_zarr_version", "0.4")
+    assert not enabled("shards")
+    assert options.options().shards is None
+    tifffile.imwrite(tmp_path / "narrow.tif", volume(dtype="uint8"), photometric="minisblack")
+    widget.set_source(tmp_path / "narrow.tif")
+    wait_for(widget, WidgetState.READY)
+    assert not enabled("dtype")
+    assert not enabled("window")
+    assert options.options().dtype is None
+
+
+@pytest.mark.parametrize("name", ["window", "voxel_size", "crop", "axes", "max_memory", "shards", "channel"])
+def test_an_empty_field_means_the_default(qtbot: Any, name: str) -> None:
+    fields = OptionFields()
+    fields.set("ome_zarr_version", "0.5")
+    before = fields.options()
+    fields.set(name, None if name == "crop" else "")
+    assert fields.options() == before
 
 
 @pytest.mark.parametrize(
@@ -51,11 +120,12 @@ def test_rare_options_are_behind_the_fold(viewer: napari.Viewer) -> None:
         ("method", "mode", "mode"),
         ("downsample", "1 2 2", (1, 2, 2)),
         ("downsample", "auto", None),
-        ("edges", "pad", "pad"),
+        ("edges", "strict", "strict"),
         ("max_memory", "500M", 500_000_000),
         ("compressor", "zstd", "zstd"),
         ("voxel_size", "0.65", (0.65, 0.65, 0.65)),
-        ("voxel_size", "1, 0.5, 0.5", (1.0, 0.5, 0.5)),
+        ("voxel_size", "0,65 µm", (0.65, 0.65, 0.65)),
+        ("voxel_size", "1 0.5 0.5", (1.0, 0.5, 0.5)),
         ("voxel_size", None, None),
         ("unit", "nanometer", "nanometer"),
         ("threads", 2, 2),
@@ -63,8 +133,6 @@ def test_rare_options_are_behind_the_fold(viewer: napari.Viewer) -> None:
     ],
 )
 def test_a_field_gives_what_is_written_into_it(qtbot: Any, name: str, value: Any, means: Any) -> None:
-    from napari_ct_pyramid.plugin.widget.fields import OptionFields
-
     fields = OptionFields()
     with qtbot.waitSignal(fields.changed) if value is not None else qtbot.assertNotEmitted(fields.changed):
         fields.set(name, value)
@@ -104,16 +172,12 @@ def test_the_wheel_scrolls_the_dock_and_changes_no_field(viewer: napari.Viewer) 
     ],
 )
 def test_options_that_are_shown_are_those_that_the_fields_give(qtbot: Any, options: ConversionOptions) -> None:
-    from napari_ct_pyramid.plugin.widget.fields import OptionFields
-
     fields = OptionFields()
     fields.show(options)
     assert fields.options() == options
 
 
 def test_fields_stay_as_typed_where_they_mean_the_options_that_are_shown(qtbot: Any) -> None:
-    from napari_ct_pyramid.plugin.widget.fields import OptionFields
-
     fields = OptionFields()
     fields.set("max_memory", "1.5 GiB")
     before = fields.values()

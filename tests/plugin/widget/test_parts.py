@@ -37,7 +37,8 @@ def test_a_long_path_is_shown_with_its_middle_left_out(shown_viewer: napari.View
 
 def test_a_low_window_scrolls_and_keeps_convert_in_sight(shown_viewer: napari.Viewer, source: Path) -> None:
     widget = add_widget(shown_viewer, source)
-    widget.form.fold.click()
+    for fold in widget.form.folds.values():
+        fold.button.click()
     shown_viewer.window._qt_window.resize(1000, 480)
     wait_until(lambda: widget.visibleRegion().boundingRect().height() == widget.height() <= 480)
     convert = widget.status_panel.convert

@@ -8,12 +8,11 @@ from pathlib import Path
 import napari
 import pytest
 
-from napari_ct_pyramid.errors import DiskSpaceError
-from napari_ct_pyramid.plugin.widget.remedies import remedies
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import (
     add_widget,
     enabled,
+    offers,
     wait_for,
     write_tiff,
 )
@@ -24,8 +23,8 @@ def test_a_full_disk_is_reported(viewer: napari.Viewer, source: Path, monkeypatc
     widget = add_widget(viewer)
     widget.set_source(source)
     wait_for(widget, WidgetState.WRONG)
-    assert "1.00 kB" in widget.plan_panel.box.words.text()
-    assert remedies(DiskSpaceError("", needed=2, free=1), "") == []
+    assert "1.00 kB" in widget.status_panel.message.words.text()
+    assert offers(widget) == ["Check again"]
 
 
 def test_nonsense_in_a_field_is_reported_at_once(viewer: napari.Viewer, source: Path) -> None:
@@ -34,12 +33,13 @@ def test_nonsense_in_a_field_is_reported_at_once(viewer: napari.Viewer, source: 
     for name, value, words in (
         ("chunks", "64 64", "'64 64' is not a chunk size"),
         ("max_memory", "4X", "'4X' is not a size"),
-        ("max_memory", "", "is not a size"),
+        ("chunks", "5000", "125,000,000,000 voxels"),
+        ("max_memory", "999999T", "This machine has"),
         ("voxel_size", "wide", "'wide' is not a voxel size"),
     ):
         widget.form.options.set(name, value)
         assert widget.state is WidgetState.WRONG
-        assert words in widget.plan_panel.box.words.text()
+        assert words in widget.status_panel.message.words.text()
         assert enabled(widget) == {"form"}
         widget.form.options.set(name, before[name])
         assert widget.state is WidgetState.PLANNING
@@ -55,6 +55,6 @@ def test_a_source_that_cannot_be_read_is_reported(viewer: napari.Viewer, tmp_pat
     for name in ("cut short.tif", "folder.tif", "nothing.tif"):
         widget.set_source(tmp_path / name)
         wait_for(widget, WidgetState.WRONG)
-        assert name in widget.plan_panel.box.words.text()
+        assert name in widget.status_panel.message.words.text()
         assert not widget.form.facts.isVisibleTo(widget)
         assert enabled(widget) == {"form"}

@@ -15,27 +15,30 @@ from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import (
     add_widget,
     enabled,
+    offers,
     press,
+    said,
     wait_for,
 )
 
 
 def test_wrong_options_have_remedies(viewer: napari.Viewer, source: Path) -> None:
     widget = add_widget(viewer, source)
-    options, box = widget.form.options, widget.plan_panel.box
+    options, box = widget.form.options, widget.status_panel.message
 
     options.set("num_levels", 9)
     wait_for(widget, WidgetState.WRONG)
     assert enabled(widget) == {"form"}
-    assert "64" in box.words.text()
+    assert "9 levels" in box.words.text()
     assert " -l " not in box.words.text()  # a flag of the command line
     assert not widget.plan_panel.table.isVisibleTo(widget)
-    press(widget, "Use 6 levels")
+    press(widget, "Use 8 levels")
     wait_for(widget, WidgetState.READY)
     assert widget.plan_panel.shows_plan
 
-    options.set("num_levels", 7)
+    options.set("edges", "strict")
     wait_for(widget, WidgetState.WRONG)
+    assert offers(widget) == ["Pad the edges", "Use 6 levels"]
     press(widget, "Pad the edges")
     wait_for(widget, WidgetState.READY)
     assert options.values()["edges"] == "pad"
@@ -54,11 +57,12 @@ def test_an_existing_output_can_be_overwritten_or_get_another_name(viewer: napar
     widget = add_widget(viewer, source)
     press(widget, "Convert")
     wait_for(widget, WidgetState.DONE)
-    press(widget, "Convert another")
-    assert widget.state is WidgetState.EMPTY
+    widget.set_source("")
     widget.set_source(source)
+    wait_for(widget, WidgetState.DONE)  # it is just what would be made
+    widget.form.options.set("num_levels", 2)
     wait_for(widget, WidgetState.WRONG)
-    assert "scan.ome.zarr" in widget.plan_panel.box.words.text()
+    assert "scan.ome.zarr" in said(widget)
     press(widget, "Use another name")
     wait_for(widget, WidgetState.READY)
     assert widget.form.output_path == str(source.with_name("scan-2.ome.zarr"))
@@ -78,7 +82,7 @@ def test_overwriting_is_not_offered_for_other_folders(viewer: napari.Viewer, sou
     widget = add_widget(viewer)
     widget.set_source(source)
     wait_for(widget, WidgetState.WRONG)
-    assert [button.text() for button in widget.plan_panel.box.buttons] == ["Use another name"]
+    assert [button.text() for button in widget.status_panel.message.buttons] == ["Use another name"]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,6 @@ def test_overwriting_is_not_offered_for_other_folders(viewer: napari.Viewer, sou
 )
 def test_the_remedy_of_an_error(error: Exception, words: str, values: dict[str, Any]) -> None:
     (remedy,) = remedies(error, "")
-    assert (remedy.words, remedy.values) == (words, values)
+    assert (remedy.words, remedy.value) == (words, values)
     if isinstance(error, BudgetError):
         assert values["max_memory"] > error.smallest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import napari
@@ -18,7 +17,9 @@ from tests.helpers.dock import (
     add_widget,
     enabled,
     gated,
+    offers,
     press,
+    said,
     volume,
     wait_for,
     wait_for_progress,
@@ -44,17 +45,17 @@ def test_a_conversion_from_state_to_state(viewer: napari.Viewer, source: Path, m
         assert enabled(widget) == {"Cancel"}
         gate.open()
         wait_for(widget, WidgetState.DONE)
-    assert enabled(widget) == {"form", "Verify"}
+    assert enabled(widget) == {"form"}
+    assert offers(widget) == ["Show in napari", "Neuroglancer", "Folder", "Verify"]
     assert not panel.bar.isVisibleTo(widget)
-    assert "Made scan.ome.zarr in" in panel.result.words.text()
-    assert "3 levels" in panel.result.words.text()
-    press(widget, "Open folder")
+    assert "Made scan.ome.zarr: 3 levels" in said(widget)
+    press(widget, "Folder")
     assert opened == [str(source.parent)]
     made = open_pyramid(source.with_name("scan.ome.zarr"))
     assert np.array_equal(np.asarray(made.levels[0].array), volume())
-    press(widget, "Convert another")
+    widget.set_source("")
     assert widget.state is WidgetState.EMPTY
-    assert not panel.result.isVisibleTo(widget)
+    assert not said(widget)
     assert enabled(widget) == {"form"}
 
 
@@ -70,7 +71,7 @@ def test_a_cancelled_conversion_resumes(viewer: napari.Viewer, source: Path, mon
         assert widget.status_panel.cancel.text() == "Cancelling…"
         gate.open()
         wait_for(widget, WidgetState.READY)
-    assert "Cancelled" in widget.status_panel.result.words.text()
+    assert "Cancelled" in widget.status_panel.message.words.text()
     assert enabled(widget) == {"form", "Resume"}
     assert not viewer.layers
     assert output.exists()
@@ -82,10 +83,10 @@ def test_a_cancelled_conversion_resumes(viewer: napari.Viewer, source: Path, mon
     widget.form.options.set("voxel_size", "3 2 2")
     wait_for(widget, WidgetState.WRONG)
     for words in ("unfinished", "the number of levels (was 3, is 2)", "the voxel size (was 0.5 × 0.5 × 0.5, is 3"):
-        assert words in widget.plan_panel.box.words.text()
+        assert words in widget.status_panel.message.words.text()
     press(widget, "Use its options")
     wait_for(widget, WidgetState.READY)
-    assert widget.form.request().options == dataclasses.replace(asked, voxel_size=(0.5, 0.5, 0.5))
+    assert widget.form.request().options == asked
     assert enabled(widget) == {"form", "Resume"}
     press(widget, "Resume")
     wait_for(widget, WidgetState.DONE)
@@ -103,7 +104,7 @@ def test_a_failure_is_shown_in_the_dock_and_as_a_notification_and_can_be_resumed
         wait_for_progress(widget)
         gate.fail(ConversionError("The disk is on fire"))
         wait_for(widget, WidgetState.READY)
-    assert "The disk is on fire" in widget.status_panel.result.words.text()
+    assert "The disk is on fire" in widget.status_panel.message.words.text()
     notification = notification_manager.records[-1]
     assert notification.severity == "error"
     assert "The disk is on fire" in notification.message
@@ -122,7 +123,7 @@ def test_two_conversions_one_after_the_other(viewer: napari.Viewer, source: Path
     wait_for(widget, WidgetState.DONE)
     other = write_tiff(source.with_name("other.tif"), seed=3)
     widget.set_source(other)
-    assert not widget.status_panel.result.isVisibleTo(widget)
+    assert not widget.status_panel.message.isVisibleTo(widget)
     wait_for(widget, WidgetState.READY)
     press(widget, "Convert")
     wait_for(widget, WidgetState.DONE)
@@ -170,7 +171,7 @@ def test_a_conversion_continues_without_its_dock_and_the_next_dock_shows_it(
         assert enabled(another) == {"Cancel"}
         gate.open()
         wait_for(another, WidgetState.DONE)
-    assert "Made scan.ome.zarr" in another.status_panel.result.words.text()
+    assert "Made scan.ome.zarr" in another.status_panel.message.words.text()
 
 
 def test_without_a_preview_there_is_no_layer(viewer: napari.Viewer, source: Path) -> None:

@@ -1,42 +1,68 @@
-"""The options as fields of a form. magicgui makes them from `ConversionOptions`, with its help texts and defaults."""
+"""The options as fields. magicgui makes them from `ConversionOptions`. They know nothing of plans.
+
+An option of `ConversionOptions` gets a field by itself. Where it stands is in `GROUPS`, its label, tooltip and example
+are in `wording`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QWidget
 
-from napari_ct_pyramid.errors import RequestError
-from napari_ct_pyramid.model.formatting import numbers, times
-from napari_ct_pyramid.options import (
-    AUTO,
-    COMPRESSORS,
-    DTYPES,
-    EDGES,
-    METHODS,
-    NAMED_CHUNKS,
-    OME_ZARR_VERSIONS,
-    ConversionOptions,
-    VoxelSize,
-    available_cores,
-)
-from napari_ct_pyramid.plugin.wording import VALUE_WORDS, label
-from napari_ct_pyramid.units import UNITS
+from napari_ct_pyramid.errors import Advice, RequestError
+from napari_ct_pyramid.model.formatting import format_size, numbers
+from napari_ct_pyramid.model.memory import machine_memory
+from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.options import AUTO, ConversionOptions, Triple
+from napari_ct_pyramid.plugin.wording import EXAMPLES, TIPS, label
+from napari_ct_pyramid.units import parse_voxel_size
 
-from .parts import NoWheel
+from .field_makers import DEFAULTS, default, make_field
+from .parts import RED, NoWheel
 
-_CUSTOM = "custom"
-_COMMON_UNITS = ("nanometer", "micrometer", "millimeter", "centimeter", "meter")
-_FROM_FILE = "as in the file"
-_LABEL_LETTERS = 15
-_MOST_LEVELS = 16
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Raw file": ("raw_shape", "raw_dtype", "raw_offset"),
+    "Pyramid": ("chunks", "num_levels", "method", "downsample", "edges"),
+    "Voxels": ("dtype", "window", "calibration", "air", "water", "crop", "axes", "channel", "time"),
+    "Format": ("ome_zarr_version", "shards", "compressor"),
+    "Machine": ("max_memory", "threads"),
+}
+"""The folds of the form, and the options in each. An option that is named nowhere is at the end of "Voxels"."""
+
+ON_FORM = ("voxel_size", "unit", "overwrite")
+"""The options that are always in sight."""
+
+OF_SOURCE = (
+    *GROUPS["Raw file"], "window", "calibration", "air", "water", "crop", "axes", "channel", "time", "follow_links",
+    *ON_FORM,
+)  # fmt: skip
+"""Options that depend on the source: another source gets their defaults, and they are not remembered."""
+
+_LONGEST_LABEL = "Follow links"
+
+
+class UnknownUnitError(RequestError):
+    """A voxel size was typed without a unit, and the file states none."""
+
+
+class MachineMemoryError(RequestError):
+    """The memory budget is more than the machine has.
+
+    Attributes
+    ----------
+    most : int
+        Bytes that can be asked for.
+    """
+
+    def __init__(self, *parts: Any, most: int = 0) -> None:
+        super().__init__(*parts)
+        self.most = most
 
 
 @dataclass(frozen=True)
@@ -47,35 +73,63 @@ class OptionField:
     """
 
     name: str
-    label: str
-    rare: bool
+    default: Any
     widget: Any
+    label: QLabel
     read: Callable[[], Any]
     write: Callable[[Any], None]
 
 
 class OptionFields(QObject):
-    """The fields of all options, in the order of `ConversionOptions`."""
+    """The fields of all options."""
 
     changed = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.fields: dict[str, OptionField] = {}
+        self._filled: dict[str, Any] = {}  # what the file states, as the field shows it
+        self._narrow = False  # the source's voxels have 8 bits
+        self._quiet = False
         for option in dataclasses.fields(ConversionOptions):
-            widget, read, write = _MAKERS.get(option.name, _text)(option)
-            tip = str(option.metadata["help"])
-            widget.tooltip = tip[0].upper() + tip[1:]
-            field = OptionField(option.name, label(option.name), option.metadata["rare"], widget, read, write)
-            self.fields[option.name] = field
-            widget.changed.connect(lambda _value: self.changed.emit())
-            for part in (widget.native, *widget.native.findChildren(QWidget)):
-                if isinstance(part, QComboBox):
-                    NoWheel(part)
+            self._add(option)
+        self._at_first = {name: field.read() for name, field in self.fields.items()}
+        self._show_what_applies()
+
+    def _add(self, option: dataclasses.Field[Any]) -> None:
+        name = option.name
+        widget, read, write = make_field(option)
+        head = QLabel(label(name))
+        tip = TIPS.get(name) or str(option.metadata["help"])
+        tip = tip[0].upper() + tip[1:]
+        for part in (head, widget.native, *widget.native.findChildren(QWidget)):
+            part.setToolTip(part.toolTip() or tip)
+            part.setAccessibleName(part.accessibleName() or label(name))
+            if isinstance(part, QLineEdit) and not part.placeholderText():
+                part.setPlaceholderText(EXAMPLES.get(name, ""))
+        for part in (widget.native, *widget.native.findChildren(QWidget)):
+            if isinstance(part, QComboBox):
+                NoWheel(part)
+        widget.changed.connect(lambda _value: self._on_changed())
+        self.fields[name] = OptionField(name, default(option), widget, head, read, write)
 
     def values(self) -> dict[str, Any]:
-        """What the fields hold, as the user chose or typed it."""
-        return {name: field.read() for name, field in self.fields.items()}
+        """What the fields ask for, as the user chose or typed it.
+
+        A field that does not apply asks for its default, and one that shows what the file states asks for nothing.
+        """
+        found = {name: self._value(name) for name in self.fields}
+        with suppress(RequestError):
+            if found["voxel_size"] and parse_voxel_size(found["voxel_size"])[1]:
+                found["unit"] = None  # the text has its own
+        return found
+
+    def _value(self, name: str) -> Any:
+        field = self.fields[name]
+        if not self._applies(name):
+            return field.default
+        value = field.read()
+        return None if name in self._filled and value == self._filled[name] else value
 
     def options(self) -> ConversionOptions:
         """The options that the fields ask for.
@@ -85,7 +139,33 @@ class OptionFields(QObject):
         RequestError
             If a field holds an invalid value.
         """
-        return ConversionOptions(**self.values())
+        options = ConversionOptions(**self.values())
+        if options.voxel_size and not options.unit and not self.fields["unit"].read():
+            raise UnknownUnitError(
+                f"A voxel size of {numbers(sorted(set(options.voxel_size)))} needs a unit: choose it (",
+                Advice("unit"),
+                ").",
+            )
+        if options.max_memory > (most := machine_memory()):
+            raise MachineMemoryError(
+                f"This machine has {format_size(most)} of memory; {format_size(options.max_memory)} were asked for.",
+                most=most // 5 * 4,
+            )
+        return options
+
+    def invalid(self) -> set[str]:
+        """The fields whose value alone is invalid."""
+        return {name for name, value in self.values().items() if not _is_valid(name, value)}
+
+    def mark(self, names: Iterable[str]) -> None:
+        """Draw red frames around these fields, and around no others."""
+        names = set(names)
+        for name, field in self.fields.items():
+            for line in [field.widget.native, *field.widget.native.findChildren(QLineEdit)]:
+                if isinstance(line, QLineEdit):
+                    style = f"QLineEdit {{ border: 1px solid rgb({RED}); }}" if name in names else ""
+                    if line.styleSheet() != style:
+                        line.setStyleSheet(style)
 
     def show(self, options: ConversionOptions) -> None:
         """Write options into the fields. If the fields mean these options already, they stay as the user typed them."""
@@ -101,192 +181,151 @@ class OptionFields(QObject):
         """Write an option's value into its field."""
         self.fields[name].write(value)
 
-    def reset(self, name: str) -> None:
-        """Write an option's default into its field."""
-        self.set(name, _default(next(f for f in dataclasses.fields(ConversionOptions) if f.name == name)))
+    def reset(self, *names: str) -> None:
+        """Write the defaults of options into their fields."""
+        for name in names:
+            self._filled.pop(name, None)
+            self.set(name, self.fields[name].default)
 
-    def form(self, *, rare: bool) -> QWidget:
-        """The rare fields with their labels, or all others."""
-        return form([(field.label, field.widget.native) for field in self.fields.values() if field.rare == rare])
+    @property
+    def differ(self) -> bool:
+        """Whether an option that is in a fold has not its default."""
+        return any(
+            self.fields[name].read() != at_first for name, at_first in self._at_first.items() if name not in ON_FORM
+        )
 
-    def show_file(self, voxel_size: VoxelSize | None, unit: str | None) -> None:
-        """Show in the empty fields what the file states."""
-        known = f"{numbers(voxel_size)} in the file" if voxel_size else "unknown in the file"
-        self.fields["voxel_size"].widget.native.setPlaceholderText(known)
-        self.fields["unit"].widget.native.setItemText(0, f"{_FROM_FILE} ({unit})" if unit else _FROM_FILE)
+    def to_remember(self) -> dict[str, Any]:
+        """The values that suit other sources, too."""
+        return {
+            name: value for name, value in self.values().items() if name not in OF_SOURCE and _is_valid(name, value)
+        }
 
-    def show_files(self) -> None:
-        """Show in the empty fields that each file may state something else."""
-        self.fields["voxel_size"].widget.native.setPlaceholderText("as in each file")
-        self.fields["unit"].widget.native.setItemText(0, _FROM_FILE)
+    def recall(self, values: dict[str, Any]) -> None:
+        """Write values that were remembered into the fields; one that is invalid by now is left out."""
+        for name, value in values.items():
+            if name in self.fields and name not in OF_SOURCE and _is_valid(name, value):
+                with suppress(ValueError, TypeError):
+                    self.set(name, value)
+
+    def form(self, names: Iterable[str]) -> QWidget:
+        """Some of the fields with their labels."""
+        fields = [self.fields[name] for name in names]
+        return form([(field.label, field.widget.native) for field in fields], _LONGEST_LABEL)
+
+    # What the file states
+
+    def show_volume(self, volume: Volume | None, extent: Triple | None) -> None:
+        """Fill in the voxel size and unit of the source, and what applies to its voxels."""
+        self._narrow = volume is not None and volume.dtype.itemsize == 1
+        if volume:
+            self._fill("voxel_size", volume.voxel_size and numbers(_one_or_three(volume.voxel_size)))
+            self._fill("unit", volume.unit if volume.voxel_size else None)
+        self.fields["crop"].widget.show_extent(extent)
+        self._show_what_applies()
+
+    def show_several(self) -> None:
+        """Each of several files may state something else."""
+        self._narrow = False
+        for name in ("voxel_size", "unit"):
+            self._fill(name, None)
         self.show_automatic_levels(None)
+        self._show_what_applies()
 
     def show_automatic_levels(self, count: int | None) -> None:
         """Show how many levels "auto" means; None if that is unknown."""
         self.fields["num_levels"].widget.native.setItemText(0, AUTO if count is None else f"{AUTO} ({count})")
 
+    @property
+    def from_file(self) -> bool:
+        """Whether the voxel size and its unit are those of the file."""
+        return (
+            bool(self._filled.get("voxel_size")) and self._value("voxel_size") is None and self._value("unit") is None
+        )
 
-def form(rows: list[tuple[str, QWidget]]) -> QWidget:
-    """Labels and fields in two columns. The column of labels has the same width in every form."""
+    def _fill(self, name: str, value: Any) -> None:
+        """Show what the file states, unless the user typed something else."""
+        field = self.fields[name]
+        with self._quietly():
+            if field.read() in (None, self._filled.get(name)):
+                field.write(value)
+                if name in self._filled or value is not None:
+                    self._filled[name] = field.read()
+            else:
+                self._filled[name] = value
+
+    # What applies
+
+    def _applies(self, name: str) -> bool:
+        if name == "shards":
+            return bool(self.fields["ome_zarr_version"].read() == "0.5")
+        if name == "window":
+            return self._applies("dtype") and self.fields["dtype"].read() is not None
+        return not (name == "dtype" and self._narrow)
+
+    def _show_what_applies(self) -> None:
+        for name in ("shards", "dtype", "window"):
+            field, applies = self.fields[name], self._applies(name)
+            field.widget.native.setEnabled(applies)
+            field.label.setEnabled(applies)
+
+    def _on_changed(self) -> None:
+        if len(self.fields) == len(dataclasses.fields(ConversionOptions)):
+            self._show_what_applies()
+        if not self._quiet:
+            self.changed.emit()
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        self._quiet, before = True, self._quiet
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+    def split_unit(self) -> None:
+        """Move a unit that was typed after the voxel size into its own field."""
+        text = self.fields["voxel_size"].read()
+        if text and text != self._filled.get("voxel_size"):
+            with suppress(RequestError):
+                size, unit = parse_voxel_size(text)
+                with self._quietly():
+                    if unit:
+                        self.set("unit", unit)
+                    self.set("voxel_size", _one_or_three(size))
+                self.changed.emit()
+
+
+def in_group(group: str) -> list[str]:
+    """The options in a fold."""
+    named = {name for names in GROUPS.values() for name in names} | set(ON_FORM)
+    rest = [option.name for option in dataclasses.fields(ConversionOptions) if option.name not in named]
+    return [*GROUPS[group], *(rest if group == "Voxels" else [])]
+
+
+def _is_valid(name: str, value: Any) -> bool:
+    given: dict[str, Any] = {"chunks": DEFAULTS["chunks"], "dtype": "uint8", "ome_zarr_version": "0.5", name: value}
+    try:
+        ConversionOptions(**given)
+    except RequestError:
+        return False
+    return True
+
+
+def _one_or_three(size: Sequence[float]) -> Sequence[float]:
+    return size[:1] if len(set(size)) == 1 else size
+
+
+def form(rows: Sequence[tuple[QLabel | str, QWidget]], longest: str) -> QWidget:
+    """Labels and fields in two columns. The column of labels is as wide as the `longest` needs."""
     widget = QWidget()
     layout = QFormLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(4)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     for name, field in rows:
-        head = QLabel(name)
-        head.setFixedWidth(head.fontMetrics().averageCharWidth() * _LABEL_LETTERS)
-        head.setToolTip(field.toolTip())
+        head = QLabel(name) if isinstance(name, str) else name
+        head.setFixedWidth(head.fontMetrics().horizontalAdvance(longest) + 16)  # napari's style indents it
+        head.setToolTip(head.toolTip() or field.toolTip())
         layout.addRow(head, field)
     return widget
-
-
-_Made = tuple[Any, Callable[[], Any], Callable[[Any], None]]
-
-
-def _default(option: dataclasses.Field[Any]) -> Any:
-    return next(iter(NAMED_CHUNKS)) if option.name == "chunks" else option.default
-
-
-def _text(option: dataclasses.Field[Any]) -> _Made:
-    field = LineEdit(value="" if option.default is None else str(option.default))
-
-    def write(value: Any) -> None:
-        field.value = "" if value is None else str(value)
-
-    return field, lambda: field.value.strip() or None, write
-
-
-def _numbers(option: dataclasses.Field[Any]) -> _Made:
-    field, read, write_text = _text(option)
-
-    def write(value: Any) -> None:
-        write_text(value if value is None or isinstance(value, str) else " ".join(map(repr, value)))
-
-    return field, lambda: _spaced(read()), write
-
-
-def _chunks(option: dataclasses.Field[Any]) -> _Made:
-    choices = [(f"{name.capitalize()}  {times(shape)}", name) for name, shape in NAMED_CHUNKS.items()]
-    name = ComboBox(choices=[*choices, ("Custom", _CUSTOM)], value=_default(option))
-    text = LineEdit(value=numbers(NAMED_CHUNKS[name.value]))
-    both = Container(widgets=[name, text], labels=False)
-    both.margins = (0, 0, 0, 0)
-    text.visible = False
-    text.native.setPlaceholderText("z y x")
-
-    def show(choice: str) -> None:
-        text.visible = choice == _CUSTOM
-        if choice in NAMED_CHUNKS:
-            text.value = numbers(NAMED_CHUNKS[choice])  # to start from, if the user wants another
-
-    def write(value: Any) -> None:
-        if not isinstance(value, str):
-            value = next((known for known, shape in NAMED_CHUNKS.items() if shape == tuple(value)), numbers(value))
-        name.value = value if value in NAMED_CHUNKS else _CUSTOM
-        if value not in NAMED_CHUNKS:
-            text.value = value
-
-    name.changed.connect(show)
-    return both, lambda: _spaced(text.value) if name.value == _CUSTOM else name.value, write
-
-
-def _crop(option: dataclasses.Field[Any]) -> _Made:
-    field, read, write_text = _text(option)
-
-    def write(value: Any) -> None:
-        if value is not None and not isinstance(value, str):
-            value = ",".join(":".join("" if end is None else str(end) for end in ends) for ends in value)
-        write_text(value)
-
-    return field, read, write
-
-
-def _size(option: dataclasses.Field[Any]) -> _Made:
-    field, read, write_text = _text(option)
-
-    def write(value: Any) -> None:
-        write_text(_size_text(value) if isinstance(value, int) else value)
-
-    return field, read, write
-
-
-def _shards(option: dataclasses.Field[Any]) -> _Made:
-    field, read, write_numbers = _numbers(option)
-    return field, read, lambda value: write_numbers("none" if value is None else value)
-
-
-def _choice(choices: list[tuple[str, Any]]) -> Callable[[dataclasses.Field[Any]], _Made]:
-    """A menu of words for values of `ConversionOptions`. The first one also represents values that are not listed."""
-
-    def make(option: dataclasses.Field[Any]) -> _Made:
-        values = [value for _, value in choices]
-        field = ComboBox(choices=[(words, number) for number, (words, _) in enumerate(choices)])
-        field.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-
-        def write(value: Any) -> None:
-            given: dict[str, Any] = {"chunks": next(iter(NAMED_CHUNKS)), option.name: value}
-            plain = getattr(ConversionOptions(**given), option.name)
-            field.value = values.index(plain) if plain in values else 0
-
-        write(option.default)
-        return field, lambda: values[field.value], write
-
-    return make
-
-
-def _switch(option: dataclasses.Field[Any]) -> _Made:
-    field = CheckBox(value=bool(option.default), text="")
-
-    def write(value: Any) -> None:
-        field.value = bool(value)
-
-    return field, lambda: field.value, write
-
-
-def _spaced(text: str | None) -> str | None:
-    """Numbers with spaces between them, whatever the user typed there: ``"32 256 256"`` for ``"32×256×256"``."""
-    return re.sub(r"\s*[×x,;*]\s*|\s+", " ", text).strip() if text else None
-
-
-def _size_text(size: int) -> str:
-    """A size as a user would type it, to the byte: ``"4G"``, ``"1400M"``."""
-    for factor, letter in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
-        if size % factor == 0:
-            return f"{size // factor}{letter}"
-    return str(size)
-
-
-def _numbers_to(most: int) -> list[tuple[str, Any]]:
-    return [(str(number), number) for number in range(1, most + 1)]
-
-
-def _named(names: Sequence[str]) -> list[tuple[str, Any]]:
-    return [(name, name) for name in names]
-
-
-_units = [(_FROM_FILE, None), *_named([*_COMMON_UNITS, *(unit for unit in UNITS if unit not in _COMMON_UNITS)])]
-
-_FACTORS = ((2, 2, 2), (1, 2, 2), (2, 1, 2), (2, 2, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1))
-
-_MAKERS: dict[str, Callable[[dataclasses.Field[Any]], _Made]] = {
-    "chunks": _chunks,
-    "num_levels": _choice([(AUTO, None), *_numbers_to(_MOST_LEVELS)]),
-    "dtype": _choice([(_FROM_FILE, None), *_named(DTYPES)]),
-    "window": _numbers,
-    "method": _choice(_named(METHODS)),
-    "downsample": _choice(
-        [*((times(factors), factors) for factors in _FACTORS), ("auto: make voxels isotropic", None)]
-    ),
-    "edges": _choice([(VALUE_WORDS["edges"][name], name) for name in EDGES]),
-    "max_memory": _size,
-    "compressor": _choice(_named(COMPRESSORS)),
-    "ome_zarr_version": _choice(_named(OME_ZARR_VERSIONS)),
-    "shards": _shards,
-    "voxel_size": _numbers,
-    "unit": _choice(_units),
-    "crop": _crop,
-    "follow_links": _switch,
-    "threads": _choice([(f"all cores ({available_cores()})", None), *_numbers_to(max(16, available_cores()))]),
-    "overwrite": _switch,
-}

@@ -1,68 +1,112 @@
-"""The form: source, output, and every option. It does not know whether a request can be carried out."""
+"""The form: input, voxel size, output, and folds with all other options.
+
+It does not know whether a request can be carried out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_ct_pyramid.plugin.wording import volume_facts
+from napari_ct_pyramid.errors import RequestError, UnknownShapeError
+from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.plugin.origins import LayerInput
+from napari_ct_pyramid.plugin.wording import volume_facts, voxel_size_words
+from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import FILE_FILTER, INPUTS
 
-from .fields import OptionFields, form
-from .parts import ElideMiddle, text_label
+from .browse import BrowseMenu
+from .fields import GROUPS, OF_SOURCE, ON_FORM, OptionFields, UnknownUnitError, form, in_group
+from .fold_words import fold_words
+from .parts import AMBER, ElideMiddle, Fold, text_label
 from .planner import PlanAnswer, PlanRequest
-from .remedies import Remedy
+from .preferences import Preferences
+from .remedies import Offer
 
+_LONGEST_LABEL = "Voxel size"  # beside the fields that are always in sight
 _SOURCE_TIP = f"The volume to convert: {INPUTS}. It can also be dropped here."
+_FOLD_TIPS = {
+    "Raw file": "What a file without a header does not state: its shape and the type of its voxels",
+    "Pyramid": "The resolutions that are stored, and the blocks in which they are stored",
+    "Voxels": "Which voxels are converted, and how they are stored",
+    "Format": "The format of the files",
+    "Machine": "How much of this machine the conversion may use",
+}
 
 
 class Form(QWidget):
     """All fields, with their labels."""
 
     changed = Signal()
-    several_chosen = Signal(list)  # paths, in the file dialog
+    files_chosen = Signal(list)  # paths, in the menu Browse
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._quiet = False
-        self._layer_file: str | None = None
-        self.source = _prepared(_SourceEdit(self.several_chosen.emit), _SOURCE_TIP)
-        self.source.filter = FILE_FILTER
+        self._array: ArrayInput | None = None
+        self._extent: Triple | None = None  # of the whole source, once it is known
+        self.preferences = Preferences()
+        self.source = _prepared(FileEdit(mode=FileDialogMode.EXISTING_FILE), _SOURCE_TIP, "Input")
+        self.browse = BrowseMenu(self.source.choose_btn.native, FILE_FILTER, self.preferences)
         self.facts = text_label()
-        self.facts.hide()
-        self.use_layer = QPushButton("Use selected layer")
-        self.output = _prepared(FileEdit(mode=FileDialogMode.OPTIONAL_FILE), "The OME-Zarr folder to make")
-        self.folder = _prepared(
-            FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY), "The folder in which the OME-Zarr folders are made"
+        self.size_note = text_label()
+        self.output = _prepared(
+            FileEdit(mode=FileDialogMode.OPTIONAL_FILE),
+            "The OME-Zarr to make. Nothing is overwritten unasked.",
+            "Output",
         )
-        self.folder.line_edit.native.setPlaceholderText("beside each source")
+        self.folder = _prepared(
+            FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY),
+            "The folder in which the OME-Zarrs are made",
+            "Output folder",
+        )
+        self.folder.line_edit.native.setPlaceholderText("beside each input")
+        self.output.line_edit.native.setPlaceholderText("beside the input")
+        self.source.line_edit.native.setPlaceholderText("scan.tif")
         self.options = OptionFields(self)
-        self.live = CheckBox(value=True, text="")
+        self.draw_crop = QPushButton("Draw a rectangle")
+        self.draw_crop.setToolTip("Draw the part to convert as a rectangle in the viewer, or use the selected one")
+        self.live = CheckBox(value=self.preferences.read("live", True), text="Show it while it grows")
         self.live.tooltip = "Show the output as a layer that fills in while the conversion runs"
-        self.fold = QToolButton()
-        self.rare = self.options.form(rare=True)
+        self.defaults = QPushButton("Defaults")
+        self.defaults.setToolTip("Set all options in the folds to what they were at the very first start")
+        self.folds: dict[str, Fold] = {}
         self._for_one, self._for_several = self._lay_out()
-        self._unfold(False)
+        self.options.recall(self.preferences.read("options", {}))
+        self.facts.hide()
+        self.size_note.hide()
         self.show_several(False)
-        self.offer_layer_file(None)
+        self._show_summaries(None)
+        self._show_rest()
+        self._connect()
+
+    def _connect(self) -> None:
         self.source.line_edit.changed.connect(self._source_changed)
         self.output.line_edit.changed.connect(self._output_changed)
         self.folder.line_edit.changed.connect(self._output_changed)
-        self.options.changed.connect(self._changed)
-        self.use_layer.clicked.connect(self._use_layer)
-        self.fold.toggled.connect(self._unfold)
+        self.browse.chosen.connect(self.files_chosen)
+        self.browse.layer_chosen.connect(self.set_layer)
+        self.options.changed.connect(self._options_changed)
+        self.options.fields["voxel_size"].widget.native.editingFinished.connect(self.options.split_unit)
+        self.live.changed.connect(lambda live: self.preferences.write("live", live))
+        self.defaults.clicked.connect(self._set_defaults)
 
     @property
     def source_path(self) -> str:
-        """The text in the field of the source."""
+        """The text in the field of the input."""
         return str(self.source.line_edit.value).strip()
+
+    @property
+    def source_value(self) -> str | ArrayInput:
+        """The input: a path, or an array that was given."""
+        return self._array or self.source_path
 
     @property
     def output_path(self) -> str:
@@ -77,7 +121,27 @@ class Form(QWidget):
         RequestError
             If the field of an option holds an invalid value.
         """
-        return PlanRequest(self.source_path, self.output_path, self.options.options())
+        return PlanRequest(self.source_value, self.output_path, self.options.options())
+
+    @property
+    def extent(self) -> Triple | None:
+        """Voxels of the whole source along z, y, x; None if that is unknown."""
+        return self._extent
+
+    def set_crop(self, ranges: Sequence[tuple[int, int] | None]) -> None:
+        """Crop along some axes, and leave the others (None) as they are."""
+        crop = self.options.fields["crop"]
+        before = (crop.read() or ",,").split(",")
+        crop.write(
+            ",".join(old if new is None else f"{new[0]}:{new[1]}" for old, new in zip(before, ranges, strict=True))
+        )
+
+    def differs_from(self, request: PlanRequest) -> bool:
+        """Whether the fields ask for other options by now."""
+        try:
+            return self.options.options() != request.options
+        except RequestError:
+            return True
 
     def output_folder(self) -> str:
         """The folder for the outputs of several sources; if empty, each goes beside its source."""
@@ -90,82 +154,173 @@ class Form(QWidget):
         self._for_several.setVisible(several)
         if several:
             self.facts.hide()
-            self.options.show_files()
-        self.offer_layer_file(self._layer_file)
+            with self._quietly():
+                self.options.show_several()
+            self._show_size_note(None)
 
-    def set_source(self, path: str) -> None:
+    def set_source(self, source: str | ArrayInput) -> None:
         """Fill in a source. The output follows when it is known."""
-        self.source.line_edit.value = path
+        array = source if isinstance(source, ArrayInput) else None
+        if array is not None and self._array is not array:
+            with self._quietly():
+                self.source.line_edit.value = ""
+        self.source.line_edit.value = str(source)
+        if array is not None:
+            self._array = array
+            self.source.line_edit.native.setReadOnly(True)
+            self._changed()
 
-    def set_request(self, request: PlanRequest) -> None:
+    def set_layer(self, layer: LayerInput) -> None:
+        """Fill in what a layer shows."""
+        self.set_source(layer.source)
+        for name, value in layer.options.items():
+            self.options.set(name, value)
+
+    def set_request(self, request: PlanRequest, volume: Volume | None = None) -> None:
         """Fill in everything, without the signal `changed`."""
         with self._quietly():
-            self.source.line_edit.value = request.source
+            self.source.line_edit.value = str(request.source)
+            self._array = request.source if isinstance(request.source, ArrayInput) else None
             self.output.line_edit.value = request.output
             self.options.show(request.options)
+            if volume:
+                self.options.show_volume(volume, self._extent)
+        self._show_raw(request.options.raw_shape is not None)
+        self._show_rest()
 
-    def apply(self, remedy: Remedy) -> None:
+    def apply(self, offer: Offer) -> None:
         """Set the values of a remedy."""
-        for name, value in remedy.values.items():
+        for name, value in offer.value.items():
             if name == "output":
                 self.output.line_edit.value = value
             else:
                 self.options.set(name, value)
 
     def show_answer(self, answer: PlanAnswer) -> None:
-        """Fill in what planning found out: the facts, the default output, the number of levels."""
+        """Fill in what planning found out: the facts, the voxel size, the default output, the number of levels."""
+        plan, volume, options = answer.plan, answer.volume, answer.request.options
+        if volume and options.crop is None:
+            self._extent = volume.shape
         with self._quietly():
             if answer.output and not self.output.line_edit.value:
                 self.output.line_edit.value = answer.output
-        plan, volume = answer.plan, answer.volume
+            self.options.show_volume(volume, self._extent)
         self.facts.setVisible(volume is not None)
         if volume:
-            self.facts.setText(volume_facts(volume, plan.voxel_size if plan else None, plan.unit if plan else None))
+            self.facts.setText(volume_facts(volume, self._extent))
             self.facts.setToolTip(f"{volume.format}, compression: {volume.compression}")
-        self.options.show_file(volume.voxel_size if volume else None, volume.unit if volume else None)
-        automatic = plan is not None and answer.request.options.num_levels is None
-        self.options.show_automatic_levels(len(plan.levels) if plan and automatic else None)
+            if isinstance(answer.request.source, str):
+                self.preferences.add_recent(answer.request.source)
+        self._show_size_note(volume)
+        if isinstance(answer.error, UnknownShapeError):
+            self._show_raw(True)
+            self.folds["Raw file"].button.setChecked(True)
+        self.options.show_automatic_levels(len(plan.levels) if plan and options.num_levels is None else None)
+        self._show_summaries(plan)
 
-    def offer_layer_file(self, path: str | None) -> None:
-        """Offer the file that the selected layer was opened from; None if there is none."""
-        self._layer_file = path
-        another = path is not None and path != self.source.line_edit.value
-        self.use_layer.setVisible(another and self._for_several.isHidden())
-        self.use_layer.setToolTip(path or "")
+    def show_invalid(self, error: RequestError | None) -> None:
+        """Mark the fields with invalid values, and open their folds; None if all are valid."""
+        names = self.options.invalid() if error else set()
+        if isinstance(error, UnknownUnitError):
+            names.add("voxel_size")
+            self._show_note("choose its unit", AMBER)
+        self.options.mark(names)
+        for group, fold in self.folds.items():
+            if names & set(in_group(group)):
+                fold.button.setChecked(True)
 
     def _lay_out(self) -> tuple[list[QWidget], QWidget]:
-        self.fold.setText(" More options")
-        self.fold.setCheckable(True)
-        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.fold.setAutoRaise(True)
-        source, output = form([("Source", self.source.native)]), form([("Output", self.output.native)])
-        folder = form([("Output", self.folder.native)])
+        source, output, folder = (
+            form([(name, edit.native)], _LONGEST_LABEL)
+            for name, edit in (("Input", self.source), ("Output", self.output), ("Output", self.folder))
+        )
+        fields = self.options.fields
+        size = QWidget()
+        row = QHBoxLayout(size)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(fields["voxel_size"].widget.native, 1)
+        unit = fields["unit"].widget.native
+        unit.setMinimumWidth(56)
+        unit.setMinimumContentsLength(5)
+        row.addWidget(unit)
+        self.overwrite = form([(fields["overwrite"].label, fields["overwrite"].widget.native)], _LONGEST_LABEL)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (source, self.facts, self.use_layer, output, folder):
+        column.setSpacing(4)
+        for part in (source, self.facts, form([(fields["voxel_size"].label, size)], _LONGEST_LABEL), self.size_note):
             column.addWidget(part)
-        column.addWidget(self.options.form(rare=False))
-        column.addWidget(self.fold, alignment=Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self.rare)
-        column.addWidget(form([("Live preview", self.live.native)]))
+        for part in (output, folder, self.overwrite):
+            column.addWidget(part)
+        opened = self.preferences.read("folds", [])
+        for group in GROUPS:
+            content = self.options.form(in_group(group))
+            if group == "Voxels":
+                rows = content.layout()
+                rows.insertRow(in_group(group).index("crop") + 1, "", self.draw_crop)
+            fold = self.folds[group] = Fold(group, content, _FOLD_TIPS[group])
+            fold.button.setChecked(group in opened)
+            fold.toggled.connect(self._remember_folds)
+            column.addWidget(fold)
+        column.addWidget(self.defaults, alignment=Qt.AlignmentFlag.AlignRight)
+        column.addWidget(self.live.native)
+        self._show_raw(False)
+        self._show_rest()
         return [source, output], folder
 
-    def _unfold(self, shown: bool) -> None:
-        self.rare.setVisible(shown)
-        self.fold.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+    # What the fields say
 
-    def _use_layer(self) -> None:
-        if self._layer_file:
-            self.set_source(self._layer_file)
+    def _show_size_note(self, volume: Volume | None) -> None:
+        """Where the voxel size comes from, or in amber that it is unknown."""
+        words, colour = "", ""
+        typed = not self.options.from_file and bool(self.options.fields["voxel_size"].read())
+        if volume and volume.voxel_size:
+            stated = voxel_size_words(volume.voxel_size, volume.unit)
+            words = f"typed; the file says {stated}" if typed or not self.options.from_file else _from(volume)
+            if self.options.from_file and not volume.unit:
+                words, colour = f"{_from(volume)}, without a unit: choose it", AMBER
+        elif volume and not typed:
+            words, colour = "unknown: type it here", AMBER
+        self._show_note(words, colour)
+
+    def _show_note(self, words: str, colour: str = "") -> None:
+        self.size_note.setVisible(bool(words))
+        self.size_note.setText(words)
+        self.size_note.setStyleSheet(f"color: rgb({colour});" if colour else "")
+
+    def _show_summaries(self, plan: object) -> None:
+        try:
+            words = fold_words(self.options.options(), plan)  # type: ignore[arg-type]
+        except RequestError:
+            return
+        for name, fold in self.folds.items():
+            fold.summary.setText(words[name])
+            fold.summary.setToolTip(words[name])
+
+    def _show_raw(self, shown: bool) -> None:
+        self.folds["Raw file"].setVisible(shown)
+
+    def _show_rest(self) -> None:
+        """Show the fields that are in sight only if they matter."""
+        self.defaults.setVisible(self.options.differ)
+        self.overwrite.setVisible(bool(self.options.fields["overwrite"].read()))
+
+    # What the user changes
 
     def _source_changed(self) -> None:
         if self._quiet:
             return
+        self._array = None
+        self._extent = None
+        self.source.line_edit.native.setReadOnly(False)
         with self._quietly():
             self.output.line_edit.value = ""  # until the plan gives the new one
-            self.options.reset("overwrite")
+            self.options.reset(*OF_SOURCE)
+            self.options.show_volume(None, None)
+        self._show_raw(False)
         self.facts.hide()
-        self.offer_layer_file(self._layer_file)
+        self._show_size_note(None)
+        self._show_rest()
         self._changed()
 
     def _output_changed(self) -> None:
@@ -173,7 +328,24 @@ class Form(QWidget):
             return
         with self._quietly():
             self.options.reset("overwrite")  # the user allowed it for another output
+        self._show_rest()
         self._changed()
+
+    def _options_changed(self) -> None:
+        if self._quiet:
+            return
+        self._show_rest()
+        self._show_summaries(None)
+        self.preferences.write("options", self.options.to_remember())
+        self._changed()
+
+    def _set_defaults(self) -> None:
+        with self._quietly():
+            self.options.reset(*(name for name in self.options.fields if name not in ON_FORM))
+        self._options_changed()
+
+    def _remember_folds(self) -> None:
+        self.preferences.write("folds", [name for name, fold in self.folds.items() if fold.button.isChecked()])
 
     def _changed(self) -> None:
         if not self._quiet:
@@ -188,30 +360,19 @@ class Form(QWidget):
             self._quiet = before
 
 
-class _SourceEdit(FileEdit):
-    """A field for one file. Its dialog also takes several, which it passes on."""
-
-    def __init__(self, several: Callable[[list[str]], object]) -> None:
-        super().__init__(mode=FileDialogMode.EXISTING_FILE)
-        self._several = several
-        self.choose_btn.changed.disconnect()  # magicgui's own dialog takes one file
-        self.choose_btn.changed.connect(self._choose)
-
-    def _choose(self) -> None:
-        start = str(Path(self.line_edit.value).expanduser().absolute())
-        paths, _ = QFileDialog.getOpenFileNames(None, "Choose one or more volumes", start, self.filter)
-        if len(paths) == 1:
-            self.line_edit.value = paths[0]
-        elif paths:
-            self._several(paths)
-
-
 _Edit = TypeVar("_Edit", bound=FileEdit)
 
 
-def _prepared(edit: _Edit, tip: str) -> _Edit:
-    edit.choose_btn.text = "Browse…"
+def _prepared(edit: _Edit, tip: str, name: str) -> _Edit:
+    edit.choose_btn.text = "Browse"
     edit.tooltip = tip
+    edit.line_edit.native.setAccessibleName(name)
+    edit.choose_btn.native.setToolTip(f"Choose: {name.lower()}")
+    edit.choose_btn.native.setAccessibleName(f"Browse: {name.lower()}")
     edit.choose_btn.native.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-    ElideMiddle(edit.line_edit.native)
+    ElideMiddle(edit.line_edit.native, tip)
     return edit
+
+
+def _from(volume: Volume) -> str:
+    return f"from the file ({volume.voxel_size_from})" if volume.voxel_size_from else "from the file"

@@ -17,6 +17,8 @@ from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.conversion.verify import iter_verification
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.plugin.wording import source_name
+from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.storage.paths import any_path
 
 from .activity_bar import ActivityBar
@@ -44,8 +46,10 @@ class Job(QObject):
 
     Parameters
     ----------
-    source, output : str
-        Paths.
+    source : str or ArrayInput
+        A path, or an array.
+    output : str
+        A path.
     options : ConversionOptions
     owner : object
         The viewer that the job belongs to.
@@ -68,7 +72,12 @@ class Job(QObject):
     """All jobs that have started and not ended."""
 
     def __init__(
-        self, source: str, output: str, options: ConversionOptions, owner: object, preview: Preview | None = None
+        self,
+        source: str | ArrayInput,
+        output: str,
+        options: ConversionOptions,
+        owner: object,
+        preview: Preview | None = None,
     ) -> None:
         super().__init__()
         self._owner = owner
@@ -167,7 +176,7 @@ class ConversionJob(Job):
     """Converts the source to the output. Its result is a `Receipt`."""
 
     def _task(self) -> Task:
-        name = any_path(self.source).name
+        name = source_name(self.source)
         title = f"the conversion of {name} to OME-Zarr"
         return Task(title, name, iter_conversion, self.source, self.output, self.options)
 
@@ -184,7 +193,13 @@ class VerificationJob(Job):
     """
 
     def __init__(
-        self, source: str, output: str, options: ConversionOptions, owner: object, *, repair: bool = False
+        self,
+        source: str | ArrayInput,
+        output: str,
+        options: ConversionOptions,
+        owner: object,
+        *,
+        repair: bool = False,
     ) -> None:
         super().__init__(source, output, options, owner)
         self.repair = repair

@@ -20,16 +20,20 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QStyle,
     QStyleOptionFrame,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel, QFlowLayout
 
 from napari_ct_pyramid.model.formatting import shorten
 
 # Colours that are legible on napari's dark theme and on its light one.
 RED, AMBER, GREEN, BLUE, GREY = "224, 67, 59", "217, 130, 43", "67, 160, 84", "84, 125, 214", "128, 128, 128"
+FAINT = "136, 138, 142"
 
 _LONGEST_WORD = 40
+_DOCK_WIDTH = 270  # that the column asks for, in pixels; the canvas gets the rest
 
 BAR_STYLE = (
     f"QProgressBar {{ background-color: rgba({GREY}, 60); border: 0px; border-radius: 2px; padding: 0px; }}"
@@ -71,10 +75,13 @@ class Box(QFrame):
         super().__init__(parent)
         self.setObjectName("box")
         self.words = text_label()
-        self._row = QHBoxLayout()
+        self._row = QFlowLayout()
         self._row.setContentsMargins(4, 2, 0, 0)  # below the words, which napari's style indents
+        self._row.setHorizontalSpacing(6)
+        self._row.setVerticalSpacing(4)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 8, 8, 8)
+        layout.setContentsMargins(10, 6, 8, 6)
+        layout.setSpacing(4)
         layout.addWidget(self.words)
         layout.addLayout(self._row)
         self.hide()
@@ -82,8 +89,8 @@ class Box(QFrame):
     @property
     def buttons(self) -> list[QPushButton]:
         """The buttons that it shows now."""
-        widgets = [self._row.itemAt(i).widget() for i in range(self._row.count())]
-        return [widget for widget in widgets if isinstance(widget, QPushButton)]
+        items = [self._row.itemAt(i) for i in range(self._row.count())]
+        return [widget for item in items if item and isinstance(widget := item.widget(), QPushButton)]
 
     def show_words(
         self, kind: str, words: str, buttons: Sequence[tuple[str, Callable[[], object]]] = (), tip: str = ""
@@ -96,16 +103,64 @@ class Box(QFrame):
         )
         self.words.setText(fitting(words))
         self.words.setToolTip(tip or words)
-        while item := self._row.takeAt(0):
-            if widget := item.widget():
-                widget.hide()
-                widget.deleteLater()
+        for button in self.buttons:
+            self._row.removeWidget(button)
+            button.hide()
+            button.deleteLater()
         for name, press in buttons:
-            button = QPushButton(name)
+            button = QPushButton(name, self)
+            button.setAccessibleName(name)
             button.clicked.connect(lambda _checked=False, press=press: press())
             self._row.addWidget(button)
-        self._row.addStretch()
         self.show()
+
+
+class Fold(QWidget):
+    """Content that can be folded away: its name, and a line that sums it up, stay in sight.
+
+    (superqt's QCollapsible has no second text, and keeps the colour of its arrow when napari's theme changes.)
+    """
+
+    toggled = Signal(bool)
+
+    def __init__(self, name: str, content: QWidget, tip: str) -> None:
+        super().__init__()
+        self.content = content
+        self.button = QToolButton()
+        self.button.setText(f" {name}")
+        self.button.setCheckable(True)
+        self.button.setAutoRaise(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setAccessibleName(name)
+        self.summary = QElidingLabel()
+        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.summary.setEllipsesWidth(8)  # napari's style indents it
+        self.summary.setStyleSheet(f"color: rgb({FAINT});")
+        for part in (self.button, self.summary):
+            part.setToolTip(tip)
+        head = QHBoxLayout()
+        head.setSpacing(6)
+        head.addWidget(self.button)
+        head.addWidget(self.summary, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(head)
+        layout.addWidget(content)
+        self.button.toggled.connect(self._unfold)
+        self.summary.installEventFilter(self)
+        self._unfold(False)
+
+    def _unfold(self, shown: bool) -> None:
+        self.content.setVisible(shown)
+        self.summary.setVisible(True)
+        self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        self.toggled.emit(shown)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        if event.type() == QEvent.Type.MouseButtonRelease:
+            self.button.click()
+        return super().eventFilter(watched, event)
 
 
 class Meter(QWidget):
@@ -114,6 +169,7 @@ class Meter(QWidget):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.words = QLabel()
+        self.words.setMinimumWidth(1)
         self.words.setAlignment(Qt.AlignmentFlag.AlignRight)
         self._bar = QProgressBar()
         self._bar.setRange(0, 1000)
@@ -123,6 +179,7 @@ class Meter(QWidget):
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setVerticalSpacing(2)
+        layout.setColumnStretch(1, 1)
         layout.addWidget(QLabel(name), 0, 0)
         layout.addWidget(self.words, 0, 1)
         layout.addWidget(self._bar, 1, 0, 1, 2)
@@ -133,7 +190,7 @@ class Meter(QWidget):
         self._bar.setVisible(whole is not None)
         if whole is not None:
             self._bar.setValue(round(1000 * min(1.0, part / whole)) if whole else 1000)
-        self.setToolTip(tip)
+        self.setToolTip("\n".join(filter(None, [words, tip])))
 
 
 class ScrollColumn(QScrollArea):
@@ -162,7 +219,8 @@ class ScrollColumn(QScrollArea):
         hint = column.sizeHint()
         width = self.viewport().width() if self.isVisible() else hint.width()
         height = column.layout().heightForWidth(width) if column.layout().hasHeightForWidth() else hint.height()
-        return QSize(hint.width() + self.verticalScrollBar().sizeHint().width(), height + 2)
+        width = min(hint.width(), _DOCK_WIDTH) + self.verticalScrollBar().sizeHint().width()
+        return QSize(max(width, self.minimumSizeHint().width()), height + 2)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         return QSize(self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width(), 80)
@@ -171,10 +229,11 @@ class ScrollColumn(QScrollArea):
 class ElideMiddle(QObject):
     """Leaves out the middle of a text that is too long for its line edit, until the user edits it."""
 
-    def __init__(self, line: QLineEdit) -> None:
+    def __init__(self, line: QLineEdit, tip: str) -> None:
         super().__init__(line)
         line.installEventFilter(self)
-        line.textChanged.connect(line.setToolTip)
+        line.setToolTip(tip)
+        line.textChanged.connect(lambda text: line.setToolTip(text or tip))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         if event.type() != QEvent.Type.Paint or not isinstance(watched, QLineEdit) or watched.hasFocus():

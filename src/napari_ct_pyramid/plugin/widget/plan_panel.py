@@ -1,50 +1,56 @@
-"""The panel that shows what a conversion will do, or why it is not possible, with buttons that may help."""
+"""The panel that shows what a conversion will do: levels, memory, disk and time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_ct_pyramid.conversion.batch import Batch
 from napari_ct_pyramid.conversion.receipt import Receipt
-from napari_ct_pyramid.model.formatting import count, format_size, times
+from napari_ct_pyramid.model.formatting import UNIT_BYTES, count, format_size, rough_duration, times
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.plugin.wording import error_words, voxel_size_words, wording
+from napari_ct_pyramid.plugin.wording import voxel_size_words, wording
 
-from .parts import Box, Meter, text_label
-from .remedies import Remedy, common_remedies, remedies
+from .parts import AMBER, Meter, text_label
 
 HINT = "Choose a volume, or drop one here: a TIFF, a folder of slices, HDF5, …"
 
 
 class PlanPanel(QWidget):
-    """The plan: a table of levels, memory and disk; or a problem with its remedies; or a hint."""
-
-    chosen = Signal(object)  # Remedy
+    """The plan: a table of levels, notes about it, memory, disk and time; or a hint."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.hint = text_label()
         self.table = QLabel()
+        self.table.setMinimumWidth(1)
         self.values = text_label()
+        self.notes = text_label()
+        self.notes.setStyleSheet(f"color: rgb({AMBER});")
         self.resumes = Meter("Resumes")
         self.memory = Meter("Memory")
         self.disk = Meter("Disk")
-        self.box = Box()
+        self.time = QLabel()
+        self.needs = QWidget()
+        needs = QVBoxLayout(self.needs)
+        needs.setContentsMargins(0, 0, 0, 0)
+        needs.setSpacing(4)
+        needs.addWidget(self.memory)
+        needs.addWidget(self.disk)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._parts = (self.hint, self.table, self.values, self.resumes, self.memory, self.disk, self.box)
+        layout.setSpacing(6)
+        self._parts = (self.hint, self.table, self.values, self.notes, self.resumes, self.needs, self.time)
         for part in self._parts:
             layout.addWidget(part)
         self.show_hint(HINT)
 
     @property
     def shows_plan(self) -> bool:
-        """Whether it shows a plan, not a problem or a hint."""
+        """Whether it shows the plan of a volume."""
         return not self.table.isHidden()
 
     def show_hint(self, words: str) -> None:
@@ -52,71 +58,85 @@ class PlanPanel(QWidget):
         self._show(self.hint)
         self.hint.setText(words)
 
-    def show_plan(self, plan: Plan, *, resumes: bool = False) -> None:
-        """Show a plan, which may resume an unfinished conversion."""
-        resumed = [self.resumes] if resumes or plan.blocks_done else []
-        values = [self.values] if plan.calibration else []
-        self._show(self.table, *values, *resumed, self.memory, self.disk)
+    def show_nothing(self) -> None:
+        """Show nothing, because a message says why there is no plan."""
+        self._show()
+
+    def show_plan(self, plan: Plan, *, resumes: bool = False, made: bool = False) -> None:
+        """Show a plan, which may resume an unfinished conversion, or describe what is there already (`made`)."""
+        notes = [*([] if made else _padding(plan)), *plan.volume.notes]
+        notes += [] if made else [warning.worded(wording) for warning in plan.warnings]
+        self._show(
+            self.table,
+            *([self.values] if plan.calibration else []),
+            *([self.notes] if notes else []),
+            *([self.resumes] if (resumes or plan.blocks_done) and not made else []),
+            *([] if made else [self.needs]),
+            *([] if made or plan.seconds_estimate is None else [self.time]),
+        )
         self.resumes.show_part(
             plan.blocks_done, plan.blocks, f"{plan.blocks_done:,} of {plan.blocks:,} blocks are done"
         )
         self.table.setText(_table(plan))
         self.values.setText(f"Values: {plan.values_text()}")
-        self._show_memory([plan], "\n".join(f"{format_size(size)}  {item}" for item, size in plan.memory))
-        self._show_disk([plan])
-        if plan.warnings:
-            self.box.show_words("warning", "\n".join(warning.worded(wording) for warning in plan.warnings))
+        self.notes.setText("\n".join(notes))
+        self._show_needs([plan], "\n".join(f"{format_size(size)}  {item}" for item, size in plan.memory))
 
-    def show_batch(self, batch: Batch[Receipt], error: Exception | None = None) -> None:
-        """Show what several volumes need together, and how many cannot be converted, and why."""
+    def show_batch(self, batch: Batch[Receipt]) -> None:
+        """Show what several volumes need together."""
         plans = [item.plan for item in batch.having("waiting", "running") if item.plan]
-        errors = [item.error for item in batch.having("failed") if item.error and not item.in_run]
-        self._show(*([self.memory, self.disk] if plans else []))
+        notes = dict.fromkeys(warning.worded(wording) for plan in plans for warning in plan.warnings)
+        times_known = [plan.seconds_estimate for plan in plans if plan.seconds_estimate is not None]
+        self._show(
+            *([self.notes] if notes else []), *([self.needs] if plans else []), *([self.time] if times_known else [])
+        )
+        self.notes.setText("\n".join(notes))
         if plans:
-            self._show_memory(plans)
-            self._show_disk(plans)
-        warnings = dict.fromkeys(warning.worded(wording) for plan in plans for warning in plan.warnings)
-        if error:
-            self.box.show_words("error", error_words(error))
-        elif errors:
-            what = f"{len(errors)} of {count(len(batch.items), 'volume')} cannot be converted."
-            reasons = {error_words(error) for error in errors}
-            words = f"{what} {reasons.pop()}" if len(reasons) == 1 else f"{what} The list gives the reasons."
-            buttons = [(remedy.words, self._choose(remedy)) for remedy in common_remedies(errors)]
-            self.box.show_words("warning" if plans else "error", words, buttons)
-        elif warnings:
-            self.box.show_words("warning", "\n".join(warnings))
+            self._show_needs(plans)
 
-    def show_problem(self, error: Exception, output: str) -> None:
-        """Show why there is no plan, with a button for each remedy."""
-        self._show()
-        self.box.show_words("error", error_words(error), [(r.words, self._choose(r)) for r in remedies(error, output)])
-
-    def _show_memory(self, plans: Sequence[Plan], tip: str = "") -> None:
+    def _show_needs(self, plans: Sequence[Plan], tip: str = "") -> None:
         peak, budget = max(plan.peak_memory_bytes for plan in plans), plans[0].options.max_memory
-        self.memory.show_part(peak, budget, f"at most {format_size(peak)} of {format_size(budget)}", tip)
-
-    def _show_disk(self, plans: Sequence[Plan]) -> None:
+        self.memory.show_part(peak, budget, part_of(peak, budget), tip)
         needed = sum(plan.bytes_out_estimate for plan in plans)
         free = min((plan.bytes_free for plan in plans if plan.bytes_free is not None), default=None)
-        of_free = "" if free is None else f" of {format_size(free)} free"
-        files = f"{sum(plan.files for plan in plans):,} files"
-        self.disk.show_part(needed, free, f"about {format_size(needed)}{of_free}", files)
-
-    def _choose(self, remedy: Remedy) -> Callable[[], None]:
-        return lambda: self.chosen.emit(remedy)
+        files = count(sum(plan.files for plan in plans), "file")
+        self.disk.show_part(needed, free, part_of(needed, free), files)
+        seconds = sum(plan.seconds_estimate or 0 for plan in plans)
+        self.time.setText(f"About {rough_duration(seconds)}, {files}")
+        self.time.setToolTip("At the speed at which a sample was read and compressed. A slow disk takes longer.")
 
     def _show(self, *parts: QWidget) -> None:
         for part in self._parts:
             part.setVisible(part in parts)
 
 
+def part_of(part: float, whole: float | None) -> str:
+    """Bytes of all bytes, in one unit: ``"0.9 of 4 GB"``; None if the whole is unknown."""
+    if whole is None:
+        return format_size(part)
+    size, unit = format_size(whole).split()
+    return f"{float(f'{part / UNIT_BYTES[unit]:.2g}'):g} of {float(size):g} {unit}"
+
+
+def _padding(plan: Plan) -> list[str]:
+    """A line about rows and columns that are added; none if there are none."""
+    added = [
+        count(stored - n, what)
+        for stored, n, what in zip(plan.levels[0].shape, plan.volume.shape, ("slice", "row", "column"), strict=True)
+        if stored > n
+    ]
+    if not added:
+        return []
+    words = " and ".join(filter(None, [", ".join(added[:-1]), added[-1]]))
+    return [f"Edges padded with zeros: {words}, which napari does not show."]
+
+
 def _table(plan: Plan) -> str:
     """The levels as HTML, which takes the colours of the theme."""
-    head = ("", "Shape (z y x)", "Voxel size", "Size")
+    head = ("", "Shape (z y x)", "Voxel", "Size")
     rows = [_cells(level, plan) for level in plan.levels]
     lines = [_row(head, "th"), *(_row(row, "td") for row in rows)]
-    return f'<table width="100%" cellspacing="0" cellpadding="2">{"".join(lines)}</table>'
+    return f'<table width="100%" cellspacing="0" cellpadding="1">{"".join(lines)}</table>'
 
 
 def _cells(level: Level, plan: Plan) -> Sequence[str]:

@@ -8,14 +8,15 @@ from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ct_pyramid.conversion.batch import Batch, iter_plan_batch
-from napari_ct_pyramid.conversion.convert import plan_conversion
+from napari_ct_pyramid.conversion.convert import already_made, plan_conversion
 from napari_ct_pyramid.conversion.output import default_output
 from napari_ct_pyramid.conversion.receipt import Receipt
-from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.errors import CtPyramidError, OutputExistsError
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.kind import can_be_verified, is_unfinished
-from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.options import ConversionOptions, VoxelSize
+from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.paths import any_path
 
@@ -28,13 +29,14 @@ class PlanRequest:
 
     Attributes
     ----------
-    source, output : str
-        Paths. An empty output means the default one. Without a source, the answer only states whether the output can
-        be verified.
+    source : str or ArrayInput
+        A path, or an array. Without a source, the answer only states whether the output can be verified.
+    output : str
+        A path. If empty, the default one.
     options : ConversionOptions
     """
 
-    source: str
+    source: str | ArrayInput
     output: str
     options: ConversionOptions
 
@@ -56,6 +58,8 @@ class PlanAnswer:
         Whether the plan continues an unfinished conversion.
     verifiable : bool
         Whether the output exists already, is finished, and was made by this package.
+    made : bool
+        Whether the output is just what the plan would make.
     """
 
     request: PlanRequest
@@ -65,6 +69,17 @@ class PlanAnswer:
     error: Exception | None = None
     resumes: bool = False
     verifiable: bool = False
+    made: bool = False
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """As the user asked for it, or as the source states it; None if it is unknown."""
+        return self.request.options.voxel_size or (self.volume.voxel_size if self.volume else None)
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of the voxel size; None if it is unknown."""
+        return (self.request.options.unit or (self.volume.unit if self.volume else None)) if self.voxel_size else None
 
 
 @dataclass(frozen=True)
@@ -73,13 +88,13 @@ class BatchRequest:
 
     Attributes
     ----------
-    sources : tuple of str
+    sources : tuple of (str or ArrayInput)
     folder : str
         Where the outputs go; if empty, each goes beside its source.
     options : ConversionOptions
     """
 
-    sources: tuple[str, ...]
+    sources: tuple[str | ArrayInput, ...]
     folder: str
     options: ConversionOptions
 
@@ -155,11 +170,17 @@ def answer(request: PlanRequest) -> PlanAnswer:
         verifiable = can_be_verified(any_path(output))
         if not request.source:
             return PlanAnswer(request, output, verifiable=verifiable)
-        plan = plan_conversion(request.source, output, request.options)
+        try:
+            plan = plan_conversion(request.source, output, request.options)
+        except OutputExistsError:
+            made = already_made(request.source, output, request.options) if verifiable else None
+            if made is None:
+                raise
+            return PlanAnswer(request, output, made.volume, made, verifiable=True, made=True)
         resumes = plan.blocks_done > 0 or (is_unfinished(any_path(output)) and not plan.options.overwrite)
         return PlanAnswer(request, output, plan.volume, plan, resumes=resumes, verifiable=verifiable)
     except Exception as error:  # noqa: BLE001  the panel shows any error
-        return PlanAnswer(request, output, _volume(request.source), error=error, verifiable=verifiable)
+        return PlanAnswer(request, output, _volume(request), error=error, verifiable=verifiable)
 
 
 def answer_batch(request: BatchRequest) -> BatchAnswer:
@@ -173,10 +194,12 @@ def answer_batch(request: BatchRequest) -> BatchAnswer:
     return BatchAnswer(request, batch)
 
 
-def _volume(path: str) -> Volume | None:
+def _volume(request: PlanRequest) -> Volume | None:
     """The volume in a source, if it can be read."""
+    if not request.source:
+        return None
     try:
-        with open_source(path) as source:
+        with open_source(request.source, request.options) as source:
             return source.volume
-    except SourceError:
+    except CtPyramidError:
         return None

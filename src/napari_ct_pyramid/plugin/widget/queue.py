@@ -15,6 +15,7 @@ from napari_ct_pyramid.conversion.batch import Batch, BatchItem, batch_item
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.sources.inputs import ArrayInput
 
 from .jobs import ConversionJob
 from .planner import BatchAnswer, BatchRequest, Planner
@@ -82,7 +83,7 @@ class Queue(QObject):
 
     # The list
 
-    def add(self, sources: Iterable[str], *, joins: bool = False) -> None:
+    def add(self, sources: Iterable[str | ArrayInput], *, joins: bool = False) -> None:
         """Add sources that are not in the batch yet.
 
         `plan` plans them. If the queue runs, they are planned at once; with `joins`, the same run converts them.
@@ -134,7 +135,7 @@ class Queue(QObject):
         if items and self._options:
             # The user allowed overwriting only for the outputs that existed then.
             options = replace(self._options, overwrite=False) if self.running else self._options
-            self._planner.ask(BatchRequest(tuple(str(item.source) for item in items), self._folder, options))
+            self._planner.ask(BatchRequest(tuple(map(source_of, items)), self._folder, options))
         else:
             self._planner.forget()
             self.changed.emit()
@@ -146,7 +147,7 @@ class Queue(QObject):
             self.batch = self.batch.take_plans(answer.batch, keep_run=self.running)
         if answer.error and self.running:
             for item in self.batch.having("waiting"):
-                if str(item.source) in answer.request.sources:
+                if source_of(item) in answer.request.sources:
                     self.batch = self.batch.finish(item, answer.error)
         self.changed.emit()
         if self.running and self.job is None:
@@ -186,7 +187,7 @@ class Queue(QObject):
                 self._viewer.layers.remove(layer)  # its files are about to be deleted
         self._preview = self._make_preview(item)
         self.batch = self.batch.begin(item)
-        job = self.job = ConversionJob(str(item.source), output, options, self._viewer, self._preview)
+        job = self.job = ConversionJob(source_of(item), output, options, self._viewer, self._preview)
 
         def advance(progress: Progress) -> None:
             self.batch = self.batch.advance(item, progress)
@@ -211,3 +212,8 @@ class Queue(QObject):
         self.under_way.discard(self)
         self._preview = None
         self.ended.emit(self._last)
+
+
+def source_of(item: BatchItem[Receipt]) -> str | ArrayInput:
+    """An item's source, as a form holds it."""
+    return item.source if isinstance(item.source, ArrayInput) else str(item.source)

@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from functools import partial
 from pathlib import Path
 
 import napari
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_ct_pyramid.conversion.batch import Batch, BatchItem
+from napari_ct_pyramid.conversion.batch import BatchItem
 from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
-from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.errors import DiskSpaceError, RequestError
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.plugin.layers import source_file
 from napari_ct_pyramid.plugin.preload import preload
 from napari_ct_pyramid.plugin.preview import LivePreview
-from napari_ct_pyramid.plugin.wording import error_words
+from napari_ct_pyramid.plugin.voxel_sizes import show_voxel_size
+from napari_ct_pyramid.sources.grouping import group_inputs
+from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import FILE_FILTER
 from napari_ct_pyramid.storage.paths import any_path
 
+from .actions import after_verification, carry_out, make_folder, selected_layer
+from .crop_rectangle import CropRectangle
+from .disk_watch import DiskWatch
 from .form import Form
 from .jobs import ConversionJob, Job, VerificationJob
+from .messages import Message, batch_plan_message, compared_with, plan_message, problem
 from .parts import FileDrops, ScrollColumn, painted_once
 from .plan_panel import HINT, PlanPanel
 from .planner import PlanAnswer, Planner, PlanRequest
-from .queue import Queue
+from .queue import Queue, source_of
 from .queue_panel import QueuePanel
+from .remedies import Act, Offer
+from .results import Result, batch_result, result_of
+from .states import WidgetState
 from .status_panel import StatusPanel, notify_error
-from .summaries import compared_with
-from .verifier import Verifier
 
-
-class WidgetState(Enum):
-    """What the widget does, and what the user can do with it."""
-
-    EMPTY = "no source is chosen"
-    PLANNING = "a plan is being made"
-    WRONG = "the request cannot be carried out"
-    READY = "Convert can be pressed"
-    RUNNING = "a conversion or a verification runs"
-    CANCELLING = "the job was asked to stop"
-    DONE = "the job is finished, and nothing has changed since"
+SourceItem = str | Path | ArrayInput
 
 
 class ConvertWidget(QWidget):
@@ -55,6 +51,10 @@ class ConvertWidget(QWidget):
         It shows the live preview, and its selected layer may be the source.
     """
 
+    voxel_size_changed = Signal(object, object, object)
+    """The source (a path or an ArrayInput), its voxel size (z, y, x) or None, and the unit or None: as the file states
+    them, or as the user typed them."""
+
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         # napari gives plugins a proxy of the viewer. Its layers are proxies, too, and equal no layer.
@@ -62,20 +62,21 @@ class ConvertWidget(QWidget):
         self._job: Job | None = None
         self._answer: PlanAnswer | None = None
         self._shown_plan: Plan | None = None
-        self._was_done = False  # before the verification began
+        self._result: Result | None = None  # of the last job
         self.state = WidgetState.EMPTY
 
         self.form = Form()
+        self.form.browse.layer_input = partial(selected_layer, self._viewer)
         self.queue_panel = QueuePanel(FILE_FILTER)
         self.queue_panel.hide()
         self.plan_panel = PlanPanel()
         self.status_panel = StatusPanel()
         self.queue = Queue.of(self._viewer)  # may still run, if a widget that is closed by now started it
         self._planner = Planner(self)
-        self._verifier = Verifier(self._viewer, self.status_panel, self.form.apply)
+        self._watch = DiskWatch(self)
+        self._crop = CropRectangle(self._viewer, self.form)
         self._lay_out()
         self._connect()
-        self._offer_layer()
         preload()
         under_way = Job.of(self._viewer)
         if under_way:
@@ -92,34 +93,39 @@ class ConvertWidget(QWidget):
         """Whether there is a list of sources in place of the field for one."""
         return len(self.queue.batch.items) > 1
 
-    def set_sources(self, paths: Sequence[str | Path], *, join: bool = False) -> None:
+    def set_sources(self, paths: Sequence[SourceItem], *, join: bool = False) -> None:
         """Fill in one source, and the output beside it; or several sources, as a list.
 
         If there is a list already, or a job runs, they are added to the list. They wait until the user presses Convert;
         with `join`, the run that is under way converts them, too.
         """
-        sources = list(dict.fromkeys(map(str, paths)))
+        sources = list(dict.fromkeys(path if isinstance(path, ArrayInput) else str(path) for path in paths))
         if self.busy:
-            first = [] if self.queue.batch.items else [self.form.source_path]  # the job verifies this one
-            self.queue.add([*filter(None, first), *sources], joins=join)
+            verified = self.form.source_value  # by the job, which is not in the list
+            first = [verified] if verified and not self.queue.batch.items else []
+            self.queue.add([*first, *sources], joins=join)
         elif self.several or len(sources) > 1:
             if not self.several:
                 self.queue.set()
             self.queue.add(sources)
             self._refresh()
-        elif sources[0] == self.form.source_path:
+        elif sources[0] == self.form.source_value:
             self._refresh()
         else:
             self.form.set_source(sources[0])
 
-    def set_source(self, path: str | Path) -> None:
+    def set_source(self, path: SourceItem) -> None:
         """Fill in a source; see `set_sources`."""
         self.set_sources([path])
+
+    def _take_files(self, paths: Sequence[str]) -> None:
+        """Take files that the user chose or dropped. Slices of one volume are one source."""
+        self.set_sources(group_inputs(paths), join=True)
 
     def _lay_out(self) -> None:
         body = QWidget()
         column = QVBoxLayout(body)
-        column.setContentsMargins(8, 8, 8, 8)
+        column.setContentsMargins(6, 8, 6, 8)
         column.setSpacing(10)
         for part in (self.queue_panel, self.form, self.plan_panel):
             column.addWidget(part)
@@ -132,56 +138,57 @@ class ConvertWidget(QWidget):
 
     def _connect(self) -> None:
         self.form.changed.connect(self._refresh)
-        self.form.several_chosen.connect(self.set_sources)
-        self.queue_panel.picked.connect(partial(self.set_sources, join=True))
+        self.form.files_chosen.connect(self._take_files)
+        self.queue_panel.picked.connect(self._take_files)
         self.queue_panel.removed.connect(self._remove_item)
         self.queue_panel.cleared.connect(self._start_over)
         self.queue.changed.connect(self._show_queue)
         self.queue.began.connect(self._follow)
         self.queue.failed.connect(self._notify_failure)
         self.queue.ended.connect(self._show_end)
-        self._verifier.began.connect(self._follow)
         self._planner.answered.connect(self._show_answer)
-        self.plan_panel.chosen.connect(self.form.apply)
+        self._watch.changed.connect(self._refresh)
         self.status_panel.convert_pressed.connect(self._convert)
         self.status_panel.cancel_pressed.connect(self._cancel)
-        self.status_panel.convert_another_pressed.connect(self._start_over)
-        self.status_panel.retry_pressed.connect(self._refresh)
-        self.status_panel.verify_pressed.connect(self._verify)
-        self.status_panel.repair_pressed.connect(lambda: self._verify(repair=True))
-        FileDrops(self).dropped.connect(partial(self.set_sources, join=True))
-        self._viewer.layers.selection.events.active.connect(self._offer_layer)
+        self.status_panel.offer_chosen.connect(self._carry_out)
+        FileDrops(self).dropped.connect(self._take_files)
+        self.voxel_size_changed.connect(partial(show_voxel_size, self._viewer))
 
     # From the form to the plan
 
     def _refresh(self) -> None:
-        """The form has changed: make a new plan."""
+        """The form, or something on a disk, has changed: make a new plan."""
         if self.busy:
             return
-        self.status_panel.hide_result()
+        if self._result or self.state is WidgetState.DONE:
+            self.status_panel.show_message(None)
+        self._result = None
         if not self.several and self.queue.batch.items:
             self.queue.set()
         self._replan()
 
     def _replan(self, *, again: bool = True) -> None:
         self._answer = None
-        source, output = self.form.source_path, self.form.output_path
-        if not (source or output or self.several):
+        if not (self.form.source_value or self.form.output_path or self.several):
             self._show_nothing_to_do()
             return
         try:
             request = self.form.request()
         except RequestError as error:  # found without opening a file
+            self.form.show_invalid(error)
             self._planner.forget()
+            self._watch.stop()
             self.queue.forget_plans()
-            self.plan_panel.show_problem(error, output)
-            self._enter(WidgetState.WRONG)
+            self.plan_panel.show_nothing()
+            self._result = None
+            self._enter(WidgetState.WRONG, problem(error, self.form.output_path))
             return
+        self.form.show_invalid(None)
         if self.several:
             self._enter(WidgetState.PLANNING)
             self._planner.forget()
             self.queue.plan(request.options, self.form.output_folder(), again=again)
-        elif source:
+        elif request.source:
             self._enter(WidgetState.PLANNING)
             self._planner.ask(request)
         else:
@@ -190,21 +197,30 @@ class ConvertWidget(QWidget):
 
     def _show_nothing_to_do(self) -> None:
         self._planner.forget()
+        self._watch.stop()
+        self.form.show_invalid(None)
         self.plan_panel.show_hint(HINT)
-        self._enter(WidgetState.EMPTY)
+        self._enter(WidgetState.EMPTY, self._result(None) if self._result else None)
 
     def _show_answer(self, answer: PlanAnswer) -> None:
         with painted_once(self):
             self.form.show_answer(answer)
+            if self.form.differs_from(answer.request):  # an option does not apply to this volume
+                self._replan()
+                return
             self._answer = answer
+            self._watch.watch([answer.request.source], [answer.output], space=isinstance(answer.error, DiskSpaceError))
+            message = self._result(answer) if self._result else plan_message(answer)
             if answer.plan:
-                self.plan_panel.show_plan(answer.plan, resumes=answer.resumes)
-                self._enter(WidgetState.READY)
+                self.plan_panel.show_plan(answer.plan, resumes=answer.resumes, made=answer.made)
+                self._enter(WidgetState.DONE if answer.made else WidgetState.READY, message)
             elif answer.error:
-                self.plan_panel.show_problem(answer.error, answer.output)
-                self._enter(WidgetState.WRONG)
+                self.plan_panel.show_nothing()
+                self._enter(WidgetState.WRONG, message)
             else:
-                self._enter(WidgetState.EMPTY)
+                self._enter(WidgetState.EMPTY, message)
+        if answer.volume:
+            self.voxel_size_changed.emit(answer.request.source, answer.voxel_size, answer.unit)
 
     def _show_queue(self) -> None:
         """Show the list if there is one, and its totals if nothing runs."""
@@ -220,11 +236,17 @@ class ConvertWidget(QWidget):
     def _show_totals(self) -> None:
         """Show what the volumes need together."""
         batch, error = self.queue.batch, self.queue.error
-        self.plan_panel.show_batch(batch, error)
-        if error or not batch.having("waiting"):
-            self._enter(WidgetState.WRONG if error or batch.having("failed") else WidgetState.DONE)
+        self.plan_panel.show_batch(batch)
+        message = self._result(None) if self._result and not error else batch_plan_message(batch, error)
+        waiting = batch.having("waiting")
+        todo = batch.having("waiting", "failed")
+        outputs = [str(item.output) for item in todo]
+        self._watch.watch(list(map(source_of, todo)), outputs, space=isinstance(error, DiskSpaceError))
+        if error or not waiting:
+            failed = batch.having("failed") and not batch.having("done")
+            self._enter(WidgetState.WRONG if error or failed else WidgetState.DONE, message)
         else:
-            self._enter(WidgetState.READY)
+            self._enter(WidgetState.READY, message)
 
     def _remove_item(self, item: BatchItem[Receipt]) -> None:
         """Remove a volume from the list; the last one moves into the field."""
@@ -234,12 +256,26 @@ class ConvertWidget(QWidget):
         if self.several:
             self._replan(again=False)
         elif self.queue.batch.items:
-            source = str(self.queue.batch.items[0].source)
+            source = self.queue.batch.items[0].source
             self.form.set_source("")
-            self.form.set_source(source)
+            self.form.set_source(source if isinstance(source, ArrayInput) else str(source))
 
-    def _offer_layer(self) -> None:
-        self.form.offer_layer_file(source_file(self._viewer.layers.selection.active))
+    # What the message box offers
+
+    def _carry_out(self, offer: Offer) -> None:
+        if carry_out(offer, self._viewer) or self.busy:
+            return
+        if offer.act is Act.SET:
+            self.form.apply(offer)
+        elif offer.act is Act.MAKE_FOLDER:
+            make_folder(offer.value)
+            self._refresh()
+        elif offer.act is Act.CHECK_AGAIN:
+            self._refresh()
+        elif offer.act is Act.VERIFY_ALONE:
+            self._verify(PlanRequest("", self.form.output_path, self.form.options.options()))
+        else:
+            self._verify(self.form.request(), repair=offer.act is Act.REPAIR)
 
     # Conversions and verifications
 
@@ -249,7 +285,8 @@ class ConvertWidget(QWidget):
         request = self.form.request()
         if self._answer and not self.several:
             request, plan = self._answer.request, self._answer.plan
-            self.queue.set(BatchItem(any_path(request.source), any_path(self._answer.output), plan=plan))
+            source = request.source if isinstance(request.source, ArrayInput) else any_path(request.source)
+            self.queue.set(BatchItem(source, any_path(self._answer.output), plan=plan))
         live = self.form.live.value
 
         def preview(item: BatchItem[Receipt]) -> LivePreview | None:
@@ -259,21 +296,24 @@ class ConvertWidget(QWidget):
 
         self.queue.start(request.options, preview)
 
-    def _verify(self, *, repair: bool = False) -> None:
-        if not self.busy:
-            self._planner.forget()
-            self._verifier.begin(self.form.request(), repair=repair)
+    def _verify(self, request: PlanRequest, *, repair: bool = False) -> None:
+        self._planner.forget()
+        job = VerificationJob(request.source, request.output, request.options, self._viewer, repair=repair)
+        self._follow(job)
+        job.start()
 
     def _follow(self, job: Job) -> None:
         """Show a job that runs, or begins just now."""
         with painted_once(self):
             self._job = job
+            self._result = None
+            self._watch.stop()
             job.progressed.connect(self._show_progress)
             if isinstance(job, VerificationJob):
-                self._was_done = self.state is WidgetState.DONE
                 job.ended.connect(self._show_end)
             if isinstance(job, ConversionJob) or not self.form.output_path:
-                self.form.set_request(PlanRequest(job.source, job.output, job.options))
+                volume = job.last.plan.volume if job.last else None
+                self.form.set_request(PlanRequest(job.source, job.output, job.options), volume)
             if isinstance(job, VerificationJob) and not self.plan_panel.shows_plan:
                 self.plan_panel.show_hint(
                     f"{any_path(job.output).name} is read back, and compared with {compared_with(job.source)}."
@@ -293,43 +333,39 @@ class ConvertWidget(QWidget):
     def _show_progress(self, progress: Progress) -> None:
         assert self._job
         several = self.several and self.queue.running
+        if several:
+            self.queue_panel.show_progress(self.queue.batch.items)
         if isinstance(self._job, ConversionJob) and progress.plan is not self._shown_plan:
             self._shown_plan = progress.plan
-            self.plan_panel.show_plan(progress.plan)
+            if several:
+                self.plan_panel.show_batch(self.queue.batch)
+            else:
+                self.plan_panel.show_plan(progress.plan)
         with painted_once(self.status_panel):
             run = self.queue.batch.run if several else None
             self.status_panel.show_progress(progress, self._job.activity, run)
-        if several:
-            self.queue_panel.show_progress(self.queue.batch.items)
 
     def _show_end(self, job: Job | None) -> None:
         """Nothing runs any more: show the result of the job, or of several volumes."""
         self._job = None
+        self.state = WidgetState.PLANNING
         if self.several and not isinstance(job, VerificationJob):
-            items = [item for item in self.queue.batch.items if item.in_run or item.state == "failed"]
-            self.status_panel.show_batch(Batch(tuple(items)))
-            self.state = WidgetState.PLANNING
+            self._result = batch_result(self.queue.batch)
             if self.queue.batch.having("waiting"):
                 self._replan(again=False)
             else:
-                self._enter(WidgetState.DONE)
+                self._show_totals()
             return
         assert job
-        outcome = job.outcome
-        verified = isinstance(job, VerificationJob) and job.verification and self._was_done and not self.several
-        if verified or isinstance(outcome, Receipt):
-            self._enter(WidgetState.DONE)
-        else:
-            self.state = WidgetState.PLANNING
-            self._replan()
+        self._result = result_of(job)
         if isinstance(job, VerificationJob):
-            self._verifier.show_end(job)
-        elif isinstance(outcome, Receipt):
-            self.status_panel.show_made(outcome)
-        elif outcome is None:
-            self.status_panel.show_cancelled(job.output, unfinished=job.leaves_unfinished)
+            after_verification(job, self._viewer)
+        if isinstance(job.outcome, Receipt):
+            self._watch.watch([job.source], [job.output])
+            self._enter(WidgetState.DONE, self._result(None))
         else:
-            self.status_panel.show_failed(error_words(outcome))
+            self.status_panel.show_message(self._result(None))
+            self._replan()
 
     def _notify_failure(self, item: BatchItem[Receipt]) -> None:
         assert item.error
@@ -343,19 +379,22 @@ class ConvertWidget(QWidget):
         else:
             self._refresh()
 
-    def _enter(self, state: WidgetState) -> None:
+    def _enter(self, state: WidgetState, message: Message | None = None) -> None:
         self.state = state
         self.form.setEnabled(not self.busy)
         self.queue_panel.set_busy(self.busy)
         if state is WidgetState.CANCELLING:
             self.status_panel.show_cancelling()
-        elif state is WidgetState.DONE:
-            self.status_panel.show_finished(verifiable=not self.several)
-        elif not self.busy:
-            answer = self._answer
+            return
+        if self.busy:
+            return
+        if state is not WidgetState.PLANNING:
+            self.status_panel.show_message(message)
+        if state is WidgetState.DONE:
+            self.status_panel.show_finished()
+        else:
             self.status_panel.show_idle(
                 ready=state is WidgetState.READY,
-                resumes=bool(answer and answer.resumes),
-                verifiable=answer.verifiable if answer else False if self.several else None,
+                resumes=bool(self._answer and self._answer.resumes),
                 several=len(self.queue.batch.having("waiting")) if self.several else None,
             )

@@ -1,0 +1,75 @@
+"""What the buttons of the message box do outside of the form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from napari.utils.notifications import show_error, show_info
+from napari.viewer import Viewer
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
+
+from napari_ct_pyramid.errors import CtPyramidError
+from napari_ct_pyramid.plugin.menus import show_in_neuroglancer
+from napari_ct_pyramid.plugin.origins import LayerInput, layer_input
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .jobs import VerificationJob
+from .remedies import Act, Offer
+from .status_panel import notify_error
+
+
+def carry_out(offer: Offer, viewer: Viewer) -> bool:
+    """Carry out an offer that needs no form; False if it is for the form."""
+    if offer.act is Act.SHOW:
+        _show(offer.value, viewer)
+    elif offer.act is Act.NEUROGLANCER:
+        show_in_neuroglancer(offer.value)
+    elif offer.act is Act.OPEN_FOLDER:
+        _open_folder(offer.value)
+    else:
+        return False
+    return True
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder, and those that it is in. An error is shown in napari."""
+    try:
+        Path(folder).expanduser().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        show_error(f"The folder {folder} cannot be made: {error.strerror or error}. Choose another place.")
+
+
+def selected_layer(viewer: Viewer) -> LayerInput | None:
+    """What a conversion of the selected layer converts; None if it cannot be converted."""
+    with suppress(CtPyramidError):
+        return layer_input(viewer.layers.selection.active)
+    return None
+
+
+def after_verification(job: VerificationJob, viewer: Viewer) -> None:
+    """Report an error in napari, and draw layers again that show what was repaired."""
+    if isinstance(job.outcome, Exception):
+        notify_error(job.outcome)
+    elif job.verification and job.verification.repaired:
+        for layer in viewer.layers:
+            if layer.source.path == job.output:
+                layer.refresh(extent=False)
+
+
+def _show(outputs: Sequence[AnyPath], viewer: Viewer) -> None:
+    for output in outputs:
+        shown = [layer for layer in viewer.layers if layer.source.path == str(output)]
+        if shown:
+            for layer in shown:
+                layer.visible = True
+            viewer.layers.selection = set(shown)
+        else:
+            viewer.open(str(output), plugin="napari-ct-pyramid")
+
+
+def _open_folder(folder: AnyPath) -> None:
+    if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
+        show_info(f"The output is in {folder}")  # this desktop has no file manager
