@@ -11,7 +11,13 @@ import pytest
 
 from napari_ct_pyramid.model.memory import page_buffer
 from napari_ct_pyramid.storage import local as files
+from napari_ct_pyramid.storage.lease import FolderLease
 from napari_ct_pyramid.storage.local import LocalStorage
+
+
+def lease_in(folder: Path) -> FolderLease:
+    (folder / "lease").mkdir()
+    return FolderLease(folder / "lease")
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, mmap.PAGESIZE, mmap.PAGESIZE + 1, 5 * mmap.PAGESIZE - 1])
@@ -20,7 +26,7 @@ def test_every_size(tmp_path: Path, size: int) -> None:
     buffer[:] = os.urandom(len(buffer))
     path = tmp_path / "file"
     path.write_bytes(b"something longer that was there before" * 1000)
-    LocalStorage(path).write(buffer, size)
+    LocalStorage(path).write(buffer, size, lease_in(tmp_path))
     assert path.read_bytes() == buffer[:size]
 
 
@@ -46,7 +52,7 @@ def test_a_file_system_without_direct_writes(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(files, "write_all", write)
     buffer = page_buffer(10_000)
     buffer[:] = os.urandom(len(buffer))
-    LocalStorage(tmp_path / "file").write(buffer, 9_999)
+    LocalStorage(tmp_path / "file").write(buffer, 9_999, lease_in(tmp_path))
     assert asked == [True, False]
     assert (tmp_path / "file").read_bytes() == buffer[:9_999]
 
@@ -60,5 +66,5 @@ def test_a_full_disk_is_an_error_without_a_second_try(tmp_path: Path, monkeypatc
     tries: list[memoryview] = []
     monkeypatch.setattr("napari_ct_pyramid.storage.local.write_all", full)
     with pytest.raises(OSError, match="No space left"):
-        LocalStorage(tmp_path / "file").write(page_buffer(1), 1)
+        LocalStorage(tmp_path / "file").write(page_buffer(1), 1, lease_in(tmp_path))
     assert len(tries) == 1

@@ -356,14 +356,6 @@ class TestPath:
         assert any_path((tmp_path / "a b").as_uri()) == tmp_path / "a b"
 
 
-def test_a_store_that_denies_access(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    s3.know_only_its_users()
-    assert cli.main(["convert", str(scan), f"{URL}/forbidden.ome.zarr", "-c", "8", "8", "16"]) == 2
-    said = capsys.readouterr().err
-    assert "cannot be reached" in said
-    assert said.count("\n") == 1
-
-
 def test_an_edit_in_a_store(scan: Path, s3: S3) -> None:
     output = f"{URL}/edited.ome.zarr"
     ct.convert(scan, output, **OPTIONS, voxel_size="1 um")
@@ -371,3 +363,11 @@ def test_an_edit_in_a_store(scan: Path, s3: S3) -> None:
     pyramid = ct.open_pyramid(output)
     assert (pyramid.levels[1].scale, pyramid.units[0], pyramid.name) == ((1300,) * 3, "nanometer", "Bone")
     assert ct.verify(output, scan).problems == ()
+
+
+def test_a_store_that_denies_access(s3: S3, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    s3.know_only_its_users()
+    assert cli.main(["convert", str(scan), f"{URL}/forbidden.ome.zarr", "-c", "8", "8", "16"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    assert said.count("\n") == 1

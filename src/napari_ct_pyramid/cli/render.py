@@ -11,6 +11,7 @@ from napari_ct_pyramid.errors import CONVERT, RESUME, VIEW, Advice, sentence
 from napari_ct_pyramid.model.formatting import (
     count,
     duration,
+    first_names,
     format_size,
     numbers,
     percent,
@@ -151,12 +152,19 @@ def summary(receipt: Receipt, max_memory: int) -> str:
                 else []
             ),
             *([f"  {_rescaled_text(receipt.rescaled, receipt.nans)}"] if receipt.rescaled else []),
+            *([f"  Not of the volume, and left alone: {first_names(receipt.strays)}"] if receipt.strays else []),
             "",
             *(f"  {line}" for line in table(head, rows)),
             "",
             f"To view it: ct-pyramid view {shlex.quote(str(receipt.output))}",
         ]
     )
+
+
+def _repaired_text(found: Verification) -> str:
+    if found.sound:
+        return "All problems were repaired."
+    return "All other problems were repaired. Move away the files that do not belong to the volume."
 
 
 def _time_and_rate(seconds: float, rate: float) -> str:
@@ -190,7 +198,7 @@ def verify_summary(found: Verification) -> str:
     if not found.problems:
         return f"{found.output} is {CORRECT}: {compared}"
     lines = [f"{found.output}: {compared}", *(f"  {problem}" for problem in found.problems)]
-    return "\n".join([*lines, *(["All problems were repaired."] if found.repaired else [])])
+    return "\n".join([*lines, *([_repaired_text(found)] if found.repaired else [])])
 
 
 def verify_advice(found: Verification) -> str:

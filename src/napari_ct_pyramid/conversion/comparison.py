@@ -30,11 +30,14 @@ class Problem:
         The index of the chunk along z, y, x.
     what : str
         For people.
+    is_stray : bool
+        Whether it is a file that does not belong to the volume. A repair leaves it alone.
     """
 
     level: int | None
     chunk: Triple | None
     what: str
+    is_stray: bool = False
 
     def __str__(self) -> str:
         if self.level is None or self.chunk is None:
@@ -59,7 +62,7 @@ class Verification:
     peak_memory_bytes : int
         Peak resident memory of the process.
     repaired : bool
-        Whether all that was wrong has been made again.
+        Whether all that was wrong has been made again. Files that do not belong to the volume stay.
     """
 
     output: AnyPath
@@ -73,7 +76,7 @@ class Verification:
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong, or everything was repaired: the output is complete and correct."""
-        return self.repaired or not self.problems
+        return all(self.repaired and not problem.is_stray for problem in self.problems)
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""

@@ -27,7 +27,7 @@ from napari_ct_pyramid.errors import (
     RequestError,
     without_period,
 )
-from napari_ct_pyramid.model.blocks import BlockId
+from napari_ct_pyramid.model.formatting import count, first_names
 from napari_ct_pyramid.model.histogram import Bins, choose_bins, histogram_json
 from napari_ct_pyramid.model.intensity import automatic_window, display_window
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
@@ -35,9 +35,11 @@ from napari_ct_pyramid.model.plan import Plan, make_plan, rescaling
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.checksums import Checksums, crc32
+from napari_ct_pyramid.omezarr.chunk_files import lost_chunks, missing_files
 from napari_ct_pyramid.omezarr.codec import compressed_size
+from napari_ct_pyramid.omezarr.contents import stray_chunks
 from napari_ct_pyramid.omezarr.edit import edit_attributes
-from napari_ct_pyramid.omezarr.journal import Journal, Record, read_journal, write_journal
+from napari_ct_pyramid.omezarr.journal import Journal, Record, read_journal
 from napari_ct_pyramid.omezarr.kind import is_published, is_unfinished
 from napari_ct_pyramid.omezarr.metadata import make_attributes
 from napari_ct_pyramid.omezarr.writer import LostChunkError, OmeZarrWriter, bytes_in_transit
@@ -47,15 +49,18 @@ from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.lock import Hold, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+from napari_ct_pyramid.storage.store_lock import is_store_lock
 
 from .buffers import FinishedBlock
 from .engine import Engine
 from .identity import differences, fingerprint, identify, other_options
-from .output import begin_output, bytes_free, check_output, default_output
+from .output import bytes_free, check_output, default_output
 from .progress import Progress, ProgressTracker, follow
-from .receipt import Receipt, edited_facts, read_receipt, rescaled, write_receipt
+from .receipt import Receipt, disagreement, edited_facts, read_receipt, rescaled, write_receipt
+from .recheck import forget, holds_same_voxels, still_done
+from .replacement import begin_output, check_replaceable, recover
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.dask.client import Client
@@ -77,11 +82,14 @@ def already_made(
     """The plan of a conversion, if its output exists, is finished, and has the same identity; None otherwise."""
     output = any_path(dst)
     record = read_journal(output) if is_published(output) else None
-    if record is None:
+    receipt = read_receipt(output)
+    if record is None or record.is_old or not record.is_complete or receipt is None:
         return None
     with open_source(src, options) as source:
         plan, identity = plan_source(source, None, options, _cluster(client, src))
-    return None if differences(record.identity, identity) else plan
+    if differences(record.identity, identity) or disagreement(receipt, identity):
+        return None
+    return None if any(lost_chunks(output, plan, Checksums(plan, record.checksums))) else plan
 
 
 def iter_conversion(
@@ -94,16 +102,20 @@ def iter_conversion(
         cluster = _cluster(client, src)
         plan, identity = plan_source(source, output, options, cluster)
         _resume(plan, identity, output)
-        with hold(output), ExitStack() as stack:
+        with hold(output) as held, ExitStack() as stack:
+            recover(output)
             check_output(src, output, options.overwrite)  # again: another process may have written there meanwhile
             plan, record = _resume(plan, identity, output)
             scheduler = None
             if cluster:
                 path = cast("PathLike", src)  # `_cluster` refuses arrays
-                scheduler = stack.enter_context(make_scheduler(cluster, path, output, plan, identity))
+                scheduler = stack.enter_context(make_scheduler(cluster, path, output, plan, identity, held))
             if record is None:
-                record = begin_output(output, identity, plan.blocks)
-            return (yield from run(source, plan, output, record, scheduler, start))
+                record = begin_output(output, Record(identity, plan.blocks, {}, 0.0, 0))
+            else:
+                _check_same_source(source, plan, record, identity, output)
+                record = still_done(output, plan, record, identity)
+            return (yield from run(source, plan, output, record, held, scheduler, start))
 
 
 class Start(NamedTuple):
@@ -123,6 +135,7 @@ def run(
     plan: Plan,
     output: AnyPath,
     record: Record,
+    held: Hold,
     scheduler: BlockScheduler | None = None,
     start: Start | None = None,
 ) -> Generator[Progress, None, Receipt]:
@@ -135,6 +148,8 @@ def run(
     output : path
     record : Record
         The output's journal, as read.
+    held : Hold
+        The output's lock.
     scheduler : BlockScheduler, optional
         Has a cluster make the blocks; threads of this process make them if not given.
     start : Start, optional
@@ -144,7 +159,9 @@ def run(
     with _unfinished_on_error(output, plan, resumable=not source.in_memory), ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(output, record)))
         checksums = Checksums(plan, record.checksums)
-        store = stack.enter_context(closing(OmeZarrWriter(output, plan, checksums)))
+        writing = stack.enter_context(ExitStack())
+        lease = writing.enter_context(held.lease())
+        store = stack.enter_context(closing(OmeZarrWriter(output, plan, checksums, lease)))
         store.begin()
         tracker = ProgressTracker(plan, record.done)
 
@@ -168,7 +185,7 @@ def run(
         started = time.perf_counter()
         yield progress()  # before the work begins, so that a viewer can open the empty levels undisturbed
         if scheduler:
-            runner: Engine | BlockScheduler = scheduler.assign(tracker, checksums, note)
+            runner: Engine | BlockScheduler = scheduler.assign(tracker, checksums, lease, note)
         else:
             runner = Engine(source, plan, store, tracker, make_safe)
         started = time.perf_counter()
@@ -185,7 +202,9 @@ def run(
         if facts := edited_facts(earlier):
             attributes = edit_attributes(attributes, facts)
         yield progress()  # the last chance to cancel
-        _check_complete(source, store, output, record.identity)
+        lease.check()
+        writing.close()  # from here on nobody can write chunks, not even a process that was paused
+        _check_complete(source, plan, output, record.identity)
         peak = (scheduler and scheduler.peak_memory_bytes) or peak_resident_memory()
         receipt = Receipt(
             output=output,
@@ -205,17 +224,23 @@ def run(
             rescaled=rescaled(plan, statistics),
             window=(window["start"], window["end"]),
             histogram=histogram,
+            strays=tuple(stray_chunks(output, plan)),
         )
         write_receipt(output, receipt, plan, record.identity, attributes, earlier and earlier.get("edited"))
         store.publish(attributes)
-    return replace(receipt, bytes_written=storage_of(output).bytes_below())
+    return replace(receipt, bytes_written=_bytes_written(output))
+
+
+def _bytes_written(output: AnyPath) -> int:
+    files = storage_of(output).files_below()
+    return sum(size for key, size in files if size > 0 and not is_store_lock(key))
 
 
 class _SourceChangedError(ConversionError):
     """The source is another one now, so the conversion cannot be resumed."""
 
 
-def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, identity: dict[str, Any]) -> None:
+def _check_complete(source: Source, plan: Plan, output: AnyPath, identity: dict[str, Any]) -> None:
     """Make sure that nobody has changed the source or removed chunks meanwhile."""
     sample = crc32(a_few_rows(source)) if source.in_memory else identity["sample"]
     now = fingerprint(source, sample)
@@ -226,16 +251,12 @@ def _check_complete(source: Source, store: OmeZarrWriter, output: AnyPath, ident
             Advice("overwrite", True),
             ") to start again.",
         )
-    missing = store.missing()
+    missing = list(missing_files(output, plan))
     if missing:
-        raise ConversionError(f"{missing:,} files of chunks were removed while others were being written")
-
-
-def _forget(output: AnyPath, blocks: set[BlockId]) -> None:
-    """Note in the journal that blocks are not done after all, so that they are made again."""
-    record = read_journal(output)
-    if record:
-        write_journal(output, record.without(blocks))
+        raise ConversionError(
+            f"{count(len(missing), 'file')} of chunks were removed while others were being written: "
+            f"{first_names(missing)}"
+        )
 
 
 def _cluster(client: Client | None, src: SourceLike) -> Cluster | None:
@@ -306,8 +327,9 @@ def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan
     record = read_journal(output) if is_unfinished(output) else None
     if record is None:
         return plan, None
-    different = differences(record.identity, identity)
+    different = differences(record.identity, identity, same_time=False)
     if (different or record.is_old) and plan.options.overwrite:
+        check_replaceable(output, record)
         return plan, None
     if record.is_old:
         raise OutputExistsError(
@@ -324,11 +346,27 @@ def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan
             "), or choose another name.",
             options=other_options(record.identity, identity),
         )
-    if not record.done:
-        return plan, None
     done = len(record.done)
     left = None if plan.seconds_estimate is None else plan.seconds_estimate * (1 - done / plan.blocks)
     return replace(plan, blocks_done=done, seconds_estimate=left), record
+
+
+def _check_same_source(source: Source, plan: Plan, record: Record, identity: dict[str, Any], output: AnyPath) -> None:
+    """Where the time of the source is another one, make sure that it is a copy: compare voxels of blocks that are done.
+
+    Raises
+    ------
+    OutputExistsError
+        If they differ.
+    """
+    if record.identity["modified"] == identity["modified"] or holds_same_voxels(source, plan, record):
+        return
+    raise OutputExistsError(
+        f"The output {output} exists already: an unfinished conversion of a source with other voxels. Ask to overwrite "
+        "it (",
+        Advice("overwrite", True),
+        "), or choose another name.",
+    )
 
 
 @contextmanager
@@ -337,10 +375,11 @@ def _unfinished_on_error(output: AnyPath, plan: Plan, *, resumable: bool) -> Ite
     try:
         yield
     except _SourceChangedError:
+        forget(output, set(plan.block_ids))
         raise
     except (CtPyramidError, OSError, MemoryError) as error:
         if isinstance(error, LostChunkError):
-            _forget(output, {plan.block_of(error.level, error.index)})
+            forget(output, {plan.block_of(error.level, error.index)})
         why: tuple[Part, ...]
         if isinstance(error, CtPyramidError):
             why = without_period(error.message.parts)

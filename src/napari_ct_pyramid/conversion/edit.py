@@ -233,7 +233,7 @@ def _replace(path: AnyPath, document: dict[str, Any]) -> None:
     storage_of(path).replace(json.dumps(document, indent=2).encode())
 
 
-def _lock(path: AnyPath) -> AbstractContextManager[None]:
+def _lock(path: AnyPath) -> AbstractContextManager[object]:
     """Keeps repairs away. Nothing else writes into an OME-Zarr of another program, so no lock file is made there."""
     return hold(path) if storage_of(path / JOURNAL).is_file() else nullcontext()
 

@@ -144,10 +144,20 @@ _NAMES = {
 }
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What is different, for people; empty if nothing is."""
+def differences(before: dict[str, Any], now: dict[str, Any], *, same_time: bool = True) -> str:
+    """What is different, for people; empty if nothing is.
+
+    Parameters
+    ----------
+    before, now : dict
+        Two identities.
+    same_time : bool
+        Whether the time of the source's last change counts: a copy on another machine may have another.
+    """
     found: list[str] = []
     for key, what in _NAMES.items():
+        if key == "modified" and not same_time:
+            continue
         was, is_ = before.get(key), now.get(key)
         if was == is_ or (key == "stages" and found):  # the blocks follow from the others
             continue

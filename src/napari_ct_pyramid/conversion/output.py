@@ -1,26 +1,21 @@
-"""Chooses and checks the place of an output, and makes it empty. Other files of the user are never overwritten."""
+"""Chooses and checks the place of an output. Other files of the user are never overwritten."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import accumulate
-from pathlib import Path
-from typing import Any
 
 from napari_ct_pyramid.errors import Advice, DiskSpaceError, OutputExistsError, RequestError
 from napari_ct_pyramid.model.formatting import format_size
-from napari_ct_pyramid.omezarr.journal import Record, write_journal
-from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group, is_unfinished, unpublish
+from napari_ct_pyramid.omezarr.journal import read_journal
+from napari_ct_pyramid.omezarr.kind import is_published
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import LOCK
-from napari_ct_pyramid.storage.paths import OME_ZARR, STATE_FOLDER, AnyPath, is_within
+from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, is_within
 
-CLUSTER_MARKER = f"{STATE_FOLDER}/cluster"
-"""A file in an output that a cluster writes. It holds the job's id, by which workers know that they see this output."""
+from .replacement import check_replaceable, is_empty
 
 
 def default_output(src: SourceLike) -> AnyPath:
@@ -65,13 +60,12 @@ def check_output(src: SourceLike, output: AnyPath, overwrite: bool) -> None:
     if asked.path is not None:
         _check_apart(asked.path.resolve(), output, inside_too=isinstance(asked, ArrayInput) or not asked.pattern)
     storage_of(output).check_place()
-    if not storage_of(target).exists() or is_empty(target) or is_unfinished(target):
+    if not storage_of(target).exists() or is_empty(target):
         return
-    if not target.is_dir() or not is_group(target):
-        raise OutputExistsError(
-            f"The output {output} exists already and is not an OME-Zarr. It is left alone: choose another name.",
-            replaceable=False,
-        )
+    record = read_journal(target)
+    if record and not is_published(target):
+        return  # an unfinished conversion
+    check_replaceable(output, record)
     if not overwrite:
         raise OutputExistsError(
             f"The output {output} exists already. Ask to overwrite it (",
@@ -89,45 +83,6 @@ def _check_apart(source: AnyPath, output: AnyPath, *, inside_too: bool) -> None:
         raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
     if is_within(source, target):
         raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
-
-
-def is_empty(output: AnyPath) -> bool:
-    """Whether it is a folder without content, such as a conversion leaves if it is killed right at the start."""
-    if not isinstance(output, Path):
-        return False  # an object store has no empty folders
-    try:
-        with os.scandir(output) as entries:
-            return all(entry.name == STATE_FOLDER and is_empty_but_lock(Path(entry.path)) for entry in entries)
-    except OSError:
-        return False
-
-
-def is_empty_but_lock(folder: Path) -> bool:
-    """Whether a state folder holds neither a journal nor anything else of a conversion."""
-    return not {entry.name for entry in os.scandir(folder)} - {
-        Path(LOCK).name,
-        Path(CLUSTER_MARKER).name,
-        Path(JOURNAL).name + ".new",
-    }
-
-
-def begin_output(output: AnyPath, identity: dict[str, Any], blocks: int) -> Record:
-    """Replace the output by an empty one with a new journal. The caller holds the output's lock.
-
-    Raises
-    ------
-    RequestError
-        If it cannot be made.
-    """
-    try:
-        # From here on the output is unfinished. If this is interrupted, a resumed conversion clears it again, because
-        # no block is done.
-        record = write_journal(output, Record(identity, blocks, {}, 0.0, 0))
-        unpublish(output)
-        storage_of(output).clear((JOURNAL, LOCK, CLUSTER_MARKER))
-    except OSError as error:
-        raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
-    return record
 
 
 def bytes_free(output: AnyPath) -> int | None:

@@ -98,6 +98,8 @@ class Receipt:
         How the voxels were rescaled, if another type was asked for.
     workers : int
         Workers of a cluster that made blocks; 0 if threads of this process made them.
+    strays : tuple of str
+        Files among the chunks that are none of the volume's, by their paths in the output. They were left alone.
     """
 
     output: AnyPath
@@ -116,6 +118,7 @@ class Receipt:
     rescaled: Rescaled | None = None
     workers: int = 0
     over_budget_bytes: int = 0
+    strays: tuple[str, ...] = ()
 
     @property
     def bytes_per_second(self) -> float:
@@ -147,6 +150,7 @@ class Receipt:
             "histogram": self.histogram,
             "rescaled": self.rescaled.to_json() if self.rescaled else None,
             "workers": self.workers,
+            "strays": list(self.strays),
         }
 
 

@@ -26,7 +26,9 @@ from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.array import zarr_store
 from napari_ct_pyramid.omezarr.checksums import OLD_FILE, Checksums, crc32, read_old_checksums
+from napari_ct_pyramid.omezarr.chunk_files import lost_chunks
 from napari_ct_pyramid.omezarr.codec import ChunkReader
+from napari_ct_pyramid.omezarr.contents import stray_chunks
 from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
 from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
@@ -38,7 +40,7 @@ from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows
-from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.lock import Hold, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
 from .comparison import ComparingStore, Problem, Verification
@@ -70,16 +72,17 @@ def iter_verification(
     record = _read_record(path, repair)
     with ExitStack() as stack:
         opened = None if source is None else stack.enter_context(_open(source, record.identity))
+        held = None
         if repair:
-            stack.enter_context(hold(path))
+            held = stack.enter_context(hold(path))
             record = _read_record(path, repair)
         plan, identity = _plan(path, record, opened, limits)
         if repair:
             _check_trustworthy(path, record)
         found = yield from _find(path, plan, record, opened)
-        if repair and found.problems:
+        if held and not all(problem.is_stray for problem in found.problems):
             assert opened is not None
-            yield from _repair(path, plan, identity, record, opened, found)
+            yield from _repair(path, plan, identity, record, opened, held, found)
             found = replace(found, repaired=True)
     with suppress(OSError):  # an output on a disk that is read-only can be verified, too
         note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
@@ -198,6 +201,7 @@ def _find(
         problems.append(Problem(None, None, f"the checksums are missing: {str(error).rstrip('.')}"))
     except ValueError as error:
         raise _damaged(error) from error
+    lost_files = list(lost_chunks(path, plan, checksums))
     if source is None:
         first, *others = plan.stages
         plan = replace(plan, stages=(replace(first, from_source=False), *others))
@@ -215,9 +219,15 @@ def _find(
     yield progress()
     yield from follow(engine, progress)
     yield progress()
+    chunks = store.problems()
+    named = {(problem.level, problem.chunk) for problem in chunks}
+    chunks += [Problem(*lost, "it is not the file that was written") for lost in lost_files if lost not in named]
+    problems += [
+        Problem(None, None, f"{key} does not belong to the volume", is_stray=True) for key in stray_chunks(path, plan)
+    ]
     return Verification(
         output=path,
-        problems=(*problems, *store.problems()),
+        problems=(*problems, *chunks),
         chunks=sum(level.chunk_count for level in plan.levels),
         with_source=source is not None,
         seconds=time.perf_counter() - began,
@@ -226,7 +236,13 @@ def _find(
 
 
 def _repair(
-    path: AnyPath, plan: Plan, identity: dict[str, Any], record: Record, source: Source, found: Verification
+    path: AnyPath,
+    plan: Plan,
+    identity: dict[str, Any],
+    record: Record,
+    source: Source,
+    held: Hold,
+    found: Verification,
 ) -> Generator[Progress, None, None]:
     """Remove the blocks with something wrong from the journal, and resume the conversion."""
     wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
@@ -235,7 +251,7 @@ def _repair(
     unpublish(path)  # from here on the output is unfinished
     begun = write_journal(path, intact)
     plan = replace(plan, bins=choose_bins(plan.levels[0].dtype, math.prod(plan.volume.shape), a_few_rows(source)))
-    yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun)
+    yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun, held)
     (path / OLD_FILE).unlink(missing_ok=True)
     made = read_journal(path)
     assert made

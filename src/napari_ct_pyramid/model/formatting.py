@@ -81,3 +81,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, lefts, strict=False)), row[-1].rjust(right)])
         for row in [head, *rows]
     ]
+
+
+def first_names(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are: ``a, b and 3 more``."""
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

@@ -121,3 +121,9 @@ def read_attributes(path: AnyPath) -> dict[str, Any]:
     attributes = _read_json(path / ".zattrs") if group is None else group.get("attributes")
     found = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def read_multiscales(path: AnyPath) -> list[dict[str, Any]]:
+    """The multiscales metadata of an image; empty where there are none that can be read."""
+    multiscales = read_attributes(path).get("multiscales")
+    return multiscales if isinstance(multiscales, list) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -235,6 +235,7 @@ class ChunkLocator:
             self._shape, self._prefix = tuple(metadata["chunks"]), ""
             self._separator = metadata.get("dimension_separator", ".")
             self._in_shard = (1,) * len(self._shape)
+            self._grid = self._files_along(metadata["shape"])
             return
         self._shape = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         encoding = metadata["chunk_key_encoding"]
@@ -245,6 +246,22 @@ class ChunkLocator:
         chunks = sharding["chunk_shape"] if sharding else self._shape
         self._in_shard = tuple(s // c for s, c in zip(self._shape, chunks, strict=True))
         self._sharded = sharding is not None
+        self._grid = self._files_along(metadata["shape"])
+
+    def _files_along(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return tuple(math.ceil(n / c) for n, c in zip(shape, self._shape, strict=True))
+
+    def has_file(self, key: str) -> bool:
+        """Whether a file is one of the array's chunks or shards. `key` is its path relative to the array."""
+        numbers = key.removeprefix(self._prefix).split(self._separator)
+        return (
+            key.startswith(self._prefix)
+            and len(numbers) == len(self._grid)
+            and all(
+                n.isascii() and n.isdigit() and str(int(n)) == n and int(n) < size
+                for n, size in zip(numbers, self._grid, strict=True)
+            )
+        )
 
     def path(self, index: tuple[int, ...]) -> AnyPath:
         """The file that a chunk is in."""

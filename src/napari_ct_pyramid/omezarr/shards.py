@@ -17,6 +17,7 @@ from napari_ct_pyramid.model.memory import pages
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.base import PartFile
 from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lease import Lease
 from napari_ct_pyramid.storage.paths import AnyPath, OpenFile, any_path
 from napari_ct_pyramid.storage.remote_path import RemoteFile
 
@@ -66,6 +67,20 @@ def read_place(file: OpenFile, slots: int, slot: int) -> Place | None:
     return place
 
 
+def read_places(path: AnyPath, slots: int) -> dict[int, Place]:
+    """Where the chunks of a shard are, by slot; none where its index is damaged."""
+    places = {}
+    try:
+        with storage_of(path).open() as file:
+            for slot in range(slots):
+                place = read_place(file, slots, slot)
+                if place:
+                    places[slot] = place
+    except (OSError, ValueError):
+        return {}
+    return places
+
+
 # To read a slice of a volume, many chunks of a few shards are read.
 @lru_cache(maxsize=16)
 def _read_index(path: str, state: tuple[int | str, int, int], slots: int) -> bytes:
@@ -105,9 +120,12 @@ class ShardWriter:
     path : callable
         Gives the file of a shard, from its level and its index (z, y, x).
     levels : tuple of Level
+    lease : Lease
+        Under which shards are written.
     """
 
-    def __init__(self, path: Callable[[int, Triple], AnyPath], levels: tuple[Level, ...]) -> None:
+    def __init__(self, path: Callable[[int, Triple], AnyPath], levels: tuple[Level, ...], lease: Lease) -> None:
+        self._lease = lease
         self._path = path
         self._levels = levels
         self._chunk_bytes = math.prod(levels[0].chunks) * levels[0].dtype.itemsize
@@ -122,7 +140,11 @@ class ShardWriter:
         if shard is None:
             chunks = array.chunks_in_shard(number)
             shard = _OpenShard(
-                self._path(level, number), array.chunks_per_shard, chunks, chunks * pages(self._chunk_bytes)
+                self._path(level, number),
+                array.chunks_per_shard,
+                chunks,
+                chunks * pages(self._chunk_bytes),
+                self._lease,
             )
             self._shards[level, number] = shard
         shard.order.append(slot)
@@ -153,8 +175,9 @@ class ShardWriter:
 
 
 class _OpenShard:
-    def __init__(self, path: AnyPath, slots: int, chunks: int, size: int) -> None:
+    def __init__(self, path: AnyPath, slots: int, chunks: int, size: int, lease: Lease) -> None:
         self._path = path
+        self._lease = lease
         self._size = size
         self._file: PartFile | None = None
         self._places = [NOWHERE] * slots
@@ -192,7 +215,7 @@ class _OpenShard:
         """Write a chunk. Returns whether it was the last one of the shard."""
         with self._lock:
             if self._file is None:
-                self._file = storage_of(self._path).begin_parts(self._size)
+                self._file = storage_of(self._path).begin_parts(self._size, self._lease)
         self._file.write(buffer, size, offset, own_pages=own_pages)
         with self._lock:
             self._missing -= 1

@@ -8,12 +8,14 @@ every chunk, and the process keeps an unpredictable part of it.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -26,6 +28,7 @@ from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions, Triple
 from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lease import Lease
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.store_access import PART_BYTES
 
@@ -50,6 +53,8 @@ class OmeZarrWriter:
         Gives the levels, dtype and compressor.
     checksums : Checksums
         Of the chunks that were written before: what is read back must be as it was written.
+    lease : Lease
+        Under which chunks are written.
 
     Raises
     ------
@@ -57,8 +62,9 @@ class OmeZarrWriter:
         From every method, if the disk or the store fails.
     """
 
-    def __init__(self, path: AnyPath, plan: Plan, checksums: Checksums) -> None:
+    def __init__(self, path: AnyPath, plan: Plan, checksums: Checksums, lease: Lease) -> None:
         self.path = path
+        self._lease = lease
         self._checksums = checksums
         self._levels = plan.levels
         self._version = plan.options.ome_zarr_version
@@ -70,7 +76,7 @@ class OmeZarrWriter:
             self._buffers.put(
                 page_buffer(encoded_bytes(math.prod(plan.levels[0].chunks) * plan.levels[0].dtype.itemsize))
             )
-        self._shards = ShardWriter(self.chunks.file, plan.levels)
+        self._shards = ShardWriter(self.chunks.file, plan.levels, lease)
         self._given_up: BaseException | None = None  # why nothing more is written
         self._plan = plan
 
@@ -78,10 +84,18 @@ class OmeZarrWriter:
         """Write the metadata of the arrays, and make their folders if they do not exist."""
         with self._explained("its metadata could not be written"):
             for key, metadata in array_metadata(self._plan).items():
-                (self.path / key).parent.mkdir(exist_ok=True)
+                self._make_folder((self.path / key).parent)
                 storage_of(self.path / key).replace(_to_json(metadata))
             for level in self._levels:
-                (self.path / folder_of_chunks(level, self._version)).mkdir(exist_ok=True)
+                folder = self.path / folder_of_chunks(level, self._version)
+                self._make_folder(folder)
+                storage_of(folder.parent).sync_folder()
+            storage_of(self.path).sync_folder()
+
+    def _make_folder(self, path: AnyPath) -> None:
+        if path != self.path and isinstance(path, Path) and path.is_symlink():
+            raise OSError(errno.EINVAL, f"{path} is a link, and chunks are not written through links")
+        path.mkdir(exist_ok=True)
 
     def begin_chunk(self, level: int, index: Triple) -> ChunkWrite:
         """Begin to write a chunk. Waits while too many chunks are being written.
@@ -161,15 +175,6 @@ class OmeZarrWriter:
             for level, numbers in files.items():
                 self._make_safe(level, numbers)
 
-    def missing(self) -> int:
-        """The number of missing files of chunks or shards."""
-        found = sum(
-            name.isdigit()  # operating systems add files of their own to folders
-            for level in self._levels
-            for name in storage_of(self.path / folder_of_chunks(level, self._version)).names_below()
-        )
-        return sum(level.file_count for level in self._levels) - found
-
     def publish(self, attributes: dict[str, Any]) -> None:
         """Make the volume a finished one, in one atomic step: write the group's attributes."""
         with self._explained("its metadata could not be written"):
@@ -222,12 +227,7 @@ class OmeZarrWriter:
         if self._levels[level].shards:
             self._shards.write(level, index, buffer, size, offset)
             return
-        storage = storage_of(self.chunks.file(level, index))
-        try:
-            storage.write(buffer, size)
-        except FileNotFoundError:
-            storage.make_folders()
-            storage.write(buffer, size)
+        storage_of(self.chunks.file(level, index)).write(buffer, size, self._lease)
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
+from .lease import Lease
 from .paths import AnyPath, OpenFile
 
 
@@ -28,8 +29,10 @@ class Storage(Protocol):
     def open(self, *, whole: bool = False) -> OpenFile:
         """Open the file for reading, without a buffer. With `whole`, a store sends all of it in one answer."""
 
-    def write(self, buffer: memoryview, size: int) -> None:
-        """Write the first `size` bytes of a `page_buffer` as the whole file, and wait until it is safe.
+    def write(self, buffer: memoryview, size: int, lease: Lease) -> None:
+        """Write the first `size` bytes of a `page_buffer` as the whole file, and wait until they are safe.
+
+        The file has its name only when it is complete, and only if the lease still holds then.
 
         On a disk, the data bypasses the page cache if the file system allows it: a copy into the cache takes as long
         as the compression, and displaces everything else.
@@ -38,8 +41,8 @@ class Storage(Protocol):
     def replace(self, data: bytes) -> None:
         """Write a small file in one atomic step, and wait until it is safe."""
 
-    def begin_parts(self, size: int) -> PartFile:
-        """Begin a file of at most `size` bytes that is written in parts."""
+    def begin_parts(self, size: int, lease: Lease) -> PartFile:
+        """Begin a file of at most `size` bytes that is written in parts, under a lease as for `write`."""
 
     def open_state(self, size: int | None = None, *, fresh: bool = False) -> StateFile:
         """Open a small file that is changed in place.
@@ -52,20 +55,17 @@ class Storage(Protocol):
             Replace an existing file by zeros.
         """
 
-    def make_folders(self) -> None:
-        """Make the two folders above a chunk's file.
-
-        Not the folders above those: if the folder of a level is missing, somebody removed the output.
-        """
-
     def sync(self) -> None:
         """Wait until a file that was written before is safe."""
 
     def sync_folder(self) -> None:
         """Wait until the names in a folder are safe."""
 
-    def names_below(self) -> Iterator[str]:
-        """The names of all files below the path."""
+    def files_below(self) -> Iterator[tuple[str, int]]:
+        """All files below the path: the path of each, relative to this one and with slashes, and its size in bytes.
+
+        The size is -1 for what is neither a file nor a folder, such as a link. Links are not followed.
+        """
 
     def bytes_below(self) -> int:
         """The size of all files below the path, in bytes."""
@@ -73,8 +73,14 @@ class Storage(Protocol):
     def walk(self) -> Iterator[tuple[AnyPath, list[str], list[str]]]:
         """Folders below the path, with the names of the folders and files in each, like `os.walk`."""
 
-    def clear(self, kept: Collection[str]) -> None:
-        """Remove all files below the path, except those named in `kept`, relative to the path."""
+    def remove(self, belongs: Callable[[str], bool]) -> None:
+        """Remove the files below the path that belong to something, and on a disk the folders that are empty then.
+
+        Parameters
+        ----------
+        belongs : callable
+            Whether to remove a file, from its path relative to this one, with slashes.
+        """
 
     def check_place(self) -> None:
         """Check that an output can be made at the path.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from napari_ct_pyramid.errors import MissingFolderError, RequestError
 from napari_ct_pyramid.model.memory import pages
 
+from .lease import FolderLease, Lease
 from .paths import AnyPath
 
 _DIRECT = getattr(os, "O_DIRECT", 0)  # only Linux has it
@@ -35,14 +36,19 @@ class LocalStorage:
     def open(self, *, whole: bool = False) -> FileIO:  # noqa: ARG002
         return FileIO(self._path)
 
-    def write(self, buffer: memoryview, size: int) -> None:
+    def write(self, buffer: memoryview, size: int, lease: Lease) -> None:
+        lease = _folder_lease(lease)
+        new = lease.new_file()
+
         def write(flag: int) -> None:
-            with _open(self._path, "w", flag) as file:
+            with _open(new, "w", flag) as file:
                 write_all(file, buffer[: pages(size) if flag else size])
                 file.truncate(size)
                 os.fsync(file.fileno())
 
-        _bypass_cache(write)
+        with lease.kept():
+            _bypass_cache(write)
+            lease.rename(new, self._path)
 
     def replace(self, data: bytes) -> None:
         path = self._path
@@ -53,16 +59,11 @@ class LocalStorage:
         new.replace(path)
         LocalStorage(path.parent).sync_folder()
 
-    def begin_parts(self, size: int) -> LocalPartFile:
-        return LocalPartFile(self._path, size)
+    def begin_parts(self, size: int, lease: Lease) -> LocalPartFile:
+        return LocalPartFile(self._path, size, lease)
 
     def open_state(self, size: int | None = None, *, fresh: bool = False) -> LocalStateFile:
         return LocalStateFile(self._path, size, fresh)
-
-    def make_folders(self) -> None:
-        folder = self._path.parent
-        folder.parent.mkdir(exist_ok=True)
-        folder.mkdir(exist_ok=True)
 
     def sync(self) -> None:
         with FileIO(self._path, "r+") as file:
@@ -77,8 +78,8 @@ class LocalStorage:
         finally:
             os.close(folder)
 
-    def names_below(self) -> Iterator[str]:
-        return (name for _, _, names in os.walk(self._path) for name in names)
+    def files_below(self) -> Iterator[tuple[str, int]]:
+        return _files_below(self._path, "")
 
     def bytes_below(self) -> int:
         total = 0
@@ -91,16 +92,14 @@ class LocalStorage:
     def walk(self) -> Iterator[tuple[AnyPath, list[str], list[str]]]:
         return ((Path(below), folders, names) for below, folders, names in os.walk(self._path))
 
-    def clear(self, kept: Collection[str]) -> None:
-        files = {self._path / name for name in kept}
-        folders = {file.parent for file in files} - {self._path}  # these hold files that are kept
-        for entry in [entry for folder in (self._path, *folders) if folder.is_dir() for entry in folder.iterdir()]:
-            if entry in files or entry in folders:
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+    def remove(self, belongs: Callable[[str], bool]) -> None:
+        for below, _, names in os.walk(self._path, topdown=False):
+            folder = Path(below)
+            for name in names:
+                if belongs((folder / name).relative_to(self._path).as_posix()):
+                    (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it
+                folder.rmdir()
 
     def check_place(self) -> None:
         folder, named = self._path.resolve().parent, self._path.parent
@@ -128,11 +127,11 @@ class LocalStorage:
 class LocalPartFile:
     """The file has another name until it is complete, so that an older file can still be read meanwhile."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, lease: Lease) -> None:
         self._path = path
-        self._part = path.with_name(path.name + ".part")
-        LocalStorage(path).make_folders()
-        with FileIO(self._part, "w") as file:
+        self._lease = lease = _folder_lease(lease)
+        self._part = lease.new_file()
+        with lease.kept(), FileIO(self._part, "w") as file:
             if _DIRECT:
                 file.truncate(size)  # a direct write that makes the file longer would lock out all others
 
@@ -142,14 +141,16 @@ class LocalPartFile:
                 file.seek(offset)
                 write_all(file, buffer[: pages(size) if flag else size])
 
-        _bypass_cache(write, allowed=own_pages)
+        with self._lease.kept():
+            _bypass_cache(write, allowed=own_pages)
 
     def finish(self, end: int, data: bytes) -> None:
-        with FileIO(self._part, "r+") as file:
-            file.truncate(end)
-            file.seek(end)
-            write_all(file, data)
-        self._part.replace(self._path)
+        with self._lease.kept():
+            with FileIO(self._part, "r+") as file:
+                file.truncate(end)
+                file.seek(end)
+                write_all(file, data)
+            self._lease.rename(self._part, self._path)
 
     def close(self) -> None:
         """Nothing is open between two writes."""
@@ -176,6 +177,28 @@ class LocalStateFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _files_below(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            key = f"{prefix}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(Path(entry.path), f"{key}/")
+            elif entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # another process removes files meanwhile
+                    yield key, entry.stat(follow_symlinks=False).st_size
+            else:
+                yield key, -1
+
+
+def _folder_lease(lease: Lease) -> FolderLease:
+    assert isinstance(lease, FolderLease)  # that of an output on a disk
+    return lease
 
 
 def write_all(file: FileIO, data: bytes | memoryview) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from napari_ct_pyramid.errors import RequestError
 
+from .lease import Lease
 from .local import write_all
-from .paths import AnyPath
+from .paths import AnyPath, relative_to
 from .remote_path import RemoteFile, RemotePath
 
 _WITH_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
@@ -33,20 +34,18 @@ class ObjectStorage:
     def open(self, *, whole: bool = False) -> RemoteFile:
         return self._path.open(whole=whole)
 
-    def write(self, buffer: memoryview, size: int) -> None:
+    def write(self, buffer: memoryview, size: int, lease: Lease) -> None:
+        lease.check()
         self._path.write_bytes(buffer[:size])
 
     def replace(self, data: bytes) -> None:
         self._path.write_bytes(data)
 
-    def begin_parts(self, size: int) -> RemotePartFile:  # noqa: ARG002
-        return RemotePartFile(self._path)
+    def begin_parts(self, size: int, lease: Lease) -> RemotePartFile:  # noqa: ARG002
+        return RemotePartFile(self._path, lease)
 
     def open_state(self, size: int | None = None, *, fresh: bool = False) -> RemoteStateFile:
         return RemoteStateFile(self._path, size, fresh)
-
-    def make_folders(self) -> None:
-        """An object store has no folders."""
 
     def sync(self) -> None:
         """Objects are safe once they are written."""
@@ -54,8 +53,8 @@ class ObjectStorage:
     def sync_folder(self) -> None:
         """An object store has no folders."""
 
-    def names_below(self) -> Iterator[str]:
-        return (path.name for path, _ in self._path.below(1))
+    def files_below(self) -> Iterator[tuple[str, int]]:
+        return ((relative_to(path, self._path).as_posix(), size) for path, size in self._path.below(1))
 
     def bytes_below(self) -> int:
         return sum(size for _, size in self._path.below())
@@ -63,9 +62,9 @@ class ObjectStorage:
     def walk(self) -> Iterator[tuple[AnyPath, list[str], list[str]]]:
         return self._path.walk()
 
-    def clear(self, kept: Collection[str]) -> None:
-        paths = [self._path / name for name in kept]
-        self._path.remove(path for path, _ in self._path.below() if path not in paths)
+    def remove(self, belongs: Callable[[str], bool]) -> None:
+        paths = (path for path, _ in self._path.below())
+        self._path.remove(path for path in paths if belongs(relative_to(path, self._path).as_posix()))
 
     def check_place(self) -> None:
         path = self._path
@@ -99,8 +98,9 @@ class ObjectStorage:
 class RemotePartFile:
     """The parts are collected in a temporary file on this machine, without a name, and sent when it is complete."""
 
-    def __init__(self, path: RemotePath) -> None:
+    def __init__(self, path: RemotePath, lease: Lease) -> None:
         self._path = path
+        self._lease = lease
         self._file: Any = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
         self._lock = threading.Lock()
 
@@ -111,6 +111,7 @@ class RemotePartFile:
     def finish(self, end: int, data: bytes) -> None:
         self._file.truncate(end)
         self._put(end, data)
+        self._lease.check()
         self._path.write_file(self._file)
 
     def close(self) -> None:

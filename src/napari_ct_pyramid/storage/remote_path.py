@@ -148,10 +148,14 @@ class RemotePath:
         """Open an object for reading. Each read is a request to the store; with `whole`, all is read now in one."""
         return RemoteFile(self, self.read_bytes() if whole else None)
 
-    def write_bytes(self, data: bytes | memoryview) -> None:
-        """Write an object as a whole. It is safe when this returns."""
+    def write_bytes(self, data: bytes | memoryview, *, new: bool = False) -> None:
+        """Write an object as a whole. It is safe when this returns.
+
+        With `new`, a store that knows conditional writes raises a `FileExistsError` if the object exists.
+        """
+        mode = {"mode": "create"} if new else {}
         with self._explained():
-            self._call("pipe_file", self.key, bytes(data), size=len(data))
+            self._call("pipe_file", self.key, bytes(data), size=len(data), **mode)
 
     def write_file(self, file: BinaryIO) -> None:
         """Write an object from an open file, part by part. The object exists only when all parts are sent."""
@@ -287,6 +291,8 @@ class RemotePath:
                 raise
             lines = str(error).strip().splitlines()
             what = lines[0].rstrip(".") if lines else type(error).__name__
+            if isinstance(error, FileExistsError):
+                raise FileExistsError(errno.EEXIST, "there is such an object already", self.url) from error
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, _reason(what, "there is no such object"), self.url) from error
             if isinstance(error, PermissionError):

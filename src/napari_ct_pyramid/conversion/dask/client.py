@@ -21,6 +21,7 @@ from napari_ct_pyramid.model.formatting import format_size
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.options import available_cores
+from napari_ct_pyramid.storage.lease import Lease
 
 from .worker import ClusterJob, WorkerError, WorkerInfo, check_access, describe_worker, end_job
 
@@ -245,7 +246,7 @@ class Cluster:
                 "), or start workers with more memory (their --memory-limit).",
             )
 
-    def check_access(self, job: ClusterJob, addresses: Iterable[str]) -> None:
+    def check_access(self, job: ClusterJob, lease: Lease, addresses: Iterable[str]) -> None:
         """Make sure that workers can read the source of a job, and write to its output.
 
         Raises
@@ -253,7 +254,7 @@ class Cluster:
         RequestError
             If one cannot.
         """
-        for address, answer in self._ask(check_access, addresses, job).items():
+        for address, answer in self._ask(check_access, addresses, job, lease).items():
             if isinstance(answer, Exception):
                 raise RequestError(
                     f"{self.name(address)} cannot do this: {_text(answer)}. All workers must see source and "

@@ -18,14 +18,14 @@ from uuid import uuid4
 
 from napari_ct_pyramid.conversion.background import BackgroundRunner, Stopped
 from napari_ct_pyramid.conversion.buffers import FinishedBlock
-from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
 from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence
 from napari_ct_pyramid.model.blocks import BlockId, Region, Stage
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.omezarr.checksums import Checksums
 from napari_ct_pyramid.omezarr.writer import LostChunkError
-from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lease import Lease
+from napari_ct_pyramid.storage.lock import Hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
 from .client import Cluster
@@ -60,12 +60,12 @@ class _Task:
 
 
 def make_scheduler(
-    cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identity: dict[str, Any]
+    cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identity: dict[str, Any], held: Hold
 ) -> BlockScheduler:
     """A scheduler for one conversion."""
     source = str(any_path(src).absolute())
     job = ClusterJob(uuid4().hex, source, identity["size"], identity["modified"], output.absolute(), plan)
-    return BlockScheduler(cluster, job)
+    return BlockScheduler(cluster, job, held)
 
 
 class BlockScheduler(BackgroundRunner):
@@ -75,6 +75,8 @@ class BlockScheduler(BackgroundRunner):
     ----------
     cluster : Cluster
     job : ClusterJob
+    held : Hold
+        The lock of the output.
 
     Attributes
     ----------
@@ -89,10 +91,11 @@ class BlockScheduler(BackgroundRunner):
         On entering, if a worker cannot access source or output.
     """
 
-    def __init__(self, cluster: Cluster, job: ClusterJob) -> None:
+    def __init__(self, cluster: Cluster, job: ClusterJob, held: Hold) -> None:
         super().__init__(job.plan, "ct-pyramid-scheduler")
         self._cluster = cluster
         self._job = job
+        self._held = held
         self._topic = f"ct-pyramid-{job.id}"
         self._events: SimpleQueue[_Task | tuple[BlockId, int]] = SimpleQueue()
         self._tasks: dict[str, _Task] = {}
@@ -105,8 +108,9 @@ class BlockScheduler(BackgroundRunner):
     def __enter__(self) -> Self:
         self._cluster.client.subscribe_topic(self._topic, lambda event: self._events.put(event[1]))
         try:
-            storage_of(self._job.output / CLUSTER_MARKER).replace(self._job.id.encode())
-            self._add(self._cluster.addresses())
+            with self._held.trial() as lease:
+                self._lease = lease.for_others()
+                self._add(self._cluster.addresses())
         except BaseException:
             self.__exit__()
             raise
@@ -115,11 +119,13 @@ class BlockScheduler(BackgroundRunner):
     def __exit__(self, *_: object) -> None:
         self._end()
         self._cluster.client.unsubscribe_topic(self._topic)
-        with suppress(OSError):
-            (self._job.output / CLUSTER_MARKER).unlink(missing_ok=True)
 
     def assign(
-        self, tracker: ProgressTracker, checksums: Checksums, on_finished: Callable[[FinishedBlock], None]
+        self,
+        tracker: ProgressTracker,
+        checksums: Checksums,
+        lease: Lease,
+        on_finished: Callable[[FinishedBlock], None],
     ) -> Self:
         """Set which blocks to make.
 
@@ -129,10 +135,13 @@ class BlockScheduler(BackgroundRunner):
             Knows the blocks that are to be made; what is done is counted in it.
         checksums : Checksums
             Of the chunks of the blocks that are done.
+        lease : Lease
+            Under which the workers write.
         on_finished : callable
             Called with each block that is safely on disk. The block counts as done when the call returns.
         """
         self._tracker, self._checksums, self._on_finished = tracker, checksums, on_finished
+        self._lease = lease.for_others()
         return self
 
     def stop(self) -> None:
@@ -191,13 +200,14 @@ class BlockScheduler(BackgroundRunner):
     def _add(self, workers: set[str]) -> None:
         """Add workers, once it is certain that they can do the job."""
         self._cluster.add(workers)
-        self._cluster.check_access(self._job, workers)
+        self._cluster.check_access(self._job, self._lease, workers)
         self._ready |= workers
 
     def _submit(self, block: _WaitingBlock, worker: str) -> None:
         future = self._cluster.client.submit(
             make_block,
             self._job,
+            self._lease,
             block.id,
             [(*chunk, self._checksums.get(*chunk)) for chunk in self._plan.chunks_read_for(block.id)],
             self._topic,

@@ -13,12 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from uuid import uuid4
 
 from napari_ct_pyramid.conversion.buffers import ChunkChecksum, FinishedBlock
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.conversion.identity import fingerprint
-from napari_ct_pyramid.conversion.output import CLUSTER_MARKER
 from napari_ct_pyramid.conversion.progress import ProgressTracker, follow
 from napari_ct_pyramid.errors import RequestError, SourceError, sentence
 from napari_ct_pyramid.model.blocks import BlockId
@@ -30,7 +28,7 @@ from napari_ct_pyramid.omezarr.writer import LostChunkError, OmeZarrWriter
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
-from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lease import Lease
 from napari_ct_pyramid.storage.paths import AnyPath
 
 if TYPE_CHECKING:
@@ -158,39 +156,43 @@ def describe_worker(dask_worker: Worker) -> WorkerInfo:
     )
 
 
-def check_access(job: ClusterJob) -> None:
+def check_access(job: ClusterJob, lease: Lease) -> None:
     """Make sure that this worker can read the source, and write to the output.
+
+    Parameters
+    ----------
+    job : ClusterJob
+    lease : Lease
+        Of the output, or for a trial at its place.
 
     Raises
     ------
     WorkerError
         If it cannot.
     """
-    _with_sendable_errors(lambda: _check_access(job))
+    _with_sendable_errors(lambda: _check_access(job, lease))
 
 
-def _check_access(job: ClusterJob) -> None:
+def _check_access(job: ClusterJob, lease: Lease) -> None:
     _open(job)
     try:
-        seen = (job.output / CLUSTER_MARKER).read_text(encoding="utf-8")
-    except OSError:
-        seen = ""
-    if seen != job.id:
-        raise RequestError(f"It does not see the output {job.output}.")
-    trial = job.output / f"{CLUSTER_MARKER}-{uuid4().hex}"
+        lease.check()
+    except OSError as error:
+        raise RequestError(f"It does not see the output {job.output}.") from error
     try:
-        storage_of(trial).replace(b"")
-        trial.unlink()
+        lease.try_writing()
     except OSError as error:
         raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error
 
 
-def make_block(job: ClusterJob, block: BlockId, read_back: Sequence[ChunkChecksum], topic: str) -> Done:
+def make_block(job: ClusterJob, lease: Lease, block: BlockId, read_back: Sequence[ChunkChecksum], topic: str) -> Done:
     """Make a block of a job. Reports how many rows are read so far as Dask events: pairs of block and rows.
 
     Parameters
     ----------
     job : ClusterJob
+    lease : Lease
+        Under which the block is written.
     block : BlockId
     read_back : sequence of (int, tuple of int, Checksum)
         The chunks of an earlier stage from which the block is made.
@@ -224,7 +226,7 @@ def make_block(job: ClusterJob, block: BlockId, read_back: Sequence[ChunkChecksu
             raise CancelledBlockError
     try:
         state.job = job.id
-        made = _with_sendable_errors(lambda: _make(job, block, read_back, is_wanted, report))
+        made = _with_sendable_errors(lambda: _make(job, lease, block, read_back, is_wanted, report))
         return Done(made, peak_resident_memory())
     except CancelledBlockError:
         _close(job.id)  # the client may be gone, and never call `end_job`
@@ -255,6 +257,7 @@ def _with_sendable_errors(work: Callable[[], T]) -> T:
 
 def _make(
     job: ClusterJob,
+    lease: Lease,
     block: BlockId,
     read_back: Sequence[ChunkChecksum],
     is_wanted: Callable[[], bool],
@@ -268,7 +271,7 @@ def _make(
     for level, index, checksum in read_back:
         checksums.put(level, index, checksum)
     made: list[FinishedBlock] = []
-    with closing(OmeZarrWriter(job.output, job.plan, checksums)) as store:
+    with closing(OmeZarrWriter(job.output, job.plan, checksums, lease)) as store:
 
         def make_safe(finished: FinishedBlock) -> None:
             store.make_safe((level, index) for level, index, _ in finished.chunks)

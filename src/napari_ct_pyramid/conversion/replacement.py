@@ -1,0 +1,241 @@
+"""Begins an output, and replaces what is there. Only what a conversion or an image consists of is ever removed.
+
+On a disk, the new output is begun beside the old one, the old one is moved aside in one step, the new one takes its
+place, and only then is the old one removed. If the program is killed in between, the next one puts the old output back,
+or removes what is left of it (`recover`).
+
+An object store cannot rename. There, the metadata that make the old output an image are removed first, then the new
+journal is written, and then the old chunks are removed. A note in the output states what is to be removed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from napari_ct_pyramid.errors import OutputExistsError, RequestError, SourceError
+from napari_ct_pyramid.model.formatting import first_names
+from napari_ct_pyramid.omezarr.contents import (
+    REPLACED,
+    Contents,
+    contents_of,
+    read_replaced,
+    strays,
+)
+from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journal
+from napari_ct_pyramid.omezarr.kind import GROUP_FILES, JOURNAL, is_published, unpublish
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import beside
+from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+from napari_ct_pyramid.storage.remote_path import RemotePath
+from napari_ct_pyramid.storage.sealed import seal
+from napari_ct_pyramid.storage.store_lock import is_store_lock
+
+
+def is_empty(output: AnyPath) -> bool:
+    """Whether it is a folder without content, or with what a conversion leaves that is killed right at the start."""
+    if not isinstance(output, Path):
+        return all(is_store_lock(key) for key, _ in storage_of(output).files_below())
+    try:
+        with os.scandir(output) as entries:
+            return all(entry.name == STATE_FOLDER and _has_not_begun(Path(entry.path)) for entry in entries)
+    except OSError:
+        return False
+
+
+def _has_not_begun(state: Path) -> bool:
+    return {entry.name for entry in os.scandir(state)} <= {Path(JOURNAL).name + ".new"}
+
+
+def check_replaceable(output: AnyPath, record: Record | None) -> None:
+    """Make sure that an output consists only of what a conversion wrote, or of the files of an OME-Zarr image.
+
+    Parameters
+    ----------
+    output : path
+    record : Record or None
+        The content of its journal.
+
+    Raises
+    ------
+    OutputExistsError
+        If something else is in it. The error names it.
+    """
+    target = output.resolve()
+    if not target.is_dir():
+        raise OutputExistsError(
+            f"The output {output} exists already and is not an OME-Zarr. It is left alone: choose another name.",
+            replaceable=False,
+        )
+    try:
+        found = strays(target, contents_of(target, record))
+    except SourceError:
+        names = sorted(path.name for path in target.iterdir())
+        raise OutputExistsError(
+            f"The output {output} exists already and is not an OME-Zarr image: it holds {first_names(names)}. It is "
+            "left alone: choose another name.",
+            replaceable=False,
+        ) from None
+    if found:
+        raise OutputExistsError(
+            f"The output {output} exists already, with files that are not part of the image: {first_names(found)}. "
+            "It is left alone: move them away, or choose another name.",
+            replaceable=False,
+        )
+    locked = [] if isinstance(target, RemotePath) else _locked_folders(target)
+    if locked:
+        raise OutputExistsError(
+            f"The output {output} exists already, and {locked[0]} in it cannot be written to. Choose another name.",
+            replaceable=False,
+        )
+
+
+def _locked_folders(target: Path) -> list[str]:
+    return [below for below, _, _ in os.walk(target) if not os.access(below, os.W_OK | os.X_OK)]
+
+
+def begin_output(output: AnyPath, record: Record) -> Record:
+    """Begin an output with a new journal, in place of what is there. The caller holds the output's lock.
+
+    Parameters
+    ----------
+    output : path
+        Nothing, or something that `check_replaceable` allows to replace.
+    record : Record
+        Of the new conversion.
+
+    Returns
+    -------
+    Record
+        As it was written.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be made. Then nothing was changed.
+    """
+    try:
+        if isinstance(output, RemotePath):
+            return _replace_in_store(output, record)
+        target = output.resolve()
+        if target.exists() and not is_empty(target):
+            return _replace(target, record)
+        return _begin(target, record)
+    except OSError as error:
+        raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
+
+
+def recover(output: AnyPath) -> None:
+    """Finish or undo a replacement that was interrupted. The caller holds the output's lock.
+
+    Raises
+    ------
+    OutputExistsError
+        If what is left of it holds files that are not part of an image.
+    """
+    if isinstance(output, RemotePath):
+        _finish_in_store(output)
+        return
+    target, new, old = output.resolve(), beside(output, "new"), beside(output, "old")
+    if old.exists():
+        if not target.exists():
+            old.rename(target)
+        else:
+            _remove_old(old)
+    _discard(new)
+
+
+def _begin(folder: Path, record: Record) -> Record:
+    """Make a folder that holds a journal and nothing else. If that fails, there is none."""
+    exists = folder.exists()
+    folder.mkdir(exist_ok=True)
+    try:
+        storage_of(folder.parent).sync_folder()
+        (folder / STATE_FOLDER).mkdir(exist_ok=True)
+        storage_of(folder).sync_folder()
+        return write_journal(folder, record)
+    except OSError:
+        if not exists:
+            _discard(folder)
+        raise
+
+
+def _discard(begun: Path) -> None:
+    """Remove a folder that `_begin` made."""
+    with suppress(OSError):
+        storage_of(begun).remove(lambda key: key.startswith(f"{STATE_FOLDER}/"))
+
+
+def _replace(target: Path, record: Record) -> Record:
+    new, old = beside(target, "new"), beside(target, "old")
+    _discard(new)
+    begun = _begin(new, record)
+    try:
+        target.rename(old)
+    except OSError:
+        _discard(new)
+        raise
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        _discard(new)
+        raise
+    storage_of(target.parent).sync_folder()
+    with suppress(OutputExistsError):  # the next conversion reports it
+        _remove_old(old)
+    return begun
+
+
+def _remove_old(old: Path) -> None:
+    """Remove an output that was moved aside, but nothing else that is in its folder."""
+    try:
+        contents = contents_of(old, read_journal(old))
+    except SourceError:  # its metadata are removed already, and nothing but empty folders is left
+        contents = Contents({})
+    _remove(old, contents)
+    if old.exists():
+        raise OutputExistsError(
+            f"The folder {old} is what is left of an output that was overwritten, with files that are not part of the "
+            f"image: {first_names(strays(old, Contents({})))}. Move it away, and try again.",
+            replaceable=False,
+        )
+
+
+def _remove(output: AnyPath, contents: Contents, *, kept: Callable[[str], bool] = lambda _: False) -> None:
+    """Remove what belongs to an image. What tells the rest from other files goes last, in case this is interrupted."""
+    storage = storage_of(output)
+    storage.remove(contents.hold_chunk)
+    storage.remove(lambda key: contents.hold(key) and "/" in key and not key.startswith(f"{STATE_FOLDER}/"))
+    storage.remove(lambda key: contents.hold(key) and not kept(key))
+
+
+def _replace_in_store(output: RemotePath, record: Record) -> Record:
+    before = read_journal(output)
+    if before is None and not is_published(output):
+        return write_journal(output, record)
+    contents = contents_of(output, before)
+    group = {output / name: (output / name).read_bytes() for name in GROUP_FILES.values() if (output / name).is_file()}
+    storage_of(output / REPLACED).replace(seal({"arrays": list(contents.arrays), "identity": record.identity}))
+    try:
+        unpublish(output)
+        begun = write_journal(output, record)
+    except OSError:
+        for path, data in group.items():
+            with suppress(OSError):
+                path.write_bytes(data)
+        raise
+    _finish_in_store(output)
+    return begun
+
+
+def _finish_in_store(output: RemotePath) -> None:
+    """Remove what a conversion replaces that has begun."""
+    replaced = read_replaced(output)
+    record = read_journal(output) if replaced else None
+    if record and record.identity == replaced["identity"] and not is_published(output):
+        _remove(output, contents_of(output, None), kept=lambda key: key in (JOURNAL, REPLACED) or is_store_lock(key))
+    if record or is_published(output):
+        (output / REPLACED).unlink(missing_ok=True)

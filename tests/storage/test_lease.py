@@ -1,0 +1,113 @@
+"""A lease that has ended cannot be written under, not even by a process that was paused in the middle of a write."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+
+from napari_ct_pyramid.model.memory import page_buffer
+from napari_ct_pyramid.storage import local as files
+from napari_ct_pyramid.storage.lease import take_folder_lease
+from napari_ct_pyramid.storage.local import LocalStorage
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / ".ct-pyramid").mkdir()
+    (tmp_path / "0").mkdir()
+    return tmp_path
+
+
+def chunk(content: bytes) -> memoryview:
+    buffer = page_buffer(len(content))
+    buffer[: len(content)] = content
+    return buffer
+
+
+def test_chunks_get_their_names_when_they_are_complete(output: Path) -> None:
+    path = output / "0" / "1" / "2" / "3"
+    with take_folder_lease(output) as lease:
+        LocalStorage(path).write(chunk(b"first"), 5, lease)
+        LocalStorage(path).write(chunk(b"other!"), 6, lease)
+        other_process = pickle.loads(pickle.dumps(lease))
+        LocalStorage(path.with_name("4")).write(chunk(b"third"), 5, other_process)
+        assert lease.new_file() != other_process.new_file()
+    assert path.read_bytes() == b"other!"
+    assert path.with_name("4").read_bytes() == b"third"
+    assert list((output / ".ct-pyramid").iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["before", "while it is written", "before it gets its name"])
+def test_a_writer_whose_lease_has_ended_changes_nothing(
+    output: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Another conversion takes the output over while a process is paused, at any moment of a write."""
+    path = output / "0" / "1" / "2" / "3"
+    paused, go_on = threading.Event(), threading.Event()
+    errors: list[OSError] = []
+    write_all, replace = files.write_all, Path.replace
+
+    def pause() -> None:
+        if threading.current_thread() is zombie:
+            paused.set()
+            assert go_on.wait(60)
+
+    def paused_write(*args: object) -> None:
+        if moment == "while it is written":
+            pause()
+        write_all(*args)  # type: ignore[arg-type]
+
+    def paused_replace(self: Path, target: Path) -> Path:
+        if moment == "before it gets its name":
+            pause()
+        return replace(self, target)
+
+    with take_folder_lease(output) as old:
+
+        def write() -> None:
+            if moment == "before":
+                pause()
+            try:
+                LocalStorage(path).write(chunk(b"zombie"), 6, old)
+            except OSError as error:
+                errors.append(error)
+
+        zombie = threading.Thread(target=write)
+        monkeypatch.setattr(files, "write_all", paused_write)
+        monkeypatch.setattr(Path, "replace", paused_replace)
+        zombie.start()
+        assert paused.wait(60)
+        with take_folder_lease(output) as lease:
+            LocalStorage(path).write(chunk(b"new"), 3, lease)
+            before = path.stat()
+            go_on.set()
+            zombie.join()
+        assert path.read_bytes() == b"new"
+        assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    (error,) = errors
+    assert error.strerror
+    assert "taken it over" in error.strerror
+    assert list((output / ".ct-pyramid").iterdir()) == []
+
+
+def test_a_link_or_an_empty_folder_in_the_place_of_a_chunk_is_replaced(output: Path) -> None:
+    elsewhere = output / "elsewhere"
+    elsewhere.write_bytes(b"mine")
+    folder = output / "0" / "0" / "0"
+    folder.mkdir(parents=True)
+    (folder / "0").symlink_to(elsewhere)
+    (folder / "1").mkdir()
+    (folder / "2").mkdir()
+    (folder / "2" / "notes").write_bytes(b"mine")
+    with take_folder_lease(output) as lease:
+        for name in "01":
+            LocalStorage(folder / name).write(chunk(b"chunk"), 5, lease)
+            assert not (folder / name).is_symlink()
+            assert (folder / name).read_bytes() == b"chunk"
+        with pytest.raises(OSError):  # noqa: PT011  it depends on the system
+            LocalStorage(folder / "2").write(chunk(b"chunk"), 5, lease)
+    assert elsewhere.read_bytes() == b"mine"
+    assert (folder / "2" / "notes").read_bytes() == b"mine"
