@@ -160,6 +160,14 @@ def test_several_logs_that_differ_are_no_choice(tmp_path: Path) -> None:
     assert volume_of(folder).voxel_size == (19.79772,) * 3
 
 
+def test_a_log_that_states_no_size_must_have_the_name_of_the_slices(tmp_path: Path) -> None:
+    folder = write_slices(tmp_path / "scan")
+    (folder / "bone.log").write_text(SKYSCAN[: SKYSCAN.index("[Reconstruction]")])
+    assert volume_of(folder).voxel_size is None
+    (folder / "bone.log").rename(folder / "tooth.log")
+    assert volume_of(folder).voxel_size == (19.797722,) * 3
+
+
 def test_what_the_slices_state_themselves_is_used(tmp_path: Path) -> None:
     for z in range(5):
         options = {"imagej": True, "resolution": (2, 2), "metadata": {"unit": "um", "spacing": 0.75}}

@@ -37,8 +37,6 @@ class ScannerLog:
     Attributes
     ----------
     path : Path
-    program : str
-        What wrote it, for people.
     voxel_size : FoundVoxelSize
     slices : int or None
         How many slices were written.
@@ -49,7 +47,6 @@ class ScannerLog:
     """
 
     path: Path
-    program: str
     voxel_size: FoundVoxelSize
     slices: int | None = None
     image: tuple[int, int] | None = None
@@ -64,7 +61,7 @@ def find_log(folder: Path, names: Sequence[str]) -> ScannerLog | None:
         lambda log: _plain(log.path.stem) == prefix,
         lambda log: log.slices == len(names),
         lambda log: prefix.startswith(_plain(log.path.stem)),
-        lambda _: True,
+        lambda log: log.image is not None,  # a log that states no size may be one of any other scan
     )
     for belongs in ranks:
         some = [log for log in logs if belongs(log)]
@@ -112,7 +109,7 @@ def _plain(stem: str) -> str:
 def _logs(folder: Path) -> Iterator[ScannerLog]:
     """The logs in a folder that can be read, by name."""
     try:
-        paths = [path for path in sorted(folder.iterdir()) if _parser(path)][:_MOST_LOGS]
+        paths = [path for path in sorted(folder.iterdir()) if _parser(path) and path.name[0] != "."][:_MOST_LOGS]
     except OSError:
         return
     for path in [*paths, folder.absolute().parent / _RX]:
@@ -168,7 +165,6 @@ def _parse_skyscan(path: Path, data: bytes) -> ScannerLog | None:
     files = _count(acquisition, "number of files")
     return ScannerLog(
         path,
-        "SkyScan",
         found_voxel_size([pixel * step, pixel, pixel], ["micrometer"] * 3, f"{path.name}, {where}"),
         slices=_count(reconstruction, "sections count"),
         image=_image(reconstruction, "result image height (pixels)", "result image width (pixels)"),
@@ -192,7 +188,6 @@ def _parse_nikon(path: Path, data: bytes) -> ScannerLog | None:
     number = _count(section, "projections")
     return ScannerLog(
         path,
-        "Nikon",
         found_voxel_size(sizes, [unit] * 3, f"{path.name}, VoxelSizeX"),
         slices=_count(section, "voxelsz"),
         image=image,
@@ -207,7 +202,7 @@ def _parse_phoenix(path: Path, data: bytes) -> ScannerLog | None:
     if size is None or image is None:
         return None
     found = found_voxel_size([size] * 3, ["millimeter"] * 3, f"{path.name}, VoxelSizeRec")
-    return ScannerLog(path, "phoenix", found, slices=_count(section, "volume_sizez"), image=image)
+    return ScannerLog(path, found, slices=_count(section, "volume_sizez"), image=image)
 
 
 def _parse_rx_solutions(path: Path, data: bytes) -> ScannerLog | None:
@@ -223,7 +218,7 @@ def _parse_rx_solutions(path: Path, data: bytes) -> ScannerLog | None:
     if None in sizes or image is None:
         return None
     found = found_voxel_size(sizes, ["millimeter"] * 3, f"{path.name}, voxelSize")
-    return ScannerLog(path, "RX Solutions", found, slices=_count(shape.attrib, "Z"), image=image)
+    return ScannerLog(path, found, slices=_count(shape.attrib, "Z"), image=image)
 
 
 _PARSERS: dict[str, Callable[[Path, bytes], ScannerLog | None]] = {

@@ -47,7 +47,9 @@ def open_txm(source: Input) -> VolumeReader:
 def _open(path: Path, name: str) -> VolumeReader:
     file = CompoundFile(path)
     if "imageinfo/imagewidth" not in file.sizes:
-        raise SourceError(f"{path} is a compound file (OLE), but not one of Zeiss: it has no images. Try another file.")
+        raise SourceError(
+            f"{path} is a compound file (OLE) without the images of a Zeiss (Xradia) scan. Try another file."
+        )
     width, height, number, code = (
         _integer(path, file, f"ImageInfo/{key}") for key in ("ImageWidth", "ImageHeight", "NoOfImages", "DataType")
     )

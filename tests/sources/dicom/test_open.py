@@ -94,6 +94,15 @@ def test_slices_without_positions_are_ordered_by_their_numbers(tmp_path: Path) -
     assert opened(tmp_path / "b")[1].voxel_size == (0.07, 0.03, 0.02)
 
 
+def test_positions_that_are_all_the_same_say_nothing(tmp_path: Path) -> None:
+    write_series(tmp_path, VOLUME)
+    every(ImagePositionPatient=[0, 0, 0])(tmp_path)
+    voxels, volume = opened(tmp_path)
+    np.testing.assert_array_equal(voxels, VOLUME)
+    assert volume.voxel_size is None
+    assert len(volume.notes) == 1
+
+
 def test_frames_without_positions(tmp_path: Path) -> None:
     found = dataset(VOLUME, ImagePositionPatient=[0, 0, 0], SpacingBetweenSlices=0.5)
     found.save_as(tmp_path / "a.dcm", enforce_file_format=True)

@@ -22,7 +22,7 @@ from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_siz
 
 from .detection import ENDINGS, is_dicom
 from .frames import DicomFile, Frame, PixelStorage, read_file
-from .order import in_order, name_of
+from .order import POSITION, in_order, name_of
 from .pixels import UNCOMPRESSED, StoredBits, decoder_of, dtype_of
 
 _LISTED = 12  # series in a message, at most
@@ -140,7 +140,7 @@ def _open(where: Path, name: str, frames: Sequence[Frame]) -> VolumeReader:
         voxel_size_from=size.origin,
         granularity=(1, 1 if codec == "none" else storage.rows, storage.columns),
         decoding_bytes=jpeg_2000_bytes((storage.rows, storage.columns)) if codec == JPEG_2000 else 0,
-        notes=tuple(_notes(first)),
+        notes=tuple(_notes(first, origin)),
         calibration=_calibration(first),
     )
     reader = FileVolumeReader(volume, rows, files)
@@ -155,11 +155,11 @@ def _calibration(frame: Frame) -> Calibration | None:
     return Calibration(slope, intercept, unit) if (slope, intercept, unit) != (1, 0, None) else None
 
 
-def _notes(frame: Frame) -> Iterator[str]:
+def _notes(frame: Frame, origin: str | None) -> Iterator[str]:
     if frame.storage.photometric == "MONOCHROME1":
         yield "The scanner meant small values to be shown bright (MONOCHROME1). The voxels are as they are stored."
-    if frame.place.position is None:
-        yield "The slices state no position: their order is that of their instance numbers or frames."
+    if origin != POSITION:
+        yield "The slices do not state where they are: their order is that of their instance numbers or frames."
 
 
 def _check_alike(where: Path, frames: Sequence[Frame]) -> None:

@@ -12,6 +12,9 @@ from napari_ct_pyramid.sources.voxel_size import shortest
 
 from .frames import Frame
 
+POSITION = "ImagePositionPatient"
+"""What gives the order of slices and their distance, if they state it."""
+
 _SLACK = 0.25  # of the distance of two slices: positions are rounded, but no slice is that far from its place
 _PARALLEL = 1e-3  # orientations that differ more are not those of parallel slices
 _EXACT = 1e-7  # of a distance: it is computed from positions, which are rounded
@@ -47,13 +50,15 @@ def in_order(where: Path, frames: Sequence[Frame]) -> tuple[list[Frame], float |
             "elsewhere: an overview of the scan is no slice of the volume."
         )
     normal = np.cross(directions[0][:3], directions[0][3:])
-    along = np.array(positions, float) @ normal
+    along = np.array(positions, float) @ normal / (np.linalg.norm(normal) or 1)
+    if not np.ptp(along):  # some programs write the same position everywhere
+        return _by_number(where, frames)
     order = np.argsort(along, kind="stable")
     ordered = [frames[i] for i in order]
     along = along[order]
     distance = (along[-1] - along[0]) / (len(along) - 1)
     _check_steps(where, ordered, along)
-    return ordered, shortest(float(distance), _EXACT), "ImagePositionPatient"
+    return ordered, shortest(float(distance), _EXACT), POSITION
 
 
 def _check_steps(where: Path, frames: Sequence[Frame], along: np.ndarray) -> None:
