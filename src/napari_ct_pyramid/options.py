@@ -39,7 +39,7 @@ VoxelSize = tuple[float, float, float]
 Crop = tuple[tuple[int | None, int | None], ...]
 """First voxel, and the one after the last, along z, y, x; None for the edge of the volume."""
 
-Dtype = Literal["uint8", "uint16"]
+Dtype = Literal["uint8", "uint16", "uint32", "int8", "int16", "int32"]
 Method = Literal["mean", "median", "mode", "min", "max", "stride"]
 Edges = Literal["strict", "pad"]
 Compressor = Literal["lz4", "zstd", "none"]
@@ -48,6 +48,9 @@ OmeZarrVersion = Literal["0.4", "0.5"]
 AUTO = "auto"
 NAMED_CHUNKS: dict[str, Triple] = {"visualization": (128, 128, 128), "conversion": (32, 256, 256)}
 DTYPES: tuple[str, ...] = get_args(Dtype)
+SCALED_DTYPES = ("uint8", "uint16")
+"""The types to which the values in a window are scaled."""
+
 METHODS: tuple[str, ...] = get_args(Method)
 EDGES: tuple[str, ...] = get_args(Edges)
 COMPRESSORS: tuple[str, ...] = get_args(Compressor)
@@ -80,6 +83,11 @@ class SourceOptions:
     crop: Crop | None = _option(
         "only a part of the source, in voxels from 0: z0:z1,y0:y1,x0:x1. Each number may be left out, as in ,:100,",
         metavar="Z,Y,X", rare=True)
+    dtype: str | None = _option(
+        "type of the stored voxels: uint8 or uint16 for floats and wider integers, whose values in a window are "
+        "scaled; also uint32, int8, int16, int32 for integers of 64 bits, if every value fits (default: the type of "
+        "the source)",
+        metavar="TYPE", rare=True)
     channel: int | None = _option(
         "the channel to read, from 0, of a source that has several", metavar="N", rare=True)
     time: int | None = _option(
@@ -121,10 +129,6 @@ class ConversionOptions(SourceOptions):
     num_levels: int | None = _option(
         f"number of levels, each half the one before; auto: the fewest whose coarsest has no axis over {COARSEST_AXIS}",
         default=AUTO, metavar="N | auto")
-    dtype: str | None = _option(
-        "type of the stored voxels, for floats and wider integers: uint8 or uint16, to which the source's values in a "
-        "window are scaled (default: the type of the source)",
-        metavar=" | ".join(DTYPES), rare=True)
     window: tuple[float, float] | str | None = _option(
         "with a type: the source's values that become the smallest and the largest stored value; values beyond them "
         "are clipped; auto, the default, leaves out a thousandth of the voxels at either end",

@@ -253,7 +253,7 @@ def test_the_plan_states_the_rescaling_and_the_stored_bytes(tmp_path: Path, caps
         ("f4", {"dtype": "uint8", "window": "0 inf"}, None),
         ("f4", {"dtype": "uint8", "window": "0 5e-324"}, "window"),
         ("f4", {"dtype": "uint8", "window": "-1e308 1e308"}, "window"),
-        ("u1", {"dtype": "uint8"}, "dtype"),
+        ("u1", {"dtype": "uint16"}, "dtype"),
         ("i1", {"dtype": "uint16"}, "dtype"),
         ("i2", {"dtype": "uint16", "window": "0 1"}, "dtype"),
     ],

@@ -71,7 +71,7 @@ def test_axes_of_length_1_are_left_out(shape: tuple[int, ...], axes: tuple[int, 
             check_shape("a", shape)
 
 
-@pytest.mark.parametrize("name", ["bool", "int64", "uint64", "complex64", "S4"])
+@pytest.mark.parametrize("name", ["complex64", "S4", "datetime64[s]"])
 def test_types_that_cannot_be_converted(name: str) -> None:
     with pytest.raises(SourceError) as caught:
         check_dtype("a.npy", np.dtype(name))

@@ -18,13 +18,12 @@ from tests.helpers.sources import KINDS, VOLUME, read_whole
 @pytest.mark.parametrize(
     ("inside", "facts"),
     [
-        ("", ("2 datasets", "/a/v (9 × 22 × 17 float32), /w", "s.h5::/a/v")),
-        ("::/lost", ("/lost", "/a/v (9 × 22 × 17 float32), /w")),
+        ("", ("3 datasets", "/a/v (9 × 22 × 17 float32), /flags", "s.h5::/a/v")),
+        ("::/lost", ("/lost", "/a/v (9 × 22 × 17 float32), /flags")),
         ("::/a", ("group", "/a.")),
-        ("::/flat", ("::/flat", "4 × 5 float64", "/a/v (9 × 22 × 17 float32), /w")),
-        ("::/flags", ("::/flags", "bool")),
+        ("::/flat", ("::/flat", "4 × 5 float64", "/a/v (9 × 22 × 17 float32), /flags")),
         ("::/one", ("::/one", "int64")),
-        ("::/w", ("::/w", "int64")),
+        ("::/w", ("int64", "0 to 0")),
     ],
 )
 def test_datasets_that_are_not_a_volume(tmp_path: Path, inside: str, facts: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from tests.helpers.sources import VOLUME
     [
         (np.zeros((4, 5)), "4 × 5"),
         (np.zeros((2, 2, 4, 5)), "2 × 2 × 4 × 5"),
-        (np.zeros((2, 4, 5), bool), "bool"),
+        (np.zeros((2, 4, 5), "S3"), "bytes24"),
         (np.zeros((2, 4, 5), "c8"), "complex64"),
         (np.zeros((2, 4, 5), "u8"), "uint64"),
         (np.zeros((2, 4, 5), [("a", "f4")]), "void"),

@@ -31,7 +31,8 @@ from napari_ct_pyramid.model.formatting import count, first_names
 from napari_ct_pyramid.model.histogram import Bins, choose_bins, histogram_json
 from napari_ct_pyramid.model.intensity import automatic_window, display_window
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
-from napari_ct_pyramid.model.plan import Plan, make_plan, rescaling
+from napari_ct_pyramid.model.plan import Plan, make_plan
+from napari_ct_pyramid.model.rescaling import rescaling
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.checksums import Checksums, crc32

@@ -266,7 +266,7 @@ def _cells_bytes(finest: Level, options: ConversionOptions, stages: tuple[Stage,
 
 def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cell: Extent) -> int:
     """Bytes that each thread needs: to read, average and decode, and for a chunk before and after compression."""
-    itemsize = volume.dtype.itemsize
+    itemsize = (volume.stored_dtype or volume.dtype).itemsize
     # Decoded strips, or a decoded row of tiles or chunks, and the bytes from which they are decoded.
     unit_rows = volume.granularity[0] * volume.granularity[1]
     decoding = volume.decoding_bytes
@@ -275,6 +275,8 @@ def _thread_bytes(volume: Volume, options: ConversionOptions, finest: Level, cel
     extent = math.prod(read_extent(volume, cell))
     rows = extent * finest.shape[2] * finest.dtype.itemsize
     if is_read_apart(volume, finest):
+        rows += extent * volume.shape[2] * volume.dtype.itemsize
+    if volume.stored_dtype:
         rows += extent * volume.shape[2] * itemsize
     if volume.dtype != finest.dtype:
         rows += rescale.scratch_bytes(volume.shape[2])

@@ -8,8 +8,6 @@ from functools import cached_property
 from itertools import pairwise, starmap
 from typing import Any
 
-import numpy as np
-
 from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.errors import Advice, DiskSpaceError, Message, RequestError
 from napari_ct_pyramid.options import AUTO, ConversionOptions, Triple, VoxelSize
@@ -17,9 +15,10 @@ from napari_ct_pyramid.options import AUTO, ConversionOptions, Triple, VoxelSize
 from .blocks import BLOCK_BYTES, BlockId, Region, Stage, decodings, fit_budget
 from .formatting import count, format_size, times
 from .histogram import Bins
-from .intensity import Rescale, has_finite_slope
+from .intensity import Rescale
 from .levels import Level, factors_between, make_levels
 from .memory import PROCESS_BYTES
+from .rescaling import rescaling
 from .sharding import with_shards
 from .volume import Volume, touched
 
@@ -357,41 +356,3 @@ def _check_labels(volume: Volume, options: ConversionOptions) -> None:
         raise RequestError(
             "The voxels are labels, which another type would change. Leave the type out (", Advice("dtype"), ")."
         )
-
-
-def rescaling(
-    volume: Volume, options: ConversionOptions, automatic: tuple[float, float] | None = None
-) -> Rescale | None:
-    """How to rescale a volume's voxels; None where they keep their type.
-
-    Parameters
-    ----------
-    volume, options
-    automatic : tuple of float, optional
-        The window that was found, where the options ask for an automatic one.
-
-    Raises
-    ------
-    RequestError
-        If the voxels' type cannot be rescaled like this.
-    """
-    if options.dtype is None:
-        return None
-    dtype = np.dtype(options.dtype)
-    if volume.dtype.kind != "f" and volume.dtype.itemsize <= dtype.itemsize:
-        raise RequestError(
-            f"The voxels are {volume.dtype}, which has no more values than {dtype}: another type (",
-            Advice("dtype"),
-            ") is for floats and wider integers. Leave it out, and the voxels stay as they are.",
-        )
-    window = options.window if isinstance(options.window, tuple) else automatic
-    if window is None:
-        raise ValueError("the automatic window must be found before planning")
-    if not has_finite_slope(*window, dtype):
-        raise RequestError(
-            f"A window from {window[0]:g} to {window[1]:g} is too {'narrow' if window[1] - window[0] < 1 else 'wide'} "
-            "for what can be computed. Try another (",
-            Advice("window"),
-            ").",
-        )
-    return Rescale(volume.dtype, dtype, *window)

@@ -30,6 +30,8 @@ class Volume:
         Voxels along z, y, x.
     dtype : numpy.dtype
         Of the voxels as read, in the machine's byte order.
+    stored_dtype : numpy.dtype or None
+        Of the voxels in the source, where they have more bits than those that are read.
     format : str
         The kind of source, to show: ``"BigTIFF, one page a slice"``.
     compression : str
@@ -79,6 +81,7 @@ class Volume:
     granularity_start: Triple = (0, 0, 0)
     calibration: Calibration | None = None
     rescale: Rescale | None = None
+    stored_dtype: np.dtype | None = None
     is_labels: bool = False
 
     @property

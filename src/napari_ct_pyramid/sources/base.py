@@ -119,12 +119,15 @@ class Source:
 DTYPES = ("float16", "float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32")
 """The types of voxels that can be converted."""
 
+WIDE_DTYPES = ("int64", "uint64", "bool")
+"""The types that are read, but stored as others."""
+
 MOST_VOXELS = 10**15
 """No volume has more, but damaged metadata may say so. Planning such a conversion would never end."""
 
 _LISTED = 12  # arrays in a message, at most
 
-CONVERTIBLE = "integers of 8, 16 or 32 bits, or floats of 16, 32 or 64"
+CONVERTIBLE = "integers of 8, 16, 32 or 64 bits, or floats of 16, 32 or 64"
 """The same, for messages."""
 
 
@@ -137,7 +140,7 @@ def check_dtype(where: object, dtype: np.dtype) -> np.dtype:
         If voxels of this type cannot be converted.
     """
     native = dtype.newbyteorder("=")
-    if native.name not in DTYPES:
+    if native.name not in (*DTYPES, *WIDE_DTYPES):
         raise SourceError(
             f"{where} has voxels of a type that cannot be converted: {native.name}. Try converting them first to "
             f"{CONVERTIBLE}."

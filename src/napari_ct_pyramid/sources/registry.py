@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ct_pyramid.errors import Advice, CtPyramidError, RequestError, SourceError, SourceNotFoundError
+from napari_ct_pyramid.errors import Advice, CtPyramidError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
@@ -74,13 +74,14 @@ def open_source(path: SourceLike, options: SourceOptions | None = None) -> Sourc
         If the part is not within the volume.
     """
     from .base import Source
+    from .narrowed import narrowed
 
     options = options or SourceOptions()
     source = parse_input(path, options)
     reader = _open_array(source, options) if isinstance(source, ArrayInput) else _open_path(source)
     try:
-        return Source(_view(reader, options.axes, options.crop))
-    except RequestError:
+        return Source(_view(narrowed(reader, options), options.axes, options.crop))
+    except CtPyramidError:
         reader.close()
         raise
 

@@ -206,7 +206,7 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
     "one bit": (written(VOLUME > 3, photometric="minisblack"), ("uint, 1 bits",)),
     "12 bits": (with_tags({258: (SHORT, [12]), 339: (SHORT, [1])}), ("uint, 12 bits",)),
     "24 bits": (with_tags({258: (SHORT, [24])}), ("float, 24 bits",)),
-    "64-bit integers": (written(VOLUME.astype("int64")), ("int, 64 bits", "8, 16 or 32")),
+    "64-bit integers": (written(VOLUME.astype("int64")), ("int64", "In a sample")),
     # --- damaged
     "no width": (with_tags({256: (LONG, [0])}), ("24 × 0",)),
     "no length": (with_tags({257: None}), ("0 × 20",)),

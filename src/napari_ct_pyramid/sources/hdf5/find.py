@@ -76,7 +76,7 @@ def _may_be_volume(linked: LinkedFiles, item: Item) -> bool:
 
 def _volumes(linked: LinkedFiles) -> list[Item]:
     """All datasets that may be volumes, sorted by path."""
-    items = [item for item in linked.all_datasets() if item.node.dtype.kind in "iufc" and _may_be_volume(linked, item)]
+    items = [item for item in linked.all_datasets() if item.node.dtype.kind in "iufcb" and _may_be_volume(linked, item)]
     return sorted(items, key=lambda item: item.name)
 
 

@@ -11,7 +11,7 @@ from tifffile import COMPRESSION, TiffPage
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import format_size, times
-from napari_ct_pyramid.sources.base import CONVERTIBLE, DTYPES
+from napari_ct_pyramid.sources.base import CONVERTIBLE, DTYPES, WIDE_DTYPES
 from napari_ct_pyramid.sources.names import single_slice
 
 from .pages import IntArray, Page, PixelStorage, is_tiff
@@ -59,7 +59,7 @@ def check_page(path: Path, page: TiffPage) -> np.dtype[Any]:
             "Try converting it to grey values first (in Fiji: Image > Type > 16-bit or 32-bit)."
         )
     dtype = page.dtype
-    if dtype is None or dtype.name not in DTYPES or page.bitspersample != 8 * dtype.itemsize:
+    if dtype is None or dtype.name not in (*DTYPES, *WIDE_DTYPES) or page.bitspersample != 8 * dtype.itemsize:
         kind = _KINDS.get(page.sampleformat, "type unknown")
         raise SourceError(
             f"{path} has voxels of a type that cannot be converted: {kind}, {page.bitspersample} bits. Try "
