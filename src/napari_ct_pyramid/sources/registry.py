@@ -52,10 +52,10 @@ def open_source(path: SourceLike, options: SourceOptions | None = None) -> Sourc
     Parameters
     ----------
     path : path-like, array or ArrayInput
-        A TIFF or BigTIFF file that holds one volume; a folder of slices, each a TIFF, or a pattern of their names
-        (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path of a dataset if it has several with three
-        axes (``"scan.h5::/entry/data/data"``); a NumPy file; an OME-Zarr image, whose finest level is read; or a
-        Zarr array.
+        A file of any kind in the table of formats, such as a TIFF or BigTIFF that holds one volume; a folder of slices
+        (TIFF, PNG, DICOM …) or a pattern of their names (``"scan/slice_*.tif"``); an HDF5 or NeXus file, with the path
+        of a dataset if it has several with three axes (``"scan.h5::/entry/data/data"``); an OME-Zarr image, whose
+        finest level is read; or a Zarr array.
     options : SourceOptions, optional
         What to read of it, such as a part or a channel. `ConversionOptions` are such options, too.
 

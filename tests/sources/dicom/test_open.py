@@ -72,6 +72,12 @@ def test_slices_that_are_oblique(tmp_path: Path) -> None:
     assert volume.voxel_size == (0.4, 0.03, 0.02)
 
 
+def test_the_place_of_the_first_voxel(tmp_path: Path) -> None:
+    assert opened(write_series(tmp_path / "a", VOLUME))[1].translation == (10, 2.5, -1.5)
+    turned = write_series(tmp_path / "b", VOLUME, ImageOrientationPatient=[0, 1, 0, -1, 0, 0])
+    assert opened(turned)[1].translation == (0, 0, 0)  # its x axis is not that of space
+
+
 def test_files_without_an_ending_among_other_files(tmp_path: Path) -> None:
     write_series(tmp_path, VOLUME, names=[f"1.2.840.{z}" for z in range(6)])
     (tmp_path / "readme.txt").write_text("hello")

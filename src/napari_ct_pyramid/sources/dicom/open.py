@@ -13,6 +13,7 @@ from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.errors import SingleSliceError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume
+from napari_ct_pyramid.options import VoxelSize
 from napari_ct_pyramid.sources.base import Holds, VolumeReader
 from napari_ct_pyramid.sources.decoding import JPEG_2000, jpeg_2000_bytes
 from napari_ct_pyramid.sources.encoded_slices import EncodedSlices
@@ -21,10 +22,11 @@ from napari_ct_pyramid.sources.row_reader import FileHandles, FileVolumeReader, 
 from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_size, positive
 
 from .detection import ENDINGS, is_dicom
-from .frames import DicomFile, Frame, PixelStorage, read_file
+from .frames import DicomFile, Frame, PixelStorage, Point, read_file
 from .order import POSITION, in_order, name_of
 from .pixels import UNCOMPRESSED, StoredBits, decoder_of, dtype_of
 
+_AXES_OF_SPACE: Point = (1, 0, 0, 0, 1, 0)  # the direction of rows, and that of columns
 _LISTED = 12  # series in a message, at most
 
 
@@ -142,10 +144,19 @@ def _open(where: Path, name: str, frames: Sequence[Frame]) -> VolumeReader:
         decoding_bytes=jpeg_2000_bytes((storage.rows, storage.columns)) if codec == JPEG_2000 else 0,
         notes=tuple(_notes(first, origin)),
         calibration=_calibration(first),
+        translation=_translation(first) if size.voxel_size and origin == POSITION else (0.0, 0.0, 0.0),
     )
     reader = FileVolumeReader(volume, rows, files)
     unused = storage.stored < storage.allocated and codec == "none"
     return StoredBits(reader, storage) if unused else reader
+
+
+def _translation(frame: Frame) -> VoxelSize:
+    """Where the first voxel is along z, y, x, if the axes of the volume are those of space."""
+    position = frame.place.position
+    if frame.place.orientation != _AXES_OF_SPACE or position is None:
+        return 0.0, 0.0, 0.0
+    return position[2], position[1], position[0]
 
 
 def _calibration(frame: Frame) -> Calibration | None:
