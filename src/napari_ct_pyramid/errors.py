@@ -14,7 +14,8 @@
     │   ├── UnknownShapeError                 it has no header; `.shape` and `.dtype` are guesses
     │   ├── SeveralVolumesError               it holds several; `.channels` and `.times` to choose from
     │   └── UnfinishedError                   the output of an unfinished conversion
-    └── ConversionError (RuntimeError)        a conversion failed while it was running
+    ├── ConversionError (RuntimeError)        a conversion failed while it was running
+    └── SaveError (RuntimeError)              layers of napari could not be saved; nothing was written
 
 A message is one or two sentences: what was asked, what was found, what to try. An option in a message is an `Advice`,
 so that the command line, the widget and Python can each write the option in their own way.
@@ -257,6 +258,10 @@ class UnfinishedError(SourceError):
 
 class ConversionError(CtPyramidError, RuntimeError):
     """A conversion failed while it was running. Its output is unfinished."""
+
+
+class SaveError(CtPyramidError, RuntimeError):
+    """Layers of napari could not be saved. Nothing was written. The error that caused it is its ``__cause__``."""
 
 
 def sentence(error: BaseException, wording: Wording = str) -> str:

@@ -76,6 +76,24 @@ def test_the_plugin_is_offered_for_folders(manifest: PluginManifest, tmp_path: P
     assert commands == ["read_ome_zarr", "read_volume", "read_other"]
 
 
+@pytest.mark.parametrize(
+    ("layers", "name", "ours"),
+    [
+        (["image"], "a.ome.zarr", True),
+        (["labels"], "a.zarr", True),
+        (["image", "image", "labels"], "A.OME.ZARR", True),
+        (["image", "points"], "a.ome.zarr", False),
+        (["points"], "a.ome.zarr", False),
+        (["image"], "a.tif", False),
+    ],
+)
+def test_the_plugin_saves_images_and_labels(manifest: PluginManifest, layers: list[str], name: str, ours: bool) -> None:
+    manager = PluginManager()
+    manager.register(manifest)
+    writer, _ = manager.get_writer(name, layers)
+    assert (writer is not None and writer.command == f"{PLUGIN}.write_ome_zarr") is ours
+
+
 def test_asking_for_a_reader_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys\n"

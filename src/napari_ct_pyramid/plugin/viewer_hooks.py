@@ -47,6 +47,13 @@ def is_opened_in_window() -> bool:
     return _caller("_qt_open", "napari._qt.qt_viewer") is not None
 
 
+def is_saved_in_window() -> bool:
+    """Whether a user saves layers in a window at the moment, and not in a script."""
+    # Why: only then can the user be asked, and see progress. napari has no public way to find out. Seen in napari
+    # 0.9.2.
+    return _caller("_save_layers_dialog", "napari._qt.qt_viewer") is not None
+
+
 def files_being_opened() -> list[str]:
     """The files and folders that napari is opening together at the moment; none if it opens nothing."""
     # Why: napari asks a reader for one file after another, and slices that are opened together are one volume. So we
