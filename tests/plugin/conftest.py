@@ -222,6 +222,7 @@ def _empty(viewer: napari.Viewer) -> None:
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
     viewer.dims.ndisplay = 2
+    viewer.canvas.overlays.scale_bar.visible = False
     viewer.dims.order = tuple(range(viewer.dims.ndim))
     notification_manager.records.clear()
     for notification in list(NapariQtNotification._instances):

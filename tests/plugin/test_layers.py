@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import napari
@@ -15,7 +14,7 @@ import tensorstore as ts
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.omezarr import array as zarrarray
-from napari_ct_pyramid.plugin.layers import pyramid_layers, source_file
+from napari_ct_pyramid.plugin.layers import pyramid_layers
 from tests.helpers.dock import wait_until
 from tests.helpers.omezarr import flat_indices, pyramid_of, write_image
 from tests.helpers.screen import FULL_RANGE, PLUGIN, gray_at, quarters, settle, sliced, write_stack
@@ -225,27 +224,3 @@ def test_a_tiff_layer_has_its_voxel_size(viewer: napari.Viewer, tmp_path: Path) 
     assert tuple(layer.axis_labels) == ("z", "y", "x")
     low, high = layer.contrast_limits
     assert 0 <= low < high <= quarters((8, 16, 16)).max()
-
-
-# The file that a layer was opened from
-
-
-class Layer:
-    def __init__(self, source_path: str | None, **metadata: Any) -> None:
-        self.source = SimpleNamespace(path=source_path)
-        self.metadata = metadata
-
-
-@pytest.mark.parametrize(
-    ("layer", "file"),
-    [
-        (Layer("/a/scan.TIF"), "/a/scan.TIF"),
-        (Layer("/a/scan.h5"), "/a/scan.h5"),
-        (Layer(None, path="/a/sample.tif"), "/a/sample.tif"),
-        (Layer("/a/scan.ome.zarr"), None),
-        (Layer(None), None),
-        (None, None),
-    ],
-)
-def test_the_file_of_a_layer_is_a_source(layer: object, file: str | None) -> None:
-    assert source_file(layer) == file

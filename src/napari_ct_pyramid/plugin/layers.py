@@ -1,4 +1,4 @@
-"""Layer data of OME-Zarr images and of sources, and the file that a layer was opened from. It needs no viewer."""
+"""Layer data of OME-Zarr images and of sources. It needs no viewer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from napari_ct_pyramid.sources.registry import NAPARI_ENDINGS
 
 from .label_layers import label_layers
 from .layer_settings import LayerData, known_units, layer_settings
@@ -130,10 +128,3 @@ def source_layer(path: Path) -> LayerData:
         settings["translate"] = volume.translation
     note_origin(levels, settings)
     return levels, settings, "image"
-
-
-def source_file(layer: object) -> str | None:
-    """The TIFF or HDF5 file that a layer was opened from; None for any other layer."""
-    # napari knows no path of sample data, so its metadata has one.
-    path = getattr(getattr(layer, "source", None), "path", None) or getattr(layer, "metadata", {}).get("path")
-    return str(path) if path and Path(path).suffix.lower() in NAPARI_ENDINGS else None

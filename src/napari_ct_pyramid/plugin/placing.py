@@ -55,10 +55,11 @@ class Place:
         self.layer: Any = next((layer for layer in reversed(there) if layer.visible), there[-1] if there else None)
         self._name = self.layer.name if self.layer else ""
         self._name_beside = ""
+        self._shows_scale_bar = False
         self.gives_contrast = False
 
     def take(self, layer: Any, rescale: Rescale | None) -> None:
-        """Add a layer just above the source's layer, with its name and look.
+        """Add a layer just above the source's layer, with its name and look; and a scale bar if a unit is known.
 
         Parameters
         ----------
@@ -67,6 +68,7 @@ class Place:
             How the voxels of the source became those of the layer; None if they are the same.
         """
         layers = self._viewer.layers
+        self._show_scale_bar(layer)
         if not self._is_there:
             layers.append(layer)
             return
@@ -84,19 +86,24 @@ class Place:
         layers.insert(layers.index(self.layer) + 1, layer)
 
     def give_back(self) -> None:
-        """The layer that had taken the place is gone: give the source's layer its name again."""
+        """The layer that had taken the place is gone: all is as before."""
+        if self._shows_scale_bar:
+            scale_bar(self._viewer).visible = False
         if self._is_there and self._name_beside and self.layer.name == self._name_beside:
             self.layer.name = self._name
 
     def complete(self, layer: Any) -> None:
-        """The layer shows all of the source: hide the source's layer. Show a scale bar if a unit is known."""
-        if all(str(unit) != "pixel" for unit in layer.units):
-            scale_bar(self._viewer).visible = True
+        """The layer shows all of the source: hide the source's layer."""
         if not self._is_there:
             return
         for name in _SHARED_AT_LAST:
             setattr(layer, name, getattr(self.layer, name))
         self.layer.visible = False
+
+    def _show_scale_bar(self, layer: Any) -> None:
+        bar = scale_bar(self._viewer)
+        if not bar.visible and all(str(unit) != "pixel" for unit in layer.units):
+            self._shows_scale_bar = bar.visible = True
 
     def _give_contrast(self, layer: Any, rescale: Rescale | None) -> None:
         def stored(limits: Sequence[float]) -> tuple[float, float]:
