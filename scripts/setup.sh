@@ -11,5 +11,5 @@ read -r minor python < <(scripts/pythons.sh) || {
 # Debian has these two modules in a separate package.
 "$python" -c 'import ensurepip, venv' 2>/dev/null || set -- "python$minor-venv" "$@"
 [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] || set -- screen "$@"
-scripts/system.sh window "$@"
+scripts/system.sh window strace "$@"
 scripts/environment.sh .venv "$python" "[all]" "dev"

@@ -93,3 +93,10 @@ def set_units(path: Path, names: list[str | None]) -> None:
         if name:
             axis["unit"] = name
     file.write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def test_an_array_of_an_unfinished_output_is_refused(tmp_path: Path) -> None:
+    path = write_unfinished(tmp_path / "half.ome.zarr")
+    for asked in (path, f"{path}::/0"):
+        with pytest.raises(ct.UnfinishedError):
+            open_source(asked)

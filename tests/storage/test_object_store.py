@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -11,8 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,66 @@ def test_an_ome_zarr_in_a_store_is_shown_and_converted(s3: S3, scan: Path, capsy
         ct.plan(f"{URL}/nothing.ome.zarr", **OPTIONS)
     with pytest.raises(ct.SourceNotFoundError):
         ct.open_pyramid(f"{URL}/nothing.ome.zarr")
+
+
+class Killed(BaseException):
+    """Ends a conversion as a signal would."""
+
+
+def kill_at(patch: pytest.MonkeyPatch, n: int) -> None:
+    """Have the n-th request that changes the store end the conversion instead."""
+    calls = itertools.count(1)
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            if next(calls) == n:
+                raise Killed
+            return real(*args, **more)
+
+        return call
+
+    for name in ("write_bytes", "unlink", "remove"):
+        patch.setattr(RemotePath, name, counted(getattr(RemotePath, name)))
+
+
+def test_an_overwriting_that_is_killed_at_any_request_resumes(scan: Path, times: Callable[[int], int]) -> None:
+    """What is there then is a correct volume, or an unfinished one; and the same call makes the new one."""
+    output = f"{MEMORY}/replaced.ome.zarr"
+    other: dict[str, Any] = {**OPTIONS, "chunks": (16, 16, 16), "num_levels": 2}
+    ct.convert(scan, output, **OPTIONS)
+    new = objects(output)
+    ct.convert(scan, output, **other, overwrite=True)
+    old = objects(output)
+    assert {key for key in old if key.startswith("2/")} == set()  # nothing of the first is left
+    for n in itertools.count(1, 60 // times(20)):
+        killed = False
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, n)
+            try:
+                ct.convert(scan, output, **OPTIONS, overwrite=True)
+            except Killed:
+                killed = True
+        with suppress(ct.SourceError):
+            ct.open_pyramid(output)
+            assert ct.verify(output, scan).problems == ()
+        ct.convert(scan, output, **OPTIONS, overwrite=True)
+        assert objects(output) == new
+        ct.convert(scan, output, **other, overwrite=True)
+        assert objects(output) == old
+        if not killed:
+            return
+
+
+def test_other_objects_in_an_output_are_named_and_kept(scan: Path) -> None:
+    output = f"{MEMORY}/mine.ome.zarr"
+    ct.convert(scan, output, **OPTIONS)
+    (RemotePath(output) / "thesis.txt").write_bytes(b"years of work")
+    before = objects(output)
+    with pytest.raises(ct.OutputExistsError) as caught:
+        ct.convert(scan, output, **{**OPTIONS, "num_levels": 2}, overwrite=True)
+    assert "thesis.txt" in str(caught.value)
+    assert not caught.value.replaceable
+    assert objects(output) == before
 
 
 def test_only_one_conversion_at_a_time_on_this_machine(s3: S3, scan: Path) -> None:

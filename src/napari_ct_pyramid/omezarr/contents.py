@@ -71,9 +71,9 @@ def contents_of(output: AnyPath, record: Record | None) -> Contents:
     SourceError
         If it is neither an image nor an output of this package.
     """
-    paths = [str(k) for k in range(int(record.identity["num_levels"]))] if record else []
-    paths += read_replaced(output).get("arrays", ())
     try:
+        paths = [str(k) for k in range(record.identity["num_levels"])] if record else []
+        paths += read_replaced(output).get("arrays", ())
         paths += [str(dataset["path"]) for image in read_multiscales(output) for dataset in image["datasets"]]
     except (KeyError, TypeError):
         paths = []

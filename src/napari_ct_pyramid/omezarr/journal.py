@@ -4,6 +4,20 @@ The first line states what is converted and how. Every other line states a block
 chunks; it is written when all chunks of the block are on disk. Each line carries a checksum of itself. An interrupted
 conversion is resumed from the journal. A finished one keeps it, for verify and repair. The metadata decide whether a
 volume is finished, not the journal.
+
+So that a power cut at any moment loses nothing that was reported as done, each of these is safely on disk before the
+next one begins:
+
+1. the name of the output's folder in its parent, and that of the state folder in it;
+2. the journal's first line, and the name of the journal;
+3. where an output is overwritten: the new output's name in place of the old one's; only then are old files removed;
+4. the folders of the levels and the metadata of their arrays;
+5. of each block: the bytes of its chunks, then their names, then those of the folders above them;
+6. the block's line in the journal;
+7. when all blocks are listed: the receipt;
+8. the group's metadata, which make the volume a finished one.
+
+A repair begins by removing the group's metadata; when that is safe, it removes the blocks from the journal.
 """
 
 from __future__ import annotations

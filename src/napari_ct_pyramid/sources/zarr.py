@@ -11,7 +11,7 @@ from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.channels import Channel
-from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, names_multiscales
+from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, is_unfinished, names_multiscales
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.options import Triple, VoxelSize
 from napari_ct_pyramid.storage.factory import storage_of
@@ -36,6 +36,8 @@ def open_zarr(source: Input) -> VolumeReader:
         If it is neither of them, does not have three axes, or has several arrays and none was named.
     """
     path = source.path / source.inside if source.inside else source.path
+    if source.inside and is_unfinished(source.path):
+        open_pyramid(source.path)  # raises an error that states how much of it is done
     if not path.is_dir():
         raise SourceError(f"{source.path} has nothing at /{source.inside}. {_choice(source.path)}")
     if not is_array(path):
