@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.model.lazy_array import LazyArray
     from napari_ct_pyramid.omezarr.channels import Channel
     from napari_ct_pyramid.omezarr.reader import Pyramid
+    from napari_ct_pyramid.options import SourceOptions
 
 
 CONTRAST_RANGE = "contrast_range"
@@ -26,6 +27,9 @@ RESCALE = "rescale"
 
 CALIBRATION = "calibration"
 """A key in the metadata of a layer whose voxels stand for grey values: slope, intercept and unit."""
+
+RAW = "raw"
+"""A key in the metadata of a layer of voxels without a header: the options that state their shape and type."""
 
 _COLORMAPS = {
     "FFFFFF": "gray",
@@ -101,14 +105,14 @@ def _colormap(channel: Channel) -> str | None:
     return _COLORMAPS.get(channel.color, f"#{channel.color.lower()}")
 
 
-def source_layer(path: Path) -> LayerData:
-    """A TIFF or an HDF5 dataset as a layer: all voxels in 2D, a sample in 3D. It reads only what is displayed."""
+def source_layer(path: Path, options: SourceOptions | None = None) -> LayerData:
+    """A source as a layer: all voxels in 2D, a sample in 3D. It reads only what is displayed."""
     from napari_ct_pyramid.model.intensity import estimated_limits
     from napari_ct_pyramid.sources.lazy_levels import source_levels
     from napari_ct_pyramid.sources.registry import open_source
     from napari_ct_pyramid.sources.sampling import spread_rows
 
-    source = open_source(path)
+    source = open_source(path, options)
     volume = source.volume
     levels = source_levels(source)
     settings: dict[str, Any] = {
@@ -118,6 +122,8 @@ def source_layer(path: Path) -> LayerData:
         "contrast_limits": estimated_limits([spread_rows(source)]),
         "metadata": {"path": str(path)},
     }
+    if options and options.raw_shape:
+        settings["metadata"][RAW] = raw_options(options)
     if volume.calibration:
         settings["metadata"][CALIBRATION] = volume.calibration.to_json()
     if volume.translation != (0, 0, 0):
@@ -128,3 +134,8 @@ def source_layer(path: Path) -> LayerData:
         settings["translate"] = volume.translation
     note_origin(levels, settings)
     return levels, settings, "image"
+
+
+def raw_options(options: SourceOptions) -> dict[str, Any]:
+    """The options that state the shape and type of voxels without a header."""
+    return {name: getattr(options, name) for name in ("raw_shape", "raw_dtype", "raw_offset")}

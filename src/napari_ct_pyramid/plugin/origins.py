@@ -151,6 +151,7 @@ def layer_input(layer: Any) -> LayerInput:
     if origin and origin.channel is None and _is_at(layer, origin):
         if found[:2] != _calibration(origin.scale, origin.units, axes)[:2]:
             options |= {"voxel_size": found.voxel_size, "unit": found.unit}
+        options |= layer.metadata.get("raw", {})
         return LayerInput(origin.path, options)
     path = origin.path if origin else layer.metadata.get("path") or layer.source.path
     factor = UNITS[found.unit] if found.unit else 1.0

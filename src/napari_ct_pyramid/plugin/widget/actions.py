@@ -14,9 +14,11 @@ from qtpy.QtGui import QDesktopServices
 from napari_ct_pyramid.errors import CtPyramidError
 from napari_ct_pyramid.plugin.menus import show_in_neuroglancer
 from napari_ct_pyramid.plugin.origins import LayerInput, layer_input
+from napari_ct_pyramid.plugin.raw_view import show_raw
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .jobs import VerificationJob
+from .planner import PlanAnswer
 from .remedies import Act, Offer
 from .status_panel import notify_error
 
@@ -73,3 +75,10 @@ def _show(outputs: Sequence[AnyPath], viewer: Viewer) -> None:
 def _open_folder(folder: AnyPath) -> None:
     if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
         show_info(f"The output is in {folder}")  # this desktop has no file manager
+
+
+def show_as_read(viewer: Viewer, answer: PlanAnswer) -> None:
+    """Show a file of voxels without a header as the options read it: a user sees at once whether they are right."""
+    if answer.volume and isinstance(answer.request.source, str):
+        with suppress(CtPyramidError):
+            show_raw(viewer, answer.request.source, answer.request.options)

@@ -23,7 +23,7 @@ from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import FILE_FILTER
 from napari_ct_pyramid.storage.paths import any_path
 
-from .actions import after_verification, carry_out, make_folder, selected_layer
+from .actions import after_verification, carry_out, make_folder, selected_layer, show_as_read
 from .crop_rectangle import CropRectangle
 from .disk_watch import DiskWatch
 from .form import Form
@@ -52,8 +52,7 @@ class ConvertWidget(QWidget):
     """
 
     voxel_size_changed = Signal(object, object, object)
-    """The source (a path or an ArrayInput), its voxel size (z, y, x) or None, and the unit or None: as the file states
-    them, or as the user typed them."""
+    """The source (path or ArrayInput), its voxel size (z, y, x) and unit, from the file or typed; None if unknown."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -147,6 +146,7 @@ class ConvertWidget(QWidget):
         self.queue.failed.connect(self._notify_failure)
         self.queue.ended.connect(self._show_end)
         self._planner.answered.connect(self._show_answer)
+        self._planner.answered.connect(partial(show_as_read, self._viewer))
         self._watch.changed.connect(self._refresh)
         self.status_panel.convert_pressed.connect(self._convert)
         self.status_panel.cancel_pressed.connect(self._cancel)
