@@ -97,7 +97,7 @@ class SourceOptions:
     raw_shape: Triple | None = _option(
         "number of voxels along z, y, x of a file that holds voxels without a header", metavar="Z Y X", rare=True)
     raw_dtype: str | None = _option(
-        "type of the voxels of a file without a header, such as uint16, or >u2 if it is big-endian",
+        "type of the voxels of a file without a header, such as uint16, or '>u2' (in quotes) if it is big-endian",
         metavar="TYPE", rare=True)
     raw_offset: int = _option(
         "bytes before the first voxel of a file without a header", default=0, metavar="N", rare=True)

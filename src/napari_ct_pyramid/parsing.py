@@ -139,7 +139,7 @@ def parse_voxel_type(given: Any) -> str:
         if size in ((2, 4, 8) if kind == "f" else (1, 2, 4, 8)):
             return f">{kind}{size:g}" if order == ">" and size > 1 else f"{_KINDS[kind]}{8 * size:g}"
     raise RequestError(
-        f"{as_written(given)!r} is not a type of voxels. Try one of uint8, uint16, int16, float32, or >u2 for "
+        f"{as_written(given)!r} is not a type of voxels. Try one of uint8, uint16, int16, float32, or '>u2' for "
         "big-endian uint16."
     )
 
