@@ -135,9 +135,10 @@ def test_quantiles_are_those_of_numpy(voxels: np.ndarray) -> None:
     shares = (0.0, 0.001, 0.3, 0.5, 0.999, 1.0)
     found = quantiles(bins, counted(voxels, bins), shares)
     expected = np.quantile(voxels.astype("f8"), shares, method="lower")
-    tolerance = 0 if voxels.dtype.kind != "f" else 3 * (bins.high - bins.low) / module.LINEAR + 1e-4
+    # Bins have a width, and outside of the narrow ones it is a 128th of the value.
+    tolerance = 0 if voxels.dtype.kind != "f" else 3 * (bins.high - bins.low) / module.LINEAR + 1e-4 + expected / 128
     assert found is not None
-    assert np.abs(np.array(found) - expected).max() <= tolerance
+    assert np.all(np.abs(np.array(found) - expected) <= tolerance)
 
 
 @given(arrays.arrays(st.sampled_from(["u1", "i1", "u2", "i2"]), st.tuples(*[st.integers(1, 9)] * 3)))

@@ -28,8 +28,8 @@ from napari_ct_pyramid.errors import (
     without_period,
 )
 from napari_ct_pyramid.model.formatting import count, first_names
-from napari_ct_pyramid.model.histogram import Bins, choose_bins, histogram_json
-from napari_ct_pyramid.model.intensity import automatic_window, display_window
+from napari_ct_pyramid.model.histogram import BINS_SAMPLE, Bins, choose_bins, histogram_json
+from napari_ct_pyramid.model.intensity import automatic_window, display_window, some_of
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.rescaling import rescaling
@@ -307,7 +307,7 @@ def plan_source(
     sampled = _share_decoded(source.volume, rows.shape)
     written = rows.size / sum(np.prod(level.shape, dtype=float) for level in plan.levels)
     estimate = (reading / sampled + writing / written) / (plan.threads * max(1, plan.workers))
-    bins = choose_bins(stored.dtype, math.prod(plan.volume.shape), stored)
+    bins = choose_bins(stored.dtype, math.prod(plan.volume.shape), some_of(stored, BINS_SAMPLE))
     plan = replace(plan, seconds_estimate=float(estimate), bins=bins)
     return plan, identify(plan, fingerprint(source, crc32(rows)))
 

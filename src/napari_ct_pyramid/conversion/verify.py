@@ -18,7 +18,8 @@ import numpy as np
 
 from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
 from napari_ct_pyramid.model.blocks import BlockId
-from napari_ct_pyramid.model.histogram import choose_bins
+from napari_ct_pyramid.model.histogram import BINS_SAMPLE, choose_bins
+from napari_ct_pyramid.model.intensity import some_of
 from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
@@ -250,7 +251,8 @@ def _repair(
     settle_edit(path)
     unpublish(path)  # from here on the output is unfinished
     begun = write_journal(path, intact)
-    plan = replace(plan, bins=choose_bins(plan.levels[0].dtype, math.prod(plan.volume.shape), a_few_rows(source)))
+    sample = some_of(a_few_rows(source), BINS_SAMPLE)
+    plan = replace(plan, bins=choose_bins(plan.levels[0].dtype, math.prod(plan.volume.shape), sample))
     yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun, held)
     (path / OLD_FILE).unlink(missing_ok=True)
     made = read_journal(path)

@@ -20,7 +20,17 @@ CELL = 15
 """One of so many neighbours in a row is in the sample: at least a sixteenth of a volume, whatever its width."""
 
 _PATTERNS = 16 * CELL  # rows with different places; in every column, each place is equally frequent
+_ENOUGH = 65_536  # voxels of a sample that are counted together
 _PIECE = 32_768  # voxels at a time: their indices fit in a core's second-level cache
+
+
+class _Share:
+    """What one thread has counted."""
+
+    def __init__(self) -> None:
+        self.table = np.zeros(KEYS + LINEAR, np.int64)
+        self.indices = np.empty(_PIECE, np.intp)
+        self.waiting: list[np.ndarray] = []  # samples that are not counted yet: many small ones take longer
 
 
 class Counter:
@@ -37,7 +47,7 @@ class Counter:
         self._bins = bins
         self._dtype = np.dtype(bins.dtype)
         self._width = width
-        self._tables: list[np.ndarray] = []
+        self._shares: list[_Share] = []
         self._of_thread = threading.local()
 
     def count(self, voxels: np.ndarray, z: int, y: int, *, finite: np.ndarray | None = None) -> None:
@@ -52,18 +62,24 @@ class Counter:
         finite : numpy.ndarray, optional
             Mask of those to count, if it is not all.
         """
-        table = self._table()
+        share = self._share()
         if self._dtype.itemsize <= 2:
-            self._count_all(table, voxels if finite is None else voxels[finite])
+            self._count_all(share, voxels if finite is None else voxels[finite])
             return
         sample = voxels.ravel() if self._bins.whole else take_sample(voxels, z, y)
         if finite is not None:
             sample = sample[finite.ravel() if self._bins.whole else take_sample(finite, z, y)]
-        self._count_wide(table, sample)
+        share.waiting.append(sample)
+        if sum(map(len, share.waiting)) >= _ENOUGH:
+            self._count_wide(share)
 
     def histogram(self) -> Histogram:
         """The histogram of all that was counted."""
-        total = sum(self._tables, np.zeros(KEYS + LINEAR, np.int64))
+        total = np.zeros(KEYS + LINEAR, np.int64)
+        for share in self._shares:
+            if share.waiting:
+                self._count_wide(share)
+            total += share.table
         if self._dtype.itemsize == 1:  # pairs of voxels were counted; see `_count_all`
             pairs = total[:KEYS].reshape(256, 256)
             ordered = np.roll(pairs.sum(axis=0) + pairs.sum(axis=1), 128 if self._dtype.kind == "i" else 0)
@@ -78,28 +94,31 @@ class Counter:
             total[:KEYS] = np.where(np.isfinite(patterns.view(np.float16)), total[patterns], 0)
         return pack(total)
 
-    def _table(self) -> np.ndarray:
-        if not hasattr(self._of_thread, "table"):
-            self._of_thread.table = np.zeros(KEYS + LINEAR, np.int64)
-            self._of_thread.indices = np.empty(_PIECE, np.intp)
-            self._tables.append(self._of_thread.table)
-        table: np.ndarray = self._of_thread.table
-        return table
+    def _share(self) -> _Share:
+        """What this thread has counted."""
+        if not hasattr(self._of_thread, "share"):
+            self._of_thread.share = _Share()
+            self._shares.append(self._of_thread.share)
+        share: _Share = self._of_thread.share
+        return share
 
-    def _count_all(self, table: np.ndarray, voxels: np.ndarray) -> None:
+    def _count_all(self, share: _Share, voxels: np.ndarray) -> None:
         """Count each value. Bytes are counted two at a time: half as many steps."""
         flat = voxels.ravel()
         if self._dtype.itemsize == 1 and flat.size % 2:
             flat = np.append(flat.view(np.uint8), np.uint8(0))
-            table[-1] += 1
+            share.table[-1] += 1
         patterns = flat.view(np.uint16)
         for at in range(0, patterns.size, _PIECE):
             piece = patterns[at : at + _PIECE]
-            indices = self._of_thread.indices[: piece.size]
+            indices = share.indices[: piece.size]
             indices[...] = piece
-            np.add.at(table, indices, 1)
+            np.add.at(share.table, indices, 1)
 
-    def _count_wide(self, table: np.ndarray, sample: np.ndarray) -> None:
+    def _count_wide(self, share: _Share) -> None:
+        """Count the samples that wait for it."""
+        sample, table = np.concatenate(share.waiting), share.table
+        share.waiting.clear()
         with np.errstate(over="ignore"):
             places = sample - sample.dtype.type(self._bins.low) if sample.dtype.kind == "f" else sample - self._bins.low
             places *= LINEAR / (self._bins.high - self._bins.low)
@@ -127,17 +146,16 @@ def take_sample(voxels: np.ndarray, z: int, y: int) -> np.ndarray:
     """
     depth, height, width = voxels.shape
     pattern = pseudo_random(np.arange(z, z + depth)[:, None], np.arange(y, y + height)).ravel() % _PATTERNS
-    places = _patterns(width)[pattern]
+    places = _patterns(width).take(pattern.astype(np.intp), axis=0)
     flat = voxels.reshape(-1)
     places += np.arange(0, flat.size, width)[:, None]
+    sample = flat.take(places, mode="clip")
     whole, rest = divmod(width, CELL)
     if not rest:
-        taken: np.ndarray = flat.take(places.ravel())
-        return taken
+        return sample.ravel()
     # The last cell of a row is cut off: where its voxel would be behind the end, it has none.
-    last = places[:, whole]
-    inside = last < np.arange(width, flat.size + 1, width)
-    return np.concatenate([flat.take(places[:, :whole].ravel()), flat.take(last[inside])])
+    inside = places[:, whole] < np.arange(width, flat.size + 1, width)
+    return np.concatenate([sample[:, :whole].ravel(), sample[inside, whole]])
 
 
 @lru_cache(maxsize=4)

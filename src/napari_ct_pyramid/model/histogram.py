@@ -25,6 +25,10 @@ LINEAR = 8_192
 """Bins of equal width, which wider types have, too."""
 
 
+BINS_SAMPLE = 100_000
+"""Voxels from which the bins are chosen: more would take longer, and not change them."""
+
+
 @dataclass(frozen=True)
 class Bins:
     """The bins in which voxels of a type are counted.
