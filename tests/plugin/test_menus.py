@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_ct_pyramid.plugin import menus
-from napari_ct_pyramid.plugin.menus import PLUGIN, TITLE, convert_layer, show_in_widget
+from napari_ct_pyramid.plugin import dock, menus
+from napari_ct_pyramid.plugin.dock import PLUGIN, TITLE, show_in_widget
+from napari_ct_pyramid.plugin.menus import convert_layer
 
 
 class Window:
@@ -43,7 +44,8 @@ def viewer_with(window: Window, layer: Any = None) -> Any:
 def infos(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What napari shows the user."""
     found: list[str] = []
-    monkeypatch.setattr(menus, "show_info", found.append)
+    for module in (dock, menus):
+        monkeypatch.setattr(module, "show_info", found.append)
     return found
 
 

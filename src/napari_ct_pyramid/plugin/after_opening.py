@@ -54,7 +54,7 @@ def _offer_conversion() -> None:
     import napari
     from qtpy.QtCore import QTimer
 
-    from .menus import show_in_widget
+    from .dock import show_in_widget
     from .viewer_hooks import is_opening_files
 
     if is_opening_files():
@@ -79,7 +79,7 @@ def resume_later(output: AnyPath) -> None:
 def _resume(output: AnyPath) -> None:
     import napari
 
-    from .menus import show_to_resume
+    from .dock import show_to_resume
 
     viewer = napari.current_viewer()
     if viewer is not None:

@@ -1,13 +1,11 @@
 """The menu commands, in Layers > Data and Layers > Visualize.
 
-napari makes the widget by its name in the manifest, so this module does not import it. Neuroglancer's volumes are
-served until napari closes.
+Neuroglancer's volumes are served until napari closes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -20,46 +18,13 @@ from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
+from .dock import open_widget
 from .origins import layer_input
 from .viewer_hooks import dialog_parent
 from .wording import wording
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
-
-
-PLUGIN, TITLE = "napari-ct-pyramid", "Convert to OME-Zarr"
-"""The names of the plugin and the widget in the manifest."""
-
-
-def show_in_widget(viewer: Viewer, files: Sequence[str | Path]) -> None:
-    """Show the widget in the viewer, which has at most one, and fill in some files."""
-    widget = _open_widget(viewer)
-    widget.set_sources(files)
-    if widget.busy:
-        name = Path(files[0]).name if len(files) == 1 else f"{len(files)} files"
-        show_info(f"{name} can be converted after the current job.")
-
-
-def show_to_resume(viewer: Viewer, output: AnyPath) -> None:
-    """Show the widget, with the source, the options and the output of an unfinished conversion filled in."""
-    from napari_ct_pyramid.conversion.resume import find_resumable
-
-    found = find_resumable(output)
-    if found is None:
-        show_error(f"{output.name} is unfinished, and its journal cannot be read: begin anew, with “Overwrite”.")
-        return
-    widget = _open_widget(viewer)
-    if widget.busy:
-        show_info(f"{output.name} is unfinished. Drop it again after the current job, to resume it.")
-        return
-    if found.source:
-        widget.set_source(str(found.source))
-    for name, value in found.options.items():
-        widget.form.options.set(name, value)
-    widget.form.output.line_edit.value = str(output)
-    if found.source is None:
-        show_info(f"{output.name} is unfinished. To resume it, choose its source, {found.name}, as the input.")
 
 
 def convert_layer() -> None:
@@ -76,7 +41,7 @@ def convert_layer() -> None:
     except CtPyramidError as error:
         show_error(sentence(error, wording))
         return
-    widget = _open_widget(viewer)
+    widget = open_widget(viewer)
     if widget.busy:
         show_info(f"{layer.name} can be converted after the current job.")
     widget.set_sources([asked.source])
@@ -133,13 +98,6 @@ def show_in_napari(viewer: Viewer, outputs: Sequence[AnyPath | str]) -> None:
         return
     if len(layers) > 1:
         show_alone(viewer, layers[-1])
-
-
-def _open_widget(viewer: Viewer) -> Any:
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, TITLE)
-    dock.show()
-    dock.raise_()
-    return widget
 
 
 _served: dict[tuple[AnyPath, ...], Neuroglancer] = {}
