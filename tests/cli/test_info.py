@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_ct_pyramid.cli.main import main
 from tests.helpers.command import CHUNKS, VOXELS
+from tests.helpers.omezarr import write_image
 
 
 def test_info_of_a_tiff(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,3 +54,18 @@ def test_info_tells_padding_from_voxels(scan: Path, tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     assert "6 × 24 × 40 (z y x), stored as 8 × 24 × 40" in said
     assert "Voxel size   unknown" in said
+
+
+def test_info_understands_the_units_of_other_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volume = np.zeros((4, 4, 4), "u1")
+    for number, (units, size, unit) in enumerate([
+        (("um", "um", "um"), [2, 0.5, 0.5], "micrometer"),
+        (("mm", "um", "um"), [2, 0.0005, 0.0005], "millimeter"),
+        (("voxel", "voxel", "voxel"), [2, 0.5, 0.5], None),
+    ]):  # fmt: skip
+        axes = [{"name": name, "type": "space", "unit": u} for name, u in zip("zyx", units, strict=True)]
+        dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [2, 0.5, 0.5]}]}
+        path = write_image(tmp_path / f"{number}.zarr", [volume], multiscales={"axes": axes, "datasets": [dataset]})
+        assert main(["info", str(path), "--json"]) == 0
+        info = json.loads(capsys.readouterr().out)
+        assert (info["voxel_size"], info["unit"], bool(info["notes"])) == (size, unit, unit is None)

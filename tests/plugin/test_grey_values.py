@@ -7,16 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
+import numpy as np
 import pytest
 from napari.layers import Image
 
+import napari_ct_pyramid as ct
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import add_widget, volume, wait_for, wait_until, write_tiff
 
 
 def status(layer: Image, voxel: tuple[int, int, int]) -> dict[str, str]:
-    said: dict[str, str] = layer.get_status(tuple(0.5 * i for i in voxel), dims_displayed=[1, 2], world=True)
+    place = layer.data_to_world(voxel)
+    said: dict[str, str] = layer.get_status(place, dims_displayed=[1, 2], world=True)
     return said
 
 
@@ -59,3 +62,17 @@ def test_from_the_dock_to_the_status_bar(make_napari_viewer: Callable[..., napar
             stored, grey = shown(layer, voxel)
             assert grey == pytest.approx(stored - 10)
             assert grey == pytest.approx(float(volume()[voxel]), abs=8)  # of a coarse level
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_a_calibration_is_shown_with_its_unit(
+    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, dtype: str
+) -> None:
+    voxels = (np.arange(6 * 8 * 8).reshape(6, 8, 8) / 2).astype(dtype)
+    np.save(tmp_path / "scan.npy", voxels)
+    receipt = ct.convert(tmp_path / "scan.npy", chunks=8, num_levels=1, calibration="2 -1000 HU")
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(receipt.output, plugin="napari-ct-pyramid")
+    viewer.dims.set_current_step(0, 3)
+    grey = float(voxels[3, 4, 5]) * 2 - 1000
+    wait_until(lambda: status(layer, (3, 4, 5))["value"].endswith(f"(grey value {grey:.5g} HU)"))

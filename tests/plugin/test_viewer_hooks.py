@@ -82,8 +82,8 @@ def test_a_status_is_changed() -> None:
     layer = Image(np.arange(16.0).reshape(4, 4))
     before = layer.get_status((1, 2), world=True)
 
-    def add_unit(changed: Any, status: dict[str, str]) -> None:
-        assert changed is layer
+    def add_unit(changed: Any, status: dict[str, str], voxel: Any) -> None:
+        assert (changed, voxel) == (layer, 6.0)
         status["value"] += " m"
 
     change_status(layer, add_unit)

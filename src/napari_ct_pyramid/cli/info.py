@@ -86,15 +86,15 @@ def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:
 
 def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
     from napari_ct_pyramid.conversion.receipt import read_receipt
+    from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize
+    from napari_ct_pyramid.sources.zarr import find_geometry
 
     first = pyramid.levels[0]
     shape = pyramid.original_shape or first.shape
     space = [i for i, kind in enumerate(pyramid.axis_types) if kind == "space"]
-    voxel_size = [first.scale[i] for i in space]
-    units = {pyramid.units[i] for i in space}
-    unit = units.pop() if len(units) == 1 else None
-    # If the voxel size is unknown, the scale is all ones.
-    known = unit is not None or any(size != 1 for size in voxel_size)
+    size, notes = FoundVoxelSize(), list[str]()
+    if len(space) == 3:
+        size, _, notes = find_geometry(pyramid, (space[0], space[1], space[2]))
     return {
         "path": str(pyramid.path),
         "format": f"OME-Zarr {pyramid.ome_zarr_version}",
@@ -105,10 +105,10 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
         "calibration": pyramid.calibration.to_json() if pyramid.calibration else None,
         "bytes": math.prod(shape) * first.dtype.itemsize,
         "file_bytes": None,  # counting the bytes of many thousands of files takes too long
-        "voxel_size": voxel_size if known else None,
-        "unit": unit,
-        "voxel_size_from": "its OME-Zarr metadata" if known else None,
-        "notes": [],
+        "voxel_size": list(size.voxel_size) if size.voxel_size else None,
+        "unit": size.unit,
+        "voxel_size_from": size.origin,
+        "notes": [*pyramid.notes, *notes],
         "compression": pyramid.compression,
         "levels": [
             {

@@ -24,14 +24,12 @@ def show_grey_values(layer: Any) -> None:
         change_status(layer, _add_grey_value)
 
 
-def _add_grey_value(layer: Any, status: dict[str, str]) -> None:
-    stored = status["value"].rpartition(", ")[2]  # after the number of the level
+def _add_grey_value(layer: Any, status: dict[str, str], voxel: Any) -> None:
     calibration = read_calibration(layer.metadata.get("calibration"))
-    try:
-        grey = calibration.grey(float(stored)) if calibration else math.nan
-    except ValueError:  # no voxel is under the cursor
+    if calibration is None or voxel is None:
         return
-    if calibration and math.isfinite(grey):
+    grey = calibration.grey(float(voxel))
+    if math.isfinite(grey):
         unit = f" {calibration.unit}" if calibration.unit else ""
         both = f"{status['value']} (grey value {grey:.5g}{unit})"
         status["coordinates"] = status["coordinates"].removesuffix(status["value"]) + both

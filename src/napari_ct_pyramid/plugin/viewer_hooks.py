@@ -152,14 +152,15 @@ def connect_before_napari(event: Any, callback: Callable[[], None]) -> None:
     event.connect(callback, position="first")
 
 
-def change_status(layer: Any, change: Callable[[Any, dict[str, str]], None]) -> None:
+def change_status(layer: Any, change: Callable[[Any, dict[str, str], Any], None]) -> None:
     """From now on, let a function change the status of a layer, which napari shows in the status bar.
 
     Parameters
     ----------
     layer : napari.layers.Layer
     change : callable
-        Called with the layer and its status, which it changes in place.
+        Called with the layer, its status, which it changes in place, and the voxel under the cursor: the status has
+        only three digits of it.
     """
     # Why: napari gets the text of the status bar from a method of the layer, and has no hook to change it. So the
     # layer gets its own method. Seen in napari 0.9.2.
@@ -169,10 +170,17 @@ def change_status(layer: Any, change: Callable[[Any, dict[str, str]], None]) -> 
     def changed_status(*args: Any, **kwargs: Any) -> dict[str, str]:
         there = reference()
         status: dict[str, str] = get_status(there, *args, **kwargs)
-        change(there, status)
+        change(there, status, _voxel_at(there, *args, **kwargs))
         return status
 
     layer.get_status = changed_status
+
+
+def _voxel_at(layer: Any, position: Any = None, *, value: Any = None, **kwargs: Any) -> Any:
+    """The voxel for which napari asks the status; None where there is none."""
+    if value is None and position is not None:
+        value = layer.get_value(position, **kwargs)
+    return value[-1] if isinstance(value, tuple) else value  # of a multiscale layer, the level is first
 
 
 # For the whole process

@@ -71,7 +71,7 @@ def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
     kind = f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}"
     volume = _volume(source.stem, array, place, str(pyramid.path), kind)
     axes = _axes(place)
-    size, translation, notes = _geometry(pyramid, axes)
+    size, translation, notes = find_geometry(pyramid, axes)
     channel = _channel(pyramid, place)
     volume = replace(
         volume,
@@ -134,7 +134,7 @@ def _channel(pyramid: Pyramid, place: tuple[int | None, ...]) -> Channel | None:
     return pyramid.channels[number] if number < len(pyramid.channels) else None
 
 
-def _geometry(pyramid: Pyramid, axes: Triple) -> tuple[FoundVoxelSize, VoxelSize, list[str]]:
+def find_geometry(pyramid: Pyramid, axes: Triple) -> tuple[FoundVoxelSize, VoxelSize, list[str]]:
     """The voxel size, where the first voxel is, and what of this is not understood."""
     size = _voxel_size(pyramid, axes)
     scale = [pyramid.levels[0].scale[axis] for axis in axes]
