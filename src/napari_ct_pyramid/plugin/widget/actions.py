@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
 from napari_ct_pyramid.errors import CtPyramidError
-from napari_ct_pyramid.plugin.menus import show_in_neuroglancer
+from napari_ct_pyramid.plugin.menus import show_in_napari, show_in_neuroglancer
 from napari_ct_pyramid.plugin.origins import LayerInput, layer_input
 from napari_ct_pyramid.plugin.raw_view import show_raw
 from napari_ct_pyramid.storage.paths import AnyPath
@@ -26,7 +25,7 @@ from .status_panel import notify_error
 def carry_out(offer: Offer, viewer: Viewer) -> bool:
     """Carry out an offer that needs no form; False if it is for the form."""
     if offer.act is Act.SHOW:
-        _show(offer.value, viewer)
+        show_in_napari(viewer, offer.value)
     elif offer.act is Act.NEUROGLANCER:
         show_in_neuroglancer(offer.value)
     elif offer.act is Act.OPEN_FOLDER:
@@ -59,17 +58,6 @@ def after_verification(job: VerificationJob, viewer: Viewer) -> None:
         for layer in viewer.layers:
             if layer.source.path == job.output:
                 layer.refresh(extent=False)
-
-
-def _show(outputs: Sequence[AnyPath], viewer: Viewer) -> None:
-    for output in outputs:
-        shown = [layer for layer in viewer.layers if layer.source.path == str(output)]
-        if shown:
-            for layer in shown:
-                layer.visible = True
-            viewer.layers.selection = set(shown)
-        else:
-            viewer.open(str(output), plugin="napari-ct-pyramid")
 
 
 def _open_folder(folder: AnyPath) -> None:

@@ -73,7 +73,7 @@ def _voxel_size(option: dataclasses.Field[Any]) -> _Made:
 
 
 def _chunks(option: dataclasses.Field[Any]) -> _Made:
-    choices = [(f"{name.capitalize()}  {times(shape)}", name) for name, shape in NAMED_CHUNKS.items()]
+    choices = [(f"{_chunk_words(shape)}  {name}", name) for name, shape in NAMED_CHUNKS.items()]
     name = ComboBox(choices=[*choices, ("Custom", _CUSTOM)], value=default(option))
     _may_shrink(name)
     text = LineEdit(value=numbers(NAMED_CHUNKS[name.value]))
@@ -96,6 +96,10 @@ def _chunks(option: dataclasses.Field[Any]) -> _Made:
 
     name.changed.connect(show)
     return both, lambda: _spaced(text.value) if name.value == _CUSTOM else name.value, write
+
+
+def _chunk_words(shape: Triple) -> str:
+    return f"{shape[0]}³" if len(set(shape)) == 1 else times(shape)
 
 
 class CropEdit(Container):  # type: ignore[type-arg]

@@ -242,6 +242,7 @@ class Form(QWidget):
         row.addWidget(fields["voxel_size"].widget.native, 1)
         unit = fields["unit"].widget.native
         unit.setMinimumWidth(56)
+        unit.setMaximumWidth(84)
         unit.setMinimumContentsLength(5)
         row.addWidget(unit)
         self.overwrite = form([(fields["overwrite"].label, fields["overwrite"].widget.native)], _LONGEST_LABEL)
