@@ -153,7 +153,6 @@ class Fold(QWidget):
 
     def _unfold(self, shown: bool) -> None:
         self.content.setVisible(shown)
-        self.summary.setVisible(True)
         self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
         self.toggled.emit(shown)
 

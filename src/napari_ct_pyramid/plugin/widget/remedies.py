@@ -38,7 +38,6 @@ class Act(Enum):
     VERIFY = "verify the output, against the source if there is one"
     VERIFY_ALONE = "verify the output by its checksums"
     REPAIR = "repair the output"
-    RESUME_OUTPUT = "fill in an unfinished output, to resume it: its path"
 
 
 @dataclass(frozen=True)
