@@ -134,6 +134,11 @@ class TestUnits:
         volume = volume_of(metaimage_text(tmp_path, VOXELS, "scan.raw", lines))
         assert (volume.voxel_size, volume.unit, volume.translation) == (None, None, (0, 0, 0))
 
+    def test_metaimage_with_the_size_that_programs_write_without_one(self, tmp_path: Path) -> None:
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VOXELS), str(tmp_path / "scan.mha"))
+        volume = volume_of(tmp_path / "scan.mha")
+        assert (volume.voxel_size, volume.unit, len(volume.notes)) == ((1, 1, 1), "millimeter", 1)
+
     def test_mrc_without_a_cell(self, tmp_path: Path) -> None:
         with mrcfile.new(tmp_path / "scan.mrc") as file:
             file.set_data(VOXELS)

@@ -57,6 +57,8 @@ def open_metaimage(source: Input) -> VolumeReader:
     dtype = _dtype(path, header)
     size = _voxel_size(path, header, len(sizes))
     translation, notes = _placement(path, header, len(sizes), size.voxel_size)
+    if size.voxel_size == (1.0, 1.0, 1.0):
+        notes = (*notes, "Its voxel size is 1 mm, which programs also write where they know none.")
     volume = Volume(
         name=source.stem,
         shape=part.shape,
