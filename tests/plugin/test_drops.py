@@ -170,7 +170,7 @@ def test_a_lone_slice_is_shown_and_its_volume_is_offered(shown_viewer: napari.Vi
     process_events()
     (notice,) = [one for one in NapariQtNotification._instances if one.isVisible()]
     assert not notice.timer.isActive()  # it stays
-    (button,) = [b for b in notice.findChildren(QPushButton) if b.text() == "Open the whole volume"]
+    (button,) = [b for b in notice.findChildren(QPushButton) if b.text() == "Open all slices"]
     button.click()
     assert [layer.name for layer in viewer.layers] == ["slice_0001", "scan"]
     assert np.array_equal(np.asarray(viewer.layers[1].data[0]), VOXELS)

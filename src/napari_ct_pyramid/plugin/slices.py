@@ -71,8 +71,8 @@ def offer_all_slices(file: Path) -> None:
 
     where = file.parent.name if Path(volume) == file.parent else Path(volume).name
     offer(
-        f"{file.name} is one slice of a volume: {where} has all of them.",
-        {"Open the whole volume": lambda: open_source_layer(volume)},
+        f"This is one slice of {where}.",
+        {"Open all slices": lambda: open_source_layer(volume)},
     )
 
 
@@ -117,7 +117,7 @@ def _opened_together(file: str) -> Opening | None:
         return None
     of_volume = [path for path in chosen if volumes.get(path) == volume]
     where = Path(volume)
-    notice = f"{len(of_volume):,} slices are opened as one volume, with all slices of {where.name} in {where.parent}."
+    notice = f"{len(of_volume):,} slices: one volume, with all slices of {where.name} in {where.parent}."
     return Opening(volume, notice, is_open=file != of_volume[0])
 
 
