@@ -231,6 +231,36 @@ def test_when_the_client_is_killed_the_workers_stop(client: Any, scan: Path, who
     assert pyramid_files(output) == whole
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot pause a process")
+def test_workers_that_were_paused_change_nothing_after_another_has_taken_over(
+    client: Any, scan: Path, whole: dict[str, bytes]
+) -> None:
+    """They go on in the middle of a block when the volume is published, and may even be another one by then."""
+    output = scan.with_name("scan.ome.zarr")
+    prelude = "".join(
+        f"import napari_ct_pyramid.model.blocks as s; s.{name} = {size}\n" for name, size in SMALL_BLOCKS.items()
+    )
+    ask = ["convert", scan, "-c", "8", "8", "16", "-l", "3", "--dask", client.scheduler.address, "--quiet"]
+    processes = client.run(os.getpid).values()
+    with changed_workers(client, SLOW):
+        process = subprocess.Popen(command_after(prelude, *ask))
+        wait_for(lambda: is_unfinished(output) and ct.plan(scan, **OPTIONS).blocks_done)
+        for worker in processes:
+            os.kill(worker, signal.SIGSTOP)
+        try:
+            process.kill()
+            process.wait()
+            ct.convert(scan, **OPTIONS)
+            before = everything(output)
+        finally:
+            for worker in processes:
+                os.kill(worker, signal.SIGCONT)
+        wait_for(lambda: not is_busy(client))
+        time.sleep(0.5)
+        assert everything(output) == before
+    assert pyramid_files(output) == whole
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="takes a path that is another for each process")
 @pytest.mark.parametrize("unseen", ["source", "output"])
 def test_a_worker_that_does_not_see_a_path_is_one_error(
