@@ -10,8 +10,6 @@ from pathlib import Path
 
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .layers import CALIBRATION, CONTRAST_RANGE
-
 _OPENING_MS = 20  # between two checks whether napari has opened all files
 
 _convertible: list[str] = []  # opened volumes that are not in the widget yet
@@ -35,17 +33,11 @@ def prepare_layers(convertible: str | Path | None = None) -> None:
 
 
 def _prepare() -> None:
-    from .grey_values import show_grey_values
-    from .level_choice import choose_levels
+    from .preparing import prepare_viewer
     from .viewer_hooks import open_viewers
 
     for viewer in open_viewers():  # a script may open volumes in a window that is not the active one
-        choose_levels(viewer)
-        for layer in viewer.layers:
-            if CALIBRATION in layer.metadata:
-                show_grey_values(layer)
-            if contrast_range := layer.metadata.pop(CONTRAST_RANGE, None):
-                layer.contrast_limits_range = contrast_range
+        prepare_viewer(viewer)
     _offer_conversion()
 
 

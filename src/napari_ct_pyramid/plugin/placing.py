@@ -13,9 +13,9 @@ from napari_ct_pyramid.sources.inputs import INSIDE, ArrayInput
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.remote_path import is_url
 
-from .after_opening import prepare_layers
 from .layers import CONTRAST_RANGE, pyramid_layers
 from .origins import layers_showing, origin_of
+from .preparing import prepare_viewer
 from .viewer_hooks import fit_to_view, layer_source, scale_bar
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def show_output(viewer: Viewer, output: AnyPath, source: object = None) -> Any:
         layer = Layer.create(data, settings, kind)
     place = Place(viewer, _source_of(viewer, output) if source is None else source, type(layer))
     place.take(layer, pyramid.rescale)
-    prepare_layers()
+    prepare_viewer(viewer)
     place.complete(layer)
     return layer
 

@@ -39,7 +39,7 @@ def show_voxel_size(viewer: Viewer, source: object, voxel_size: VoxelSize | None
         An NGFF unit of length.
     """
     for layer in list(layers_showing(viewer, source)):
-        if layer.ndim == 3:
+        if layer.ndim == 3 and layer.visible:  # a hidden one has been replaced by its output
             _calibrate(viewer, layer, tuple(voxel_size or (1.0,) * 3), (unit or "pixel",) * 3)
 
 
