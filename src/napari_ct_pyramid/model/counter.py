@@ -1,7 +1,7 @@
 """Counts voxels of level 0 while it streams.
 
-Voxels of at most 16 bits are all counted. Of others, a fixed sample is counted: in every slice, one of each 15
-neighbouring rows, as good as at random, but always the same. Every voxel is as likely to be in the sample as any other,
+A small volume is counted whole. Of others, a fixed sample is counted: in every slice, one of each 15 neighbouring rows,
+as good as at random, but always the same. Every voxel is as likely to be in the sample as any other,
 and the sample has no period that a structure could have, too. Threads, blocks, budget, resume and clusters change
 nothing. Whole rows take a fraction of the time of single voxels, which lie in as many lines of the processor's cache as
 all voxels do. Padding, NaN and infinities are never counted.
@@ -61,12 +61,12 @@ class Counter:
             Mask of those to count, if it is not all.
         """
         share = self._share()
-        if self._dtype.itemsize <= 2:
-            self._count_all(share, voxels if finite is None else voxels[finite])
-            return
         sample = voxels.ravel() if self._bins.whole else take_sample(voxels, z, y)
         if finite is not None:
             sample = sample[finite.ravel() if self._bins.whole else take_sample(finite, z, y)]
+        if self._dtype.itemsize <= 2:
+            self._count_values(share, sample)
+            return
         share.waiting.append(sample)
         if sum(map(len, share.waiting)) >= _ENOUGH:
             self._count_wide(share)
@@ -78,7 +78,7 @@ class Counter:
             if share.waiting:
                 self._count_wide(share)
             total += share.table
-        if self._dtype.itemsize == 1:  # pairs of voxels were counted; see `_count_all`
+        if self._dtype.itemsize == 1:  # pairs of voxels were counted; see `_count_values`
             pairs = total[:KEYS].reshape(256, 256)
             ordered = np.roll(pairs.sum(axis=0) + pairs.sum(axis=1), 128 if self._dtype.kind == "i" else 0)
             total[:KEYS] = 0
@@ -100,9 +100,8 @@ class Counter:
         share: _Share = self._of_thread.share
         return share
 
-    def _count_all(self, share: _Share, voxels: np.ndarray) -> None:
+    def _count_values(self, share: _Share, flat: np.ndarray) -> None:
         """Count each value. Bytes are counted two at a time: half as many steps."""
-        flat = voxels.ravel()
         if self._dtype.itemsize == 1 and flat.size % 2:
             flat = np.append(flat.view(np.uint8), np.uint8(0))
             share.table[-1] += 1
