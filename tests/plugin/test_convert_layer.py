@@ -26,7 +26,7 @@ def viewer(small_viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.Monk
 def convert(viewer: napari.Viewer, monkeypatch: pytest.MonkeyPatch) -> ConvertWidget:
     """Use the menu command on the selected layer, and press Convert."""
     widget = add_widget(viewer)
-    monkeypatch.setattr(menus, "_open_widget", lambda _: widget)
+    monkeypatch.setattr(menus, "open_widget", lambda _: widget)
     menus.convert_layer()
     wait_for(widget, WidgetState.READY, WidgetState.WRONG)
     widget.status_panel.convert.click()
