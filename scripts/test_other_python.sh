@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# test_other_python.sh MINOR PYTHON: run all tests but those of the GUI and the browser on this Python, with the plain
-# package (no napari, no Qt). Random tests repeat a tenth as often.
+# test_other_python.sh MINOR PYTHON [TESTS]: run all tests but those of the GUI and the browser, or those that are named, on
+# this Python, with the plain package (no napari, no Qt). Random tests repeat a tenth as often.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 minor=$1 python=$2
+shift 2
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     echo "== Python $minor skipped: $python cannot make virtual environments"
     exit
 fi
 echo "== Python $minor"
 scripts/environment.sh ".venv-$minor" "$python" "" "test"
-".venv-$minor/bin/python" -m pytest --tenth --ignore tests/plugin --ignore tests/neuroglancer/test_browser.py
+".venv-$minor/bin/python" -m pytest --tenth --ignore tests/plugin --ignore tests/neuroglancer/test_browser.py "$@"

@@ -18,7 +18,7 @@ def test_the_demo_makes_a_volume_and_can_be_repeated(
     place = tmp_path / "ct-pyramid-demo"
     (made,) = place.glob("*.ome.zarr")
     assert f"ct-pyramid view {made.relative_to(tmp_path)}" in capsys.readouterr().out
-    (made / "0" / ".zarray").unlink()
+    (made / "0" / "0" / "0" / "0").unlink()
     (place / "mine.txt").touch()
     assert main(["demo"]) == 0
     assert (made / "0" / ".zarray").exists()

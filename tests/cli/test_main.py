@@ -69,7 +69,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "more axes": (
         lambda p: volume(p / "tzyx.tif", np.ones((2, 3, 16, 16), "u2"), imagej=True, metadata={"axes": "TZYX"}),
-        "axes",
+        "--time",
     ),
     "a single page": (lambda p: volume(p / "flat.tif", np.ones((16, 16), "u2")), "single image"),
 }

@@ -34,7 +34,10 @@ def command_after(prelude: str, *args: object) -> list[str]:
 
 
 def hold_reading(name: str, until: Path) -> str:
-    """A prelude: the threads that convert the volume `name` wait until the file `until` exists."""
+    """A prelude: the threads that convert the volume `name` wait until the file `until` exists.
+
+    While one waits, there is a file of that name and ``.held``.
+    """
     return f"""
 import os, threading, time
 from napari_ct_pyramid.sources.base import Source
@@ -42,6 +45,7 @@ read = Source.read
 def held(self, *args, **kwargs):
     converting = threading.current_thread() is not threading.main_thread()
     while converting and self.volume.name == {name!r} and not os.path.exists({str(until)!r}):
+        open({str(until) + ".held"!r}, "w").close()
         time.sleep(0.01)
     return read(self, *args, **kwargs)
 Source.read = held

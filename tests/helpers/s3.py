@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from napari_ct_pyramid.storage.store_access import file_system
+
 # Of this process: several that test at once, each with a server of its own, hold the same locks for the same name.
 BUCKET = f"scans-{os.getpid()}"
 
@@ -83,6 +85,10 @@ def serve() -> Iterator[S3]:
     """Have a server, with one bucket, and this process set up for it."""
     boto3 = pytest.importorskip("boto3")
     pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    # Those that this process has made know the address of another server.
+    s3fs.S3FileSystem.clear_instance_cache()
+    file_system.cache_clear()
     server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _SERVER], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
     assert server.stdin

@@ -67,7 +67,7 @@ class Counter:
         if self._dtype.itemsize <= 2:
             self._count_values(share, sample)
             return
-        share.waiting.append(sample)
+        share.waiting.append(sample.copy() if sample.base is not None else sample)  # the buffer is used again
         if sum(map(len, share.waiting)) >= _ENOUGH:
             self._count_wide(share)
 

@@ -93,7 +93,10 @@ def choose_bins(dtype: np.dtype, voxels: int, sample: np.ndarray) -> Bins:
     low, high = (float(value) for value in np.percentile(finite, (0.5, 99.5))) if finite.size else (0.0, 1.0)
     # The sample is of a few places: leave as much room at both ends again.
     room = max(high - low, abs(low) * 1e-6, abs(high) * 1e-6, 1e-30)
-    return Bins(dtype.str, low - room, high + room, voxels <= COUNTED_WHOLE)
+    # Differences of voxels and bins must be finite.
+    limit = float(np.finfo(dtype).max) / 4 if dtype.kind == "f" else math.inf
+    low, high = max(low - room, -limit), min(high + room, limit)
+    return Bins(dtype.str, *((low, high) if low < high else (-limit, limit)), voxels <= COUNTED_WHOLE)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np  # not at run time: napari asks our readers for every file, and they need no more than `pages`
 
-PROCESS_BYTES = 135_000_000
-"""Memory of a process without buffers: measured 65 to 110 MB, with the libraries that read the source."""
+PROCESS_BYTES = 150_000_000
+"""Memory of a process without buffers: measured 65 to 125 MB, with the libraries that read the source or use S3."""
 
 _GROWTH_BYTES = 25_000_000  # of the libraries that a process may still import when the source is open, measured
 
