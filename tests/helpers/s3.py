@@ -80,13 +80,17 @@ class S3:
         urllib.request.urlopen(ask).close()
 
 
+_USED: list[Any] = []
+
+
 @contextmanager
 def serve() -> Iterator[S3]:
     """Have a server, with one bucket, and this process set up for it."""
     boto3 = pytest.importorskip("boto3")
     pytest.importorskip("moto.server")
     s3fs = pytest.importorskip("s3fs")
-    # Those that this process has made know the address of another server.
+    # The file system that this process has used knows the address of another server. It is kept: its sessions are open.
+    _USED.append(file_system("s3"))
     s3fs.S3FileSystem.clear_instance_cache()
     file_system.cache_clear()
     server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _SERVER], stdin=subprocess.PIPE,
