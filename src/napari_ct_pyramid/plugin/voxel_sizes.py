@@ -38,7 +38,12 @@ def show_voxel_size(viewer: Viewer, source: object, voxel_size: VoxelSize | None
     unit : str or None
         An NGFF unit of length.
     """
-    for layer in list(layers_showing(viewer, source)):
+    shown = list(layers_showing(viewer, source))
+    if unit is None and any(
+        str(one) != "pixel" for other in viewer.layers if other not in shown for one in other.units
+    ):
+        return  # a layer in pixels beside one in units: napari would use neither
+    for layer in shown:
         if layer.ndim == 3 and layer.visible:  # a hidden one has been replaced by its output
             _calibrate(viewer, layer, tuple(voxel_size or (1.0,) * 3), (unit or "pixel",) * 3)
 
