@@ -20,7 +20,7 @@ WIDE = ["f4", "f8", "u4", "i4", "i8"]
 
 
 def counted(voxels: np.ndarray, bins: Bins, parts: int = 1) -> Histogram:
-    counter = Counter(bins, voxels.shape[2])
+    counter = Counter(bins)
     for z, part in enumerate(voxels):
         for rows in np.array_split(np.arange(voxels.shape[1]), min(parts, voxels.shape[1])):
             one = part[None, rows[0] : rows[-1] + 1]
@@ -203,7 +203,7 @@ def test_what_was_counted_stays_counted_when_the_buffer_is_used_again(dtype: str
     rng = np.random.default_rng(0)
     slices = [rng.integers(0, 100, (1, 45, 20)).astype(dtype) for _ in range(4)]
     bins = Bins(np.dtype(dtype).str, 0.0, 100.0, whole)
-    counter, buffer = Counter(bins, 20), np.empty_like(slices[0])
+    counter, buffer = Counter(bins), np.empty_like(slices[0])
     for z, voxels in enumerate(slices):
         buffer[...] = voxels
         counter.count(buffer, z, 0)

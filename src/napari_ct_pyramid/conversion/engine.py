@@ -113,7 +113,7 @@ class Engine(BackgroundRunner):
         """For the voxels of a block; None where it has none of the source, or no histogram is asked for."""
         if not (stage.from_source and self._plan.bins):
             return None
-        return Counter(self._plan.bins, self._plan.volume.shape[2])
+        return Counter(self._plan.bins)
 
     def _finish(self, block: BlockInProgress) -> None:
         """Wait until a block is written, pass it on, and count it."""

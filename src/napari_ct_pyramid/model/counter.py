@@ -37,14 +37,11 @@ class Counter:
     Parameters
     ----------
     bins : Bins
-    width : int
-        Voxels in a row of the volume.
     """
 
-    def __init__(self, bins: Bins, width: int) -> None:
+    def __init__(self, bins: Bins) -> None:
         self._bins = bins
         self._dtype = np.dtype(bins.dtype)
-        self._width = width
         self._shares: list[_Share] = []
         self._of_thread = threading.local()
 

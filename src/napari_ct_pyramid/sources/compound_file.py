@@ -13,8 +13,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""The first bytes of a compound file."""
+from napari_ct_pyramid.sources.recognize import COMPOUND_FILE
 
 _END, _MOST_REGULAR = 0xFFFFFFFE, 0xFFFFFFFA  # sector numbers above the second one are no sectors
 _NO_STREAM = 0xFFFFFFFF
@@ -152,7 +151,7 @@ class CompoundFile:
         """The header, and the sectors of the table that it lists."""
         file.seek(0)
         data = file.read(512)
-        if len(data) < 512 or data[:8] != MAGIC:
+        if len(data) < 512 or data[:8] != COMPOUND_FILE:
             raise FlawError("its header is not complete")
         header = _Header(*struct.unpack("<HHHH6x9I", data[26:76]))
         if header.byte_order != 0xFFFE or header.sector_shift not in (9, 12) or header.mini_shift != 6:

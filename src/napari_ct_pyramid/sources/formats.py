@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .inputs import Input
-from .recognize import HDF5, is_hdf5, is_metaimage, is_nifti, is_vol
+from .recognize import AIM_020, AIM_030, COMPOUND_FILE, HDF5, ISQ, is_hdf5, is_metaimage, is_nifti, is_vol
 from .source_format import SourceFormat
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ FORMATS: tuple[SourceFormat, ...] = (
         name="a Zeiss scan",
         opener=_open_txm,
         endings=(".txm", ".txrm"),
-        magic=(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+        magic=(COMPOUND_FILE,),
         in_napari=True,
         examples="`scan.txm`",
         readme="Zeiss (Xradia) reconstructions of uint16 or float32, and the projections of a `.txrm`",
@@ -283,7 +283,7 @@ FORMATS: tuple[SourceFormat, ...] = (
         name="a Scanco volume",
         opener=_open_scanco,
         endings=(".isq", ".aim"),
-        magic=(b"CTDATA-HEADER_V1", b"AIMDATA_V030", b"\x14\0\0\0\x8c\0\0\0"),
+        magic=(ISQ, AIM_030, AIM_020),
         in_napari=True,
         examples="`scan.isq`, `scan.aim`",
         readme="Scanco ISQ, and AIM of versions 020 and 030, uncompressed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,27 @@ from .raw_rows import RawFile, open_raw_rows
 LONGEST = 1_000_000
 """Bytes of a header, at most: a file whose header does not end before this is something else."""
 
+NUMBERED = re.compile(r"[^%]*%0?\d?\d?[du][^%]*")
+"""A name for the files of slices with a place for their number, as in C: ``slice_%03d.raw``."""
+
 _STRAIGHT = 1e-4  # of a voxel: what axes may deviate, since headers round their directions
 
 
 def bad_header(path: Path, what: str) -> SourceError:
     """The error for a header that states something impossible, or not enough."""
     return SourceError(f"The header of {path} {what}. Try writing the file again.")
+
+
+def several_values(path: Path, count: int) -> SourceError:
+    """The error for a file with several values for each voxel, such as colors."""
+    return SourceError(
+        f"{path} has {count} values for each voxel, and a volume has one. Try saving one of them on its own."
+    )
+
+
+def compressed_slices(path: Path) -> SourceError:
+    """The error for a header that names a compressed file for each slice."""
+    return SourceError(f"{path} has a compressed file for each slice. Try saving it uncompressed.")
 
 
 def floats(path: Path, key: str, text: str, count: int) -> list[float]:

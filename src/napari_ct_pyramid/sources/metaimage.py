@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,18 @@ from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import VoxelSize
 
 from .base import VolumeReader, check_dtype
-from .header import LONGEST, bad_header, choose_part, floats, integers, open_voxels, placement
+from .header import (
+    LONGEST,
+    NUMBERED,
+    bad_header,
+    choose_part,
+    compressed_slices,
+    floats,
+    integers,
+    open_voxels,
+    placement,
+    several_values,
+)
 from .inputs import Input
 from .links import linked_file
 from .raw_rows import RawFile, open_raw_rows
@@ -30,7 +40,6 @@ _ORIGINS = ("Offset", "Position", "Origin")
 _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 _ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 _LAST = "ElementDataFile"  # the last line of a header
-_NUMBERED = re.compile(r"[^%]*%0?\d?\d?[du][^%]*")
 
 
 def open_metaimage(source: Input) -> VolumeReader:
@@ -51,9 +60,7 @@ def open_metaimage(source: Input) -> VolumeReader:
     part = choose_part(path, sizes, source.options)
     channels = integers(path, "ElementNumberOfChannels", header.get("ElementNumberOfChannels", "1"), 1)[0]
     if channels != 1:
-        raise SourceError(
-            f"{path} has {channels} values for each voxel, and a volume has one. Try saving one of them on its own."
-        )
+        raise several_values(path, channels)
     dtype = _dtype(path, header)
     size = _voxel_size(path, header, len(sizes))
     translation, notes = _placement(path, header, len(sizes), size.voxel_size)
@@ -139,7 +146,7 @@ def _open_data(
     names = list(_slice_names(path, name, listed, volume.shape[0]))
     if names:
         if compressed:
-            raise SourceError(f"{path} has a compressed file for each slice. Try saving it uncompressed.")
+            raise compressed_slices(path)
         files = [linked_file(source, Path(name), f"a slice (its {_LAST})") for name in names]
         offsets = [_offset(file, skip, slice_bytes) for file in files]
         raw = [RawFile(file, offset, 1) for file, offset in zip(files, offsets, strict=True)]
@@ -165,7 +172,7 @@ def _slice_names(path: Path, text: str, listed: list[str], depth: int) -> Iterat
         if words[1:] not in ([], ["2"]) or len(listed) != depth:
             raise bad_header(path, f"lists {len(listed)} files for {depth} slices")
         yield from listed
-    elif _NUMBERED.fullmatch(text):
+    elif NUMBERED.fullmatch(text):
         *pattern, low, high, step = words if len(words) > 3 else [*words[:1], "1", str(depth), "1"]
         numbers = integers(path, _LAST, f"{low} {high} {step}", 3)
         if numbers[2] < 1 or len(range(numbers[0], numbers[1] + 1, numbers[2])) != depth:

@@ -17,7 +17,18 @@ from napari_ct_pyramid.options import VoxelSize
 from napari_ct_pyramid.units import find_unit
 
 from .base import VolumeReader, check_dtype
-from .header import LONGEST, Part, bad_header, choose_part, integers, open_voxels, placement
+from .header import (
+    LONGEST,
+    NUMBERED,
+    Part,
+    bad_header,
+    choose_part,
+    compressed_slices,
+    integers,
+    open_voxels,
+    placement,
+    several_values,
+)
 from .inputs import Input
 from .links import linked_file
 from .raw_rows import RawFile, open_raw_rows
@@ -40,7 +51,6 @@ _ORDERS = {"little": "<", "big": ">"}
 _GZIP = ("gzip", "gz")
 _ALONG_SPACE = ("domain", "space", "???", "none")
 _DATA_FILE = re.compile(rb"data ?file: *(.*?)\s*$", re.IGNORECASE)
-_NUMBERED = re.compile(r"[^%]*%0?\d?\d?[du][^%]*")
 
 
 def open_nrrd(source: Input) -> VolumeReader:
@@ -130,9 +140,7 @@ def _values_first(path: Path, header: dict[str, Any], sizes: Sequence[int]) -> i
     if kind in _ALONG_SPACE and not beside:
         return 0
     if sizes[0] != 1:
-        raise SourceError(
-            f"{path} has {sizes[0]} values for each voxel, and a volume has one. Try saving one of them on its own."
-        )
+        raise several_values(path, sizes[0])
     return 1
 
 
@@ -174,7 +182,7 @@ def _open_data(
     names = _slice_names(path, header, str(name or ""), listed, volume.shape[0])
     if names:
         if not is_raw:
-            raise SourceError(f"{path} has a compressed file for each slice. Try saving it uncompressed.")
+            raise compressed_slices(path)
         size = math.prod(volume.shape[1:]) * dtype.itemsize
         files = [linked_file(source, Path(name), "a slice (its data file)") for name in names]
         return open_raw_rows(
@@ -210,7 +218,7 @@ def _slice_names(path: Path, header: dict[str, Any], text: str, listed: list[str
     words = text.split()
     if words[:1] and words[0].upper() == "LIST":
         names, rest = listed, words[1:]
-    elif len(words) in (4, 5) and _NUMBERED.fullmatch(words[0]):
+    elif len(words) in (4, 5) and NUMBERED.fullmatch(words[0]):
         low, high, step = integers(path, "data file", " ".join(words[1:4]), 3)
         if not step:
             raise bad_header(path, "has a data file with a step of 0")

@@ -1,4 +1,7 @@
-"""Whether a file is of a format whose files do not begin with magic bytes. Needs no other library."""
+"""How files are recognized: the first bytes of formats, and tests for those that do not begin with such bytes.
+
+Needs no other library.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,12 @@ from pathlib import Path
 
 GZIP = b"\x1f\x8b"
 HDF5 = b"\x89HDF\r\n\x1a\n"
+COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""Of the files of files in which Zeiss keeps its scans."""
+
+ISQ, AIM_030, AIM_020 = b"CTDATA-HEADER_V1", b"AIMDATA_V030", b"\x14\0\0\0\x8c\0\0\0"
+"""Of Scanco's files. AIM of version 020 has no name: its first two sizes are always the same."""
+
 _USER_BLOCK = 2**20  # bytes before the signature of HDF5, at most
 
 VOL_HEADERS = (".vgi", ".vol.info", ".pcr")

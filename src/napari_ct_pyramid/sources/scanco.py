@@ -25,10 +25,8 @@ from napari_ct_pyramid.options import Triple, VoxelSize
 from .base import VolumeReader
 from .inputs import Input
 from .raw_rows import RawFile, open_raw_rows
+from .recognize import AIM_030, ISQ
 from .voxel_size import found_voxel_size, positive, shortest
-
-ISQ, AIM_030, AIM_020 = b"CTDATA-HEADER_V1", b"AIMDATA_V030", struct.pack("<ii", 20, 140)
-"""The first bytes of each kind. That of version 020 has no name: its two first sizes are always the same."""
 
 _BLOCK = 512
 _MOST_HEADER = 100_000_000  # bytes; a processing log may be long

@@ -27,8 +27,6 @@ _MOST_BYTES = 2_000_000  # of a log
 _MOST_LOGS = 20
 _RX = "unireconstruction.xml"
 
-Sizes = tuple[float | None, float | None, float | None]
-
 
 @dataclass(frozen=True)
 class ScannerLog:

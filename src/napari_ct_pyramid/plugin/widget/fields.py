@@ -7,8 +7,8 @@ are in `wording`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from napari_ct_pyramid.plugin.wording import EXAMPLES, TIPS, label
 from napari_ct_pyramid.units import parse_voxel_size
 
 from .field_makers import DEFAULTS, default, make_field
-from .parts import RED, NoWheel
+from .parts import RED, NoWheel, Quiet
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Raw file": ("raw_shape", "raw_dtype", "raw_offset"),
@@ -90,7 +90,7 @@ class OptionFields(QObject):
         self.fields: dict[str, OptionField] = {}
         self._filled: dict[str, Any] = {}  # what the file states, as the field shows it
         self._narrow = False  # the source's voxels have 8 bits
-        self._quiet = False
+        self._quiet = Quiet()
         for option in dataclasses.fields(ConversionOptions):
             self._add(option)
         self._at_first = {name: field.read() for name, field in self.fields.items()}
@@ -245,7 +245,7 @@ class OptionFields(QObject):
     def _fill(self, name: str, value: Any) -> None:
         """Show what the file states, unless the user typed something else."""
         field = self.fields[name]
-        with self._quietly():
+        with self._quiet():
             if field.read() in (None, self._filled.get(name)):
                 field.write(value)
                 if name in self._filled or value is not None:
@@ -274,21 +274,13 @@ class OptionFields(QObject):
         if not self._quiet:
             self.changed.emit()
 
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        self._quiet, before = True, self._quiet
-        try:
-            yield
-        finally:
-            self._quiet = before
-
     def split_unit(self) -> None:
         """Move a unit that was typed after the voxel size into its own field."""
         text = self.fields["voxel_size"].read()
         if text and text != self._filled.get("voxel_size"):
             with suppress(RequestError):
                 size, unit = parse_voxel_size(text)
-                with self._quietly():
+                with self._quiet():
                     if unit:
                         self.set("unit", unit)
                     self.set("voxel_size", _one_or_three(size))

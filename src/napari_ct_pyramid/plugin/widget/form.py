@@ -5,8 +5,7 @@ It does not know whether a request can be carried out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TypeVar
 
 from magicgui.types import FileDialogMode
@@ -25,7 +24,7 @@ from napari_ct_pyramid.sources.registry import FILE_FILTER, INPUTS
 from .browse import BrowseMenu
 from .fields import GROUPS, OF_SOURCE, ON_FORM, OptionFields, UnknownUnitError, form, in_group
 from .fold_words import fold_words
-from .parts import AMBER, ElideMiddle, Fold, text_label
+from .parts import AMBER, ElideMiddle, Fold, Quiet, text_label
 from .planner import PlanAnswer, PlanRequest
 from .preferences import Preferences
 from .remedies import Offer
@@ -49,7 +48,7 @@ class Form(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._quiet = False
+        self._quiet = Quiet()
         self._array: ArrayInput | None = None
         self._extent: Triple | None = None  # of the whole source, once it is known
         self.preferences = Preferences()
@@ -154,7 +153,7 @@ class Form(QWidget):
         self._for_several.setVisible(several)
         if several:
             self.facts.hide()
-            with self._quietly():
+            with self._quiet():
                 self.options.show_several()
             self._show_size_note(None)
 
@@ -162,7 +161,7 @@ class Form(QWidget):
         """Fill in a source. The output follows when it is known."""
         array = source if isinstance(source, ArrayInput) else None
         if array is not None and self._array is not array:
-            with self._quietly():
+            with self._quiet():
                 self.source.line_edit.value = ""
         self.source.line_edit.value = str(source)
         if array is not None:
@@ -178,7 +177,7 @@ class Form(QWidget):
 
     def set_request(self, request: PlanRequest, volume: Volume | None = None) -> None:
         """Fill in everything, without the signal `changed`."""
-        with self._quietly():
+        with self._quiet():
             self.source.line_edit.value = str(request.source)
             self._array = request.source if isinstance(request.source, ArrayInput) else None
             self.output.line_edit.value = request.output
@@ -201,7 +200,7 @@ class Form(QWidget):
         plan, volume, options = answer.plan, answer.volume, answer.request.options
         if volume and options.crop is None:
             self._extent = volume.shape
-        with self._quietly():
+        with self._quiet():
             if answer.output and not self.output.line_edit.value:
                 self.output.line_edit.value = answer.output
             self.options.show_volume(volume, self._extent)
@@ -314,7 +313,7 @@ class Form(QWidget):
         self._array = None
         self._extent = None
         self.source.line_edit.native.setReadOnly(False)
-        with self._quietly():
+        with self._quiet():
             self.output.line_edit.value = ""  # until the plan gives the new one
             self.options.reset(*OF_SOURCE)
             self.options.show_volume(None, None)
@@ -327,7 +326,7 @@ class Form(QWidget):
     def _output_changed(self) -> None:
         if self._quiet:
             return
-        with self._quietly():
+        with self._quiet():
             self.options.reset("overwrite")  # the user allowed it for another output
         self._show_rest()
         self._changed()
@@ -341,7 +340,7 @@ class Form(QWidget):
         self._changed()
 
     def _set_defaults(self) -> None:
-        with self._quietly():
+        with self._quiet():
             self.options.reset(*(name for name in self.options.fields if name not in ON_FORM))
         self._options_changed()
 
@@ -351,14 +350,6 @@ class Form(QWidget):
     def _changed(self) -> None:
         if not self._quiet:
             self.changed.emit()
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        self._quiet, before = True, self._quiet
-        try:
-            yield
-        finally:
-            self._quiet = before
 
 
 _Edit = TypeVar("_Edit", bound=FileEdit)

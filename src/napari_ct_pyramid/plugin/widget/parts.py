@@ -54,6 +54,24 @@ def painted_once(widget: QWidget) -> Iterator[None]:
         widget.setUpdatesEnabled(True)
 
 
+class Quiet:
+    """Whether the program itself is changing fields: `with quiet():` around it. True within."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def __bool__(self) -> bool:
+        return self._depth > 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+
 def text_label(words: str = "") -> QLabel:
     """A label that breaks its lines. Its text can be selected."""
     label = QLabel(words)
