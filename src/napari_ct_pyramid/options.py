@@ -189,13 +189,7 @@ class ConversionOptions(SourceOptions):
                     "water (", Advice("air"), ", ", Advice("water"), ").",
                 )  # fmt: skip
             object.__setattr__(self, "calibration", hounsfield)
-        if self.dtype is None and self.window is not None:
-            raise RequestError(
-                "A window needs a type whose values it is spread over, and no type was asked for. Ask for one (",
-                Advice("dtype", "uint8"), " or ", Advice("dtype", "uint16"), "), or leave the window out.",
-            )  # fmt: skip
-        if self.dtype is not None and self.window is None:
-            object.__setattr__(self, "window", AUTO)
+        object.__setattr__(self, "window", _window_of(self.dtype, self.window))
 
     def _take_unit(self) -> None:
         """Take the unit from the text of the voxel size, where it has one."""
@@ -214,6 +208,55 @@ class ConversionOptions(SourceOptions):
     def thread_count(self) -> int:
         """Threads to use."""
         return self.threads or available_cores()
+
+
+def _as_in_conversion(name: str) -> Any:
+    option = ConversionOptions.__dataclass_fields__[name]
+    return field(default=option.default, metadata=option.metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(SourceOptions):
+    """What a user asked of an export. Options that a conversion has too are checked in the same way.
+
+    Raises
+    ------
+    RequestError
+        If a value is invalid, whatever the source is.
+    """
+
+    # fmt: off
+    level: int = _option("the level to export, from 0, which is the finest", default=0, metavar="K")
+    crop: Crop | None = _option(
+        "only a part, in voxels of level 0 whatever the level: z0:z1,y0:y1,x0:x1. Each number may be left out, as in "
+        ",:100,. At a coarser level, every voxel that has a share in the part belongs to it", metavar="Z,Y,X")
+    window: tuple[float, float] | str | None = _as_in_conversion("window")
+    grey_values: bool = _option(
+        "the grey values that the stored voxels stand for, where the volume was rescaled or is calibrated",
+        default=False)
+    max_memory: int = _as_in_conversion("max_memory")
+    threads: int | None = _as_in_conversion("threads")
+    overwrite: bool = _as_in_conversion("overwrite")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "window", _window_of(self.dtype, self.window))
+
+    @property
+    def thread_count(self) -> int:
+        """Threads to use."""
+        return self.threads or available_cores()
+
+
+def _window_of(dtype: str | None, window: tuple[float, float] | str | None) -> tuple[float, float] | str | None:
+    """The window that is meant where a type is asked for, or none."""
+    if dtype is None and window is not None:
+        raise RequestError(
+            "A window needs a type whose values it is spread over, and no type was asked for. Ask for one (",
+            Advice("dtype", "uint8"), " or ", Advice("dtype", "uint16"), "), or leave the window out.",
+        )  # fmt: skip
+    return AUTO if dtype is not None and window is None else window
 
 
 def available_cores() -> int:
@@ -341,5 +384,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "raw_dtype": lambda dtype: None if dtype is None else parse_voxel_type(dtype),
     "raw_offset": parse_offset,
     "threads": count_of("threads"),
+    "level": lambda level: index_of("level")(level) or 0,
+    "grey_values": bool,
     "overwrite": bool,
 }

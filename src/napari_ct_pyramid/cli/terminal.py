@@ -1,6 +1,6 @@
 """The terminal: both output streams, and the display of progress.
 
-All that it knows of conversions is the `Progress` that they yield.
+All that it knows of jobs is the `Pace` that they yield.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from napari_ct_pyramid.model.formatting import duration, format_size, time_left
 
 if TYPE_CHECKING:
-    from napari_ct_pyramid.conversion.progress import Progress
+    from napari_ct_pyramid.conversion.progress import Pace
 
 
 # A log file gets a line of progress after each tenth of the work, but at least LINE_SECONDS after the last line. After
@@ -31,7 +31,7 @@ _TEXT_WIDTH = len(" 43 %  9.99 GB/s  59 min 59 s left")
 class Display(Protocol):
     """Shows the progress of a conversion."""
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: Pace) -> None:
         """Show this progress."""
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ def _dropped_if_unread(stream: TextIO) -> Iterator[None]:
 class Silence:
     """Shows nothing."""
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: Pace) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -106,9 +106,9 @@ class Lines:
     """Prints a first and a last line, and some in between."""
 
     def __init__(self) -> None:
-        self._last: Progress | None = None
+        self._last: Pace | None = None
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: Pace) -> None:
         """Print a line if one is due."""
         if self._last is None or _is_due(self._last, progress):
             self._last = progress
@@ -137,7 +137,7 @@ class Bar:
         )
         self._task = self._rich.add_task("", total=1.0, percent="0 %", pace="")
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: Pace) -> None:
         """Draw the bar."""
         # The bar takes the width that the text leaves, less some columns in which the terminal can echo ^C.
         self._bar.bar_width = max(4, min(40, self._rich.console.width - _TEXT_WIDTH - 3))
@@ -155,11 +155,11 @@ class Bar:
         self._rich.stop()
 
 
-def _is_done(progress: Progress) -> bool:
+def _is_done(progress: Pace) -> bool:
     return progress.blocks_done == progress.blocks
 
 
-def _is_due(last: Progress, now: Progress) -> bool:
+def _is_due(last: Pace, now: Pace) -> bool:
     if _is_done(now):
         return not _is_done(last)
     seconds = now.seconds - last.seconds
@@ -167,7 +167,7 @@ def _is_due(last: Progress, now: Progress) -> bool:
     return seconds >= LINE_PATIENCE or (seconds >= LINE_SECONDS and a_tenth_more)
 
 
-def _percent(progress: Progress) -> str:
+def _percent(progress: Pace) -> str:
     """Percent done, rounded down, so that 100 % means that all is done."""
     return f"{_whole(100 * progress.fraction)} %"
 
@@ -176,7 +176,7 @@ def _whole(number: float) -> int:
     return int(number + 1e-6)  # 0.29 is a little less than 29 hundredths
 
 
-def _pace(progress: Progress) -> list[str]:
+def _pace(progress: Pace) -> list[str]:
     """Rate and time left, if they are known; at the end, the time it took."""
     # In the first second, a rate mostly measures how long it takes to start.
     rate = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done and progress.seconds >= 1 else []

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -18,16 +17,10 @@ import numpy as np
 from napari_ct_pyramid.conversion.dask.client import Cluster
 from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler, make_scheduler
 from napari_ct_pyramid.errors import (
-    RESUME,
     Advice,
-    ConversionError,
-    CtPyramidError,
     OutputExistsError,
-    Part,
     RequestError,
-    without_period,
 )
-from napari_ct_pyramid.model.formatting import count, first_names
 from napari_ct_pyramid.model.histogram import BINS_SAMPLE, Bins, choose_bins, histogram_json
 from napari_ct_pyramid.model.intensity import automatic_window, display_window, some_of
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
@@ -36,15 +29,15 @@ from napari_ct_pyramid.model.rescaling import rescaling
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.checksums import Checksums, crc32
-from napari_ct_pyramid.omezarr.chunk_files import lost_chunks, missing_files
+from napari_ct_pyramid.omezarr.chunk_files import lost_chunks
 from napari_ct_pyramid.omezarr.codec import compressed_size
 from napari_ct_pyramid.omezarr.contents import stray_chunks
 from napari_ct_pyramid.omezarr.edit import edit_attributes
 from napari_ct_pyramid.omezarr.journal import Journal, Record, read_journal
 from napari_ct_pyramid.omezarr.kind import is_published, is_unfinished
 from napari_ct_pyramid.omezarr.metadata import make_attributes
-from napari_ct_pyramid.omezarr.writer import LostChunkError, OmeZarrWriter, bytes_in_transit
-from napari_ct_pyramid.options import AUTO, ConversionOptions
+from napari_ct_pyramid.omezarr.writer import OmeZarrWriter, bytes_in_transit
+from napari_ct_pyramid.options import AUTO, ConversionOptions, SourceOptions
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.sources.registry import open_source
@@ -60,18 +53,27 @@ from .identity import differences, fingerprint, identify, other_options
 from .output import bytes_free, check_output, default_output
 from .progress import Progress, ProgressTracker, follow
 from .receipt import Receipt, disagreement, edited_facts, read_receipt, rescaled, write_receipt
-from .recheck import forget, holds_same_voxels, still_done
+from .recheck import holds_same_voxels, still_done
 from .replacement import begin_output, check_replaceable, recover
+from .unfinished import check_complete, unfinished_on_error
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.dask.client import Client
 
 
+Opener = Callable[[SourceLike, SourceOptions], Source]
+"""Opens a source, as `open_source` does."""
+
+
 def plan_conversion(
-    src: SourceLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
+    src: SourceLike,
+    dst: PathLike | None,
+    options: ConversionOptions,
+    client: Client | None = None,
+    opened: Opener = open_source,
 ) -> Plan:
     """The function behind `api.plan`."""
-    with open_source(src, options) as source:
+    with opened(src, options) as source:
         output = _output(src, dst, options)
         plan, identity = plan_source(source, output, options, _cluster(client, src))
         return _resume(plan, identity, output)[0]
@@ -94,11 +96,15 @@ def already_made(
 
 
 def iter_conversion(
-    src: SourceLike, dst: PathLike | None, options: ConversionOptions, client: Client | None = None
+    src: SourceLike,
+    dst: PathLike | None,
+    options: ConversionOptions,
+    client: Client | None = None,
+    opened: Opener = open_source,
 ) -> Generator[Progress, None, Receipt]:
-    """The generator behind `api.iter_convert`."""
+    """The generator behind `api.iter_convert`. An `opened` source may be another level than the finest."""
     start = Start.now()
-    with open_source(src, options) as source:
+    with opened(src, options) as source:
         output = _output(src, dst, options)
         cluster = _cluster(client, src)
         plan, identity = plan_source(source, output, options, cluster)
@@ -157,7 +163,7 @@ def run(
         When the conversion was requested; now if not given.
     """
     start = start or Start.now()
-    with _unfinished_on_error(output, plan, resumable=not source.in_memory), ExitStack() as stack:
+    with unfinished_on_error(output, plan, resumable=not source.in_memory), ExitStack() as stack:
         journal = stack.enter_context(closing(Journal(output, record)))
         checksums = Checksums(plan, record.checksums)
         writing = stack.enter_context(ExitStack())
@@ -205,7 +211,7 @@ def run(
         yield progress()  # the last chance to cancel
         lease.check()
         writing.close()  # from here on nobody can write chunks, not even a process that was paused
-        _check_complete(source, plan, output, record.identity)
+        check_complete(source, plan, output, record.identity)
         peak = (scheduler and scheduler.peak_memory_bytes) or peak_resident_memory()
         receipt = Receipt(
             output=output,
@@ -235,29 +241,6 @@ def run(
 def _bytes_written(output: AnyPath) -> int:
     files = storage_of(output).files_below()
     return sum(size for key, size in files if size > 0 and not is_store_lock(key))
-
-
-class _SourceChangedError(ConversionError):
-    """The source is another one now, so the conversion cannot be resumed."""
-
-
-def _check_complete(source: Source, plan: Plan, output: AnyPath, identity: dict[str, Any]) -> None:
-    """Make sure that nobody has changed the source or removed chunks meanwhile."""
-    sample = crc32(a_few_rows(source)) if source.in_memory else identity["sample"]
-    now = fingerprint(source, sample)
-    if (now.size, now.modified, sample) != (identity["size"], identity["modified"], identity["sample"]):
-        raise _SourceChangedError(
-            f"{identity['source']} was changed while it was being read. The output {output} is unfinished. Overwrite "
-            "it (",
-            Advice("overwrite", True),
-            ") to start again.",
-        )
-    missing = list(missing_files(output, plan))
-    if missing:
-        raise ConversionError(
-            f"{count(len(missing), 'file')} of chunks were removed while others were being written: "
-            f"{first_names(missing)}"
-        )
 
 
 def _cluster(client: Client | None, src: SourceLike) -> Cluster | None:
@@ -368,33 +351,3 @@ def _check_same_source(source: Source, plan: Plan, record: Record, identity: dic
         Advice("overwrite", True),
         "), or choose another name.",
     )
-
-
-@contextmanager
-def _unfinished_on_error(output: AnyPath, plan: Plan, *, resumable: bool) -> Iterator[None]:
-    """Have every error state that the output is unfinished, and how to resume it or start again."""
-    try:
-        yield
-    except _SourceChangedError:
-        forget(output, set(plan.block_ids))
-        raise
-    except (CtPyramidError, OSError, MemoryError) as error:
-        if isinstance(error, LostChunkError):
-            forget(output, {plan.block_of(error.level, error.index)})
-        why: tuple[Part, ...]
-        if isinstance(error, CtPyramidError):
-            why = without_period(error.message.parts)
-        elif isinstance(error, MemoryError):
-            why = ("There was not enough memory",)
-        elif error.strerror:
-            why = (f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror,)
-        else:
-            why = (str(error).rstrip("."),)
-        rest: tuple[Part, ...] = "; ", Advice(RESUME), "."
-        if not resumable:
-            rest = (
-                ", and cannot be resumed, because its source is an array. Overwrite it (",
-                Advice("overwrite", True),
-                ") to start again.",
-            )
-        raise ConversionError(*why, f". The output {output} is unfinished", *rest) from error

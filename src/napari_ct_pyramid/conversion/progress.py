@@ -109,15 +109,13 @@ def follow(
         runner.stop()
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a conversion or a verification is.
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How far a job is.
 
     Attributes
     ----------
     output : Path or RemotePath
-    plan : Plan
-        What is being done; the same in every progress of a job.
     blocks_done, blocks : int
         Blocks whose chunks are all safely on disk, and all blocks.
     bytes_done, bytes_total : int
@@ -131,7 +129,6 @@ class Progress:
     """
 
     output: AnyPath
-    plan: Plan
     blocks_done: int
     blocks: int
     bytes_done: int
@@ -154,6 +151,19 @@ class Progress:
     @property
     def _working_seconds(self) -> float:
         return self.seconds if self.working_seconds is None else self.working_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Pace):
+    """How far a conversion or a verification is.
+
+    Attributes
+    ----------
+    plan : Plan
+        What is being done; the same in every progress of a job.
+    """
+
+    plan: Plan
 
 
 class ProgressTracker:

@@ -62,6 +62,10 @@ class Volume:
         How grey values were stored as these voxels; None if the voxels are the grey values.
     is_labels : bool
         Whether each value names an object, so that values have no mean.
+    reduction : tuple of float
+        Voxels of the finest level that one voxel spans, along z, y, x.
+    finest_shape : tuple of int or None
+        Voxels of the finest level along z, y, x; None where this is that level.
     """
 
     name: str
@@ -83,6 +87,8 @@ class Volume:
     rescale: Rescale | None = None
     stored_dtype: np.dtype | None = None
     is_labels: bool = False
+    reduction: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    finest_shape: Triple | None = None
 
     @property
     def row_step(self) -> int:

@@ -93,8 +93,26 @@ class Source:
             return
         if out.shape != (z1 - z0, y1 - y0, x) or out.dtype != volume.dtype or out.strides[2] != out.itemsize:
             raise ValueError(f"cannot read into an array of shape {out.shape}, {out.dtype}, strides {out.strides}")
+        self.read_box((z0, y0, 0), out)
+
+    def read_box(self, start: Triple, out: Voxels) -> None:
+        """Read a box of voxels. Any number of threads may call this at once.
+
+        Parameters
+        ----------
+        start : tuple of int
+            Its first voxel, along z, y, x.
+        out : numpy.ndarray
+            Filled with the voxels: of the box's shape, which must lie within the volume and not be empty, and of the
+            volume's dtype. It may have any strides.
+
+        Raises
+        ------
+        SourceError
+            If the file is missing by now, or its data cannot be decoded.
+        """
         try:
-            self._reader.read((z0, y0, 0), out)
+            self._reader.read(start, out)
         except OSError as exc:
             if isinstance(exc, SourceError):
                 raise

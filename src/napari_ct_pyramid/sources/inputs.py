@@ -32,12 +32,15 @@ class Input:
         A pattern that the names of the files match, with the wildcards of a shell.
     options : SourceOptions
         What to read of it.
+    level : int
+        Which level of an OME-Zarr to read.
     """
 
     path: AnyPath
     inside: str | None = None
     pattern: str | None = None
     options: SourceOptions = SourceOptions()
+    level: int = 0
 
     @property
     def local_path(self) -> Path:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ct_pyramid.errors import Advice, CtPyramidError, SourceError, SourceNotFoundError
+from napari_ct_pyramid.errors import Advice, CtPyramidError, RequestError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
@@ -46,7 +47,9 @@ def readme_table() -> str:
     return "\n".join(["| INPUT | what |", "| --- | --- |", *lines])
 
 
-def open_source(path: SourceLike, options: SourceOptions | None = None) -> Source:
+def open_source(
+    path: SourceLike, options: SourceOptions | None = None, *, level: int = 0, grey: bool = False
+) -> Source:
     """Open a volume for reading.
 
     Parameters
@@ -58,6 +61,10 @@ def open_source(path: SourceLike, options: SourceOptions | None = None) -> Sourc
         finest level is read; or a Zarr array.
     options : SourceOptions, optional
         What to read of it, such as a part or a channel. `ConversionOptions` are such options, too.
+    level : int
+        The level of an OME-Zarr to read. A crop is in voxels of level 0 all the same.
+    grey : bool
+        Read the grey values that the voxels stand for.
 
     Returns
     -------
@@ -71,16 +78,25 @@ def open_source(path: SourceLike, options: SourceOptions | None = None) -> Sourc
     SourceError
         If it is not a volume that can be read. Every page of a TIFF is checked, so that a damaged one is found now.
     RequestError
-        If the part is not within the volume.
+        If the part is not within the volume, or there is no such level.
     """
     from .base import Source
+    from .grey_values import grey_values
     from .narrowed import narrowed
 
     options = options or SourceOptions()
     source = parse_input(path, options)
-    reader = _open_array(source, options) if isinstance(source, ArrayInput) else _open_path(source)
+    reader = (
+        _open_array(source, options) if isinstance(source, ArrayInput) else _open_path(replace(source, level=level))
+    )
     try:
-        return Source(_view(narrowed(reader, options), options.axes, options.crop))
+        if level and reader.volume.finest_shape is None:
+            raise RequestError(
+                f"{reader.volume.name} is {reader.volume.format}, which has one level, and level {level} was asked "
+                "for. Leave the level out (", Advice("level"), ").",
+            )  # fmt: skip
+        reader = narrowed(reader, options)
+        return Source(_view(grey_values(reader) if grey else reader, options.axes, options.crop))
     except CtPyramidError:
         reader.close()
         raise

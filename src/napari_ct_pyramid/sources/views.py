@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TypeVar
 
@@ -51,6 +52,8 @@ class Transposed(_View):
             voxel_size=self._transposed(volume.voxel_size) if volume.voxel_size else None,
             translation=self._transposed(volume.translation),
             granularity=self._transposed(volume.granularity),
+            reduction=self._transposed(volume.reduction),
+            finest_shape=self._transposed(volume.finest_shape) if volume.finest_shape else None,
             granularity_start=self._transposed(volume.granularity_start),
             format=f"{volume.format}; axes {axes}",
         )
@@ -71,7 +74,8 @@ class Cropped(_View):
     ----------
     source : VolumeReader
     crop : Crop
-        Start and stop along z, y, x, as in a Python slice; None for the edge of the volume.
+        Start and stop along z, y, x, as in a Python slice, in voxels of the finest level; None for the edge of the
+        volume. A voxel of a coarser level that has a share in the part belongs to it.
 
     Raises
     ------
@@ -82,7 +86,13 @@ class Cropped(_View):
     def __init__(self, source: VolumeReader, crop: Crop) -> None:
         super().__init__(source)
         volume = source.volume
-        bounds = [_bounds(*part, size, axis) for part, size, axis in zip(crop, volume.shape, "zyx", strict=True)]
+        finest = volume.finest_shape or volume.shape
+        bounds = [
+            _at_level(_bounds(*part, size, axis), reduction, there)
+            for part, size, axis, reduction, there in zip(
+                crop, finest, "zyx", volume.reduction, volume.shape, strict=True
+            )
+        ]
         (z0, z1), (y0, y1), (x0, x1) = bounds
         self._start = z0, y0, x0
         units = zip(self._start, volume.granularity_start, volume.granularity, strict=True)
@@ -94,6 +104,7 @@ class Cropped(_View):
             translation=(moved[0], moved[1], moved[2]),
             shape=(z1 - z0, y1 - y0, x1 - x0),
             granularity_start=(starts[0], starts[1], starts[2]),
+            finest_shape=None,
             format=f"{volume.format}; cropped from {times(volume.shape)}",
         )
 
@@ -110,3 +121,11 @@ def _bounds(start: int | None, stop: int | None, size: int, axis: str) -> tuple[
     asked = f"{'' if start is None else start}:{'' if stop is None else stop}"
     what = "is empty" if 0 <= first <= size and 0 <= last <= size else f"goes beyond the {size:,} voxels of the volume"
     raise RequestError(f"The crop {asked} along {axis} {what}. Choose a part from 0 to {size} (", Advice("crop"), ").")
+
+
+def _at_level(bounds: tuple[int, int], reduction: float, size: int) -> tuple[int, int]:
+    """The voxels of a level that have a share in voxels of the finest level. There is at least one."""
+    if reduction == 1:
+        return bounds
+    first = min(math.floor(bounds[0] / reduction), size - 1)
+    return first, max(first + 1, min(math.ceil(bounds[1] / reduction), size))

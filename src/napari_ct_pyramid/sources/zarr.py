@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_ct_pyramid.errors import SourceError, UnfinishedError
-from napari_ct_pyramid.model.formatting import times
+from napari_ct_pyramid.errors import Advice, RequestError, SourceError, UnfinishedError
+from napari_ct_pyramid.model.formatting import count, times
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.channels import Channel
 from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, is_unfinished, names_multiscales
-from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
+from napari_ct_pyramid.omezarr.reader import Pyramid, PyramidLevel, open_pyramid
 from napari_ct_pyramid.options import Triple, VoxelSize
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
@@ -28,12 +28,14 @@ _DEPTH = 5  # of nested folders that are searched for arrays
 
 
 def open_zarr(source: Input) -> VolumeReader:
-    """Open the finest level of an OME-Zarr image, or an array.
+    """Open a level of an OME-Zarr image, or an array.
 
     Raises
     ------
     SourceError
         If it is neither of them, does not have three axes, or has several arrays and none was named.
+    RequestError
+        If the image has no such level.
     """
     path = source.path / source.inside if source.inside else source.path
     if source.inside and is_unfinished(source.path):
@@ -65,7 +67,14 @@ def open_zarr(source: Input) -> VolumeReader:
 
 
 def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
-    level = pyramid.levels[0]
+    if source.level >= len(pyramid.levels):
+        raise RequestError(
+            f"{pyramid.path} has {count(len(pyramid.levels), 'level')}, and level {source.level} was asked for. Ask "
+            f"for one from 0 to {len(pyramid.levels) - 1} (",
+            Advice("level"),
+            ").",
+        )
+    level = pyramid.levels[source.level]
     array = ZarrArray(pyramid.path / level.path)
     order, place = _place(source, pyramid)
     kind = f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}"
@@ -86,12 +95,44 @@ def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
         color=channel.color if channel else None,
         notes=(*pyramid.notes, *notes),
     )
+    if source.level:
+        volume = _at_level(volume, pyramid, source.level, axes)
     reader: VolumeReader = _ZarrReader(array, pyramid.path, volume, place)
-    if pyramid.original_shape:  # without the padding
+    if pyramid.original_shape and not source.level:  # without the padding
         stop = [pyramid.original_shape[axis] for axis in axes]
         if tuple(stop) != volume.shape:
             reader = Cropped(reader, tuple((None, n) for n in stop))
     return reader if order == "zyx" else Transposed(reader, order)
+
+
+def _at_level(volume: Volume, pyramid: Pyramid, number: int, axes: Triple) -> Volume:
+    """The volume of a coarser level, without padding, from what is known of the finest."""
+    finest, level = pyramid.levels[0], pyramid.levels[number]
+    factors = [_reduction(finest, level, axis) for axis in axes]
+    z, y, x = (level.array.shape[axis] for axis in axes)
+    # The translation is in the unit of the voxel size, which may be another than that of the axis.
+    size, before = volume.voxel_size, [finest.scale[axis] for axis in axes]
+    units = [s / b for s, b in zip(size, before, strict=True)] if size else [1 / b for b in before]
+    moved = [(level.translation[axis] - finest.translation[axis]) * u for axis, u in zip(axes, units, strict=True)]
+    return replace(
+        volume,
+        shape=(z, y, x),
+        voxel_size=(size[0] * factors[0], size[1] * factors[1], size[2] * factors[2]) if size else None,
+        translation=(
+            volume.translation[0] + moved[0],
+            volume.translation[1] + moved[1],
+            volume.translation[2] + moved[2],
+        ),
+        reduction=(factors[0], factors[1], factors[2]),
+        finest_shape=(finest.array.shape[axes[0]], finest.array.shape[axes[1]], finest.array.shape[axes[2]]),
+    )
+
+
+def _reduction(finest: PyramidLevel, level: PyramidLevel, axis: int) -> float:
+    """Voxels of the finest level that one of this level spans: by the scales, or if they do not fit, by the shapes."""
+    by_shape = finest.shape[axis] / level.shape[axis]
+    by_scale = level.scale[axis] / finest.scale[axis]
+    return by_scale if abs(finest.shape[axis] / by_scale - level.shape[axis]) < 1 else by_shape
 
 
 def _place(source: Input, pyramid: Pyramid) -> tuple[str, tuple[int | None, ...]]:
