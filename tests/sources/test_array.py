@@ -90,8 +90,9 @@ def test_whole_chunks_are_read_each_once() -> None:
 
 def test_axes_that_xarray_names_are_put_in_order() -> None:
     array = Sliced(VOXELS, dims=("x", "z", "y"), data=VOXELS)
-    with open_source(array) as source:
+    with open_source(ArrayInput(data=array, voxel_size=(1, 2, 3), translation=(4, 5, 6))) as source:
         assert source.volume.shape == (10, 13, 7)
+        assert (source.volume.voxel_size, source.volume.translation) == ((2, 3, 1), (5, 6, 4))
         out = np.empty((10, 13, 7), "i2")
         source.read(0, 10, 0, 13, out)
     assert np.array_equal(out, VOXELS.transpose(1, 2, 0))

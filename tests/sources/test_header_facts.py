@@ -7,6 +7,7 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import mrcfile
 import nibabel
@@ -171,6 +172,45 @@ class TestSeveralVolumes:
         SimpleITK.WriteImage(image, str(tmp_path / "scan.mha"), compressed)
         self.check(tmp_path / "scan.mha")
 
+    def write_metaimage(self, folder: Path, data: str, skip: int) -> Path:
+        path = metaimage_text(folder, VOXELS, data, (f"HeaderSize = {skip}",))
+        of_four = {"NDims = 3": "NDims = 4", "17 22 9": "17 22 9 3", "0.03": "0.03 1", "1 2 3\n": "1 2 3 0\n"}
+        text = path.read_text()
+        for before, after in of_four.items():
+            text = text.replace(before, after)
+        path.write_text(text)
+        return path
+
+    PARTS: ClassVar[dict[str, tuple[int, str]]] = {
+        "volumes": (3, "LIST\n{0}\n{1}\n{2}"),
+        "also volumes": (3, "LIST 3\n{0}\n{1}\n{2}"),
+        "slices": (27, "LIST 2\n" + "\n".join(f"{{{n}}}" for n in range(27))),
+        "numbered": (3, "p%d.raw"),
+        "numbered from 0": (3, "p%d.raw 0"),
+        "numbered in steps": (3, "p%d.raw 0 4 2"),
+    }
+
+    @pytest.mark.parametrize("kind", PARTS)
+    @pytest.mark.parametrize("skip", [0, 5, -1])
+    def test_metaimage_in_several_files(self, tmp_path: Path, kind: str, skip: int) -> None:
+        count, data = self.PARTS[kind]
+        numbers = {"numbered": range(1, 4), "numbered in steps": range(0, 6, 2)}.get(kind, range(count))
+        names = [f"p{number}.raw" for number in numbers]
+        for name, part in zip(names, self.VOLUMES.reshape(count, -1), strict=True):
+            (tmp_path / name).write_bytes(b"h" * abs(skip) + part.tobytes())
+        path = self.write_metaimage(tmp_path, data.format(*names), skip)
+        self.check(path)
+        itk = SimpleITK.ReadImage(str(path))
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(itk), self.VOLUMES)
+
+    @pytest.mark.parametrize("name", ["scan.mha", "scan.mhd"])
+    def test_metaimage_at_the_end_of_its_file(self, tmp_path: Path, name: str) -> None:
+        local = name == "scan.mha"
+        path = self.write_metaimage(tmp_path, "LOCAL" if local else "scan.raw", -1)
+        with (path if local else tmp_path / "scan.raw").open("ab") as file:
+            file.write(b"other" + self.VOLUMES.tobytes())
+        self.check(path)
+
     def test_a_last_axis_of_one_is_none(self, tmp_path: Path) -> None:
         volume_of(nifti("scan.nii")(tmp_path, VOXELS[None]))
 
@@ -206,7 +246,8 @@ class TestWhatCannotBeRead:
     @pytest.mark.parametrize(
         "lines",
         [("BinaryData = False",), ("ObjectType = Tube",), ("ElementType = MET_STRING",), ("DimSize = 17 22 9.5",),
-         ("ElementNumberOfChannels = 2",), ("Offset = a b c",), ("TransformMatrix = 1 0 0",), ("HeaderSize = x",)],
+         ("ElementNumberOfChannels = 2",), ("Offset = a b c",), ("TransformMatrix = 1 0 0",), ("HeaderSize = x",),
+         ("HeaderSize = -2",), ("HeaderSize = -1", "CompressedData = True")],
     )  # fmt: skip
     def test_metaimage(self, tmp_path: Path, lines: tuple[str, ...]) -> None:
         (tmp_path / "scan.raw").write_bytes(VOXELS.tobytes())
@@ -214,10 +255,17 @@ class TestWhatCannotBeRead:
             open_source(metaimage_text(tmp_path, VOXELS, "scan.raw", lines))
         assert str(tmp_path / "scan.mhd") in str(caught.value)
 
-    @pytest.mark.parametrize("data", ["LIST\na.raw", "LIST 3\na.raw", "s_%03d.raw 1 3 1", "s_%03d.raw 1 9 0"])
+    @pytest.mark.parametrize("data", ["LIST\na.raw", "LIST 2\na.raw", "s_%03d.raw 1 3 1", "s_%03d.raw 1 9 0"])
     def test_metaimage_with_another_number_of_files(self, tmp_path: Path, data: str) -> None:
         with pytest.raises(SourceError, match="9 slices"):
             open_source(metaimage_text(tmp_path, VOXELS, data))
+
+    def test_metaimage_whose_voxels_would_begin_in_its_header(self, tmp_path: Path) -> None:
+        path = metaimage_text(tmp_path, VOXELS, "LOCAL", ("HeaderSize = 4",))
+        with path.open("ab") as file:
+            file.write(VOXELS.tobytes())
+        with pytest.raises(SourceError, match="HeaderSize"):
+            open_source(path)
 
     def test_complex_nifti(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="complex64"):
@@ -277,11 +325,48 @@ class TestMrc:
             file.header.nzstart, file.header.nystart, file.header.nxstart = (starts[axis] for axis in axes)
         assert volume_of(path).translation == pytest.approx((-4 * 0.03e7, 3 * 0.02e7, 2 * 0.01e7))
 
+    @pytest.mark.parametrize("dtype", [">i1", ">i2", ">f4"])
+    @pytest.mark.parametrize("stamp", [bytes(4), b"DD\0\0"])
+    def test_sizes_tell_the_byte_order_where_the_stamp_is_missing_or_wrong(
+        self, tmp_path: Path, dtype: str, stamp: bytes
+    ) -> None:
+        voxels = (VOXELS % 100).astype(dtype)
+        path = mrc(">")(tmp_path, voxels)
+        with path.open("r+b") as file:
+            file.seek(212)
+            file.write(stamp)
+        with open_source(path) as source:
+            np.testing.assert_array_equal(read_whole(source), voxels)
+            assert source.volume.voxel_size == pytest.approx((0.03e7, 0.02e7, 0.01e7))
+
     def test_angles_are_said(self, tmp_path: Path) -> None:
         path = mrc()(tmp_path, VOXELS)
         with mrcfile.open(path, "r+") as file:
             file.header.cellb.gamma = 120
         assert len(volume_of(path).notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "at", "kind", "first"),
+    [
+        ("scan.nii", nibabel.Nifti1Image, 108, "<f", 352),
+        ("scan.nii.gz", nibabel.Nifti1Image, 108, "<f", 352),
+        ("scan.nii", nibabel.Nifti2Image, 168, "<q", 544),
+        ("scan.hdr", nibabel.Nifti1Pair, 108, "<f", 0),
+    ],
+)
+def test_voxels_of_nifti_begin_after_the_header_whatever_the_offset(
+    tmp_path: Path, name: str, image: type, at: int, kind: str, first: int
+) -> None:
+    """nifti1.h: an offset of less than 352 in a .nii file means 352, and 0 is the default where voxels have a file."""
+    path = nifti(name, image)(tmp_path, VOXELS)
+    stored = path.read_bytes()
+    whole = bytearray(gzip.decompress(stored) if path.suffix == ".gz" else stored)
+    assert struct.unpack_from(kind, whole, at) == (first,)
+    for offset in sorted({-1, 0, min(1, first), first - 1}):
+        struct.pack_into(kind, whole, at, offset)
+        path.write_bytes(gzip.compress(whole) if path.suffix == ".gz" else whole)
+        volume_of(path)
 
 
 @pytest.mark.parametrize(("name", "library"), [("nrrd", "nrrd"), ("nii", "nibabel"), ("mrc", "mrcfile")])

@@ -86,6 +86,20 @@ def test_a_volume_elsewhere_needs_the_users_word(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_whole(source), VOXELS)
 
 
+def test_a_copy_has_its_own_voxels_though_its_header_names_the_original(tmp_path: Path) -> None:
+    header = vgi(tmp_path, VOXELS)
+    header.with_name("copy.vgi").write_bytes(header.read_bytes())
+    copy = tmp_path / "copy.vol"
+    copy.write_bytes((VOXELS + 1).tobytes())
+    with open_source(copy) as source:
+        np.testing.assert_array_equal(read_whole(source), VOXELS + 1)
+        assert set(source.files) == {copy, tmp_path / "copy.vgi"}
+        assert len(source.volume.notes) == 1
+    copy.write_bytes(b"short")
+    with pytest.raises(SourceError, match=r"copy\.vol"):
+        open_source(copy)
+
+
 def test_voxels_at_the_end(tmp_path: Path) -> None:
     path = vgi(tmp_path, VOXELS, skip=37)
     path.write_text(path.read_text().replace("SkipHeader = 37", "SkipHeader = -1"))

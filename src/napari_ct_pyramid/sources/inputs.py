@@ -81,19 +81,20 @@ class ArrayInput:
     Attributes
     ----------
     data : array
-        Its voxels along z, y, x. Other axes must have length 1.
+        Its voxels. Three of its axes are z, y, x, in the order of their names if xarray gives them these, otherwise in
+        this order. Other axes must have length 1.
     name : str
         Of the volume.
     title : str
         What it is, for messages.
     voxel_size : tuple of float or None
-        Along z, y, x, in `unit`; None if it is unknown.
+        Along these three axes as the array has them, whatever their names, in `unit`; None if it is unknown.
     unit : str or None
         An NGFF unit of length.
     voxel_size_from : str
         Where the voxel size was found, to show.
     translation : tuple of float
-        Where the centre of the first voxel is, along z, y, x, in `unit`.
+        Where the centre of the first voxel is, along the same axes, in `unit`.
     path : path or None
         The file or folder that the voxels come from, if that is known: no output may replace it.
     folder : path or None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +76,7 @@ def open_metaimage(source: Input) -> VolumeReader:
         translation=translation,
         notes=notes,
     )
-    return _open_data(source, header, listed, end, volume, dtype, part.index)
+    return _open_data(source, header, listed, end, sizes, volume, dtype, part.index)
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
@@ -136,46 +135,77 @@ def _placement(
 
 
 def _open_data(
-    source: Input, header: dict[str, str], listed: list[str], end: int, volume: Volume, dtype: np.dtype, index: int
+    source: Input,
+    header: dict[str, str],
+    listed: list[str],
+    end: int,
+    sizes: list[int],
+    volume: Volume,
+    dtype: np.dtype,
+    index: int,
 ) -> VolumeReader:
     path = source.local_path
-    slice_bytes = math.prod(volume.shape[1:]) * dtype.itemsize
+    count = math.prod(sizes[3:])  # of volumes
+    volume_bytes = math.prod(volume.shape) * dtype.itemsize
     skip = integers(path, "HeaderSize", header.get("HeaderSize", "0"), 1)[0]
     compressed = _is_true(header.get("CompressedData", "False"))
+    if skip < -1 or (compressed and skip == -1):
+        raise bad_header(path, f"has HeaderSize = {skip}{', and its voxels are compressed' * compressed}")
     name = header[_LAST]
-    names = list(_slice_names(path, name, listed, volume.shape[0]))
-    if names:
+    parts = _parts(path, name, listed, sizes)
+    if parts:
         if compressed:
             raise compressed_slices(path)
-        files = [linked_file(source, Path(name), f"a slice (its {_LAST})") for name in names]
-        offsets = [_offset(file, skip, slice_bytes) for file in files]
-        raw = [RawFile(file, offset, 1) for file, offset in zip(files, offsets, strict=True)]
+        of_volume = len(parts) // count
+        found = [
+            linked_file(source, Path(part), f"a part of its volume (its {_LAST})")
+            for part in parts[index * of_volume : (index + 1) * of_volume]
+        ]
+        raw = [
+            RawFile(file, _offset(file, skip, volume_bytes // of_volume), volume.shape[0] // of_volume)
+            for file in found
+        ]
         return open_raw_rows(volume, dtype, raw, [path])
-    local = name.upper() == "LOCAL"
-    file = path if local else linked_file(source, Path(name), f"its {_LAST}")
-    offset = end if local else _offset(file, skip, volume.shape[0] * slice_bytes)
-    headers = () if local else (path,)
+    if name.upper() == "LOCAL":
+        if 0 < skip < end:
+            raise bad_header(path, f"has HeaderSize = {skip}, and {end} bytes")
+        file, headers, skip = path, [], skip or end
+    else:
+        file, headers = linked_file(source, Path(name), f"its {_LAST}"), [path]
     if compressed:
-        return open_voxels(volume, dtype, file, 0, index=index, deflated_at=offset, headers=headers)
-    return open_voxels(volume, dtype, file, offset, index=index, headers=headers)
+        return open_voxels(volume, dtype, file, 0, index=index, deflated_at=skip, headers=headers)
+    return open_voxels(volume, dtype, file, _offset(file, skip, count * volume_bytes), index=index, headers=headers)
 
 
 def _offset(file: Path, skip: int, size: int) -> int:
-    """Where the voxels begin: HeaderSize, or at the end of the file."""
+    """Where the voxels begin: at HeaderSize or, if that is -1, where they end with the file."""
     return file.stat().st_size - size if skip == -1 else skip
 
 
-def _slice_names(path: Path, text: str, listed: list[str], depth: int) -> Iterator[str]:
-    """The names of the files of the slices, if each slice is in its own file."""
+def _parts(path: Path, text: str, listed: list[str], sizes: list[int]) -> list[str]:
+    """The files that hold a part of the voxels each; empty if one file holds them all.
+
+    A part is one step along the last axis, unless a list states how many axes a part has.
+    """
+    axes = len(sizes) - 1
     words = text.split()
     if words[:1] and words[0].upper() == "LIST":
-        if words[1:] not in ([], ["2"]) or len(listed) != depth:
-            raise bad_header(path, f"lists {len(listed)} files for {depth} slices")
-        yield from listed
+        names = listed
+        if len(words) > 1:
+            axes = integers(path, _LAST, " ".join(words[1:]), 1)[0]
     elif NUMBERED.fullmatch(text):
-        *pattern, low, high, step = words if len(words) > 3 else [*words[:1], "1", str(depth), "1"]
-        numbers = integers(path, _LAST, f"{low} {high} {step}", 3)
-        if numbers[2] < 1 or len(range(numbers[0], numbers[1] + 1, numbers[2])) != depth:
-            raise bad_header(path, f"has {_LAST} = {text[:60]!r}, which does not name {depth} slices")
-        for number in range(numbers[0], numbers[1] + 1, numbers[2]):
-            yield " ".join(pattern) % number
+        given = [word for word in words[-3:] if word.isdecimal()]
+        pattern = " ".join(words[: len(words) - len(given)])
+        first = int(given[0]) if given else 1
+        last = int(given[1]) if len(given) > 1 else first + sizes[-1] - 1
+        step = int(given[2]) if len(given) > 2 else 1
+        numbers = range(first, last + 1, step) if step else range(0)
+        names = [pattern % number for number in numbers[: sizes[-1] + 1]]
+    else:
+        return []
+    needed = math.prod(sizes[axes:])
+    what = {2: "slices", 3: "volumes"}.get(axes)
+    if what is None or len(names) != needed:
+        why = f"{len(names)} files for {needed} {what}" if what else f"files of {axes} axes"
+        raise bad_header(path, f"has {_LAST} = {text[:60]!r}, which names {why}")
+    return names

@@ -73,17 +73,25 @@ def open_mrc(source: Input) -> VolumeReader:
 
 
 def _parse(path: Path, head: bytes) -> tuple[str, Any]:
-    """The byte order, and the fields."""
-    plain = np.frombuffer(head, HEADER_DTYPE)[0]
+    """The byte order, and the fields. Some programs write no machine stamp, or a wrong one: mode and sizes decide."""
     try:
-        order = utils.byte_order_from_machine_stamp(plain["machst"])
+        order = utils.byte_order_from_machine_stamp(np.frombuffer(head, HEADER_DTYPE)[0]["machst"])
     except ValueError:
-        order = ""
-    for candidate in dict.fromkeys([order, "<", ">"]):
-        header = np.frombuffer(head, HEADER_DTYPE.newbyteorder(candidate))[0] if candidate else None
-        if header is not None and 0 <= int(header["mode"]) < 128:
-            return candidate, header
-    raise bad_header(path, "has no valid mode in either byte order")
+        order = "<"
+    both = [
+        (order, np.frombuffer(head, HEADER_DTYPE.newbyteorder(order))[0]) for order in dict.fromkeys([order, *"<>"])
+    ]
+    valid = [(order, header) for order, header in both if 0 <= int(header["mode"]) < 128]
+    if not valid:
+        raise bad_header(path, "has no valid mode in either byte order")
+    size = path.stat().st_size
+    return next(((order, header) for order, header in valid if _fits(header, size)), valid[0])
+
+
+def _fits(header: Any, size: int) -> bool:
+    """Whether a file of this size can hold so many voxels. In the wrong byte order, sizes are in the millions."""
+    sizes = [int(header[name]) for name in ("nx", "ny", "nz")]
+    return min(sizes) > 0 and math.prod(sizes) <= size
 
 
 def _dtype(path: Path, header: Any, order: str, head: bytes) -> np.dtype:

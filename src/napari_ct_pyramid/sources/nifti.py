@@ -24,16 +24,19 @@ _HEAD_BYTES = 4096
 
 
 class _Kind(NamedTuple):
+    """The class of a header, its bytes, and where voxels begin at the earliest: a smaller offset means that one."""
+
     header: type[nibabel.Nifti1Header]
     size: int
+    first: int
     is_pair: bool
 
 
 _KINDS = {
-    b"n+1": _Kind(nibabel.Nifti1Header, 348, False),
-    b"ni1": _Kind(nibabel.Nifti1Pair.header_class, 348, True),
-    b"n+2": _Kind(nibabel.Nifti2Header, 540, False),
-    b"ni2": _Kind(nibabel.Nifti2Pair.header_class, 540, True),
+    b"n+1": _Kind(nibabel.Nifti1Header, 348, 352, False),
+    b"ni1": _Kind(nibabel.Nifti1Pair.header_class, 348, 0, True),
+    b"n+2": _Kind(nibabel.Nifti2Header, 540, 544, False),
+    b"ni2": _Kind(nibabel.Nifti2Pair.header_class, 540, 0, True),
 }
 
 
@@ -74,7 +77,7 @@ def open_nifti(source: Input) -> VolumeReader:
         notes=notes,
     )
     offset = float(header["vox_offset"])
-    if not (math.isfinite(offset) and offset >= (0 if kind.is_pair else kind.size)):
+    if not math.isfinite(offset):
         raise bad_header(path, f"has a vox_offset of {offset:g}")
     data = path
     if kind.is_pair:
@@ -84,7 +87,7 @@ def open_nifti(source: Input) -> VolumeReader:
         volume,
         dtype,
         data,
-        int(offset),
+        max(int(offset), kind.first),
         index=part.index,
         deflated_at=0 if compressed else None,
         headers=(path,) if kind.is_pair else (),

@@ -70,7 +70,13 @@ def open_vol(source: Input) -> VolumeReader:
     described = next(read for ending, read in _READERS.items() if header.name.lower().endswith(ending))(header)
     named = PureWindowsPath(described.data)  # which also understands the separator of other systems
     beside = header.with_name(named.name) if named.name else header
-    file = beside if beside.is_file() else linked_file(source, Path(described.data), "its volume")
+    notes = described.notes
+    if path != header:  # a copy keeps the name of its original in its header
+        file = path
+        if named.name.lower() != path.name.lower():
+            notes = (*notes, f"Its header {header.name} names another file, {named.name or 'none'}.")
+    else:
+        file = beside if beside.is_file() else linked_file(source, Path(described.data), "its volume")
     offset = described.offset
     if offset < 0:
         offset = file.stat().st_size - int(np.prod(described.shape, dtype=object)) * described.dtype.itemsize
@@ -82,7 +88,7 @@ def open_vol(source: Input) -> VolumeReader:
         voxel_size=described.size.voxel_size,
         unit=described.size.unit,
         voxel_size_from=described.size.origin,
-        notes=described.notes,
+        notes=notes,
     )
     return open_voxels(volume, described.dtype, file, offset, headers=(header,))
 
