@@ -173,6 +173,12 @@ KINDS: dict[str, tuple[Writer, str, str, int]] = {
     ),
     "jpeg 2000": (by_tifffile(INTEGERS, compression="jpeg2000"), "TIFF, one page a slice", "JPEG 2000", 45),
     "lerc": (by_tifffile(VOLUME, compression="lerc"), "TIFF, one page a slice", "LERC", 45),
+    "12 bits": (
+        by_tifffile(INTEGERS % 4096, bitspersample=12, rowsperstrip=8), "TIFF, one page a slice", "none", 8,
+    ),
+    "3 bits, tiles": (
+        by_tifffile(BYTES % 8, bitspersample=3, tile=(16, 16), byteorder=">"), "TIFF, one page a slice", "none", 16,
+    ),
     "predictor": (
         by_tifffile(INTEGERS, compression="lzw", predictor=True, rowsperstrip=6, byteorder=">"),
         "TIFF, one page a slice", "LZW", 6,

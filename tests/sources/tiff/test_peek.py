@@ -14,6 +14,7 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.tiff.peek import look_at_tiff
 from tests.helpers import microscopes, tiff_kinds
+from tests.helpers.sources import read_whole
 
 IMAGE = np.arange(300, dtype="u2").reshape(15, 20)
 
@@ -68,6 +69,16 @@ def test_what_is_no_volume_is_declined(tmp_path: Path, name: str) -> None:
     assert look_at_tiff(tmp_path / "a.tif") == "other"
     with pytest.raises(SourceError):
         open_source(tmp_path / "a.tif")
+
+
+def test_a_stack_that_imagej_shows_in_colors_is_a_volume(tmp_path: Path) -> None:
+    values = np.arange(1500, dtype="u2").astype("u1").reshape(5, 15, 20)
+    colors = np.random.default_rng(0).integers(0, 2**16, (3, 256)).astype("u2")
+    tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, metadata={"axes": "ZYX"}, colormap=colors)
+    assert look_at_tiff(tmp_path / "a.tif") == "volume"
+    with open_source(tmp_path / "a.tif") as source:
+        np.testing.assert_array_equal(read_whole(source), values)
+        assert len(source.volume.notes) == 1
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,18 @@ def test_tiles_that_were_left_out_are_blank(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_box(source, 0, 6, 0, 45), expected)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"rowsperstrip": 1}, {"tile": (16, 16)}, {"compression": "packbits"}, {"volumetric": True}]
+)
+@pytest.mark.parametrize("width", [32, 37])
+def test_masks_of_one_bit(tmp_path: Path, options: dict[str, Any], width: int) -> None:
+    mask = VOLUME[..., :width] % 3 == 0
+    tifffile.imwrite(tmp_path / "mask.tif", mask, photometric="minisblack", **options)
+    with open_source(tmp_path / "mask.tif") as source:
+        assert source.volume.dtype == np.uint8
+        np.testing.assert_array_equal(read_box(source, 1, SHAPE[0], 3, 40), mask[1:, 3:40])
+
+
 @pytest.mark.parametrize("options", [{"rowsperstrip": 8}, {"tile": (16, 16)}], ids=["strips", "tiles"])
 def test_only_what_is_needed_is_decoded(tmp_path: Path, bytes_read: list[int], options: dict[str, Any]) -> None:
     path = tmp_path / "v.tif"

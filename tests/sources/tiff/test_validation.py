@@ -203,8 +203,8 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
     "two images, ome": (lambda path: two_images(path, ome=True), ("2 images", "5 × 24 × 20 uint16", "3 × 24 × 20")),
     # --- types
     "complex": (written(VOLUME.astype("complex64")), ("complex, 64 bits",)),
-    "one bit": (written(VOLUME > 3, photometric="minisblack"), ("uint, 1 bits",)),
-    "12 bits": (with_tags({258: (SHORT, [12]), 339: (SHORT, [1])}), ("uint, 12 bits",)),
+    "20 bits": (with_tags({258: (SHORT, [20]), 339: (SHORT, [1])}), ("uint, 20 bits",)),
+    "12 bits with a sign": (with_tags({258: (SHORT, [12]), 339: (SHORT, [2])}), ("int, 12 bits",)),
     "24 bits": (with_tags({258: (SHORT, [24])}), ("float, 24 bits",)),
     "64-bit integers": (written(VOLUME.astype("int64")), ("int64", "In a sample")),
     # --- damaged

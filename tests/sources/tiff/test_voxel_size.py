@@ -54,6 +54,10 @@ def imagej(resolution: tuple[float, float] | None, **metadata: Any) -> dict[str,
         (imagej(PIXEL, unit="um"), None, None, None),  # the distance between slices is not given
         (imagej((72, 72), spacing=1, unit="inch"), None, None, None),
         (imagej((2, 2), spacing=1, unit="um", zunit="mm"), None, None, None),
+        ({**imagej((4, 4), spacing=0.25, unit="cm"), "resolutionunit": "CENTIMETER"}, (0.25,) * 3, "centimeter",
+         "ImageJ metadata"),
+        ({**imagej((4, 4), spacing=1, unit="um"), "resolutionunit": "CENTIMETER"}, None, None, None),  # which of them?
+        ({**imagej((72, 72), spacing=1, unit="um"), "resolutionunit": "INCH"}, None, None, None),
         ({"metadata": {"spacing": 2, "unit": "um"}, **CM}, (2, 2, 2.5), "micrometer",
          "TIFF description and resolution"),
         ({"metadata": {"spacing": 2, "unit": "um"}, "resolution": (2, 4), "resolutionunit": "NONE"}, (2, 0.25, 0.5),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tifffile import TiffFile, TiffPage
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
@@ -70,10 +70,18 @@ def open_tiff(source: Input, endings: Sequence[str] = ()) -> FileVolumeReader:
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=size.origin,
+        notes=_color_note(keyframe),
         granularity=granularity_of(rows, (z, y, x)),
         decoding_bytes=_decoding_bytes(keyframe, rows),
     )
     return FileVolumeReader(volume, rows, slices.files)
+
+
+def _color_note(keyframe: TiffPage) -> tuple[str, ...]:
+    """A sentence about pages that have a table of colors, as ImageJ writes for another than the grey one."""
+    if keyframe.photometric != PHOTOMETRIC.PALETTE:
+        return ()
+    return ("Its pages have a table of colors, which is left out: the voxels are the values that it colors.",)
 
 
 def granularity_of(rows: RowReader, shape: Triple) -> Triple:
@@ -142,7 +150,7 @@ def open_slices(where: Path, name: str, files: Sequence[Path], notes: Sequence[s
         voxel_size=size.voxel_size,
         unit=size.unit,
         voxel_size_from=f"{size.origin} of {files[0].name}" if size.origin else None,
-        notes=tuple(notes),
+        notes=(*notes, *_color_note(keyframe)),
         granularity=granularity_of(rows, shape),
         decoding_bytes=_decoding_bytes(keyframe, rows),
     )
@@ -164,6 +172,7 @@ def _rows(path: Path, tif: TiffFile, keyframe: TiffPage, slices: Slices) -> RowR
 
     pages = slices.pages
     encoded = keyframe.compression != 1 or keyframe.predictor != 1 or keyframe.fillorder != 1
+    encoded |= validation.is_packed(keyframe)
     plain = not encoded and not keyframe.is_tiled and keyframe.imagedepth == 1
     segment = _segment(keyframe, joined=plain and all(len(page.offsets) == 1 for page in pages))
     grid = (

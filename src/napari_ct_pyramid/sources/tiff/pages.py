@@ -249,6 +249,8 @@ def _joined(storage: PixelStorage, offsets: IntArray, counts: IntArray) -> tuple
     """Positions and sizes of the strips; those of a single strip if they are uncompressed and contiguous."""
     if len(offsets) < 2 or len(offsets) != len(counts) or storage.compression != 1 or not storage.rows_per_strip:
         return offsets, counts
+    if storage.bits % 8:  # each row ends with a whole byte
+        return offsets, counts
     strip = storage.rows_per_strip * storage.width * storage.samples * storage.bits // 8
     if (counts[:-1] != strip).any() or (np.diff(offsets) != strip).any():
         return offsets, counts

@@ -30,10 +30,12 @@ def _look(tif: TiffFile) -> Holds:
     pages = _first_pages(tif)
     whole = [page for page in pages if not page.is_reduced] or pages
     first = whole[0]
-    if first.samplesperpixel > 1 or first.photometric in _COLORS:
+    if first.samplesperpixel > 1:
         return "other"
-    if tif.is_imagej and tif.imagej_metadata:
+    if tif.is_imagej and tif.imagej_metadata:  # with a palette, if it was shown in other colors than greys
         return _look_at_imagej(tif.imagej_metadata, first)
+    if first.photometric in _COLORS:
+        return "other"
     if any(getattr(tif, f"is_{kind}", False) for kind in SPECIAL_KINDS):
         return _look_at_series(tif)
     if first.imagedepth > 1:

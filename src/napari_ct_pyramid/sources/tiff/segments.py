@@ -64,7 +64,9 @@ def whole_strips(page: TiffPage, swap: bool) -> WholeStrips | None:
     """The decoder of whole strips of pages that are stored as `page` is; None if only tifffile can decode them."""
     name = _CODECS.get(int(page.compression))
     simple = not page.is_tiled and page.imagedepth == 1 and page.fillorder == 1 and page.predictor in (1, _HORIZONTAL)
-    if name is None or not simple or page.dtype is None or (page.predictor != 1 and page.dtype.kind == "f"):
+    if page.dtype is None or page.bitspersample != 8 * page.dtype.itemsize:
+        return None
+    if name is None or not simple or (page.predictor != 1 and page.dtype.kind == "f"):
         return None
     return WholeStrips(getattr(imagecodecs, f"{name}_decode"), page.predictor != 1, swap, page.imagelength)
 

@@ -34,6 +34,8 @@ _CODECS = {
 _MOST_COMPRESSED = 100_000
 _LARGE = 256 * 2**20
 
+_MOST_PACKED_BITS = 16
+
 _BATCH = 64  # pages checked together: all pages together, each of thousands of strips, would take much memory
 
 _AGAIN = "Try copying or writing the file again."
@@ -59,7 +61,13 @@ def check_page(path: Path, page: TiffPage) -> np.dtype[Any]:
             "Try converting it to grey values first (in Fiji: Image > Type > 16-bit or 32-bit)."
         )
     dtype = page.dtype
-    if dtype is None or dtype.name not in (*DTYPES, *WIDE_DTYPES) or page.bitspersample != 8 * dtype.itemsize:
+    if (
+        dtype is None
+        or dtype.name not in (*DTYPES, *WIDE_DTYPES)
+        or not (
+            page.bitspersample == 8 * dtype.itemsize or (is_packed(page) and page.bitspersample <= _MOST_PACKED_BITS)
+        )
+    ):
         kind = _KINDS.get(page.sampleformat, "type unknown")
         raise SourceError(
             f"{path} has voxels of a type that cannot be converted: {kind}, {page.bitspersample} bits. Try "
@@ -68,6 +76,11 @@ def check_page(path: Path, page: TiffPage) -> np.dtype[Any]:
     if min((page.tiledepth, page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip,)) < 1:
         raise SourceError(f"{path} is damaged: its pages have strips or tiles of size 0. {_AGAIN}")
     return dtype.newbyteorder("=")
+
+
+def is_packed(page: TiffPage) -> bool:
+    """Whether voxels are integers without a sign that share bytes, as masks of 1 bit and pictures of 12 bits do."""
+    return page.dtype is not None and page.dtype.kind in "ub" and 0 < page.bitspersample < 8 * page.dtype.itemsize
 
 
 def check_axes(path: Path, axes: str, shape: Sequence[int], endings: Sequence[str]) -> None:

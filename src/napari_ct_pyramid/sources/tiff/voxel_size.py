@@ -16,6 +16,8 @@ from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_size, positive, shortest
 from napari_ct_pyramid.units import find_unit
 
+_RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}  # in the tag 296
+
 
 def find_voxel_size(tif: TiffFile, *, of_slice: bool = False) -> FoundVoxelSize:
     """The voxel size that the file states, if it states one.
@@ -58,6 +60,10 @@ def _from_imagej(metadata: Mapping[str, Any], page: TiffPage, of_slice: bool) ->
     if any(name and name != names[0] for name in names[1:]):  # x, y and z in different units
         return FoundVoxelSize()
     unit = find_unit(_unescaped(names[0]))
+    if page.tags.valueof(296) in _RESOLUTION_UNITS and _RESOLUTION_UNITS[page.tags.valueof(296)] != unit:
+        return (
+            FoundVoxelSize()
+        )  # ImageJ states the unit of the resolution in both places alike: another program wrote it
     if unit is None and all(size is None or size == 1 for size in sizes):
         return FoundVoxelSize()  # the image was never calibrated
     return found_voxel_size(sizes, [unit] * 3, "ImageJ metadata")
@@ -89,7 +95,7 @@ def _from_json(description: str, page: TiffPage) -> FoundVoxelSize:
     if "PhysicalSizeZ" in metadata:
         return _from_physical_sizes(metadata, "TIFF description")
     unit = find_unit(metadata.get("unit"))
-    resolution_unit = {2: "inch", 3: "centimeter", 4: "millimeter", 5: "micrometer"}.get(page.resolutionunit, unit)
+    resolution_unit = {**_RESOLUTION_UNITS, 4: "millimeter", 5: "micrometer"}.get(page.resolutionunit, unit)
     if unit is None:
         return FoundVoxelSize()
     sizes = [positive(metadata.get("spacing")), *_pixel_size(page)]
