@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from napari_ct_pyramid import open_pyramid
-from napari_ct_pyramid.cli.interruption import interruptible
+from napari_ct_pyramid.cli.interruption import ends_at_once, interruptible
 from napari_ct_pyramid.cli.main import main
 from tests.helpers.command import CHUNKS, command_after, everything, hold_reading
 
@@ -183,12 +186,25 @@ def test_an_interruption_that_a_library_turns_into_an_error_of_its_own(scan: Pat
     assert (done.returncode, done.stderr) == (143, "ct-pyramid: Interrupted.\n")
 
 
-def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
+@pytest.mark.parametrize("context", [interruptible, ends_at_once])
+def test_a_signal_that_the_parent_ignores_stays_ignored(context: Callable[[], AbstractContextManager[Any]]) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interruptible():
+        with context():
             signal.raise_signal(signal.SIGINT)
             inside = signal.getsignal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
     assert inside == signal.SIG_IGN
+
+
+@pytest.mark.parametrize("context", [interruptible, ends_at_once])
+def test_another_thread_than_the_main_one_leaves_signals_alone(
+    context: Callable[[], AbstractContextManager[Any]],
+) -> None:
+    def enter() -> Any:
+        with context():
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(enter).result() == signal.getsignal(signal.SIGTERM)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 import zarr
 
 import napari_ct_pyramid as ct
+from napari_ct_pyramid.conversion import edit as edit_module
 from napari_ct_pyramid.conversion.receipt import read_receipt
 from napari_ct_pyramid.storage.local import LocalStorage
+from napari_ct_pyramid.storage.sealed import seal
 from tests.helpers.omezarr import pyramid_of, write_image, write_json, write_unfinished
 from tests.helpers.pyramids import scales_of
 from tests.helpers.scans import OPTIONS, VOXELS, small_blocks, write_scan
@@ -151,14 +155,14 @@ def test_a_new_conversion_knows_nothing_of_edits_of_the_output_before(output: Pa
     assert group(output) == made
 
 
-def killed_after(writes: int, patch: pytest.MonkeyPatch) -> list[str]:
-    """Have the process end after some writes. A write that counts is one of a whole file; the list gets their names."""
+def killed_after(writes: int, patch: pytest.MonkeyPatch, error: BaseException | None = None) -> list[str]:
+    """Have the process end, or the disk fail, after some writes of whole files. The list gets their names."""
     made: list[str] = []
     replace = LocalStorage.replace
 
     def count(storage: LocalStorage, data: bytes) -> None:
         if len(made) == writes:
-            raise KeyboardInterrupt
+            raise error or KeyboardInterrupt
         replace(storage, data)
         made.append("")
 
@@ -202,6 +206,85 @@ def test_killed_at_any_write_it_is_true_and_the_same_edit_completes_it(
     assert states == {True, False}
 
 
+def with_labels(path: Path, version: str, *, consolidated: bool, names: Sequence[str] = ("cells",)) -> Path:
+    write_image(path, pyramid_of(IMAGE, 2), version=version, voxel_size=0.5)
+    named = {"labels": list(names)}
+    zarr.open_group(path / "labels", mode="w", zarr_format=2 if version == "0.4" else 3).attrs.update(
+        named if version == "0.4" else {"ome": {"version": "0.5"} | named}
+    )
+    write_image(path / "labels" / "cells", [IMAGE[::2, ::2, ::2]], version=version, voxel_size=1)
+    if consolidated:
+        with pytest.warns(UserWarning, match="onsolidated") if version == "0.5" else nullcontext():
+            zarr.consolidate_metadata(path)
+    return path
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("consolidated", [False, True])
+def test_whatever_stops_the_edit_of_an_image_with_labels_the_same_edit_completes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, consolidated: bool, error: BaseException
+) -> None:
+    asked = {"voxel_size": "0.25 um", "name": "Bone"}
+    whole = with_labels(tmp_path / "whole.zarr", version, consolidated=consolidated)
+    before = everything(whole)
+    ct.edit(whole, **asked)  # type: ignore[arg-type]
+    for writes in range(10):
+        path = with_labels(tmp_path / f"{writes}.zarr", version, consolidated=consolidated)
+        with monkeypatch.context() as patch:
+            killed_after(writes, patch, error)
+            expected = ct.ConversionError if writes else ct.RequestError
+            with suppress(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else expected):
+                ct.edit(path, **asked)  # type: ignore[arg-type]
+                break
+        if not writes:
+            assert everything(path) == before
+        assert everything(path).keys() >= before.keys()
+        ct.edit(path, **asked)  # type: ignore[arg-type]
+        assert everything(path) == everything(whole)
+    assert writes == (4 if consolidated and version == "0.4" else 3)
+
+
+@pytest.mark.parametrize("key", ["../outside/.zattrs", "labels/../../outside/.zattrs", "0/.zarray"])
+def test_a_note_of_an_edit_that_names_other_files_is_refused(tmp_path: Path, key: str) -> None:
+    (tmp_path / "outside").mkdir()
+    path = with_labels(tmp_path / "a.zarr", "0.4", consolidated=False)
+    (path / ".ct-pyramid").mkdir()
+    (path / ".ct-pyramid" / "edit.json").write_bytes(seal({"documents": [(key, {"a": 1})]}))
+    before = everything(tmp_path)
+    with pytest.raises(ct.SourceError):
+        ct.edit(path, name="A")
+    assert everything(tmp_path) == before
+
+
+def test_labels_outside_the_image_are_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "other.zarr", [IMAGE], voxel_size=0.5)
+    path = with_labels(tmp_path / "a.zarr", "0.4", consolidated=False)
+    write_json(path / "labels" / ".zattrs", {"labels": ["../../other.zarr"]})
+    before = everything(tmp_path)
+    with pytest.raises(ct.SourceError):
+        ct.edit(path, voxel_size="0.25 um")
+    assert everything(tmp_path) == before
+
+
+def test_an_edit_that_waited_for_a_conversion_edits_what_that_made(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is looked at when nobody else can change it any more."""
+    lock = edit_module._lock
+
+    @contextmanager
+    def overwritten_meanwhile(path: Path) -> Iterator[None]:
+        ct.convert(output.with_name("scan.tif"), **{**OPTIONS, "num_levels": 2}, overwrite=True)
+        with lock(path):
+            yield
+
+    monkeypatch.setattr(edit_module, "_lock", overwritten_meanwhile)
+    ct.edit(output, name="Bone")
+    assert ct.verify(output).problems == ()
+    assert len(ct.open_pyramid(output).levels) == 2
+
+
 # --- of other programs
 
 
@@ -241,15 +324,7 @@ def test_a_level_without_a_translation_gets_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("consolidated", [False, True])
 def test_labels_of_the_image_stay_on_it(tmp_path: Path, version: str, consolidated: bool) -> None:
-    path = write_image(tmp_path / "a.zarr", pyramid_of(IMAGE, 2), version=version, voxel_size=0.5)
-    names = {"labels": ["cells", "missing"]}
-    zarr.open_group(path / "labels", mode="w", zarr_format=2 if version == "0.4" else 3).attrs.update(
-        names if version == "0.4" else {"ome": {"version": "0.5"} | names}
-    )
-    write_image(path / "labels" / "cells", [IMAGE[::2, ::2, ::2]], version=version, voxel_size=1)
-    if consolidated:
-        with pytest.warns(UserWarning, match="onsolidated") if version == "0.5" else pytest.MonkeyPatch.context():
-            zarr.consolidate_metadata(path)
+    path = with_labels(tmp_path / "a.zarr", version, consolidated=consolidated, names=["cells", "missing"])
     edited = ct.edit(path, voxel_size="0.25 um", name="Bone")
     assert edited.labels == ("cells",)
     cells = ct.open_pyramid(path / "labels" / "cells")

@@ -14,7 +14,8 @@ import pytest
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion import replacement
-from napari_ct_pyramid.omezarr.kind import JOURNAL
+from napari_ct_pyramid.errors import RESUME, Advice
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_unfinished
 from napari_ct_pyramid.storage.local import LocalStorage
 from tests.helpers.omezarr import write_image
 from tests.helpers.scans import write_tiff
@@ -194,6 +195,36 @@ def test_a_file_that_is_put_into_the_old_volume_meanwhile_is_kept_and_named(
     assert "late.txt" in str(caught.value)
     shutil.rmtree(old)
     ct.convert(source, output, **OTHER, overwrite=True)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_an_old_volume_that_cannot_be_removed_is_named_and_the_new_one_goes_on(
+    source: Path, output: Path, monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    """The new one has its place: to say that nothing was touched would be wrong."""
+    ct.convert(source, output, **OPTIONS)
+    old = output.with_name(".out.ome.zarr.old")
+    unlink, calls = Path.unlink, [0]
+
+    def fail(self: Path, missing_ok: bool = False) -> None:
+        if old in self.parents:
+            calls[0] += 1
+            if calls[0] > n:
+                raise OSError(5, "Input/output error")
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fail)
+        for _ in range(2):
+            with pytest.raises(ct.ConversionError) as caught:
+                ct.convert(source, output, **OTHER, overwrite=True)
+            assert str(old) in str(caught.value)
+            assert Advice(RESUME) in caught.value.message.parts
+            calls[0] = n
+        assert is_unfinished(output)
+    ct.convert(source, output, **OTHER, overwrite=True)
+    assert ct.verify(output, source).problems == ()
+    assert sorted(path.name for path in output.parent.iterdir()) == ["out.ome.zarr", "scan.tif"]
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")

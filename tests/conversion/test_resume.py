@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ import pytest
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.render import describe_plan
 from napari_ct_pyramid.conversion.engine import Engine
+from napari_ct_pyramid.conversion.recheck import sample_order
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import is_unfinished
@@ -146,20 +148,50 @@ class TestResuming:
         assert first[0].blocks_done >= 2
         assert ct.verify(output, scan).problems == ()
 
-    def test_a_source_that_was_changed_where_no_sample_looks_is_refused(self, scan: Path) -> None:
-        """Its time is another one, and its voxels are not those of the blocks that are done."""
+    @pytest.mark.parametrize("place", [(1, 0, 0), (9, 17, 31), (20, 31, 5), (29, 5, 15)])
+    def test_one_other_voxel_where_no_sample_looks_is_refused(self, scan: Path, place: tuple[int, int, int]) -> None:
+        """The time of the source is another one, and a voxel is not that of the blocks that are done."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sampling, "_BYTES", 64)
             output = interrupt(scan, 8)
             before = pyramid_files(output)
             other = VOXELS.copy()
-            other[1:45] += 1
-            other[::6] = VOXELS[::6]
+            other[place] += 1
             write_scan(scan.parent, other)
             os.utime(scan, (1_000_000_000, 1_000_000_000))
             with pytest.raises(ct.OutputExistsError):
                 ct.convert(scan, **OPTIONS)
             assert pyramid_files(output) == before
+
+    def test_a_slice_that_was_replaced_by_an_older_one_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The size of all slices together, and the latest time, are the same."""
+        import tifffile
+
+        small_blocks(monkeypatch)
+        monkeypatch.setattr(sampling, "_BYTES", 64)
+        (tmp_path / "scan").mkdir()
+        for z, voxels in enumerate(VOXELS):
+            tifffile.imwrite(tmp_path / "scan" / f"{z:03}.tif", voxels)
+            os.utime(tmp_path / "scan" / f"{z:03}.tif", (10**9 + z, 10**9 + z))
+        interrupt(tmp_path / "scan", 8)
+        tifffile.imwrite(tmp_path / "scan" / "011.tif", VOXELS[11] + 1)
+        os.utime(tmp_path / "scan" / "011.tif", (10**9, 10**9))
+        with pytest.raises(ct.OutputExistsError):
+            ct.convert(tmp_path / "scan", **OPTIONS)
+
+    def test_comparing_a_source_is_shown_as_progress_and_can_be_cancelled(self, scan: Path) -> None:
+        output = interrupt(scan, 3)
+        os.utime(scan, (1_000_000_000, 1_000_000_000))
+        before = pyramid_files(output)
+        with closing(ct.iter_convert(scan, **OPTIONS)) as steps:
+            first = next(steps)
+        assert (first.comparing, first.fraction) == (True, 0)
+        assert 0 < first.bytes_total <= VOXELS.nbytes
+        assert pyramid_files(output) == before
+        last = [step for step in ct.iter_convert(scan, **OPTIONS) if not step.comparing]
+        assert last[-1].blocks_done == last[-1].blocks
 
     @pytest.mark.parametrize("shards", [None, (16, 16, 32)])
     def test_chunks_that_are_gone_or_cut_short_are_made_again(self, scan: Path, shards: Any) -> None:
@@ -237,6 +269,15 @@ def test_a_chunk_that_changed_is_not_read_back_and_is_made_again(scan: Path, mon
     ct.convert(scan, **OPTIONS)
     whole[METADATA] = whole[METADATA].replace(b'"whole"', b'"scan"')
     assert pyramid_files(output) == whole
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 8, 100, 997])
+def test_a_sample_of_chunks_looks_everywhere_from_the_beginning(size: int) -> None:
+    order = list(sample_order(size))
+    assert sorted(order) == list(range(size))
+    for n in (5, 10, 40):
+        found = sorted([0, *order[:n], size])
+        assert max(b - a for a, b in pairwise(found)) <= max(1, 3 * size / n)
 
 
 class TestOneAtATime:

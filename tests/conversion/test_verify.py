@@ -6,6 +6,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources import sampling
+from napari_ct_pyramid.storage.lock import hold, lock_file
 from tests.helpers.omezarr import write_image
 from tests.helpers.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan
 
@@ -205,6 +207,24 @@ def test_a_journal_of_another_conversion_is_recognized(scan: Path, output: Path,
     with pytest.raises(ct.SourceError, match="the window"):
         ct.verify(output, scan, repair=True)
     assert pyramid_files(output) == before
+
+
+@pytest.mark.parametrize("meanwhile", ["overwritten", "busy", "nothing"])
+def test_the_receipt_notes_a_verification_only_of_the_volume_that_was_verified(
+    scan: Path, output: Path, meanwhile: str
+) -> None:
+    steps = ct.iter_verify(output)
+    next(steps)
+    with ExitStack() as stack:
+        if meanwhile == "overwritten":
+            ct.convert(scan, **{**OPTIONS, "method": "max"}, overwrite=True)
+        elif meanwhile == "busy":
+            stack.enter_context(hold(output))
+        list(steps)
+        receipt = read_receipt(output)
+    assert receipt is not None
+    assert bool(receipt["verified"]) == (meanwhile == "nothing")
+    assert not lock_file(output).exists()
 
 
 def test_a_flaky_read_is_no_damage(scan: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,31 @@ def test_an_owner_that_was_paused_too_long_has_lost_it(output: RemotePath, monke
             lease.check()
 
 
+@pytest.mark.parametrize("pause", [30, 45, 59, 61, 1000])
+def test_an_owner_that_was_paused_while_it_renewed_the_lock_does_not_get_it_back(
+    output: RemotePath, monkeypatch: pytest.MonkeyPatch, pause: int
+) -> None:
+    """It may keep it only if nobody can have taken it meanwhile."""
+    with hold_in_store(output) as lease:
+        look, begun = store_lock._owner, store_lock._now()
+
+        def look_and_sleep(path: RemotePath) -> str | None:
+            found = look(path)
+            monkeypatch.setattr(store_lock, "_now", lambda: begun + pause)
+            return found
+
+        monkeypatch.setattr(store_lock, "_owner", look_and_sleep)
+        kept = pause < store_lock.LEASE_SECONDS - store_lock._MARGIN_SECONDS
+        assert lease.renew() == kept
+        assert bool(locks(output)) == kept
+        if kept:
+            lease.check()
+            return
+        assert not lease.renew()
+        with pytest.raises(OSError, match="taken the output over"):
+            lease.check()
+
+
 def test_an_owner_whose_lock_was_taken_does_not_remove_the_new_one(output: RemotePath) -> None:
     with hold_in_store(output) as lease:
         lease.path.write_bytes(of_another_machine())

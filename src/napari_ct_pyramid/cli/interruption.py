@@ -85,9 +85,7 @@ def interruptible(*, process_ends: bool = False) -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    # A signal that the parent process ignores (as nohup does) stays ignored.
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    before = _handlers()
     hook = sys.unraisablehook
     try:
         sys.unraisablehook = interruption.raise_again
@@ -103,10 +101,21 @@ def interruptible(*, process_ends: bool = False) -> Iterator[Interruption]:
 @contextlib.contextmanager
 def ends_at_once() -> Iterator[None]:
     """In this context, a signal ends the process. Qt aborts when a KeyboardInterrupt is raised in one of its calls."""
+    before = _handlers() if threading.current_thread() is threading.main_thread() else {}
     interruption = Interruption()
-    before = {number: signal.signal(number, interruption.end_process) for number in _SIGNALS}
     try:
+        for number in before:
+            signal.signal(number, interruption.end_process)
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _handlers() -> dict[int, Any]:
+    """What the signals do now, without those that the parent process ignores (as nohup does): they stay ignored.
+
+    Nor those that a program around Python handles.
+    """
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    return {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}

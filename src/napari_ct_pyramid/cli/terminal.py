@@ -140,13 +140,15 @@ class Bar:
     def show(self, progress: Pace) -> None:
         """Draw the bar."""
         # The bar takes the width that the text leaves, less some columns in which the terminal can echo ^C.
-        self._bar.bar_width = max(4, min(40, self._rich.console.width - _TEXT_WIDTH - 3))
+        pace = "  ".join(_pace(progress))
+        text = max(_TEXT_WIDTH, len(pace) + len("100 %  "))
+        self._bar.bar_width = max(4, min(40, self._rich.console.width - text - 3))
         self._rich.start()  # only the first call has an effect
         self._rich.update(
             self._task,
             completed=progress.fraction,
             percent=_percent(progress),
-            pace="  ".join(_pace(progress)),
+            pace=pace,
             refresh=True,
         )
 
@@ -156,7 +158,7 @@ class Bar:
 
 
 def _is_done(progress: Pace) -> bool:
-    return progress.blocks_done == progress.blocks
+    return progress.blocks_done == progress.blocks and not progress.comparing
 
 
 def _is_due(last: Pace, now: Pace) -> bool:
@@ -177,10 +179,11 @@ def _whole(number: float) -> int:
 
 
 def _pace(progress: Pace) -> list[str]:
-    """Rate and time left, if they are known; at the end, the time it took."""
+    """Rate and time left, if they are known; at the end, the time it took. What is done, if it is not the usual."""
     # In the first second, a rate mostly measures how long it takes to start.
     rate = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done and progress.seconds >= 1 else []
     if _is_done(progress):
         return [*rate, f"took {duration(progress.seconds)}"]
     left = progress.seconds_left
-    return [*rate, f"{time_left(left)} left"] if rate and left is not None else rate
+    words = [*rate, f"{time_left(left)} left"] if rate and left is not None else rate
+    return ["comparing the source", *words] if progress.comparing else words

@@ -53,8 +53,9 @@ from .identity import differences, fingerprint, identify, other_options
 from .output import bytes_free, check_output, default_output
 from .progress import Progress, ProgressTracker, follow
 from .receipt import Receipt, disagreement, edited_facts, read_receipt, rescaled, write_receipt
-from .recheck import holds_same_voxels, still_done
+from .recheck import still_done
 from .replacement import begin_output, check_replaceable, recover
+from .same_source import check_same
 from .unfinished import check_complete, unfinished_on_error
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def iter_conversion(
             if record is None:
                 record = begin_output(output, Record(identity, plan.blocks, {}, 0.0, 0))
             else:
-                _check_same_source(source, plan, record, identity, output)
+                yield from check_same(source, plan, record, identity, output)
                 record = still_done(output, plan, record, identity)
             return (yield from run(source, plan, output, record, held, scheduler, start))
 
@@ -333,21 +334,3 @@ def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan
     done = len(record.done)
     left = None if plan.seconds_estimate is None else plan.seconds_estimate * (1 - done / plan.blocks)
     return replace(plan, blocks_done=done, seconds_estimate=left), record
-
-
-def _check_same_source(source: Source, plan: Plan, record: Record, identity: dict[str, Any], output: AnyPath) -> None:
-    """Where the time of the source is another one, make sure that it is a copy: compare voxels of blocks that are done.
-
-    Raises
-    ------
-    OutputExistsError
-        If they differ.
-    """
-    if record.identity["modified"] == identity["modified"] or holds_same_voxels(source, plan, record):
-        return
-    raise OutputExistsError(
-        f"The output {output} exists already: an unfinished conversion of a source with other voxels. Ask to overwrite "
-        "it (",
-        Advice("overwrite", True),
-        "), or choose another name.",
-    )

@@ -1,19 +1,21 @@
 """Sets voxel size, unit, name and display window right in a finished OME-Zarr, without converting again.
 
 Only files with metadata change, one after another, each in one step. If that is interrupted at any point, every file is
-as it was before or as it is meant to be, `verify` accepts both, and the same edit completes it. The image's own file is
-the last one of an image with labels.
+as it was before or as it is meant to be, `verify` accepts both, and the next edit completes it. Where several files
+change, a note in the image holds all of them until they are written. The image's own file is the last one, after those
+of its labels and the copies of all metadata: until it is written, the image is as it was.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from napari_ct_pyramid.errors import Advice, RequestError, SourceError
+from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
 from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, finest_voxel, image_in, read_facts
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group
 from napari_ct_pyramid.omezarr.reader import open_pyramid
@@ -21,7 +23,8 @@ from napari_ct_pyramid.options import parse_window
 from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import hold
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
+from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath, PathLike, any_path
+from napari_ct_pyramid.storage.sealed import seal, unseal
 from napari_ct_pyramid.units import parse_unit, parse_voxel_size
 
 from .public import public
@@ -29,6 +32,7 @@ from .receipt import begin_edit, finish_edit
 
 _VERSIONS = ("0.4", "0.5")
 _CONSOLIDATED = ".zmetadata"
+_NOTE = f"{STATE_FOLDER}/edit.json"
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,14 @@ def edit(
         If it is not such an OME-Zarr, or unfinished (`UnfinishedError`).
     RequestError
         If a value makes no sense, or cannot be set in this OME-Zarr. Nothing was written.
+    ConversionError
+        If the disk or the store failed after a file was written. The same edit completes it.
     """
-    prepared = _prepare(any_path(path), _changes(voxel_size, unit, name, window))
-    try:
-        with _lock(prepared.edit.path):
-            _write(prepared)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be written to: {error.strerror or error}.") from error
+    place, changes = any_path(path), _changes(voxel_size, unit, name, window)
+    with _lock(place):
+        _complete(place)
+        prepared = _prepare(place, changes)
+        _write(prepared)
     return prepared.edit
 
 
@@ -146,14 +151,11 @@ class _Prepared:
     changes : Facts
     documents : tuple of (str, dict)
         Metadata files, relative to the image, and their new contents, in the order in which they are written.
-    consolidated : dict or None
-        New content of the file with copies of all metadata, if there is one.
     """
 
     edit: Edit
     changes: Facts
     documents: tuple[tuple[str, dict[str, Any]], ...]
-    consolidated: dict[str, Any] | None
 
 
 def _changes(voxel_size: Any, unit: Any, name: Any, window: Any) -> Facts:
@@ -201,32 +203,78 @@ def _prepare(path: AnyPath, changes: Facts) -> _Prepared:
     for label in labels:
         key = f"labels/{label}"
         open_pyramid(path / key)
-        own_file, own_document, own = _read(path / key)
+        own_file, own_document, attributes = _read(path / key)
         if changes.voxel_size:
-            _check_labels(own, label, before)
-        documents.append((f"{key}/{own_file}", _with(own_document, own_file, edit_attributes(own, place, finest))))
-    documents.append((file, _with(document, file, edited)))
-    consolidated = None
+            _check_labels(attributes, label, before)
+        attributes = edit_attributes(attributes, place, finest)
+        documents.append((f"{key}/{own_file}", _with(own_document, own_file, attributes)))
+    own = _with(document, file, edited)
     if file == ".zattrs":
-        consolidated = _read_json(path / _CONSOLIDATED)
-        if consolidated:
-            consolidated = {**consolidated, "metadata": {**consolidated["metadata"], **dict(documents)}}
+        copies = _read_json(path / _CONSOLIDATED)
+        if copies:
+            metadata = {**copies["metadata"], **dict(documents), file: own}
+            documents.append((_CONSOLIDATED, {**copies, "metadata": metadata}))
     elif inline := document.get("consolidated_metadata"):
-        for key, value in documents[:-1]:
+        for key, value in documents:
             inline["metadata"][key.removesuffix("/zarr.json")] = value
-    return _Prepared(Edit(path, before, read_facts(edited), labels), changes, tuple(documents), consolidated)
+    documents.append((file, own))
+    return _Prepared(Edit(path, before, read_facts(edited), labels), changes, tuple(documents))
 
 
 def _write(prepared: _Prepared) -> None:
     path = prepared.edit.path
-    begin_edit(path, prepared.changes)
-    if prepared.consolidated:  # programs that find no copies read the files themselves, which are always right
-        (path / _CONSOLIDATED).unlink()
-    for key, document in prepared.documents:
+    begun = False
+    try:
+        begun = begin_edit(path, prepared.changes)
+        if len(prepared.documents) > 1:
+            (path / STATE_FOLDER).mkdir(exist_ok=True)
+            storage_of(path / _NOTE).replace(seal({"documents": prepared.documents}))
+            begun = True
+        _write_documents(path, prepared.documents)
+        finish_edit(path)
+    except OSError as error:
+        if begun:
+            raise _incomplete(path, error) from error
+        raise RequestError(f"{path} cannot be written to: {error.strerror or error}.") from error
+
+
+def _incomplete(path: AnyPath, error: OSError) -> ConversionError:
+    return ConversionError(
+        f"{path} could not be edited completely: {error.strerror or error}. The same edit completes it."
+    )
+
+
+def _write_documents(path: AnyPath, documents: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    for key, document in documents:
         _replace(path / key, document)
-    if prepared.consolidated:
-        _replace(path / _CONSOLIDATED, prepared.consolidated)
-    finish_edit(path)
+    (path / _NOTE).unlink(missing_ok=True)
+    if isinstance(path, Path):
+        with suppress(OSError):  # it holds more in an output of this program, and is not there if one file changed
+            (path / STATE_FOLDER).rmdir()
+
+
+def _complete(path: AnyPath) -> None:
+    """Complete an edit that was interrupted."""
+    try:
+        documents = [(key, dict(document)) for key, document in unseal((path / _NOTE).read_bytes())["documents"]]
+        if not {key for key, _ in documents} <= _files(path):
+            raise ValueError("it names files that are not part of the image")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(
+            f"{path / _NOTE}, the note of an interrupted edit, cannot be used: {error}. Remove it, and try again."
+        ) from error
+    try:
+        _write_documents(path, documents)
+    except OSError as error:
+        raise _incomplete(path, error) from error
+
+
+def _files(path: AnyPath) -> set[str]:
+    """All files that an edit can write."""
+    folders = ["", *(f"labels/{label}/" for label in _labels(path))]
+    return {_CONSOLIDATED, *(folder + name for folder in folders for name in (".zattrs", "zarr.json"))}
 
 
 def _replace(path: AnyPath, document: dict[str, Any]) -> None:
@@ -256,8 +304,10 @@ def _labels(path: AnyPath) -> Iterator[str]:
     if not is_group(path / "labels"):
         return
     for label in image_in(_read(path / "labels")[2]).get("labels") or ():
-        if is_group(path / "labels" / str(label)):
-            yield str(label)
+        if not isinstance(label, str) or not set(PurePosixPath(label).parts).isdisjoint(("..", "/")):
+            raise SourceError(f"{path} names labels that do not lie in it: {label!r}.")
+        if is_group(path / "labels" / label):
+            yield label
 
 
 def _check_labels(attributes: dict[str, Any], label: str, image: Facts) -> None:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from napari_ct_pyramid.model.formatting import numbers, times
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
+from napari_ct_pyramid.omezarr.checksums import crc32
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.sources.base import Source
 
@@ -32,6 +35,9 @@ class Fingerprint:
         When one of them was last changed: ISO 8601, in UTC. None if it has no files.
     sample : int
         Checksum of a sample of its voxels.
+    files : int
+        Checksum of the sizes and times of all its files: where one of many slices is another one, the total size and
+        the latest time can be the same.
     in_memory : str or None
         Of a source without files, which cannot be recognized later: a text that no other has.
     """
@@ -39,6 +45,7 @@ class Fingerprint:
     size: int
     modified: str | None
     sample: int
+    files: int = 0
     in_memory: str | None = None
 
 
@@ -51,10 +58,15 @@ def fingerprint(source: Source, sample: int) -> Fingerprint:
         If a file is gone.
     """
     if source.in_memory:
-        return Fingerprint(source.volume.nbytes, None, sample, source.in_memory)
+        return Fingerprint(source.volume.nbytes, None, sample, in_memory=source.in_memory)
     stats = [file.stat() for file in source.files]
     modified = datetime.fromtimestamp(max(stat.st_mtime_ns for stat in stats) // 1_000_000 / 1000, UTC)
-    return Fingerprint(sum(stat.st_size for stat in stats), modified.isoformat(timespec="milliseconds"), sample)
+    return Fingerprint(
+        sum(stat.st_size for stat in stats),
+        modified.isoformat(timespec="milliseconds"),
+        sample,
+        crc32(np.array([(stat.st_size, stat.st_mtime_ns) for stat in stats], "<i8")),
+    )
 
 
 def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
@@ -65,6 +77,7 @@ def identify(plan: Plan, source: Fingerprint) -> dict[str, Any]:
         "size": source.size,
         "modified": source.modified,
         "sample": source.sample,
+        "files": source.files,
         **({"in_memory": source.in_memory} if source.in_memory else {}),
         "shape": list(plan.volume.shape),
         "source_dtype": plan.volume.dtype.str,
@@ -114,6 +127,7 @@ _NAMES = {
     "source": "the source's name",
     "size": "the source's size in bytes",
     "modified": "the time of the source's last change",
+    "files": "the times of the source's files",
     "sample": "the source's content",
     "in_memory": "the source, an array in memory, which cannot be recognized",
     "shape": "the source's shape",
@@ -156,12 +170,13 @@ def differences(before: dict[str, Any], now: dict[str, Any], *, same_time: bool 
     """
     found: list[str] = []
     for key, what in _NAMES.items():
-        if key == "modified" and not same_time:
+        if key in ("modified", "files") and not same_time:
             continue
         was, is_ = before.get(key), now.get(key)
-        if was == is_ or (key == "stages" and found):  # the blocks follow from the others
+        # The blocks follow from the options, and a file that was changed has a time.
+        if was == is_ or (key in ("stages", "files") and found):
             continue
-        if key in ("sample", "in_memory", "grain", "crop", "stages"):
+        if key in ("files", "sample", "in_memory", "grain", "crop", "stages"):
             found.append(what)
         else:
             found.append(f"{what} (was {_value_text(was)}, is {_value_text(is_)})")

@@ -126,6 +126,9 @@ class Pace:
         Of all the work, from 0 to 1.
     working_seconds : float or None
         `seconds` without the time before the first voxel was read; None where it is not measured.
+    comparing : bool
+        Whether a changed source is compared with the blocks that are done, before the conversion goes on. Until that
+        is done, bytes and fraction are those of the comparison.
     """
 
     output: AnyPath
@@ -136,6 +139,7 @@ class Pace:
     seconds: float
     fraction: float
     working_seconds: float | None = None
+    comparing: bool = False
 
     @property
     def bytes_per_second(self) -> float:

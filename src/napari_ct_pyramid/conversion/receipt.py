@@ -219,20 +219,21 @@ def read_receipt(output: AnyPath) -> dict[str, Any] | None:
     return value | edit if value and edit and _is_made(output, value, edit) else value
 
 
-def begin_edit(output: AnyPath, changes: Facts) -> None:
-    """Note in the receipt that facts in the metadata are about to change.
+def begin_edit(output: AnyPath, changes: Facts) -> bool:
+    """Note in the receipt that facts in the metadata are about to change; False if there is no receipt.
 
     Until `finish_edit`, the receipt agrees with the metadata as they were and as they will be.
     """
     value = read_receipt(output)
     if value is None:
-        return
+        return False
     facts = (edited_facts(value) or Facts()).updated(changes)
     edit = {
         "metadata": edit_attributes(value["metadata"], changes),
         "edited": {"when": _now(), **facts.to_json()},
     }
     _write(output, {**value, _BEGUN: edit})
+    return True
 
 
 def finish_edit(output: AnyPath) -> None:

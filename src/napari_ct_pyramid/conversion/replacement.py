@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from napari_ct_pyramid.errors import OutputExistsError, RequestError, SourceError
+from napari_ct_pyramid.errors import RESUME, Advice, ConversionError, OutputExistsError, RequestError, SourceError
 from napari_ct_pyramid.model.formatting import first_names
 from napari_ct_pyramid.omezarr.contents import (
     REPLACED,
@@ -115,6 +115,9 @@ def begin_output(output: AnyPath, record: Record) -> Record:
     ------
     RequestError
         If it cannot be made. Then nothing was changed.
+    ConversionError
+        If it has begun, but the old output could not be removed completely, or not be put back. The error states what
+        is left, and where.
     """
     try:
         if isinstance(output, RemotePath):
@@ -134,6 +137,8 @@ def recover(output: AnyPath) -> None:
     ------
     OutputExistsError
         If what is left of it holds files that are not part of an image.
+    ConversionError
+        If what is left of it cannot be removed.
     """
     if isinstance(output, RemotePath):
         _finish_in_store(output)
@@ -179,11 +184,16 @@ def _replace(target: Path, record: Record) -> Record:
         raise
     try:
         new.rename(target)
-    except OSError:
-        old.rename(target)
+    except OSError as error:
+        try:
+            old.rename(target)
+        except OSError:
+            raise ConversionError(
+                f"The output {target} cannot be made: {error.strerror}. The volume that it should replace is in the "
+                f"folder {old} now. The next conversion into this output puts it back."
+            ) from error
         _discard(new)
         raise
-    storage_of(target.parent).sync_folder()
     with suppress(OutputExistsError):  # the next conversion reports it
         _remove_old(old)
     return begun
@@ -192,10 +202,19 @@ def _replace(target: Path, record: Record) -> Record:
 def _remove_old(old: Path) -> None:
     """Remove an output that was moved aside, but nothing else that is in its folder."""
     try:
-        contents = contents_of(old, read_journal(old))
-    except SourceError:  # its metadata are removed already, and nothing but empty folders is left
-        contents = Contents({})
-    _remove(old, contents)
+        storage_of(old.parent).sync_folder()  # the name of the new one is safe before the old one is removed
+        try:
+            contents = contents_of(old, read_journal(old))
+        except SourceError:  # its metadata are removed already, and nothing but empty folders is left
+            contents = Contents({})
+        _remove(old, contents)
+    except OSError as error:
+        raise ConversionError(
+            f"The output that is replaced could not be removed completely: {error.strerror or error}. What is left of "
+            f"it is in the folder {old}. The new one has begun, and is unfinished; ",
+            Advice(RESUME),
+            ".",
+        ) from error
     if old.exists():
         raise OutputExistsError(
             f"The folder {old} is what is left of an output that was overwritten, with files that are not part of the "
@@ -222,10 +241,15 @@ def _replace_in_store(output: RemotePath, record: Record) -> Record:
     try:
         unpublish(output)
         begun = write_journal(output, record)
-    except OSError:
-        for path, data in group.items():
-            with suppress(OSError):
+    except OSError as error:
+        try:
+            for path, data in group.items():
                 path.write_bytes(data)
+        except OSError:
+            raise ConversionError(
+                f"The output {output} cannot be made: {error.strerror or error}. The metadata of the volume that it "
+                f"should replace ({first_names([path.name for path in group])}) could not be put back. Convert again."
+            ) from error
         raise
     _finish_in_store(output)
     return begun
@@ -233,9 +257,19 @@ def _replace_in_store(output: RemotePath, record: Record) -> Record:
 
 def _finish_in_store(output: RemotePath) -> None:
     """Remove what a conversion replaces that has begun."""
-    replaced = read_replaced(output)
-    record = read_journal(output) if replaced else None
-    if record and record.identity == replaced["identity"] and not is_published(output):
-        _remove(output, contents_of(output, None), kept=lambda key: key in (JOURNAL, REPLACED) or is_store_lock(key))
-    if record or is_published(output):
-        (output / REPLACED).unlink(missing_ok=True)
+    try:
+        replaced = read_replaced(output)
+        record = read_journal(output) if replaced else None
+        if record and record.identity == replaced["identity"] and not is_published(output):
+            _remove(
+                output, contents_of(output, None), kept=lambda key: key in (JOURNAL, REPLACED) or is_store_lock(key)
+            )
+        if record or is_published(output):
+            (output / REPLACED).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConversionError(
+            f"What {output} should replace could not be removed completely: {error.strerror or error}. The output is "
+            "unfinished; ",
+            Advice(RESUME),
+            ".",
+        ) from error

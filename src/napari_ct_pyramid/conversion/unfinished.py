@@ -10,32 +10,18 @@ from typing import Any
 from napari_ct_pyramid.errors import RESUME, Advice, ConversionError, CtPyramidError, Part, without_period
 from napari_ct_pyramid.model.formatting import count, first_names
 from napari_ct_pyramid.model.plan import Plan
-from napari_ct_pyramid.omezarr.checksums import crc32
 from napari_ct_pyramid.omezarr.chunk_files import missing_files
 from napari_ct_pyramid.omezarr.writer import LostChunkError
 from napari_ct_pyramid.sources.base import Source
-from napari_ct_pyramid.sources.sampling import a_few_rows
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .identity import fingerprint
 from .recheck import forget
-
-
-class _SourceChangedError(ConversionError):
-    """The source is another one now, so the conversion cannot be resumed."""
+from .same_source import SourceChangedError, check_unchanged
 
 
 def check_complete(source: Source, plan: Plan, output: AnyPath, identity: dict[str, Any]) -> None:
     """Make sure that nobody has changed the source or removed chunks meanwhile."""
-    sample = crc32(a_few_rows(source)) if source.in_memory else identity["sample"]
-    now = fingerprint(source, sample)
-    if (now.size, now.modified, sample) != (identity["size"], identity["modified"], identity["sample"]):
-        raise _SourceChangedError(
-            f"{identity['source']} was changed while it was being read. The output {output} is unfinished. Overwrite "
-            "it (",
-            Advice("overwrite", True),
-            ") to start again.",
-        )
+    check_unchanged(source, identity, output)
     missing = list(missing_files(output, plan))
     if missing:
         raise ConversionError(
@@ -49,7 +35,7 @@ def unfinished_on_error(output: AnyPath, plan: Plan, *, resumable: bool) -> Iter
     """Have every error state that the output is unfinished, and how to resume it or start again."""
     try:
         yield
-    except _SourceChangedError:
+    except SourceChangedError:
         forget(output, set(plan.block_ids))
         raise
     except (CtPyramidError, OSError, MemoryError) as error:

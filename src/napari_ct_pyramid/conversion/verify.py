@@ -85,8 +85,12 @@ def iter_verification(
             assert opened is not None
             yield from _repair(path, plan, identity, record, opened, held, found)
             found = replace(found, repaired=True)
-    with suppress(OSError):  # an output on a disk that is read-only can be verified, too
-        note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
+        with suppress(OSError, RequestError):  # an output on a disk that is read-only can be verified, too
+            if not held:
+                stack.enter_context(hold(path))
+            now = read_journal(path)
+            if held or (now and now.identity == record.identity):  # nobody has replaced the output meanwhile
+                note_verified(path, len(found.problems), with_source=source is not None, repaired=found.repaired)
     return found
 
 

@@ -53,10 +53,15 @@ class LocalStorage:
     def replace(self, data: bytes) -> None:
         path = self._path
         new = path.with_name(path.name + ".new")
-        with FileIO(new, "w") as file:
-            write_all(file, data)
-            os.fsync(file.fileno())
-        new.replace(path)
+        try:
+            with FileIO(new, "w") as file:
+                write_all(file, data)
+                os.fsync(file.fileno())
+            new.replace(path)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
         LocalStorage(path.parent).sync_folder()
 
     def begin_parts(self, size: int, lease: Lease) -> LocalPartFile:

@@ -88,12 +88,31 @@ class HeldStoreLease:
         """The lease for other processes, which make a request each time."""
         return StoreLease(self.path, self.owner)
 
-    def write(self, *, new: bool = False) -> None:
-        """Create the lock object, or renew it."""
+    def create(self) -> None:
+        """Create the lock object."""
         began = _now()
+        self._write(new=True)
+        self._until = began + LEASE_SECONDS - _MARGIN_SECONDS
+
+    def renew(self) -> bool:
+        """Renew the lock; False if it is lost.
+
+        A process that was paused between the look at the object and its renewal may write the object again
+        that another owner has removed. So the renewal counts only if it was done while the lock could not be lost yet.
+        """
+        began = _now()
+        if began < self._until and _owner(self.path) == self.owner:
+            self._write()
+            if _now() < self._until:
+                self._until = began + LEASE_SECONDS - _MARGIN_SECONDS
+                return True
+            self.path.unlink(missing_ok=True)
+        self._until = 0.0
+        return False
+
+    def _write(self, *, new: bool = False) -> None:
         content = seal({"id": self.owner, "host": socket.gethostname(), "machine": _machine(), "process": os.getpid()})
         self.path.write_bytes(content, new=new)
-        self._until = began + LEASE_SECONDS - _MARGIN_SECONDS
 
     def keep(self) -> None:
         """Renew the lock in the background until `release`."""
@@ -113,10 +132,8 @@ class HeldStoreLease:
     def _keep(self) -> None:
         while not self._released.wait(_RENEW_SECONDS):
             with suppress(OSError):  # the next try may succeed in time
-                if _owner(self.path) != self.owner:
-                    self._until = 0.0
+                if not self.renew():
                     return
-                self.write()
 
 
 @contextmanager
@@ -134,7 +151,7 @@ def hold_in_store(output: RemotePath) -> Iterator[HeldStoreLease]:
     try:
         others = list(_locks(folder))
         lease = HeldStoreLease(folder / f"{_PREFIX}{max((number for number, _ in others), default=0) + 1}")
-        lease.write(new=True)
+        lease.create()
     except FileExistsError:
         raise OutputBusyError(f"Another conversion or repair has just begun to write to the output {output}.") from None
     except OSError as error:

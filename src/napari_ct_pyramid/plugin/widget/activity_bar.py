@@ -48,7 +48,8 @@ class ActivityBar(cancelable_progress):
 
 def progress_words(progress: Progress) -> str:
     """Rate and time left: ``"0.55 GB/s · 35 s left"``."""
-    words = [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done else []
+    words = ["comparing the source"] if progress.comparing else []
+    words += [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done else []
     if progress.seconds_left is not None and progress.seconds >= 1:
         words.append(f"{time_left(progress.seconds_left)} left")
     return " · ".join(words)
