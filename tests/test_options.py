@@ -19,6 +19,7 @@ from napari_ct_pyramid.options import (
     EDGES,
     METHODS,
     NAMED_CHUNKS,
+    OME_ZARR_VERSIONS,
     ConversionOptions,
     available_cores,
 )
@@ -170,7 +171,9 @@ def test_nonsense_is_refused_in_one_sentence_that_shows_it(name: str, given: Any
 
 @pytest.mark.parametrize("name", ["method", "edges", "compressor", "ome_zarr_version", "dtype"])
 def test_a_wrong_choice_names_all_choices(name: str) -> None:
-    choices = {"method": METHODS, "edges": EDGES, "compressor": COMPRESSORS, "dtype": DTYPES}.get(name, ("0.4", "0.5"))
+    choices = {"method": METHODS, "edges": EDGES, "compressor": COMPRESSORS, "dtype": DTYPES}.get(
+        name, OME_ZARR_VERSIONS
+    )
     with pytest.raises(RequestError) as raised:
         options(**{name: "best"})
     assert all(choice in str(raised.value) for choice in choices)

@@ -43,7 +43,7 @@ Dtype = Literal["uint8", "uint16", "uint32", "int8", "int16", "int32"]
 Method = Literal["mean", "median", "mode", "min", "max", "stride"]
 Edges = Literal["strict", "pad"]
 Compressor = Literal["lz4", "zstd", "none"]
-OmeZarrVersion = Literal["0.4", "0.5"]
+OmeZarrVersion = Literal["0.4", "0.5", "0.6"]
 
 AUTO = "auto"
 NAMED_CHUNKS: dict[str, Triple] = {"visualization": (128, 128, 128), "conversion": (32, 256, 256)}
@@ -158,11 +158,12 @@ class ConversionOptions(SourceOptions):
         "compressor of the chunks: Blosc with bitshuffle, level 1, and one of " + ", ".join(COMPRESSORS),
         default="lz4", metavar="NAME", rare=True)
     ome_zarr_version: str = _option(
-        "version of OME-Zarr: 0.4 (Zarr v2, which every program reads) or 0.5 (Zarr v3, with shards)",
+        "version of OME-Zarr: 0.4 (Zarr v2, which every program reads), 0.5 (Zarr v3, with shards) or 0.6 (the newest, "
+        "which few programs read yet)",
         default="0.4", metavar=" | ".join(OME_ZARR_VERSIONS), rare=True)
     shards: Triple | str | None = _option(
-        "size of a shard, which is one file of OME-Zarr 0.5, along z, y, x in voxels; auto: many chunks, about 1 GB of "
-        "voxels; none: one chunk a file",
+        "size of a shard, which is one file of OME-Zarr 0.5 or newer, along z, y, x in voxels; auto: many chunks, "
+        "about 1 GB of voxels; none: one chunk a file",
         default=AUTO, metavar="Z Y X | auto | none", rare=True)
     voxel_size: VoxelSize | None = _option(
         "voxel size: one number, or three along z, y, x, with or without its unit, such as 0.65um; overrides the one "

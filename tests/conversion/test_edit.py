@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -47,9 +48,13 @@ def facts(path: Path) -> tuple[Any, ...]:
     return pyramid.levels[0].scale, pyramid.units, pyramid.name, pyramid.window and pyramid.window[2:]
 
 
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
-@pytest.mark.parametrize("method", ["mean", "stride"])
-@pytest.mark.parametrize("size", ["650 nm", "0.3 0.65 1.3 um", "0.1mm"])
+@pytest.mark.parametrize(
+    ("version", "method", "size"),
+    [
+        *itertools.product(["0.4", "0.5"], ["mean", "stride"], ["650 nm", "0.3 0.65 1.3 um", "0.1mm"]),
+        ("0.6", "mean", "0.3 0.65 1.3 um"),
+    ],
+)
 def test_an_edit_makes_what_a_conversion_with_that_voxel_size_makes(
     tmp_path: Path, version: Any, method: Any, size: str
 ) -> None:

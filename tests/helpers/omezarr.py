@@ -46,7 +46,7 @@ def write_image(
     multiscales: dict[str, Any] | None = None,
     omero: dict[str, Any] | None = None,
 ) -> Path:
-    """An image in NGFF 0.4 or 0.5, with scale and translation for voxels that are means of 2 x 2 x 2.
+    """An image in NGFF 0.4, 0.5 or 0.6, with scale and translation for voxels that are means of 2 x 2 x 2.
 
     `multiscales` replaces entries of that name.
     """
@@ -95,6 +95,12 @@ def write_image(
                 ],
             }
         )
+    if version == "0.6":
+        image["coordinateSystems"] = [{"name": "physical", "axes": image.pop("axes")}]
+        for dataset in image["datasets"]:
+            ends = {"input": {"path": dataset["path"]}, "output": {"name": "physical"}}
+            parts = dataset["coordinateTransformations"]
+            dataset["coordinateTransformations"] = [{"type": "sequence", "transformations": parts, **ends}]
     attributes: dict[str, Any] = {"multiscales": [image | (multiscales or {})]}
     if omero:
         attributes["omero"] = omero

@@ -18,7 +18,7 @@ from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.omezarr import flat_indices, pyramid_of, write_image, write_json, write_unfinished
 
-VERSIONS = ("0.4", "0.5")
+VERSIONS = ("0.4", "0.5", "0.6")
 
 
 def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:

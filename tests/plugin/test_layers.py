@@ -224,3 +224,19 @@ def test_a_tiff_layer_has_its_voxel_size(viewer: napari.Viewer, tmp_path: Path) 
     assert tuple(layer.axis_labels) == ("z", "y", "x")
     low, high = layer.contrast_limits
     assert 0 <= low < high <= quarters((8, 16, 16)).max()
+
+
+def test_an_affine_of_an_image_with_channels_places_each_of_them(viewer: napari.Viewer, tmp_path: Path) -> None:
+    turn = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 5], [0, 0, 0, -1, 6], [0, 0, 1, 0, 7]]
+    ends = {"input": {"name": "physical"}, "output": {"name": "world"}}
+    path = write_image(
+        tmp_path / "scan.ome.zarr",
+        [flat_indices((2, 8, 8, 8))],
+        axes="czyx",
+        version="0.6",
+        voxel_size=2,
+        multiscales={"coordinateTransformations": [{"type": "affine", "affine": turn, **ends}]},
+    )
+    for layer in viewer.open(path, plugin=PLUGIN):
+        # voxel 1, 2, 3 is at 2, 4, 6 in the coordinate system of the image
+        np.testing.assert_allclose(layer.data_to_world((1, 2, 3)), (2 + 5, -6 + 6, 4 + 7))

@@ -234,8 +234,7 @@ def image_with_labels(folder: Path, version: str = "0.4") -> Path:
     return ct.convert(source, folder / "scan.ome.zarr", chunks=16, edges="pad", ome_zarr_version=version).output
 
 
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
-@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(("version", "inside"), [("0.4", False), ("0.4", True), ("0.5", False), ("0.6", True)])
 def test_labels_go_into_the_image_that_they_belong_to(
     viewer: napari.Viewer, tmp_path: Path, version: str, inside: bool
 ) -> None:

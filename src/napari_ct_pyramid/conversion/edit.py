@@ -16,9 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
+from napari_ct_pyramid.omezarr.coordinate_systems import has_systems
 from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, finest_voxel, image_in, read_facts
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group
 from napari_ct_pyramid.omezarr.reader import open_pyramid
+from napari_ct_pyramid.omezarr.versions import numbers_of
 from napari_ct_pyramid.options import parse_window
 from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
@@ -30,7 +32,7 @@ from napari_ct_pyramid.units import parse_unit, parse_voxel_size
 from .public import public
 from .receipt import begin_edit, finish_edit
 
-_VERSIONS = ("0.4", "0.5")
+_VERSIONS = ((0, 4), (0, 5), (0, 6))
 _CONSOLIDATED = ".zmetadata"
 _NOTE = f"{STATE_FOLDER}/edit.json"
 
@@ -182,10 +184,10 @@ def _prepare(path: AnyPath, changes: Facts) -> _Prepared:
     """All that an edit writes, without writing it."""
     pyramid = open_pyramid(path)
     multiscales = pyramid.metadata["multiscales"]
-    if pyramid.ome_zarr_version not in _VERSIONS or not all(
-        isinstance(a, dict) for a in multiscales[0].get("axes", "-")
+    if numbers_of(pyramid.ome_zarr_version) not in _VERSIONS or not all(
+        isinstance(a, dict) for a in multiscales[0].get("axes", () if has_systems(multiscales[0]) else "-")
     ):
-        raise RequestError(f"The image is of OME-Zarr {pyramid.ome_zarr_version}. Only 0.4 and 0.5 can be edited.")
+        raise RequestError(f"The image is of OME-Zarr {pyramid.ome_zarr_version}. Only 0.4 to 0.6 can be edited.")
     if len(multiscales) > 1:
         raise RequestError("The group holds more than one image. Only a group of one image can be edited.")
     _check_parents(path)

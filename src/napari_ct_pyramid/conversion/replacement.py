@@ -25,7 +25,7 @@ from napari_ct_pyramid.omezarr.contents import (
     strays,
 )
 from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journal
-from napari_ct_pyramid.omezarr.kind import GROUP_FILES, JOURNAL, is_published, unpublish
+from napari_ct_pyramid.omezarr.kind import GROUP_FILE_NAMES, JOURNAL, is_published, unpublish
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import beside
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
@@ -236,7 +236,7 @@ def _replace_in_store(output: RemotePath, record: Record) -> Record:
     if before is None and not is_published(output):
         return write_journal(output, record)
     contents = contents_of(output, before)
-    group = {output / name: (output / name).read_bytes() for name in GROUP_FILES.values() if (output / name).is_file()}
+    group = {output / name: (output / name).read_bytes() for name in GROUP_FILE_NAMES if (output / name).is_file()}
     storage_of(output / REPLACED).replace(seal({"arrays": list(contents.arrays), "identity": record.identity}))
     try:
         unpublish(output)

@@ -25,7 +25,6 @@ from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.statistics import Statistics
 from napari_ct_pyramid.model.volume import Volume
-from napari_ct_pyramid.omezarr.array import zarr_store
 from napari_ct_pyramid.omezarr.checksums import OLD_FILE, Checksums, crc32, read_old_checksums
 from napari_ct_pyramid.omezarr.chunk_files import lost_chunks
 from napari_ct_pyramid.omezarr.codec import ChunkReader
@@ -34,6 +33,7 @@ from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journa
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
 from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
+from napari_ct_pyramid.omezarr.validation import flaw_in, load_models
 from napari_ct_pyramid.omezarr.writer import bytes_in_transit
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.parsing import parse_json, parse_size
@@ -126,8 +126,7 @@ def _plan(
     path: AnyPath, record: Record, source: Source | None, limits: ConversionOptions
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan with which to read the output, and the identity of its conversion, as a repair writes it."""
-    import ome_zarr_models.v04.image
-    import ome_zarr_models.v05.image  # noqa: F401  for `process_memory`, which measures now
+    load_models()  # for `process_memory`, which measures now
 
     identity = record.identity
     try:
@@ -320,8 +319,8 @@ def _metadata_problems(path: AnyPath, plan: Plan, identity: dict[str, Any]) -> I
                 continue
             yield f"{key} was changed: {where}"
         as_written = False
-    if as_written or is_published(path):
-        yield from _flaws(path, plan.options.ome_zarr_version)
+    if (as_written or is_published(path)) and (flaw := flaw_in(path, plan.options.ome_zarr_version)):
+        yield f"the metadata are not valid by the specification: {flaw}"
 
 
 def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
@@ -334,19 +333,3 @@ def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
             yield from _changes(a, b, f"{at}/{i}")
     elif written != value:
         yield f"{at or '/'} is {json.dumps(value)} where {json.dumps(written)} was written"
-
-
-def _flaws(path: AnyPath, version: str) -> Iterator[str]:
-    """What ome-zarr-models finds wrong with the metadata."""
-    import ome_zarr_models.v04.image
-    import ome_zarr_models.v05.image
-    import zarr
-
-    try:
-        place = zarr_store(path)
-        if version == "0.4":
-            ome_zarr_models.v04.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=2))
-        else:
-            ome_zarr_models.v05.image.Image.from_zarr(zarr.open_group(place, mode="r", zarr_format=3))
-    except Exception as error:  # noqa: BLE001  errors of pydantic, zarr and ome-zarr-models
-        yield f"the metadata are not valid by the specification: {' '.join(str(error).split())[:200]}"

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from io import BufferedReader, BytesIO
 from pathlib import PurePosixPath
 from socketserver import TCPServer, ThreadingMixIn
 from types import TracebackType
@@ -46,6 +47,8 @@ class FolderServer:
     ----------
     url : str
         Ends with a slash.
+    documents : dict
+        What is sent in place of files, by their paths within `url`.
     redirect : str or None
         The address to which `url` itself redirects.
     """
@@ -53,6 +56,7 @@ class FolderServer:
     def __init__(self, folders: Mapping[str, AnyPath], event_stream: str | None = None) -> None:
         self.folders = {f"{name}/": folder.resolve() for name, folder in folders.items()}
         self.event_stream = event_stream
+        self.documents: dict[str, bytes] = {}
         self.redirect: str | None = None
         self.secret = secrets.token_urlsafe(32)
         self.stopping = threading.Event()
@@ -84,6 +88,8 @@ class FolderServer:
         OSError
             If it cannot be read.
         """
+        if path in self.documents:
+            return BytesIO(self.documents[path])
         for prefix, folder in self.folders.items():
             parts = path.removeprefix(prefix).split("/")
             if not path.startswith(prefix) or any(part in ("", ".", "..") or {*part} & {*"\\:\0"} for part in parts):
@@ -186,11 +192,11 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.send_header("Accept-Ranges", "bytes")
             self._end_headers(len(part), _TYPES.get(PurePosixPath(path).suffix, "application/octet-stream"))
             if self.command == "GET" and part:
-                if isinstance(file, RemoteFile):
+                if isinstance(file, BufferedReader):
+                    sent = self.connection.sendfile(file, part.start, len(part))
+                else:
                     file.seek(part.start)
                     sent = self.wfile.write(file.read(len(part)))
-                else:
-                    sent = self.connection.sendfile(file, part.start, len(part))
                 # If the file has become shorter, closing the connection shows the browser that bytes are missing.
                 self.close_connection |= sent < len(part)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from napari_ct_pyramid.errors import VIEW, Advice, RequestError, SourceError
+from napari_ct_pyramid.omezarr.versions import numbers_of
 from napari_ct_pyramid.units import PREFIXES, UNITS
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 State = dict[str, Any]
 
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
-_VERSIONS = {"0.4": "zarr2", "0.5": "zarr3"}
+_FORMATS = {(0, 4): "zarr2", (0, 5): "zarr3", (0, 6): "zarr3"}
 
 # Neuroglancer knows one prefix more than NGFF does.
 _PREFIXES = {**PREFIXES, "deca": 1}
@@ -95,8 +96,8 @@ def _problem(pyramid: Pyramid) -> str | None:
     dtype = pyramid.levels[0].dtype.name
     if dtype not in _TYPES:
         return f"its voxels are {dtype}, and Neuroglancer reads only {', '.join(_TYPES[:-1])} and {_TYPES[-1]}"
-    if pyramid.ome_zarr_version not in _VERSIONS:
-        return f"it is OME-Zarr {pyramid.ome_zarr_version}, and Neuroglancer reads only {' and '.join(_VERSIONS)}"
+    if numbers_of(pyramid.ome_zarr_version) not in _FORMATS:
+        return f"it is OME-Zarr {pyramid.ome_zarr_version}, and Neuroglancer reads only 0.4, 0.5 and 0.6"
     for unit in pyramid.units:
         if unit not in _UNITS:
             return f"its unit is {unit!r}, which Neuroglancer does not know"
@@ -107,7 +108,9 @@ def _problem(pyramid: Pyramid) -> str | None:
 
 def data_format(pyramid: Pyramid) -> str:
     """Neuroglancer's name for the version of Zarr that a volume is stored in."""
-    return _VERSIONS[pyramid.ome_zarr_version]
+    numbers = numbers_of(pyramid.ome_zarr_version)
+    assert numbers is not None  # `check_supported` has accepted it
+    return _FORMATS[numbers]
 
 
 def view_state(volumes: Sequence[tuple[Pyramid, str]]) -> State:

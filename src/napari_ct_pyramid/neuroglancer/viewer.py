@@ -6,6 +6,7 @@ nothing, and no other machine is involved.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from napari_ct_pyramid.errors import CONVERT, Advice, RequestError, SourceError
 from napari_ct_pyramid.model.intensity import estimated_limits
 from napari_ct_pyramid.model.lazy_array import sample_chunks
 from napari_ct_pyramid.omezarr.channels import Channel
+from napari_ct_pyramid.omezarr.coordinate_systems import as_0_5, has_systems
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
@@ -37,7 +39,7 @@ class Neuroglancer:
     Parameters
     ----------
     paths : sequence of path
-        OME-Zarr images, 0.4 or 0.5, to show together.
+        OME-Zarr images, 0.4 to 0.6, to show together.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class Neuroglancer:
         volumes = []
         for number, path in enumerate(self._paths):
             pyramid = _open(path)
+            self._server.documents |= _for_client(pyramid, f"volume/{number}/")
             volumes.append((pyramid, f"{self.url}volume/{number}/|{data_format(pyramid)}:"))
         self.state_url = f"{self.url}{_CLIENT}/index.html{fragment(view_state(volumes))}"
         self._server.redirect = self.state_url
@@ -150,6 +153,16 @@ def _open(path: AnyPath) -> Pyramid:
     pyramid = open_pyramid(path)
     check_supported(pyramid)
     return _with_windows(pyramid)
+
+
+def _for_client(pyramid: Pyramid, prefix: str) -> dict[str, bytes]:
+    """What the client gets in place of the files of a volume: it does not know the metadata of OME-Zarr 0.6."""
+    image = pyramid.metadata["multiscales"][0]
+    if not has_systems(image):
+        return {}
+    attributes = {**pyramid.metadata, "version": "0.5", "multiscales": [as_0_5(image, lambda _: None)[0]]}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": attributes}}
+    return {f"{prefix}zarr.json": json.dumps(group).encode()}
 
 
 def _with_windows(pyramid: Pyramid) -> Pyramid:

@@ -1,6 +1,6 @@
 """Changes of the facts in an image's metadata: voxel size, unit, name, display window. Works on values, not on files.
 
-Specification: https://ngff.openmicroscopy.org/0.4/#multiscale-md, and 0.5.
+Specification: https://ngff.openmicroscopy.org/0.4/#multiscale-md, and 0.5 and 0.6.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import VoxelSize
 
-from .reader import read_axes, read_transformations
+from .coordinate_systems import as_0_5, has_systems, with_geometry
+from .transformations import read_axes, read_transformations
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def image_in(attributes: dict[str, Any]) -> dict[str, Any]:
 def read_facts(attributes: dict[str, Any]) -> Facts:
     """The facts that a group's attributes state."""
     image = image_in(attributes)
-    multiscales = image["multiscales"][0]
+    multiscales = as_0_5(image["multiscales"][0], lambda _: None)[0]
     space = _space(multiscales)
     units = {read_axes(multiscales)[2][i] for i in space}
     unit = units.pop() if len(units) == 1 else None
@@ -90,7 +91,7 @@ def finest_voxel(attributes: dict[str, Any]) -> VoxelSize:
     RequestError
         If a voxel size cannot be set in these metadata.
     """
-    multiscales = image_in(attributes)["multiscales"][0]
+    multiscales = _only_scaled(image_in(attributes)["multiscales"][0])
     space = _space(multiscales)
     if len(space) != 3:
         raise RequestError(f"The image has {len(space)} axes in space. A voxel size can be set where there are three.")
@@ -121,7 +122,7 @@ def edit_attributes(attributes: dict[str, Any], changes: Facts, before: VoxelSiz
     Parameters
     ----------
     attributes : dict
-        Of an image of OME-Zarr 0.4 or 0.5, or of labels of one.
+        Of an image of OME-Zarr 0.4 to 0.6, or of labels of one.
     changes : Facts
         What to change; None for what stays.
     before : tuple of float, optional
@@ -136,16 +137,37 @@ def edit_attributes(attributes: dict[str, Any], changes: Facts, before: VoxelSiz
     edited = deepcopy(attributes)
     image = image_in(edited)
     multiscales = image["multiscales"][0]
-    if changes.voxel_size:
-        _set_voxel_size(multiscales, before or finest_voxel(edited), changes.voxel_size)
-    if changes.unit:
-        for i in _space(multiscales):
-            multiscales["axes"][i]["unit"] = changes.unit
+    if changes.voxel_size or changes.unit:
+        flat = _only_scaled(multiscales)
+        if changes.voxel_size:
+            _set_voxel_size(flat, before or finest_voxel(edited), changes.voxel_size)
+        if changes.unit:
+            for i in _space(flat):
+                flat["axes"][i]["unit"] = changes.unit
+        if has_systems(multiscales):
+            multiscales = image["multiscales"][0] = with_geometry(multiscales, flat)
     if changes.name:
         _set_name(image, multiscales, changes.name)
     if changes.window:
         _set_window(image, changes.window)
     return edited
+
+
+def _only_scaled(multiscales: dict[str, Any]) -> dict[str, Any]:
+    """The metadata in the form of 0.5. In 0.6, these must express all of them.
+
+    Raises
+    ------
+    RequestError
+        If they do not.
+    """
+    flat, affine = as_0_5(multiscales, lambda _: None)
+    if has_systems(multiscales) and (affine or multiscales.get("coordinateTransformations")):
+        raise RequestError(
+            "The image has coordinate transformations other than the scale and translation of its levels. The voxel "
+            "size and the unit of such an image cannot be changed here."
+        )
+    return flat
 
 
 def _set_voxel_size(multiscales: dict[str, Any], before: VoxelSize, after: VoxelSize) -> None:

@@ -1,7 +1,7 @@
 """Finds out what a folder holds, from its metadata files alone.
 
 Specifications: Zarr v2 keeps ``.zgroup``, ``.zarray`` and ``.zattrs``, Zarr v3 keeps ``zarr.json``. A group is an
-OME-Zarr image if its attributes have ``multiscales`` (NGFF 0.4), or have them under ``ome`` (NGFF 0.5).
+OME-Zarr image if its attributes have ``multiscales`` (NGFF 0.4), or have them under ``ome`` (NGFF 0.5 and newer).
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 """The metadata files of Zarr v2 and v3."""
 
-GROUP_FILES = {"0.4": ".zattrs", "0.5": "zarr.json"}
+GROUP_FILES = {"0.4": ".zattrs", "0.5": "zarr.json", "0.6": "zarr.json"}
 """The file with the attributes of a group, by version of OME-Zarr. A conversion writes it last."""
+
+GROUP_FILE_NAMES = tuple(dict.fromkeys(GROUP_FILES.values()))
+"""All names of such files."""
 
 JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
 """The journal of a conversion, within its output."""
@@ -65,19 +68,17 @@ def is_array(path: AnyPath) -> bool:
 
 def is_group(path: AnyPath) -> bool:
     """Whether a folder has a metadata file of a group."""
-    return any((path / name).exists() for name in (".zgroup", *GROUP_FILES.values()))
+    return any((path / name).exists() for name in (".zgroup", *GROUP_FILE_NAMES))
 
 
 def names_multiscales(path: AnyPath) -> bool:
     """Whether a metadata file contains the word ``multiscales``, even if the file is not valid JSON."""
-    return any(
-        (path / name).is_file() and b'"multiscales"' in (path / name).read_bytes() for name in GROUP_FILES.values()
-    )
+    return any((path / name).is_file() and b'"multiscales"' in (path / name).read_bytes() for name in GROUP_FILE_NAMES)
 
 
 def is_published(output: AnyPath) -> bool:
     """Whether the group has the attributes that make it a finished image."""
-    return any((output / name).exists() for name in GROUP_FILES.values())
+    return any((output / name).exists() for name in GROUP_FILE_NAMES)
 
 
 def is_unfinished(output: AnyPath) -> bool:
@@ -92,7 +93,7 @@ def can_be_verified(output: AnyPath) -> bool:
 
 def unpublish(output: AnyPath) -> None:
     """Remove the attributes that make it a finished image, and wait until that is safe."""
-    for name in GROUP_FILES.values():
+    for name in GROUP_FILE_NAMES:
         (output / name).unlink(missing_ok=True)
     storage_of(output).sync_folder()
 
@@ -116,7 +117,7 @@ def has_multiscales(path: AnyPath) -> bool:
 
 
 def read_attributes(path: AnyPath) -> dict[str, Any]:
-    """The attributes of a group, in OME-Zarr 0.5 those under ``ome``; empty if it has none, or they are broken."""
+    """The attributes of a group, since OME-Zarr 0.5 those under ``ome``; empty if it has none, or they are broken."""
     group = _read_json(path / "zarr.json")
     attributes = _read_json(path / ".zattrs") if group is None else group.get("attributes")
     found = attributes.get("ome", attributes) if isinstance(attributes, dict) else None

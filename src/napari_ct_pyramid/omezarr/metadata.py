@@ -16,6 +16,7 @@ from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 
+from .coordinate_systems import from_0_5
 from .kind import GROUP_FILES
 
 
@@ -107,7 +108,7 @@ def _array_v3(level: Level, compressor: str) -> dict[str, Any]:
 def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, float]) -> dict[str, Any]:
     """The group's attributes: multiscales and omero metadata.
 
-    Specification: https://ngff.openmicroscopy.org/0.4/#multiscale-md and https://ngff.openmicroscopy.org/0.5/
+    Specification: https://ngff.openmicroscopy.org/0.4/#multiscale-md, and 0.5 and 0.6
 
     Parameters
     ----------
@@ -120,7 +121,6 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
     window : dict
         min, max, start and end of the display window.
     """
-    unit = {"unit": plan.unit} if plan.unit else {}
     channel = {"label": plan.volume.channel or name, "color": plan.volume.color or "FFFFFF"}
     # Written by hand, and validated by ome-zarr-models in `verify`: to import that library takes 0.5 to 1 s, in which
     # 0.5 GB are converted.
@@ -128,17 +128,7 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
         "version": plan.options.ome_zarr_version,
         "name": name,
         "type": plan.options.method,
-        "axes": [{"name": axis, "type": "space", **unit} for axis in "zyx"],
-        "datasets": [
-            {
-                "path": level.path,
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": list(level.voxel_size)},
-                    {"type": "translation", "translation": list(level.translation)},
-                ],
-            }
-            for level in plan.levels
-        ],
+        **_geometry(plan),
         "metadata": {
             "method": plan.method,
             "version": version,
@@ -156,6 +146,22 @@ def make_attributes(plan: Plan, *, name: str, version: str, window: dict[str, fl
     if old:
         return {"multiscales": [image], **shown}
     return {"ome": {"version": image.pop("version"), "multiscales": [image], **shown}}
+
+
+def _geometry(plan: Plan) -> dict[str, Any]:
+    """The axes, and the place of each level on them."""
+    unit = {"unit": plan.unit} if plan.unit else {}
+    axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
+    places: dict[str, list[dict[str, Any]]] = {
+        level.path: [
+            {"type": "scale", "scale": list(level.voxel_size)},
+            {"type": "translation", "translation": list(level.translation)},
+        ]
+        for level in plan.levels
+    }
+    datasets = [{"path": path, "coordinateTransformations": parts} for path, parts in places.items()]
+    image = {"axes": axes, "datasets": datasets}
+    return image if plan.options.ome_zarr_version in ("0.4", "0.5") else from_0_5(image)
 
 
 def read_array_metadata(path: AnyPath) -> dict[str, Any]:

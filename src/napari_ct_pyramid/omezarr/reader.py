@@ -1,12 +1,12 @@
-"""Opens an OME-Zarr image (NGFF 0.4 or 0.5, from any program) for lazy reading.
+"""Opens an OME-Zarr image (NGFF 0.1 to 0.6, from any program) for lazy reading.
 
-Specification: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/
+Specification: https://ngff.openmicroscopy.org/0.4/, and 0.5 and 0.6.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,16 @@ from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 
-from .channels import Channel, Window, finite_number, read_channels, read_name, shortened
+from .channels import Channel, Window, read_channels, read_name
+from .coordinate_systems import Affine, as_0_5
 from .journal import read_journal
 from .kind import is_group
 from .labels import ImageLabel, read_image_label
+from .transformations import read_axes, read_transformations
+from .versions import check_version, version_of
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-_AXES_BEFORE_0_4 = ("t", "c", "z", "y", "x")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Pyramid:
     name : str
         From the metadata, in one line; if they give none, the folder's name without ``.ome.zarr``.
     ome_zarr_version : str
-        ``"0.4"``, ``"0.5"``.
+        ``"0.4"``, ``"0.5"``, ``"0.6"``.
     axes : tuple of str
         Names, such as ``("z", "y", "x")``.
     axis_types : tuple of (str or None)
@@ -96,6 +96,9 @@ class Pyramid:
         Colors and properties of its labels, if it is a label image.
     scale_is_valid : bool
         False if the metadata give the finest level a scale that cannot be used, such as 0. Its `scale` is 1 then.
+    affine : Affine or None
+        What is to be done with positions that have `scale` and `translation` applied, to show the image where the
+        metadata place it: a rotation, a shear. Only OME-Zarr 0.6 can state one.
     notes : tuple of str
         Sentences about metadata that were ignored or corrected.
     """
@@ -115,6 +118,7 @@ class Pyramid:
     rescale: Rescale | None = None
     image_label: ImageLabel | None = None
     scale_is_valid: bool = True
+    affine: Affine | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -134,7 +138,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
     Parameters
     ----------
     path : path
-        Folder of an image with 2 to 5 axes: OME-Zarr 0.4 (Zarr v2) or 0.5 (Zarr v3, with or without shards).
+        Folder of an image with 2 to 5 axes: OME-Zarr up to 0.4 (Zarr v2), 0.5 or 0.6 (Zarr v3, with or without shards).
 
     Raises
     ------
@@ -155,13 +159,15 @@ def open_pyramid(path: PathLike) -> Pyramid:
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
-        multiscales: dict[str, Any] = metadata["multiscales"][0]
+        version = version_of(metadata)
+        check_version(path, version)
+        notes: list[str] = []
+        multiscales, affine = as_0_5(metadata["multiscales"][0], notes.append)
         names, types, units = read_axes(multiscales)
         datasets = list(multiscales["datasets"])
         arrays = [ZarrArray(path / str(dataset["path"])) for dataset in datasets]
         finest = arrays[0].shape
         original = _read_original_shape(multiscales, finest)
-        notes: list[str] = []
         levels: list[PyramidLevel] = []
         scale_is_valid = True
         for dataset, array in zip(datasets, arrays, strict=True):
@@ -184,7 +190,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
         return Pyramid(
             path=path,
             name=read_name(multiscales.get("name")) or image_name(path.resolve().name),
-            ome_zarr_version=str(metadata.get("version") or multiscales.get("version") or "0.4"),
+            ome_zarr_version=version,
             axes=names,
             axis_types=types,
             units=units,
@@ -197,6 +203,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
             rescale=_read_rescale(multiscales, arrays[0].dtype),
             image_label=read_image_label(metadata.get("image-label"), notes.append),
             scale_is_valid=scale_is_valid,
+            affine=affine,
             notes=tuple(notes),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
@@ -256,19 +263,6 @@ def _read_json(path: AnyPath) -> dict[str, Any] | None:
     return value
 
 
-def read_axes(
-    multiscales: dict[str, Any],
-) -> tuple[tuple[str, ...], tuple[str | None, ...], tuple[str | None, ...]]:
-    """Names, types and units of the axes. Before 0.4, an axis was only a name; before 0.3, five axes were implied."""
-    axes = [a if isinstance(a, dict) else {"name": a} for a in multiscales.get("axes") or _AXES_BEFORE_0_4]
-    names = tuple(str(axis["name"]) for axis in axes)
-    if not 2 <= len(names) <= 5:
-        raise ValueError(f"it has {len(names)} axes; 2 to 5 can be read")
-    implied = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-    types = tuple(axis.get("type") or implied.get(name) for axis, name in zip(axes, names, strict=True))
-    return names, types, tuple(axis.get("unit") for axis in axes)
-
-
 def _read_original_shape(multiscales: dict[str, Any], finest: tuple[int, ...]) -> tuple[int, ...] | None:
     metadata = multiscales.get("metadata")
     original = metadata.get("original_shape") if isinstance(metadata, dict) else None
@@ -291,47 +285,3 @@ def _read_calibration(multiscales: dict[str, Any]) -> Calibration | None:
 def _read_rescale(multiscales: dict[str, Any], dtype: np.dtype) -> Rescale | None:
     metadata = multiscales.get("metadata")
     return read_rescale(metadata.get("rescale"), dtype) if isinstance(metadata, dict) else None
-
-
-def read_transformations(
-    groups: Iterable[Sequence[dict[str, Any]] | None], ratio: list[float], notes: list[str]
-) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
-    """The scale and translation that result from groups of transformations, and whether all scales could be used.
-
-    The transformations are applied one after the other. If they give no scale, it is `ratio`: the finest level's size
-    divided by that of this level. Sentences about what was ignored are added to `notes`.
-    """
-    scale, translation = [1.0] * len(ratio), [0.0] * len(ratio)
-    scaled, valid = False, True
-    for transformation in (t for group in groups for t in group or ()):
-        kind = transformation["type"]
-        if kind == "identity":
-            continue
-        if kind not in ("scale", "translation"):
-            raise ValueError(f"a coordinate transformation of type {kind!r} cannot be read")
-        values = _read_vector(transformation[kind], kind, len(ratio), notes)
-        if values is None:
-            valid &= kind != "scale"
-        elif kind == "scale":
-            scale = [a * b for a, b in zip(scale, values, strict=True)]
-            translation = [a * b for a, b in zip(translation, values, strict=True)]
-            scaled = True
-        else:
-            translation = [a + b for a, b in zip(translation, values, strict=True)]
-    if not (scaled and valid):
-        return tuple(ratio), tuple(translation), valid
-    return tuple(scale), tuple(translation), True
-
-
-def _read_vector(values: Any, kind: str, count: int, notes: list[str]) -> list[float] | None:
-    """The numbers of a scale or translation; None, with a sentence added to `notes`, if it cannot be used."""
-    found = [finite_number(value) for value in values] if isinstance(values, list) else []
-    numbers = [value for value in found if value is not None]
-    if len(found) != count or len(numbers) != count or (kind == "scale" and 0 in numbers):
-        rule = f"it must be {count} finite numbers" + (" above 0" if kind == "scale" else "")
-        notes.append(f"Its {kind} {shortened(values)} was ignored: {rule}.")
-        return None
-    if kind == "scale" and min(numbers) < 0:
-        notes.append(f"Its scale {shortened(values)} is negative. The sign was ignored: the axis is not reversed.")
-        return [abs(value) for value in numbers]
-    return numbers

@@ -20,7 +20,9 @@ def layer_settings(pyramid: Pyramid, channel_axis: int | None) -> dict[str, Any]
         return tuple(value for axis, value in enumerate(values) if axis != channel_axis)
 
     finest = pyramid.levels[0]
+    affine = {"affine": pyramid.affine.without_axis(channel_axis)} if pyramid.affine else {}
     return {
+        **affine,
         "multiscale": True,
         "scale": of_layer(finest.scale),
         "translate": of_layer(finest.translation),

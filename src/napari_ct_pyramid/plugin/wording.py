@@ -69,9 +69,9 @@ TIPS: Mapping[str, str] = {
     "or 500M. More is faster, up to a point.",
     "compressor": "lz4 is fast, zstd makes smaller files, none stores the voxels as they are.",
     "ome_zarr_version": "0.4 is read by nearly every program. 0.5 can put many chunks in one file (a shard), which is "
-    "kinder to file systems.",
-    "shards": "With OME-Zarr 0.5: the size along z, y and x of the voxels in one file, such as 1024 1024 1024; or "
-    "none, for one file per chunk.",
+    "kinder to file systems. 0.6 is the newest, which few programs read yet.",
+    "shards": "With OME-Zarr 0.5 and newer: the size along z, y and x of the voxels in one file, such as 1024 1024 "
+    "1024; or none, for one file per chunk.",
     "voxel_size": "The size of a voxel, such as 0.65 µm or 650 nm; or three sizes along z, y and x.",
     "unit": "The unit of the voxel size.",
     "threads": "How many processor cores work at the same time.",

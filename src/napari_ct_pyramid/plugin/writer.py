@@ -24,8 +24,11 @@ from napari_ct_pyramid.errors import (
     SaveError,
     sentence,
 )
+from napari_ct_pyramid.omezarr.coordinate_systems import from_0_5, has_systems
 from napari_ct_pyramid.omezarr.kind import GROUP_FILES, has_multiscales, read_attributes
 from napari_ct_pyramid.omezarr.labels import LABELS, listed_labels
+from napari_ct_pyramid.omezarr.versions import numbers_of, version_of
+from napari_ct_pyramid.options import OmeZarrVersion
 from napari_ct_pyramid.storage.paths import OME_ZARR, image_name
 from napari_ct_pyramid.storage.remote_path import is_url
 
@@ -181,7 +184,7 @@ def _into_image(image: Path, layers: Sequence[NgffLayer], name: str | None) -> G
 
 
 def _write_into(image: Path, labels: dict[str, NgffLayer]) -> Generator[float]:
-    version = "0.5" if (image / "zarr.json").exists() else "0.4"
+    version = _version_written(image)
     listed = listed_labels(read_attributes(image / LABELS))
     (image / LABELS).mkdir(exist_ok=True)
     for one, layer in labels.items():
@@ -190,6 +193,14 @@ def _write_into(image: Path, labels: dict[str, NgffLayer]) -> Generator[float]:
             yield from _write_image(part, layer, version, parent="../../")
             _put_in_place(part, final)
     _list_labels(image, [*listed, *labels], version)
+
+
+def _version_written(image: Path) -> OmeZarrVersion:
+    """The version of OME-Zarr for labels of an image: that of the image, as all of a group are of one version."""
+    numbers = numbers_of(version_of(read_attributes(image))) or (0, 4)
+    if not (image / "zarr.json").exists():
+        return "0.4"
+    return "0.6" if numbers >= (0, 6) else "0.5"
 
 
 def _put_in_place(part: Path, final: Path) -> None:
@@ -233,7 +244,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 # One image, or one label image
 
 
-def _write_image(folder: Path, layer: NgffLayer, version: str = "0.4", parent: str = "") -> Generator[float]:
+def _write_image(folder: Path, layer: NgffLayer, version: OmeZarrVersion = "0.4", parent: str = "") -> Generator[float]:
     """Write the levels of an image and its metadata. Nothing reads the folder before it is complete."""
     if layer.axes == "zyx" and not layer.is_in_memory and _can_be_streamed(layer):
         yield from _convert(folder, layer, version)
@@ -249,7 +260,7 @@ def _can_be_streamed(layer: NgffLayer) -> bool:
     return min(layer.shape) > 1 and all(unit_factor(unit, layer.units[0]) for unit in layer.units)
 
 
-def _convert(folder: Path, layer: NgffLayer, version: str) -> Generator[float]:
+def _convert(folder: Path, layer: NgffLayer, version: OmeZarrVersion) -> Generator[float]:
     import psutil
 
     from napari_ct_pyramid.conversion.api import iter_convert
@@ -276,7 +287,7 @@ def _convert(folder: Path, layer: NgffLayer, version: str) -> Generator[float]:
         chunks=(_CHUNK,) * 3,
         edges="pad",
         method="mode" if layer.is_labels else "mean",
-        ome_zarr_version="0.5" if version == "0.5" else "0.4",
+        ome_zarr_version=version,
         max_memory=psutil.Process().memory_info().rss + _MEMORY,
     )
     with closing(conversion):
@@ -352,6 +363,9 @@ def _complete_metadata(folder: Path, layer: NgffLayer, version: str, parent: str
 
     name, document, attributes = _read_document(folder, version)
     attributes["multiscales"][0]["name"] = layer.name
+    if version == "0.6" and not has_systems(attributes["multiscales"][0]):  # ome-zarr has written 0.5
+        attributes["version"] = version
+        attributes["multiscales"][0] = from_0_5(attributes["multiscales"][0])
     if layer.is_labels:
         source = {"source": {"image": parent}} if parent else {}
         attributes["image-label"] = {"version": version, **layer.image_label, **source}

@@ -15,7 +15,7 @@ from typing import Any
 from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_ct_pyramid.omezarr.kind import GROUP_FILES, JOURNAL
+from napari_ct_pyramid.omezarr.kind import GROUP_FILE_NAMES, JOURNAL
 from napari_ct_pyramid.sources.inputs import ArrayInput, Input, parse_input
 from napari_ct_pyramid.storage.remote_path import is_url
 
@@ -102,7 +102,7 @@ def look_at(sources: Sequence[str], outputs: Sequence[str], space: bool) -> Look
     for output in outputs:
         path = Path(output)
         found += [_exists(path), _exists(path.parent)]
-        found += [_state(path / name) for name in (*GROUP_FILES.values(), JOURNAL)]
+        found += [_state(path / name) for name in (*GROUP_FILE_NAMES, JOURNAL)]
         if space:
             with suppress(OSError):
                 found.append(shutil.disk_usage(path.parent).free // _SPACE_STEP)

@@ -257,7 +257,7 @@ class OptionFields(QObject):
 
     def _applies(self, name: str) -> bool:
         if name == "shards":
-            return bool(self.fields["ome_zarr_version"].read() == "0.5")
+            return bool(self.fields["ome_zarr_version"].read() != "0.4")
         if name == "window":
             return self._applies("dtype") and self.fields["dtype"].read() is not None
         return not (name == "dtype" and self._narrow)

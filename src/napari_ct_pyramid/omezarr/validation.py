@@ -1,0 +1,49 @@
+"""Validates the metadata of an image by the models of ome-zarr-models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .array import zarr_store
+from .versions import numbers_of
+
+_MODULES = {(0, 4): "v04", (0, 5): "v05", (0, 6): "v06"}
+
+
+def load_models() -> None:
+    """Import the models, so that the memory that they take can be measured before they are used."""
+    for numbers in _MODULES:
+        _module(numbers)
+
+
+def can_validate(version: str) -> bool:
+    """Whether the installed ome-zarr-models knows a version: 0.6 takes ome-zarr-models 1.8 on Python 3.12 or newer."""
+    numbers = numbers_of(version)
+    return numbers is not None and _module(numbers) is not None
+
+
+def flaw_in(path: AnyPath, version: str) -> str | None:
+    """What ome-zarr-models finds wrong with an image; None if that is nothing, or if it does not know the version."""
+    import zarr
+
+    numbers = numbers_of(version)
+    module = _module(numbers) if numbers else None
+    if module is None:
+        return None
+    try:
+        group = zarr.open_group(zarr_store(path), mode="r", zarr_format=2 if numbers == (0, 4) else 3)
+        module.Image.from_zarr(group)
+    except Exception as error:  # noqa: BLE001  errors of pydantic, zarr and ome-zarr-models
+        return " ".join(str(error).split())[:200]
+    return None
+
+
+def _module(numbers: tuple[int, int]) -> Any:
+    name = _MODULES.get(numbers)
+    try:
+        return import_module(f"ome_zarr_models.{name}.image") if name else None
+    except ImportError:
+        return None
