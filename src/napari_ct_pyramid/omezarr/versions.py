@@ -42,5 +42,5 @@ def check_version(path: AnyPath, version: str) -> None:
     if numbers is not None and numbers > NEWEST:
         raise SourceError(
             f"{path} is OME-Zarr {version}, and this version of napari-ct-pyramid reads OME-Zarr up to "
-            f"{'.'.join(map(str, NEWEST))}. Try updating it: pip install --upgrade napari-ct-pyramid"
+            f"{'.'.join(map(str, NEWEST))}. Try updating it: pip install -U napari-ct-pyramid"
         )
