@@ -37,6 +37,9 @@ if TYPE_CHECKING:
         SourceNotFoundError,
         UnfinishedError,
     )
+    from .exports.api import export, iter_export, plan_export
+    from .exports.plan import ExportPlan
+    from .exports.result import Export, ExportProgress
     from .model.levels import Level
     from .model.plan import Plan
     from .omezarr.edit import Facts
@@ -52,6 +55,9 @@ __all__ = [
     "CtPyramidError",
     "DiskSpaceError",
     "Edit",
+    "Export",
+    "ExportPlan",
+    "ExportProgress",
     "Facts",
     "Level",
     "LevelsError",
@@ -74,14 +80,17 @@ __all__ = [
     "convert",
     "convert_many",
     "edit",
+    "export",
     "iter_convert",
     "iter_convert_many",
+    "iter_export",
     "iter_plan_many",
     "iter_verify",
     "iter_verify_many",
     "open_pyramid",
     "plan",
     "plan_edit",
+    "plan_export",
     "verify",
 ]
 
@@ -94,6 +103,9 @@ _MODULES = {
     "conversion.progress": ("Progress",),
     "conversion.receipt": ("Receipt",),
     "conversion.verify_api": ("iter_verify", "verify"),
+    "exports.api": ("export", "iter_export", "plan_export"),
+    "exports.plan": ("ExportPlan",),
+    "exports.result": ("Export", "ExportProgress"),
     "model.levels": ("Level",),
     "model.plan": ("Plan",),
     "omezarr.edit": ("Facts",),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.exports.kinds import outputs_text
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.options import (
     AUTO,
@@ -21,6 +21,7 @@ from napari_ct_pyramid.options import (
     NAMED_CHUNKS,
     OME_ZARR_VERSIONS,
     ConversionOptions,
+    ExportOptions,
     SourceOptions,
 )
 from napari_ct_pyramid.sources.registry import INPUTS
@@ -28,6 +29,7 @@ from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .numbers import join_numbers
+from .parser import Parser, did_you_mean
 from .paths import expand, split_output
 from .render import flags
 
@@ -52,6 +54,14 @@ examples:
   ct-pyramid convert scan.tif out.ome.zarr -c 128 --max-memory 1G
   ct-pyramid convert slices/ -c visualization --voxel-size 0.65um
   ct-pyramid convert a.tif b.tif --output-dir pyramids -c visualization
+"""
+
+_EXPORT_EPILOG = """\
+examples:
+  ct-pyramid export scan.ome.zarr scan.tif
+  ct-pyramid export scan.ome.zarr small.nrrd --level 2
+  ct-pyramid export scan.ome.zarr part.ome.zarr --crop 100:400,,:512
+  ct-pyramid export scan.ome.zarr slices/ --dtype uint8 --window -0.5 2
 """
 
 _INPUT_HELP = f"{INPUTS} (put a pattern in quotes). With --output-dir there may be many, and a pattern names volumes"
@@ -113,64 +123,18 @@ def complete() -> None:
     argcomplete.autocomplete(_Program().parser)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports every mistake as a `RequestError`, and prints nothing."""
-
-    def __init__(self, **settings: Any) -> None:
-        # `parse` finds the help flag itself: argparse cannot format help while it parses intermixed arguments.
-        super().__init__(
-            add_help=False, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings
-        )
-        self._flag_names: list[str] = []
-
-    def error(self, message: str) -> NoReturn:
-        raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
-
-    def flag(self, group: Any, *names: str, values: Iterable[str] | None = None, **settings: Any) -> None:
-        """Add an option to a group. A shell can complete its `values`."""
-        action = group.add_argument(*names, **settings)
-        self._flag_names += names
-        if values is not None:
-            action.completer = lambda **_: list(values)
-
-    def format_help(self) -> str:
-        """The help, with an option's value only once (`-c, --chunks N`), as argparse shows it from Python 3.13."""
-        text = super().format_help()
-        for option in fields(ConversionOptions):
-            short, *long = flags(option.name)
-            if long:
-                text = text.replace(f"{short} {option.metadata['metavar']}, {long[0]}", f"{short}, {long[0]}")
-        return text
-
-    def refuse_unknown(self, words: Sequence[str]) -> None:
-        """Suggest what was meant by words that this parser does not know.
-
-        Raises
-        ------
-        RequestError
-            If there are any.
-        """
-        for word in words:
-            name = word.split("=")[0]
-            if name in self._flag_names:
-                continue
-            if name.startswith("-"):
-                hint = _did_you_mean(name, self._flag_names)
-                raise RequestError(f"There is no option {name}.{hint} See {self.prog} --help.")
-            raise RequestError(f"There is one argument too many: {word}. See {self.prog} --help.")
-
-
 class _Program:
     """The parser of the whole program, and those of its commands."""
 
     def __init__(self) -> None:
-        self.parser = _Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG,
+        self.parser = Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG,
                               usage="%(prog)s COMMAND [options]")  # fmt: skip
         self._subparsers: Any = self.parser.add_subparsers(title="commands", metavar="COMMAND [options]", prog=PROGRAM)
-        self.commands: dict[str, _Parser] = {}
+        self.commands: dict[str, Parser] = {}
         self._add_convert()
         self._add_info()
         self._add_verify()
+        self._add_export()
         self._add_edit()
         self._add_demo()
         self._add_view()
@@ -180,7 +144,7 @@ class _Program:
         self.parser.flag(options, "-V", "--version", action="store_true", help="print the version")
         _add_debug_and_help(self.parser, options)
 
-    def find(self, name: str) -> _Parser:
+    def find(self, name: str) -> Parser:
         """The parser of a command.
 
         Raises
@@ -189,13 +153,13 @@ class _Program:
             If there is no such command.
         """
         if name not in self.commands:
-            hint = _did_you_mean(name, self.commands) or f" There are {', '.join(self.commands)}."
+            hint = did_you_mean(name, self.commands) or f" There are {', '.join(self.commands)}."
             raise RequestError(f"There is no command {name!r}.{hint} See {PROGRAM} --help.")
         return self.commands[name]
 
-    def _add(self, name: str, help: str, **settings: Any) -> tuple[_Parser, Any, Any]:
+    def _add(self, name: str, help: str, **settings: Any) -> tuple[Parser, Any, Any]:
         """A parser, and its groups of arguments and of options."""
-        parser: _Parser = self._subparsers.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.",
+        parser: Parser = self._subparsers.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.",
                                                       **settings)  # fmt: skip
         parser.set_defaults(command=name)
         self.commands[name] = parser
@@ -250,6 +214,25 @@ class _Program:
         parser.flag(options, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
         _add_debug_and_help(parser, options)
 
+    def _add_export(self) -> None:
+        parser, arguments, options = self._add(
+            "export", "write a volume, a level or a part of it for other programs", epilog=_EXPORT_EPILOG,
+            usage="%(prog)s PATH OUTPUT [options]")  # fmt: skip
+        rare = parser.add_argument_group("less common options")
+        printed = parser.add_argument_group("what is printed")
+        arguments.add_argument("path", metavar="PATH", type=_path,
+                               help="an OME-Zarr, or a volume of any kind that convert reads")  # fmt: skip
+        arguments.add_argument("output", metavar="OUTPUT", type=_output,
+                               help=f"what to write, by its ending. {outputs_text()}")  # fmt: skip
+        common = ("level", "crop", "axes", "dtype", "window", "grey_values", "max_memory", "overwrite")
+        _add_conversion_options(parser, options, only=common, of=ExportOptions)
+        others = [option.name for option in fields(ExportOptions) if option.name not in common]
+        _add_conversion_options(parser, rare, only=others, of=ExportOptions)
+        parser.flag(printed, "--dry-run", action="store_true", help="print the plan, and write nothing")
+        parser.flag(printed, "--json", action="store_true", help="print the plan or the result as JSON")
+        parser.flag(printed, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
+        _add_debug_and_help(parser, printed)
+
     def _add_edit(self) -> None:
         parser, arguments, options = self._add(
             "edit", "set voxel size, unit, name or display window right in a finished OME-Zarr"
@@ -298,10 +281,15 @@ class _Program:
 
 
 def _add_conversion_options(
-    parser: _Parser, group: Any, *, rare: bool | None = None, only: Sequence[str] | None = None
+    parser: Parser,
+    group: Any,
+    *,
+    rare: bool | None = None,
+    only: Sequence[str] | None = None,
+    of: type[SourceOptions] = ConversionOptions,
 ) -> None:
     """Add an option for every field of `ConversionOptions`, or some of them. That class checks the values."""
-    for option in fields(ConversionOptions):
+    for option in fields(of):
         about = option.metadata
         if (only and option.name not in only) or (rare is not None and about["rare"] != rare):
             continue
@@ -315,7 +303,7 @@ def _add_conversion_options(
         parser.flag(group, *flags(option.name), values=_VALUES.get(option.name), **settings)
 
 
-def _add_debug_and_help(parser: _Parser, group: Any) -> None:
+def _add_debug_and_help(parser: Parser, group: Any) -> None:
     parser.flag(group, "--debug", action="store_true", help="also print the Python traceback of an error")
     parser.flag(group, "-h", "--help", action="store_true", help="print this help")
 
@@ -334,17 +322,16 @@ def _text(text: str) -> argparse.Namespace:
     return argparse.Namespace(command="help", text=text.rstrip())
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question with the known word that begins like this one or is most similar to it; empty if there is none."""
-    names = list(known)
-    near = [name for name in names if name.startswith(word)] or difflib.get_close_matches(word, names, 1, 0.7)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
 def _path(text: str) -> AnyPath:
     if not text:  # such as an unset variable of the shell; for Path, it would be the current folder
         raise argparse.ArgumentTypeError("the path is empty")
     return any_path(text)
+
+
+def _output(text: str) -> str:
+    """The text itself: a slash at its end counts."""
+    _path(text)
+    return text
 
 
 def _local_path(text: str) -> Path:

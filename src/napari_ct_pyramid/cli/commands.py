@@ -14,7 +14,7 @@ from itertools import takewhile
 
 from napari_ct_pyramid.errors import CtPyramidError, RequestError, SourceError, sentence
 
-from . import convert, demo, edit, info, neuroglancer, verify, view
+from . import convert, demo, edit, export, info, neuroglancer, verify, view
 from .arguments import complete, help_text, parse
 from .render import wording
 from .terminal import print_error, print_message, write
@@ -51,6 +51,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "convert": convert.run,
     "info": info.run,
     "verify": verify.run,
+    "export": export.run,
     "edit": edit.run,
     "demo": demo.run,
     "view": view.run,

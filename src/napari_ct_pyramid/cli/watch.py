@@ -15,17 +15,19 @@ from .terminal import Display, choose_display, print_error, print_message, width
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.batch import Batch, BatchItem
     from napari_ct_pyramid.conversion.progress import Progress
-    from napari_ct_pyramid.model.plan import Plan
+    from napari_ct_pyramid.exports.result import ExportProgress
+
+    Planned = Progress | ExportProgress
 
 
-Announce = Callable[["Plan", AnyPath, int], str]
-"""Makes a line about the job that begins, of at most the given number of characters."""
+Announce = Callable[[Any, AnyPath, int], str]
+"""Of a plan, makes a line about the job that begins, of at most the given number of characters."""
 
 R = TypeVar("R")
 Step = TypeVar("Step")
 
 
-def watch(steps: Generator[Progress, None, R], announce: Announce, *, quiet: bool) -> R:
+def watch(steps: Generator[Planned, None, R], announce: Announce, *, quiet: bool) -> R:
     """Run one job to its end, and return its result."""
     watcher = _Watcher(announce, quiet=quiet)
     return watcher.run(steps, watcher.show)
@@ -64,7 +66,7 @@ class _Watcher:
         finally:
             self._close()
 
-    def show(self, progress: Progress, heading: str = "") -> None:
+    def show(self, progress: Planned, heading: str = "") -> None:
         self._output = progress.output
         if self._display is None:
             if not self._quiet:

@@ -56,9 +56,8 @@ def check_output(src: SourceLike, output: AnyPath, overwrite: bool) -> None:
     RequestError
         If it cannot: it exists (`OutputExistsError`), or it cannot lie there.
     """
-    asked, target = parse_input(src), output.resolve()
-    if asked.path is not None:
-        _check_apart(asked.path.resolve(), output, inside_too=isinstance(asked, ArrayInput) or not asked.pattern)
+    check_apart(src, output)
+    target = output.resolve()
     storage_of(output).check_place()
     if not storage_of(target).exists() or is_empty(target):
         return
@@ -74,12 +73,21 @@ def check_output(src: SourceLike, output: AnyPath, overwrite: bool) -> None:
         )
 
 
-def _check_apart(source: AnyPath, output: AnyPath, *, inside_too: bool) -> None:
-    """Make sure that an output does not replace its source."""
-    target = output.resolve()
+def check_apart(src: SourceLike, output: AnyPath) -> None:
+    """Make sure that an output does not replace its source.
+
+    Raises
+    ------
+    RequestError
+        If it is the source, lies in it, or holds it.
+    """
+    asked, target = parse_input(src), output.resolve()
+    if asked.path is None:
+        return
+    source = asked.path.resolve()
     if target == source:
         raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
-    if is_within(target, source) and inside_too:
+    if is_within(target, source) and (isinstance(asked, ArrayInput) or not asked.pattern):
         raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
     if is_within(source, target):
         raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")

@@ -10,7 +10,7 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.options import ConversionOptions, ExportOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +40,10 @@ def _option_docs(function: Callable[..., Any]) -> str:
     """The entries of all options for the section "Parameters" of a function's docstring."""
     parameters = inspect.signature(function).parameters
     entries = []
-    for option in fields(ConversionOptions):
+    own = {option.name: option for option in fields(ConversionOptions)}
+    if "grey_values" in parameters:
+        own = {option.name: option for option in fields(ExportOptions)}
+    for option in own.values():
         if option.name in parameters:
             parameter = parameters[option.name]
             default = "required" if option.name == "chunks" else f"default {parameter.default!r}"

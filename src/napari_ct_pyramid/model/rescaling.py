@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from napari_ct_pyramid.errors import Advice, RequestError
-from napari_ct_pyramid.options import AUTO, SCALED_DTYPES, ConversionOptions
+from napari_ct_pyramid.options import AUTO, SCALED_DTYPES, ConversionOptions, ExportOptions
 
 from .intensity import Rescale, has_finite_slope
 from .volume import Volume
 
 
 def rescaling(
-    volume: Volume, options: ConversionOptions, automatic: tuple[float, float] | None = None
+    volume: Volume, options: ConversionOptions | ExportOptions, automatic: tuple[float, float] | None = None
 ) -> Rescale | None:
     """How to rescale a volume's voxels; None where they keep their type.
 

@@ -31,7 +31,7 @@ class Volume:
     dtype : numpy.dtype
         Of the voxels as read, in the machine's byte order.
     stored_dtype : numpy.dtype or None
-        Of the voxels in the source, where they have more bits than those that are read.
+        Of the voxels in the source, where it is another than that of those that are read.
     format : str
         The kind of source, to show: ``"BigTIFF, one page a slice"``.
     compression : str

@@ -11,15 +11,19 @@ from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .base import VolumeReader, Voxels
+from .base import DTYPES, VolumeReader, Voxels
 
 _PIECE = 65_536  # voxels at a time, so that their floats stay in the processor's cache
 
 
 def grey_values(reader: VolumeReader) -> VolumeReader:
-    """The volume with the grey values that its voxels stand for; the reader itself where they are these already."""
-    calibration = reader.volume.calibration
-    return reader if calibration is None else GreyValues(reader, calibration)
+    """The volume with the grey values that its voxels stand for; the reader itself where nothing states these."""
+    volume = reader.volume
+    if volume.calibration is None:
+        note = "Nothing states what the voxels stand for, so they are taken as they are."
+        reader.volume = replace(volume, notes=(*volume.notes, note))
+        return reader
+    return GreyValues(reader, volume.calibration)
 
 
 class GreyValues:
@@ -75,7 +79,8 @@ class GreyValues:
 
 def _dtype(volume: Volume, calibration: Calibration) -> np.dtype:
     rescale = volume.rescale
-    if rescale and calibration == Calibration(rescale.slope, rescale.intercept):
+    only_rescaled = rescale and calibration == Calibration(rescale.slope, rescale.intercept)
+    if rescale and only_rescaled and rescale.source_dtype.name in DTYPES:
         return rescale.source_dtype
     exact_in_float32 = volume.dtype.itemsize <= 2 or volume.dtype == np.float32
     return np.dtype(np.float32 if exact_in_float32 else np.float64)

@@ -1,0 +1,101 @@
+"""One export to an OME-Zarr: a conversion of the level or part, with all levels below it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from napari_ct_pyramid.conversion.convert import iter_conversion, plan_conversion
+from napari_ct_pyramid.conversion.progress import Steps
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.options import ConversionOptions, ExportOptions, SourceOptions
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.inputs import SourceLike
+from napari_ct_pyramid.sources.registry import open_source
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .kinds import OME_ZARR_FOLDER
+from .plan import ExportPlan
+from .result import Export, ExportProgress
+
+_SHARED = [option.name for option in fields(ExportOptions) if option.name in ConversionOptions.__dataclass_fields__]
+
+
+def plan_zarr(src: SourceLike, output: AnyPath, options: ExportOptions) -> ExportPlan:
+    """Plan an export, and check that it can be written."""
+    opener = _Opener(options)
+    plan = plan_conversion(src, output, opener.conversion(src), opened=opener)
+    return _export_plan(plan, output, options)
+
+
+def iter_zarr(
+    src: SourceLike, output: AnyPath, options: ExportOptions, **conversion: Any
+) -> Generator[ExportProgress, None, Export]:
+    """Export step by step. Closing the generator cancels the export; the same call resumes it.
+
+    Parameters
+    ----------
+    src, output, options
+    **conversion
+        Other options of the conversion.
+    """
+    opener = _Opener(options)
+    with Steps(iter_conversion(src, output, opener.conversion(src, **conversion), opened=opener)) as steps:
+        for step in steps:
+            facts = {name: getattr(step, name) for name in step.__dataclass_fields__ if name != "plan"}
+            yield ExportProgress(plan=_export_plan(step.plan, output, options), **facts)
+        receipt = steps.result
+    plan = step.plan
+    return Export(
+        output=output,
+        kind=OME_ZARR_FOLDER.name,
+        shape=plan.volume.shape,
+        dtype=np.dtype(plan.levels[0].dtype),
+        voxel_size=plan.voxel_size,
+        unit=plan.unit,
+        files=plan.files,
+        bytes_written=receipt.bytes_written,
+        seconds=receipt.seconds,
+        peak_memory_bytes=receipt.peak_memory_bytes,
+        over_budget_bytes=receipt.over_budget_bytes,
+        clipped=receipt.rescaled.clipped if receipt.rescaled else None,
+    )
+
+
+class _Opener:
+    """Opens the level, the part and the grey values that an export asks for, in place of level 0."""
+
+    def __init__(self, options: ExportOptions) -> None:
+        self._options = options
+
+    def __call__(self, src: SourceLike, _: SourceOptions) -> Source:
+        return open_source(src, self._options, level=self._options.level, grey=self._options.grey_values)
+
+    def conversion(self, src: SourceLike, **others: Any) -> ConversionOptions:
+        """The options of the conversion. Labels stay labels."""
+        with self(src, self._options) as source:
+            is_labels = source.volume.is_labels
+        shared: dict[str, Any] = {name: getattr(self._options, name) for name in _SHARED}
+        shared |= {"chunks": "visualization", "edges": "pad", "method": "mode" if is_labels else "mean"}
+        return ConversionOptions(**shared, **others)
+
+
+def _export_plan(plan: Plan, output: AnyPath, options: ExportOptions) -> ExportPlan:
+    return ExportPlan(
+        volume=plan.volume,
+        options=options,
+        output=output,
+        kind=OME_ZARR_FOLDER.name,
+        dtype=np.dtype(plan.levels[0].dtype),
+        rescale=plan.rescale,
+        threads=plan.threads,
+        memory=plan.memory,
+        files=plan.files,
+        bytes_out=plan.bytes_out_estimate,
+        bytes_free=plan.bytes_free,
+        warnings=plan.warnings,
+        conversion=plan,
+    )

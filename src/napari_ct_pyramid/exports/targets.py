@@ -1,0 +1,225 @@
+"""The files of an export. Each has another name until it is complete, and none is left if the export fails.
+
+One file is written beside the output, under a hidden name, and renamed at the end. Slices are written in a hidden
+folder beside the output, each under a name with another ending until all of its rows are there, and the folder is
+renamed at the end. What is left by a program that was killed is removed by the next export to the same output.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, suppress
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lock import beside
+
+from .facts import Facts
+from .headers import metaimage_header, nrrd_header
+from .kinds import META_IMAGE, NRRD, OME_TIFF, SLICES, Kind
+from .slices import slice_names
+from .tiff import begin_ome_tiff, begin_slice, begin_tiff
+
+Header = Callable[[Path, Facts], int]
+"""Makes a file with its header; returns the position of the voxels."""
+
+_HIDDEN = "export"
+_INCOMPLETE = ".part"
+
+
+class Target(Protocol):
+    """The files of an export. It is a `Sink`, too: several threads call `write` and `sync` at once."""
+
+    def begin(self) -> None:
+        """Make the files, in place of what is left by a program that was killed."""
+
+    def write(self, z: int, y: int, rows: np.ndarray) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def finish(self) -> None:
+        """Wait until all is safe, and give the files their names."""
+
+    def discard(self) -> None:
+        """Remove the files, unless they have their names."""
+
+
+def make_target(output: Path, kind: Kind, facts: Facts) -> Target:
+    """The files of an export to a path."""
+    output = output.resolve()
+    if kind is SLICES:
+        return _Slices(output, facts)
+    if kind is META_IMAGE and output.suffix.lower() == ".mhd":
+        return _WithHeader(output, voxels_beside(output), facts)
+    header = {NRRD: _begin_nrrd, META_IMAGE: _begin_metaimage, OME_TIFF: begin_ome_tiff}.get(kind, begin_tiff)
+    return _OneFile(output, facts, header)
+
+
+def voxels_beside(header: Path) -> Path:
+    """The file with the voxels of a MetaImage header."""
+    return header.with_suffix(".raw")
+
+
+class _VoxelFile:
+    """A file that is open for writing anywhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        self._lock = threading.Lock()
+
+    def write(self, data: memoryview, offset: int) -> None:
+        while data:
+            written = self._write_some(data, offset)
+            data, offset = data[written:], offset + written
+
+    def _write_some(self, data: memoryview, offset: int) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file, data, offset)
+        with self._lock:  # Windows
+            os.lseek(self._file, offset, os.SEEK_SET)
+            return os.write(self._file, data)
+
+    def sync(self) -> None:
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _opened(path: Path) -> AbstractContextManager[_VoxelFile]:
+    return closing(_VoxelFile(path))
+
+
+class _OneFile:
+    def __init__(self, output: Path, facts: Facts, header: Header) -> None:
+        self._output = output
+        self._facts = facts
+        self._header = header
+        self._part = beside(output, _HIDDEN)
+        self._file: _VoxelFile | None = None
+        self._offset = 0
+
+    def begin(self) -> None:
+        self._part.unlink(missing_ok=True)
+        self._offset = self._header(self._part, self._facts)
+        self._file = _VoxelFile(self._part)
+
+    def write(self, z: int, y: int, rows: np.ndarray) -> None:
+        assert self._file
+        _, height, width = self._facts.shape
+        self._file.write(_bytes_of(rows), self._offset + (z * height + y) * width * rows.itemsize)
+
+    def sync(self) -> None:
+        assert self._file
+        self._file.sync()
+
+    def finish(self) -> None:
+        self.sync()
+        self._close()
+        self._part.replace(self._output)
+        storage_of(self._output.parent).sync_folder()
+
+    def discard(self) -> None:
+        self._close()
+        self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+class _WithHeader(_OneFile):
+    """Voxels in one file, and a header in another, without which no program takes the voxels for a volume."""
+
+    def __init__(self, header: Path, voxels: Path, facts: Facts) -> None:
+        super().__init__(voxels, facts, _begin_empty)
+        self._path = header
+
+    def finish(self) -> None:
+        # A header must not describe the voxels of another export.
+        self._path.unlink(missing_ok=True)
+        super().finish()
+        storage_of(self._path).replace(metaimage_header(self._facts, self._output.name))
+
+
+class _Slices:
+    def __init__(self, output: Path, facts: Facts) -> None:
+        self._output = output
+        self._facts = facts
+        self._folder = beside(output, _HIDDEN)
+        self._replaced = beside(output, "replaced")
+        self._names = slice_names(output.name, facts.shape[0])
+        self._begun: set[int] = set()
+        self._rows_left = [facts.shape[1]] * facts.shape[0]
+        self._offset = 0
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        if not self._output.exists() and self._replaced.exists():
+            self._replaced.rename(self._output)  # killed between two renamings
+        for left in (self._replaced, self._folder):
+            self._remove(left)
+        self._folder.mkdir()
+
+    def write(self, z: int, y: int, rows: np.ndarray) -> None:
+        path = self._folder / (self._names[z] + _INCOMPLETE)
+        with self._lock:
+            if z not in self._begun:
+                self._offset = begin_slice(path, self._facts)  # the same in every slice
+                self._begun.add(z)
+        with _opened(path) as file:
+            file.write(_bytes_of(rows), self._offset + y * rows.shape[1] * rows.itemsize)
+        with self._lock:
+            self._rows_left[z] -= len(rows)
+            is_complete = not self._rows_left[z]
+        if is_complete:
+            with _opened(path) as file:
+                file.sync()
+            path.rename(self._folder / self._names[z])
+
+    def sync(self) -> None:
+        """Each slice is synced when it is complete."""
+
+    def finish(self) -> None:
+        storage_of(self._folder).sync_folder()
+        if self._output.exists():
+            self._output.rename(self._replaced)
+        self._folder.rename(self._output)
+        storage_of(self._output.parent).sync_folder()
+        self._remove(self._replaced)
+
+    def discard(self) -> None:
+        self._remove(self._folder)
+
+    def _remove(self, folder: Path) -> None:
+        """Remove a folder of slices, but nothing else that may be in it."""
+        if not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            if path.name.removesuffix(_INCOMPLETE).startswith(f"{self._output.name}_"):
+                path.unlink()
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _bytes_of(rows: np.ndarray) -> memoryview:
+    return memoryview(rows.reshape(-1).view(np.uint8))
+
+
+def _begin_empty(path: Path, _: Facts) -> int:
+    path.write_bytes(b"")
+    return 0
+
+
+def _begin_nrrd(path: Path, facts: Facts) -> int:
+    return path.write_bytes(nrrd_header(facts))
+
+
+def _begin_metaimage(path: Path, facts: Facts) -> int:
+    return path.write_bytes(metaimage_header(facts, "LOCAL"))

@@ -1,0 +1,213 @@
+"""What exists is safe, and nothing that looks whole is left by an export that fails or is cancelled."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.errors import CtPyramidError
+from napari_ct_pyramid.exports import cells, targets
+from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.registry import open_source
+from tests.helpers.command import everything
+from tests.helpers.scans import VOXELS, write_scan
+
+FILES = [".tif", ".ome.tif", ".mhd", ".mha", ".nrrd"]
+KINDS = [*FILES, ""]
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return write_scan(tmp_path / "in")
+
+
+@pytest.fixture(autouse=True)
+def _small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "CELL_BYTES", 8000)
+
+
+def failed(scan: Path, output: Path, **options: Any) -> CtPyramidError:
+    with pytest.raises(CtPyramidError) as caught:
+        ct.export(scan, output, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_an_output_that_exists_is_replaced_only_if_asked(scan: Path, ending: str, tmp_path: Path) -> None:
+    output = tmp_path / f"out{ending}"
+    ct.export(scan, output, crop=":7,,")
+    before = everything(tmp_path)
+    error = failed(scan, output)
+    assert isinstance(error, ct.OutputExistsError)
+    assert error.replaceable
+    assert everything(tmp_path) == before
+    made = ct.export(scan, output, crop=":5,:20,", overwrite=True)
+    assert made.shape == (5, 20, 32)
+    if ending == "":
+        assert sorted(path.name for path in output.iterdir()) == [f"out_000{k}.tif" for k in range(5)]
+    with open_source(output) as opened:
+        assert opened.volume.shape == made.shape
+        voxels = np.empty(made.shape, "u2")
+        opened.read_box((0, 0, 0), voxels)
+    assert np.array_equal(voxels, VOXELS[:5, :20])
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_with_something_else_is_left_alone(scan: Path, tmp_path: Path) -> None:
+    output = tmp_path / "slices"
+    output.mkdir()
+    ct.export(scan, output, crop=":3,,")  # into an empty folder
+    tifffile.imwrite(output / "slices_0007.tif", np.zeros((4, 4), "u1"))  # not by this package
+    before = everything(tmp_path)
+    error = failed(scan, output, overwrite=True)
+    assert isinstance(error, ct.OutputExistsError)
+    assert not error.replaceable
+    assert everything(tmp_path) == before
+
+
+def test_voxels_of_another_header_are_left_alone(scan: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.raw").write_bytes(b"precious")
+    for overwrite in (False, True):
+        error = failed(scan, tmp_path / "out.mhd", overwrite=overwrite)
+        assert isinstance(error, ct.OutputExistsError)
+        assert not error.replaceable
+    (tmp_path / "out.mhd").write_text("ElementDataFile = another.raw\n")
+    assert isinstance(failed(scan, tmp_path / "out.mhd", overwrite=True), ct.OutputExistsError)
+    assert (tmp_path / "out.raw").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("output", ["in/scan.tif", "in", "in/../in/scan.tif"])
+def test_the_source_is_never_replaced(scan: Path, tmp_path: Path, output: str) -> None:
+    before = everything(tmp_path)
+    for overwrite in (False, True):
+        assert isinstance(failed(scan, tmp_path / output, overwrite=overwrite), ct.RequestError)
+    ct.export(scan, tmp_path / "a.mhd")
+    error = failed(tmp_path / "a.mhd", tmp_path / "a.mhd", overwrite=True)
+    assert not isinstance(error, ct.OutputExistsError)
+    (tmp_path / "a.mhd").rename(tmp_path / "b.mhd")  # its voxels are still in a.raw
+    failed(tmp_path / "b.mhd", tmp_path / "a.mhd", overwrite=True)
+    assert np.array_equal(np.fromfile(tmp_path / "a.raw", "u2"), VOXELS.ravel())
+    assert everything(tmp_path / "in") == {key: value for key, value in before.items() if "/in" in key}
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif.gz", ".h5", ".65um"])
+def test_other_endings_are_refused(scan: Path, tmp_path: Path, ending: str) -> None:
+    assert isinstance(failed(scan, tmp_path / f"out{ending}"), ct.RequestError)
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+def test_a_name_with_a_dot_and_a_slash_is_a_folder(scan: Path, tmp_path: Path) -> None:
+    ct.export(scan, f"{tmp_path}/scan.65um/", crop=":2,,")
+    assert sorted(path.name for path in (tmp_path / "scan.65um").iterdir()) == [
+        "scan.65um_0000.tif",
+        "scan.65um_0001.tif",
+    ]
+    assert isinstance(failed(scan, f"{tmp_path}/scan.tif/"), ct.RequestError)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ending", KINDS)
+@pytest.mark.parametrize("at", [0, 3, 30])
+def test_a_full_disk_leaves_nothing_and_what_was_there(
+    scan: Path, tmp_path: Path, ending: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / f"out{ending}"
+    ct.export(scan, output, crop=":3,,")
+    before = everything(tmp_path)
+    real, calls, lock = targets._VoxelFile.write, [0], threading.Lock()
+
+    def write(file: Any, data: memoryview, offset: int) -> None:
+        with lock:
+            calls[0] += 1
+            mine = calls[0]
+        if mine > at:
+            raise OSError(28, os.strerror(28))
+        real(file, data, offset)
+
+    threads = set(threading.enumerate())
+    with monkeypatch.context() as patch:
+        patch.setattr(targets._VoxelFile, "write", write)
+        error = failed(scan, output, overwrite=True)
+    assert isinstance(error, ct.ConversionError)
+    assert "export" not in str(error).split("was not made")[1]
+    assert {**everything(tmp_path), str(tmp_path): 0} == {**before, str(tmp_path): 0}
+    assert set(threading.enumerate()) <= threads
+    ct.export(scan, output, overwrite=True)
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_a_source_that_cannot_be_read_leaves_nothing(
+    scan: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Source.read_box
+
+    def read(source: Source, start: Any, out: np.ndarray) -> None:
+        if start[0] > 30:
+            raise ct.SourceError("Page 31 could not be read.")
+        real(source, start, out)
+
+    monkeypatch.setattr(Source, "read_box", read)
+    assert isinstance(failed(scan, tmp_path / f"out{ending}"), ct.ConversionError)
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_a_cancelled_export_leaves_nothing(scan: Path, tmp_path: Path, ending: str) -> None:
+    steps = ct.iter_export(scan, tmp_path / f"out{ending}", threads=1)
+    first = next(steps)
+    assert (first.blocks_done, first.plan.volume.shape) == (0, VOXELS.shape)
+    assert not (tmp_path / f"out{ending}").exists()
+    steps.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_what_a_killed_export_left_is_replaced(scan: Path, tmp_path: Path, ending: str) -> None:
+    hidden = tmp_path / f".out{ending if ending != '.mhd' else '.raw'}.export"
+    if ending == "":
+        hidden.mkdir()
+        (hidden / "out_0000.tif").write_bytes(b"old")
+        (hidden / "out_0050.tif.part").write_bytes(b"old")
+    else:
+        hidden.write_bytes(b"old")
+    ct.export(scan, tmp_path / f"out{ending}")
+    assert not list(tmp_path.glob(".*"))
+    if ending == "":
+        assert len(list((tmp_path / "out").iterdir())) == len(VOXELS)
+
+
+def test_slices_moved_aside_by_a_killed_export_come_back(scan: Path, tmp_path: Path) -> None:
+    ct.export(scan, tmp_path / "out", crop=":3,,")
+    (tmp_path / "out").rename(tmp_path / ".out.replaced")
+    steps = ct.iter_export(scan, tmp_path / "out")
+    next(steps)
+    steps.close()
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_second_export_to_the_same_output_is_refused(scan: Path, tmp_path: Path) -> None:
+    steps = ct.iter_export(scan, tmp_path / "out.tif")
+    next(steps)
+    assert isinstance(failed(scan, tmp_path / "out.tif"), ct.OutputBusyError)
+    for _ in steps:
+        pass
+    assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), VOXELS)
+
+
+def test_the_disk_is_looked_at_first(scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_ct_pyramid.storage.local.LocalStorage.bytes_free", lambda _: VOXELS.nbytes)
+    error = failed(scan, tmp_path / "out.tif")
+    assert isinstance(error, ct.DiskSpaceError)
+    assert error.needed > error.free == VOXELS.nbytes
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+def test_an_object_store_takes_only_an_ome_zarr(scan: Path) -> None:
+    assert isinstance(failed(scan, "s3://bucket/out.tif"), ct.RequestError)  # type: ignore[arg-type]
