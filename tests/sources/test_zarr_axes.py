@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.errors import Advice, RequestError
+from napari_ct_pyramid.errors import Advice, RequestError, SeveralVolumesError
 from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.omezarr import write_image
@@ -161,3 +162,36 @@ def test_metadata_of_any_kind_give_a_volume_or_one_error(
         assert min(source.volume.voxel_size or [1]) > 0
         turned = volume.transpose([names.index(axis) for axis in "zyx"])
         np.testing.assert_array_equal(read_whole(source), turned)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("axes", ["zyx", "xyz", "yxz", "tzyx", "zcyx", "xyzct"])
+def test_an_array_goes_by_the_names_of_its_axes(tmp_path: Path, axes: str, zarr_format: Literal[2, 3]) -> None:
+    """As xarray writes them: in Zarr v2 into an attribute."""
+    shape = [SIZES[axis] for axis in axes]
+    voxels = np.arange(np.prod(shape), dtype="u2").reshape(shape)
+    names = [{"c": "channel", "t": "time", "x": "X"}.get(axis, axis) for axis in axes]
+    group = zarr.open_group(tmp_path / "v.zarr", mode="w", zarr_format=zarr_format)
+    array = group.create_array(
+        "v", shape=shape, dtype="u2", chunks=(4,) * len(axes), dimension_names=names if zarr_format == 3 else None
+    )
+    array[...] = voxels
+    if zarr_format == 2:
+        array.attrs["_ARRAY_DIMENSIONS"] = names
+    group.create_array("x", shape=(7,), dtype="f4")
+    expected = voxels.transpose([axes.index(axis) for axis in "tczyx" if axis in axes])
+    choice = {name: 1 for axis, name in {"t": "time", "c": "channel"}.items() if axis in axes}
+    for _ in choice:
+        expected = expected[1]
+    if choice:
+        with pytest.raises(SeveralVolumesError):
+            open_source(tmp_path / "v.zarr")
+    with open_source(tmp_path / "v.zarr", SourceOptions(**choice)) as source:
+        np.testing.assert_array_equal(read_whole(source), expected)
+
+
+def test_an_array_with_other_axes_is_taken_for_z_y_x_and_that_is_said(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "v.zarr", shape=(5, 6, 7), dtype="u2", dimension_names=["time", "y", "x"])
+    with open_source(tmp_path / "v.zarr") as source:
+        assert source.volume.shape == (5, 6, 7)
+        assert len(source.volume.notes) == 1

@@ -11,13 +11,20 @@ from napari_ct_pyramid.model.formatting import count, times
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.channels import Channel
-from napari_ct_pyramid.omezarr.kind import ZARR_FILES, is_array, is_unfinished, names_multiscales
+from napari_ct_pyramid.omezarr.kind import (
+    ZARR_FILES,
+    is_array,
+    is_unfinished,
+    names_multiscales,
+    read_attributes,
+)
 from napari_ct_pyramid.omezarr.reader import Pyramid, PyramidLevel, open_pyramid
 from napari_ct_pyramid.options import Triple, VoxelSize
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, relative_to
 from napari_ct_pyramid.units import find_unit
 
+from .axis_labels import choose_place, known_axes, order_of
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .choice import choose
 from .inputs import INSIDE, Input
@@ -56,14 +63,37 @@ def open_zarr(source: Input) -> VolumeReader:
             example = f" Name one, as in {path.name}{INSIDE}/{relative_to(arrays[0][0], path)}." if arrays else ""
             raise SourceError(f"{path} is not an OME-Zarr image, and no array was named. {_choice(path)}{example}")
         path = arrays[0][0]
-    choose(path, {}, source.options)
+    return _open_array(source, path)
+
+
+def _open_array(source: Input, path: AnyPath) -> VolumeReader:
+    """Open an array: by the names of its axes, if it has names for z, y and x."""
     array = ZarrArray(path)
-    check_shape(path, array.shape)
-    axes = volume_axes(array.shape)
-    assert axes is not None
-    place = tuple(None if axis in axes else 0 for axis in range(len(array.shape)))
+    names = _names_of_axes(array)
+    order = order_of(names) if names else None
+    notes: tuple[str, ...] = ()
+    if names and order:
+        place = choose_place(path, names, array.shape, source.options)
+    else:
+        choose(path, {}, source.options)
+        check_shape(path, array.shape)
+        axes = volume_axes(array.shape)
+        assert axes is not None
+        place = tuple(None if axis in axes else 0 for axis in range(len(array.shape)))
+        if names:
+            stated = ", ".join(names[axis] for axis in axes)
+            notes = (f"The names of its axes, {stated}, are not used: they are taken for z, y, x.",)
+    check_shape(path, [array.shape[axis] for axis in _axes(place)])
     version = array.metadata["zarr_format"]
-    return _ZarrReader(array, path, _volume(source.stem, array, place, str(path), f"Zarr array, v{version}"), place)
+    volume = _volume(source.stem, array, place, str(path), f"Zarr array, v{version}")
+    reader = _ZarrReader(array, path, replace(volume, notes=notes), place)
+    return Transposed(reader, order) if order and order != "zyx" else reader
+
+
+def _names_of_axes(array: ZarrArray) -> list[str] | None:
+    """As `known_axes`, from the names that Zarr v3 has, and that xarray writes in v2."""
+    labels = array.metadata.get("dimension_names") or read_attributes(array.path).get("_ARRAY_DIMENSIONS")
+    return known_axes(labels, array.shape) if isinstance(labels, list) else None
 
 
 def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
@@ -262,7 +292,7 @@ def _arrays(root: AnyPath) -> list[tuple[AnyPath, ZarrArray]]:
                 array = ZarrArray(path)
             except SourceError:
                 continue
-            if volume_axes(array.shape):
+            if volume_axes(array.shape) or order_of(_names_of_axes(array) or ()):
                 found.append((path, array))
         elif len(relative_to(path, root).parts) >= _DEPTH:
             below.clear()

@@ -10,6 +10,7 @@ import h5py
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import times
+from napari_ct_pyramid.sources.axis_labels import choose_place, known_axes, order_of
 from napari_ct_pyramid.sources.base import list_arrays, volume_axes
 from napari_ct_pyramid.sources.choice import choose
 
@@ -18,8 +19,6 @@ from .files import Item, LinkedFiles
 from .programs import find_by_program
 from .virtual import MappedFiles
 from .voxel_size import text_of
-
-_LETTERS = {"z": "z", "y": "y", "x": "x", "c": "channel", "t": "time", "channel": "channel", "time": "time"}
 
 
 def find_volume(linked: LinkedFiles) -> Chosen:
@@ -114,8 +113,7 @@ def _labels(dataset: h5py.Dataset) -> list[str] | None:
             labels = [str(axis["key"]) for axis in json.loads(text_of(dataset.attrs["axistags"]))["axes"]]
         except (KeyError, TypeError, ValueError):
             return None
-    names = [_LETTERS.get(label.strip().lower(), "") for label in labels]
-    return names if all(names) and len({*names}) == len(names) == dataset.ndim else None
+    return known_axes(labels, dataset.shape) if any(labels) else None
 
 
 def _selected(linked: LinkedFiles, item: Item) -> Chosen:
@@ -127,12 +125,10 @@ def _selected(linked: LinkedFiles, item: Item) -> Chosen:
         axes = volume_axes(shape)
         assert axes is not None
         return Chosen(item, tuple(None if axis in axes else 0 for axis in range(len(shape))))
-    order = "".join(name for name in labels if name in "zyx")
-    if sorted(order) != ["x", "y", "z"]:
+    order = order_of(labels)
+    if order is None:
         raise SourceError(
             f"{where} is not a volume of z, y, x: its axes are labelled {', '.join(labels)}. Try labelling them "
             "otherwise, or another dataset."
         )
-    sizes = dict(zip(labels, shape, strict=True))
-    chosen = choose(where, sizes, linked.source.options)
-    return Chosen(item, tuple(chosen.get(name) for name in labels), order)
+    return Chosen(item, choose_place(where, labels, shape, linked.source.options), order)
