@@ -52,7 +52,7 @@ def test_nexus_that_points_in_a_circle_or_at_nothing(tmp_path: Path) -> None:
         ("zyxc", (4, 8, 8, 1)), ("xyzct", None), ("xyz", (4, 4, 4)),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("by", ["dimension labels", "axistags"])
+@pytest.mark.parametrize("by", ["dimension labels", "dimension scales", "axistags"])
 def test_labelled_axes_are_chosen_from(tmp_path: Path, labels: str, chunks: Any, by: str) -> None:
     sizes = {"t": 3, "c": 2, "z": 5, "y": 9, "x": 11}
     data = np.arange(np.prod([sizes[a] for a in labels]), dtype="u4").reshape([sizes[a] for a in labels])
@@ -61,9 +61,12 @@ def test_labelled_axes_are_chosen_from(tmp_path: Path, labels: str, chunks: Any,
         file.create_dataset("v", data=data, chunks=chunks, compression="gzip" if chunks else None)
         if by == "axistags":
             file["v"].attrs["axistags"] = json.dumps({"axes": [{"key": axis, "typeFlags": 2} for axis in labels]})
-        else:
-            for number, label in enumerate(labels):
+        for number, label in enumerate(labels):
+            if by == "dimension labels":
                 file["v"].dims[number].label = label
+            elif by == "dimension scales":  # as NetCDF names its axes
+                file[label] = np.arange(sizes[label])
+                file["v"].dims[number].attach_scale(file[label])
     several = {*labels} & {*"tc"}
     if several:
         with pytest.raises(ct.SeveralVolumesError) as caught:

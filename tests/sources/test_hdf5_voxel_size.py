@@ -33,9 +33,24 @@ def with_axes(file: h5py.File, uneven: float = 0) -> None:
         file[f"g/{axis}"].attrs["units"] = "um"
 
 
+def with_scales(file: h5py.File) -> None:
+    for number, (n, step) in enumerate(zip(SHAPE, (2.0, 0.5, 0.5), strict=True)):
+        scale = file.create_dataset(f"g/axis{number}", data=np.arange(n) * step)
+        scale.attrs["units"] = "um"
+        scale.make_scale()
+        file["g/v"].dims[number].attach_scale(scale)
+
+
+def with_a_lost_scale(file: h5py.File) -> None:
+    with_scales(file)
+    del file["g/axis1"]
+
+
 @pytest.mark.parametrize(
     ("add", "found"),
     [
+        (with_scales, ((2, 0.5, 0.5), "micrometer", "HDF5 dimension scales")),
+        (with_a_lost_scale, (None, None, None)),
         (with_attributes(element_size_um=(2.0, 0.5, 0.5)), ((2, 0.5, 0.5), "micrometer", "attribute element_size_um")),
         (with_attributes(voxel_size=0.65, voxel_size_units="um"), ((0.65,) * 3, "micrometer", "attribute voxel_size")),
         (with_attributes(pixel_size_nm=np.array([5.0])), ((5, 5, 5), "nanometer", "attribute pixel_size_nm")),
@@ -55,3 +70,19 @@ def test_the_voxel_size_of_hdf5_and_where_it_was_found(tmp_path: Path, add: Any,
         volume = source.volume
         assert (volume.voxel_size, volume.unit) == found[:2]
         assert found[2] is None or str(volume.voxel_size_from).endswith(found[2])
+
+
+@pytest.mark.parametrize("by", ["attributes", "scales"])
+def test_the_voxel_size_of_labelled_axes(tmp_path: Path, by: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["v"] = VOLUME
+        for number, (axis, size) in enumerate({"x": 1, "z": 3, "y": 2}.items()):
+            file["v"].dims[number].label = axis
+            if by == "attributes":
+                file["v"].attrs[f"pixel_size_{axis}_um"] = size
+            else:
+                file[axis] = np.arange(SHAPE[number]) * size
+                file[axis].attrs["units"] = "um"
+                file["v"].dims[number].attach_scale(file[axis])
+    with open_source(tmp_path / "a.h5") as source:
+        assert (source.volume.voxel_size, source.volume.unit) == ((3, 2, 1), "micrometer")

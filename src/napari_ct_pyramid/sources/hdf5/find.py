@@ -18,7 +18,7 @@ from .chosen import Chosen
 from .files import Item, LinkedFiles
 from .programs import find_by_program
 from .virtual import MappedFiles
-from .voxel_size import text_of
+from .voxel_size import scale_of, text_of
 
 
 def find_volume(linked: LinkedFiles) -> Chosen:
@@ -108,6 +108,9 @@ def _labels(dataset: h5py.Dataset) -> list[str] | None:
     if not 3 <= len(dataset.shape or ()) <= 5:
         return None
     labels = [dimension.label for dimension in dataset.dims]
+    if not any(labels):
+        scales = [scale_of(dataset, axis) for axis in range(dataset.ndim)]
+        labels = ["" if scale is None else posixpath.basename(scale.name or "") for scale in scales]
     if not any(labels) and "axistags" in dataset.attrs:  # of ilastik
         try:
             labels = [str(axis["key"]) for axis in json.loads(text_of(dataset.attrs["axistags"]))["axes"]]

@@ -63,7 +63,7 @@ def _open(linked: LinkedFiles, chosen: Chosen) -> VolumeReader:
     stored = dataset.dtype if chosen.dtype is None else chosen.dtype.newbyteorder(dataset.dtype.byteorder)
     dtype = check_dtype(where, stored)
     shape = dataset.shape[axes[0]], dataset.shape[axes[1]], dataset.shape[axes[2]]
-    size = find_voxel_size(dataset, axes) if chosen.size is None else chosen.size
+    size = find_voxel_size(dataset, axes, chosen.order) if chosen.size is None else chosen.size
     filters = names_of_filters(where, dataset)
     volume = Volume(
         name=linked.source.stem,

@@ -30,15 +30,15 @@ _PLACES = (
 )
 
 
-def find_voxel_size(dataset: h5py.Dataset, axes: Triple) -> FoundVoxelSize:
-    """The voxel size along `axes` (z, y, x) that the dataset, its group or its program's usual place states."""
+def find_voxel_size(dataset: h5py.Dataset, axes: Triple, order: str = "zyx") -> FoundVoxelSize:
+    """The voxel size along `axes`, named `order`, that the dataset, its group or its program's usual place states."""
     for name, value, unit, kind in _named(dataset):
         sizes = [positive(size) for size in np.ravel(value)] if np.size(value) in (1, 3) else []
         if sizes and None not in sizes:
             found = found_voxel_size(sizes * (3 // len(sizes)), [unit] * 3, f"HDF5 {kind} {name}")
             if found.voxel_size:
                 return found
-    return _from_one_each(dataset) or _from_coordinates(dataset, axes)
+    return _from_one_each(dataset, order) or _from_coordinates(dataset, axes)
 
 
 def _named(dataset: h5py.Dataset) -> Iterator[tuple[str, Any, str | None, str]]:
@@ -72,7 +72,7 @@ def _unit_of(attributes: Any, name: str, suffix: str | None) -> str | None:
     return find_unit(text_of(stated))
 
 
-def _from_one_each(dataset: h5py.Dataset) -> FoundVoxelSize | None:
+def _from_one_each(dataset: h5py.Dataset, order: str) -> FoundVoxelSize | None:
     """A size for each axis: ``pixel_size_z``, ``pixel_size_y``, ``pixel_size_x``."""
     for owner in (dataset, dataset.parent):
         found: dict[str, tuple[float | None, str | None]] = {}
@@ -81,7 +81,7 @@ def _from_one_each(dataset: h5py.Dataset) -> FoundVoxelSize | None:
                 size = positive(np.ravel(owner.attrs[name])[0])
                 found[match[2].lower()] = size, _unit_of(owner.attrs, name, match[3])
         if {*found} == {*"zyx"}:
-            sizes, units = zip(*(found[axis] for axis in "zyx"), strict=True)
+            sizes, units = zip(*(found[axis] for axis in order), strict=True)
             stated = found_voxel_size(sizes, units, "HDF5 attributes for each axis")
             if stated.voxel_size:
                 return stated
@@ -89,14 +89,13 @@ def _from_one_each(dataset: h5py.Dataset) -> FoundVoxelSize | None:
 
 
 def _from_coordinates(dataset: h5py.Dataset, axes: Triple) -> FoundVoxelSize:
-    """NeXus: the group names a dataset of coordinates for each axis. https://manual.nexusformat.org/datarules.html"""
-    names = dataset.parent.attrs.get("axes")
-    if names is None or len(np.ravel(names)) != dataset.ndim:
-        return FoundVoxelSize()
+    """The step of the coordinates along each axis."""
+    names = dataset.parent.attrs.get("axes")  # NeXus: https://manual.nexusformat.org/datarules.html
+    by_name = names is not None and len(np.ravel(names)) == dataset.ndim
     sizes: list[float | None] = []
     units: list[str | None] = []
     for axis in axes:
-        coordinates = dataset.parent.get(text_of(np.ravel(names)[axis]))
+        coordinates = dataset.parent.get(text_of(np.ravel(names)[axis])) if by_name else scale_of(dataset, axis)
         if not isinstance(coordinates, h5py.Dataset) or coordinates.shape != (dataset.shape[axis],):
             return FoundVoxelSize()
         if coordinates.size < 2:
@@ -109,7 +108,16 @@ def _from_coordinates(dataset: h5py.Dataset, axes: Triple) -> FoundVoxelSize:
         units.append(find_unit(text_of(coordinates.attrs.get("units"))))
     if units == [None] * 3 and all(size == 1 for size in sizes):  # these only count voxels
         return FoundVoxelSize()
-    return found_voxel_size(sizes, units, "NeXus axes")
+    return found_voxel_size(sizes, units, "NeXus axes" if by_name else "HDF5 dimension scales")
+
+
+def scale_of(dataset: h5py.Dataset, axis: int) -> h5py.Dataset | None:
+    """The dimension scale of an axis, as NetCDF writes it; None if it has none, or several."""
+    try:
+        scales = dataset.dims[axis].values()
+    except (KeyError, OSError, RuntimeError, ValueError):  # a reference to what is not there any more
+        return None
+    return scales[0] if len(scales) == 1 else None
 
 
 def text_of(value: Any) -> str:
