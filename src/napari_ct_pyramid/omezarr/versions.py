@@ -41,6 +41,6 @@ def check_version(path: AnyPath, version: str) -> None:
     numbers = numbers_of(version)
     if numbers is not None and numbers > NEWEST:
         raise SourceError(
-            f"{path} is OME-Zarr {version}, and this version of napari-ct-pyramid reads OME-Zarr up to "
-            f"{'.'.join(map(str, NEWEST))}. Try updating it: pip install -U napari-ct-pyramid"
+            f"{path} is OME-Zarr {version}. The newest that can be read here is {'.'.join(map(str, NEWEST))}. Try "
+            "updating this program: pip install --upgrade napari-ct-pyramid"
         )
