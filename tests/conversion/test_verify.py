@@ -7,6 +7,7 @@ import shutil
 import struct
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import pytest
 import tifffile
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.conversion.receipt import RECEIPT, read_receipt
+from napari_ct_pyramid.conversion.receipt import RECEIPT, change_receipt, read_receipt
 from napari_ct_pyramid.errors import Advice
+from napari_ct_pyramid.model.histogram import Histogram
 from napari_ct_pyramid.omezarr.checksums import OLD_FILE, Checksums
 from napari_ct_pyramid.omezarr.codec import Codec
-from napari_ct_pyramid.omezarr.journal import Journal, read_journal
+from napari_ct_pyramid.omezarr.journal import Journal, read_journal, write_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources import sampling
@@ -172,6 +174,43 @@ def test_changed_metadata_are_found(scan: Path, output: Path, damage: Callable[[
     assert ct.verify(output, scan, repair=True).repaired
     assert pyramid_files(output) == before
     assert ct.verify(output, scan).problems == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"minimum": 1}, {"maximum": 9}, {"nans": 1}, {"infinities": 2}, {"window": [0, 1]}, {"histogram": None}],
+)
+@pytest.mark.parametrize("with_source", [False, True])
+def test_a_receipt_that_states_other_tallies_is_found(
+    scan: Path, output: Path, changes: dict[str, Any], with_source: bool
+) -> None:
+    """Also if its checksum was made to fit."""
+    before = {key: value for key, value in (read_receipt(output) or {}).items() if key in changes}
+    change_receipt(output, **changes)
+    (problem,) = ct.verify(output, scan if with_source else None).problems
+    assert next(iter(changes)) in str(problem)
+    assert ct.verify(output, scan, repair=True).repaired
+    assert before.items() <= (read_receipt(output) or {}).items()
+    assert ct.verify(output, scan).problems == ()
+
+
+@pytest.mark.parametrize("changes", [{"minimum": -1.0}, {"nans": 3}, {"clipped": 1}, {"histogram": Histogram()}])
+def test_a_journal_that_states_other_tallies_is_found_by_counting_again(
+    scan: Path, output: Path, changes: dict[str, Any]
+) -> None:
+    before, receipt = pyramid_files(output), read_receipt(output)
+    record = read_journal(output)
+    assert record is not None
+    block = (0, 1)
+    done = {**record.done, block: replace(record.done[block], **changes)}
+    write_journal(output, replace(record, done=done))
+    found = ct.verify(output, scan)
+    assert [problem.block for problem in found.problems if problem.block] == [block]
+    assert ct.verify(output, scan, repair=True).repaired
+    assert ct.verify(output, scan).problems == ()
+    assert pyramid_files(output) == before
+    tallies = ("minimum", "maximum", "nans", "infinities", "window", "histogram", "rescaled")
+    assert [(read_receipt(output) or {})[name] for name in tallies] == [(receipt or {})[name] for name in tallies]
 
 
 def test_a_flipped_bit_in_the_journal_or_the_receipt_never_damages_the_output(

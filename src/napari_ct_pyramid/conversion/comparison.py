@@ -10,6 +10,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
+from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import box_shape, chunk_box
 from napari_ct_pyramid.omezarr.checksums import Checksum, Checksums
@@ -32,12 +33,15 @@ class Problem:
         For people.
     is_stray : bool
         Whether it is a file that does not belong to the volume. A repair leaves it alone.
+    block : BlockId or None
+        The block that is wrong, if no chunk of it is.
     """
 
     level: int | None
     chunk: Triple | None
     what: str
     is_stray: bool = False
+    block: BlockId | None = None
 
     def __str__(self) -> str:
         if self.level is None or self.chunk is None:

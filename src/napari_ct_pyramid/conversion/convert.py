@@ -21,8 +21,8 @@ from napari_ct_pyramid.errors import (
     OutputExistsError,
     RequestError,
 )
-from napari_ct_pyramid.model.histogram import BINS_SAMPLE, Bins, choose_bins, histogram_json
-from napari_ct_pyramid.model.intensity import automatic_window, display_window, some_of
+from napari_ct_pyramid.model.histogram import BINS_SAMPLE, choose_bins
+from napari_ct_pyramid.model.intensity import automatic_window, some_of
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.rescaling import rescaling
@@ -52,10 +52,11 @@ from .engine import Engine
 from .identity import differences, fingerprint, identify, other_options
 from .output import bytes_free, check_output, default_output
 from .progress import Progress, ProgressTracker, follow
-from .receipt import Receipt, disagreement, edited_facts, read_receipt, rescaled, write_receipt
+from .receipt import Receipt, disagreement, edited_facts, read_receipt, write_receipt
 from .recheck import still_done
 from .replacement import begin_output, check_replaceable, recover
 from .same_source import check_same
+from .tallies import tallies_of
 from .unfinished import check_complete, unfinished_on_error
 
 if TYPE_CHECKING:
@@ -199,14 +200,9 @@ def run(
         started = time.perf_counter()
         yield from follow(runner, progress, abandon=store.abandon)
         earlier = read_receipt(output)  # of an output that is repaired
-        bins = plan.bins or Bins(plan.levels[0].dtype.str)
-        statistics = tracker.statistics
         before = None if earlier is None else (earlier["window"][0], earlier["window"][1])
-        window = display_window(statistics, bins, plan.rescale, before)
-        histogram = None
-        if statistics.histogram is not None:
-            histogram = histogram_json(bins, statistics.histogram, window["min"], window["max"])
-        attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=window)
+        tallies = tallies_of(plan, tracker.statistics, before)
+        attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=tallies.display)
         if facts := edited_facts(earlier):
             attributes = edit_attributes(attributes, facts)
         yield progress()  # the last chance to cancel
@@ -225,13 +221,13 @@ def run(
             # A process that had taken more before, such as napari, did so for another reason.
             over_budget_bytes=max(0, peak - plan.options.max_memory) if peak > start.peak_memory else 0,
             workers=len(scheduler.workers_used) if scheduler else 0,
-            minimum=window["min"],
-            maximum=window["max"],
-            nans=statistics.nans,
-            infinities=statistics.infinities,
-            rescaled=rescaled(plan, statistics),
-            window=(window["start"], window["end"]),
-            histogram=histogram,
+            minimum=tallies.display["min"],
+            maximum=tallies.display["max"],
+            nans=tallies.nans,
+            infinities=tallies.infinities,
+            rescaled=tallies.rescaled,
+            window=tallies.window,
+            histogram=tallies.histogram,
             strays=tuple(stray_chunks(output, plan)),
         )
         write_receipt(output, receipt, plan, record.identity, attributes, earlier and earlier.get("edited"))

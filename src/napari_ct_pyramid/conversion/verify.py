@@ -24,6 +24,7 @@ from napari_ct_pyramid.model.levels import factors_between
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.statistics import Statistics
+from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.checksums import OLD_FILE, Checksums, crc32, read_old_checksums
 from napari_ct_pyramid.omezarr.chunk_files import lost_chunks
@@ -44,6 +45,7 @@ from napari_ct_pyramid.sources.sampling import a_few_rows
 from napari_ct_pyramid.storage.lock import Hold, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
+from .buffers import FinishedBlock
 from .comparison import ComparingStore, Problem, Verification
 from .convert import run
 from .engine import Engine
@@ -51,6 +53,7 @@ from .identity import asked_options, differences, fingerprint, identify
 from .padded_reader import VoxelSource
 from .progress import Progress, ProgressTracker, follow
 from .receipt import disagreement, note_verified, read_receipt, settle_edit
+from .tallies import wrong_blocks, wrong_tallies
 
 # A source may have another name and time; these must be equal.
 _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
@@ -140,9 +143,13 @@ def _plan(
         process_memory=process_memory(),
         in_transit=bytes_in_transit(path, asked, volume, source.files if source else ()),
     )
+    dtype, voxels = plan.levels[0].dtype, math.prod(plan.volume.shape)
     if source is None:
+        if dtype.itemsize <= 2:  # the bins of larger types depend on the voxels
+            plan = replace(plan, bins=choose_bins(dtype, voxels, np.empty(0, dtype)))
         return plan, identity
-    now = identify(plan, fingerprint(source, crc32(a_few_rows(source))))
+    rows = a_few_rows(source)
+    now = identify(plan, fingerprint(source, crc32(rows)))
     different = differences({k: identity.get(k) for k in _OF_THE_VOXELS}, {k: now[k] for k in _OF_THE_VOXELS})
     if different:
         raise RequestError(f"This is not the source that the output was made from: it differs in {different}.")
@@ -151,7 +158,7 @@ def _plan(
             f"The output was made by version {identity.get('version')} of this program, which made "
             "other blocks. Verify it without the source, or with that version."
         )
-    return plan, now
+    return replace(plan, bins=choose_bins(dtype, voxels, some_of(rows, BINS_SAMPLE))), now
 
 
 def _check_trustworthy(path: AnyPath, record: Record) -> None:
@@ -214,7 +221,12 @@ def _find(
         problems.append(Problem(None, None, f"{JOURNAL} is damaged"))
     skip = {block: Statistics() for block in plan.block_ids if unfinished and block not in record.done}
     tracker = ProgressTracker(plan, skip)
-    engine = Engine(source or _NoSource(), plan, store, tracker)
+    counted: dict[BlockId, Statistics] = {}
+
+    def note(block: FinishedBlock) -> None:
+        counted[block.id] = block.statistics
+
+    engine = Engine(source or _NoSource(), plan, store, tracker, note)
 
     def progress() -> Progress:
         done = int(tracker.fraction * plan.volume.nbytes)
@@ -226,6 +238,7 @@ def _find(
     chunks = store.problems()
     named = {(problem.level, problem.chunk) for problem in chunks}
     chunks += [Problem(*lost, "it is not the file that was written") for lost in lost_files if lost not in named]
+    problems += _tally_problems(path, plan, record, counted if source else {}, chunks)
     problems += [
         Problem(None, None, f"{key} does not belong to the volume", is_stray=True) for key in stray_chunks(path, plan)
     ]
@@ -237,6 +250,21 @@ def _find(
         seconds=time.perf_counter() - began,
         peak_memory_bytes=peak_resident_memory(),
     )
+
+
+def _tally_problems(
+    path: AnyPath, plan: Plan, record: Record, counted: dict[BlockId, Statistics], chunks: list[Problem]
+) -> Iterator[Problem]:
+    """Where journal and receipt state other tallies than were counted again, or than each other."""
+    made_anew = {block for chunk in chunks for block in _blocks_with(plan, chunk)}
+    counted = {block: found for block, found in counted.items() if block not in made_anew and block[0] == 0}
+    for block in wrong_blocks(counted, record.done, histograms=record.identity.get("version") == __version__):
+        yield Problem(None, None, f"the journal states other tallies of block {block[1]} than it has", block=block)
+    receipt = read_receipt(path)
+    if receipt is None or not set(plan.block_ids) <= record.done.keys():
+        return
+    for name in wrong_tallies(receipt, plan, sum(record.done.values(), start=Statistics())):
+        yield Problem(None, None, f"the receipt states another {name} than the volume has")
 
 
 def _repair(
@@ -254,8 +282,6 @@ def _repair(
     settle_edit(path)
     unpublish(path)  # from here on the output is unfinished
     begun = write_journal(path, intact)
-    sample = some_of(a_few_rows(source), BINS_SAMPLE)
-    plan = replace(plan, bins=choose_bins(plan.levels[0].dtype, math.prod(plan.volume.shape), sample))
     yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun, held)
     (path / OLD_FILE).unlink(missing_ok=True)
     made = read_journal(path)
@@ -282,6 +308,8 @@ def _renewed(path: AnyPath, plan: Plan, record: Record) -> Record:
 
 def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
     """The block with the chunk that is wrong, and the blocks of later stages that are made from it."""
+    if problem.block:
+        yield problem.block
     if problem.level is None or problem.chunk is None:
         return
     there = plan.levels[problem.level]
