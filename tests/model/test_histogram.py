@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_ct_pyramid.model import histogram as module
-from napari_ct_pyramid.model.counter import CELL, Counter, take_sample
+from napari_ct_pyramid.model.counter import CELL, Counter, sampled_rows
 from napari_ct_pyramid.model.histogram import Bins, Histogram, choose_bins, histogram_json, quantiles
 
 SMALL = ["b1", "u1", "i1", "u2", "i2", "f2"]
@@ -27,6 +27,10 @@ def counted(voxels: np.ndarray, bins: Bins, parts: int = 1) -> Histogram:
             finite = np.isfinite(one)
             counter.count(one, z, int(rows[0]), finite=None if finite.all() else finite)
     return counter.histogram()
+
+
+def take_sample(voxels: np.ndarray, z: int, y: int) -> np.ndarray:
+    return np.concatenate([voxels[:0].ravel(), *(voxels[at] for at in sampled_rows(z, y, *voxels.shape[:2]))])
 
 
 @given(

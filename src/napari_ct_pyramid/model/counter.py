@@ -10,6 +10,8 @@ all voxels do. Padding, NaN and infinities are never counted.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,17 +20,22 @@ from .histogram import KEYS, LINEAR, Bins, Histogram, from_order, pack
 CELL = 15
 """One of so many neighbouring rows is in the sample."""
 
-_ENOUGH = 65_536  # voxels of a sample that are counted together
-_PIECE = 32_768  # voxels at a time: their indices fit in a core's second-level cache
+_PIECE = 65_536  # voxels at a time: they and their indices fit in a core's second-level cache
+
+_TILE = 64  # slices, and cells in each
 
 
 class _Share:
-    """What one thread has counted."""
+    """What one thread has counted, and its buffers: new arrays of this size would take longer than counting."""
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: np.dtype) -> None:
         self.table = np.zeros(KEYS + LINEAR, np.int64)
+        self.waiting = np.empty(_PIECE, dtype)  # voxels that are not counted yet: a few at a time would take longer
+        self.buffer = self.waiting.data  # copies rows without giving up the interpreter's lock, which takes longer
+        self.size = 0  # of those
         self.indices = np.empty(_PIECE, np.intp)
-        self.waiting: list[np.ndarray] = []  # samples that are not counted yet: many small ones take longer
+        if dtype.itemsize > 2:
+            self.places = np.empty(_PIECE, dtype if dtype.kind == "f" else np.float64)
 
 
 class Counter:
@@ -58,22 +65,17 @@ class Counter:
             Mask of those to count, if it is not all.
         """
         share = self._share()
-        sample = voxels.ravel() if self._bins.whole else take_sample(voxels, z, y)
-        if finite is not None:
-            sample = sample[finite.ravel() if self._bins.whole else take_sample(finite, z, y)]
-        if self._dtype.itemsize <= 2:
-            self._count_values(share, sample)
+        if self._bins.whole:
+            self._collect(share, voxels.ravel() if finite is None else voxels[finite])
             return
-        share.waiting.append(sample.copy() if sample.base is not None else sample)  # the buffer is used again
-        if sum(map(len, share.waiting)) >= _ENOUGH:
-            self._count_wide(share)
+        for at in sampled_rows(z, y, *voxels.shape[:2]):
+            self._collect(share, voxels[at] if finite is None else voxels[at][finite[at]])
 
     def histogram(self) -> Histogram:
         """The histogram of all that was counted."""
         total = np.zeros(KEYS + LINEAR, np.int64)
         for share in self._shares:
-            if share.waiting:
-                self._count_wide(share)
+            self._count_waiting(share)
             total += share.table
         if self._dtype.itemsize == 1:  # pairs of voxels were counted; see `_count_values`
             pairs = total[:KEYS].reshape(256, 256)
@@ -92,56 +94,85 @@ class Counter:
     def _share(self) -> _Share:
         """What this thread has counted."""
         if not hasattr(self._of_thread, "share"):
-            self._of_thread.share = _Share()
+            self._of_thread.share = _Share(self._dtype)
             self._shares.append(self._of_thread.share)
         share: _Share = self._of_thread.share
         return share
 
-    def _count_values(self, share: _Share, flat: np.ndarray) -> None:
-        """Count each value. Bytes are counted two at a time: half as many steps."""
-        if self._dtype.itemsize == 1 and flat.size % 2:
-            flat = np.append(flat.view(np.uint8), np.uint8(0))
-            share.table[-1] += 1
-        patterns = flat.view(np.uint16)
-        for at in range(0, patterns.size, _PIECE):
-            piece = patterns[at : at + _PIECE]
-            indices = share.indices[: piece.size]
-            indices[...] = piece
-            np.add.at(share.table, indices, 1)
+    def _collect(self, share: _Share, voxels: np.ndarray) -> None:
+        """Copy voxels, whose buffer is used again, until there are enough to count them together."""
+        while voxels.size >= (room := _PIECE - share.size):
+            share.buffer[share.size :] = voxels[:room].data
+            share.size = _PIECE
+            self._count_waiting(share)
+            voxels = voxels[room:]
+        end = share.size + voxels.size
+        share.buffer[share.size : end] = voxels.data
+        share.size = end
 
-    def _count_wide(self, share: _Share) -> None:
-        """Count the samples that wait for it."""
-        sample, table = np.concatenate(share.waiting), share.table
-        share.waiting.clear()
+    def _count_waiting(self, share: _Share) -> None:
+        voxels, share.size = share.waiting[: share.size], 0
+        if self._dtype.itemsize <= 2:
+            self._count_values(share, voxels)
+        else:
+            self._count_wide(share, voxels)
+
+    def _count_values(self, share: _Share, voxels: np.ndarray) -> None:
+        """Count each value. Bytes are counted two at a time: half as many steps."""
+        if self._dtype.itemsize == 1 and voxels.size % 2:
+            voxels = np.append(voxels.view(np.uint8), np.uint8(0))
+            share.table[-1] += 1
+        patterns = voxels.view(np.uint16)
+        indices = share.indices[: patterns.size]
+        indices[...] = patterns
+        np.add.at(share.table, indices, 1)
+
+    def _count_wide(self, share: _Share, voxels: np.ndarray) -> None:
+        """Count values in the bins of equal width, and what lies outside of these by its first 16 bits."""
+        places, indices = share.places[: voxels.size], share.indices[: voxels.size]
+        width = (self._bins.high - self._bins.low) / LINEAR
         with np.errstate(over="ignore"):
-            places = sample - sample.dtype.type(self._bins.low) if sample.dtype.kind == "f" else sample - self._bins.low
-            places *= LINEAR / (self._bins.high - self._bins.low)
-        np.clip(places, -1, LINEAR, out=places)
-        places += 1  # now all are zero or above, where the conversion to an integer rounds down
-        indices = places.astype(np.intp)
+            # One bin more: what lies below all bins is zero, and the conversion to an integer rounds down.
+            np.subtract(voxels, places.dtype.type(self._bins.low - width), out=places)
+            np.multiply(places, places.dtype.type(1 / width), out=places)
+        np.clip(places, 0, LINEAR + 1, out=places)
+        np.copyto(indices, places, casting="unsafe")
         counts = np.bincount(indices, minlength=LINEAR + 2)
-        table[KEYS:] += counts[1:-1]
+        share.table[KEYS:] += counts[1:-1]
         if counts[0] or counts[-1]:
-            outside = sample[(indices == 0) | (indices == LINEAR + 1)]
+            outside = voxels[(indices == 0) | (indices == LINEAR + 1)]
             limit = np.finfo(np.float32).max
             bits = np.clip(outside, -limit, limit).astype(np.float32).view(np.uint32)
-            np.add.at(table, (_to_order32(bits) >> 16).astype(np.intp), 1)
+            np.add.at(share.table, (_to_order32(bits) >> 16).astype(np.intp), 1)
 
 
-def take_sample(voxels: np.ndarray, z: int, y: int) -> np.ndarray:
-    """The voxels of some rows that belong to the sample of their volume, in one dimension.
+def sampled_rows(z: int, y: int, slices: int, rows: int) -> Iterator[tuple[int, int]]:
+    """The rows in a part of a volume that belong to its sample.
 
     Parameters
     ----------
-    voxels : numpy.ndarray
-        Whole rows (z, y, x).
     z, y : int
-        Where the first of them is in the volume.
+        Where the part begins in the volume.
+    slices, rows : int
+        Its extent.
+
+    Yields
+    ------
+    tuple of int
+        The slice and the row of each, in the part.
     """
-    depth, height, _ = voxels.shape
-    slices, rows = np.arange(z, z + depth)[:, None], np.arange(y, y + height)
-    chosen = pseudo_random(slices, rows // CELL) % CELL == rows % CELL
-    return np.ravel(voxels[chosen])
+    for i in range(z, z + slices):
+        for cell in range(y // CELL, (y + rows - 1) // CELL + 1):
+            row = cell * CELL + _rows_of_cells(i // _TILE, cell // _TILE)[i % _TILE * _TILE + cell % _TILE]
+            if y <= row < y + rows:
+                yield i - z, row - y
+
+
+@lru_cache(256)
+def _rows_of_cells(z: int, y: int) -> bytes:
+    """The row of each cell that is in the sample, in a tile of cells: computed together, they take less time."""
+    slices, cells = np.arange(z * _TILE, (z + 1) * _TILE), np.arange(y * _TILE, (y + 1) * _TILE)
+    return (pseudo_random(slices[:, None], cells) % CELL).astype(np.uint8).tobytes()
 
 
 def pseudo_random(a: np.ndarray, b: np.ndarray) -> np.ndarray:
