@@ -22,9 +22,9 @@ from ome_zarr_models.v04.image_label import ImageLabel
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QProgressDialog
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.errors import MissingFolderError, OutputExistsError, RequestError, SaveError
+from napari_ct_pyramid.errors import ConversionError, MissingFolderError, OutputExistsError, RequestError, SaveError
 from napari_ct_pyramid.model.lazy_array import LazyArray
-from napari_ct_pyramid.plugin import writer
+from napari_ct_pyramid.plugin import image_writer, label_writer, writer
 from tests.helpers.omezarr import flat_indices, pyramid_of, write_image
 from tests.helpers.screen import PLUGIN, write_stack
 
@@ -138,7 +138,7 @@ def test_an_image_with_levels_keeps_them(viewer: napari.Viewer, tmp_path: Path) 
 def test_a_large_image_gets_levels_that_are_means_at_the_right_place(
     viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_LARGEST_COARSEST", 8)
+    monkeypatch.setattr(image_writer, "_LARGEST_COARSEST", 8)
     voxels = np.random.default_rng(1).random((1, 16, 32)).astype("f4")
     viewer.add_image(voxels, **PLACE)
     levels = ct.open_pyramid(save(viewer, tmp_path / "a.ome.zarr")).levels
@@ -254,6 +254,105 @@ def test_labels_go_into_the_image_that_they_belong_to(
     assert ct.open_pyramid(path / "labels" / "cells").ome_zarr_version == version
 
 
+def save_labels(path: Path, **labels: np.ndarray) -> list[str]:
+    """Save layers of labels that are in no window."""
+    layers = [napari.layers.Labels(data, name=name) for name, data in labels.items()]
+    return writer.write_layers(str(path), [layer.as_layer_data_tuple() for layer in layers])
+
+
+def stored(path: Path) -> np.ndarray:
+    return np.asarray(ct.open_pyramid(path).levels[0].array)
+
+
+def test_labels_that_are_saved_at_their_own_path_stay_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image(tmp_path / "a.ome.zarr", [VOXELS])
+    own = path / "labels" / "cells"
+    save_labels(own, name=LABELS)
+    monkeypatch.setattr(label_writer, "ask", lambda *_: True)
+    assert save_labels(own, name=LABELS + 1) == [str(path)]
+    assert [folder.name for folder in (path / "labels").iterdir() if folder.is_dir()] == ["cells"]
+    np.testing.assert_array_equal(stored(own), LABELS + 1)
+
+
+def test_labels_alone_are_not_an_image_for_other_labels(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.zarr"
+    save_labels(path, cells=LABELS)
+    before = everything_in(path)
+    with refused(OutputExistsError):
+        save_labels(path, cells=LABELS)
+    assert everything_in(path) == before
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_else_the_group_of_labels_states_is_kept(tmp_path: Path, version: str) -> None:
+    path = write_image(tmp_path / "a.ome.zarr", [VOXELS], version=version)
+    save_labels(path, first=LABELS)
+    zarr.open_group(path / "labels").attrs["mine"] = {"a": 1}
+    save_labels(path, second=LABELS)
+    attributes = dict(zarr.open_group(path / "labels", mode="r").attrs)
+    assert attributes["mine"] == {"a": 1}
+    assert (attributes.get("ome") or attributes)["labels"] == ["first", "second"]
+
+
+def test_a_damaged_list_of_labels_is_left_alone(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.ome.zarr", [VOXELS])
+    (path / "labels").mkdir()
+    (path / "labels" / ".zattrs").write_text('{"labels": ["mi')
+    before = everything_in(path)
+    with refused(RequestError):
+        save_labels(path, cells=LABELS)
+    assert everything_in(path) == before
+
+
+@pytest.mark.parametrize("fault", ["writing", "moving", "listing"])
+def test_of_several_labels_all_are_replaced_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    path = write_image(tmp_path / "a.ome.zarr", [VOXELS])
+    save_labels(path, a=LABELS, b=LABELS)
+    before = everything_in(path)
+    monkeypatch.setattr(label_writer, "ask", lambda *_: True)
+    calls = 0
+
+    def fails_at(last: int, function: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return fail() if calls == last else function(*arguments, **options)
+
+        return call
+
+    if fault == "writing":
+        monkeypatch.setattr(label_writer, "write_image", fails_at(2, label_writer.write_image))
+    elif fault == "moving":  # the old a, the new a, the old b, the new b
+        monkeypatch.setattr(Path, "rename", fails_at(4, Path.rename))
+    else:
+        monkeypatch.setattr(label_writer, "list_labels", fails_at(1, label_writer.list_labels))
+    with refused(OSError, "No space"):
+        save_labels(path, a=LABELS + 1, b=LABELS + 1)
+    assert everything_in(path) == before
+    save_labels(path, a=LABELS + 1, b=LABELS + 1)
+    np.testing.assert_array_equal(stored(path / "labels" / "b"), LABELS + 1)
+
+
+def test_labels_that_cannot_be_put_back_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image(tmp_path / "a.ome.zarr", [VOXELS])
+    save_labels(path, cells=LABELS)
+    monkeypatch.setattr(label_writer, "ask", lambda *_: True)
+    rename, calls = Path.rename, 0
+
+    def only_once(old: Path, new: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        return rename(old, new) if calls == 1 else fail()
+
+    monkeypatch.setattr(Path, "rename", only_once)
+    with refused(ConversionError, "before 0"):
+        save_labels(path, cells=LABELS + 1)
+    (kept,) = (path / "labels").glob("*.part/before 0")
+    np.testing.assert_array_equal(stored(kept), LABELS)
+
+
 def test_labels_that_exist_are_not_replaced_without_being_asked(viewer: napari.Viewer, tmp_path: Path) -> None:
     path = image_with_labels(tmp_path)
     viewer.add_labels(LABELS, name="cells")
@@ -350,7 +449,7 @@ def test_a_failure_half_way_leaves_nothing(
     assert path.exists() is into_image
 
 
-def fail() -> None:
+def fail() -> Any:
     raise OSError(28, "No space left on device")
 
 
