@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import zarr
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.plugin.reader import get_ome_zarr_reader, get_volume_reader
-from tests.helpers.omezarr import flat_indices, write_image, write_unfinished
+from tests.helpers.omezarr import flat_indices, pyramid_of, write_image, write_unfinished
 from tests.helpers.screen import PLUGIN, quarters, write_stack
 
 
@@ -80,3 +81,14 @@ def test_a_broken_tiff_is_one_error_with_its_name(viewer: napari.Viewer, tmp_pat
     (tmp_path / "a.tif").write_text("not a TIFF")
     with pytest.raises(SourceError, match=r"a\.tif"):
         viewer.open(tmp_path / "a.tif", plugin=PLUGIN)
+
+
+def test_an_archive_is_opened_as_the_folder_in_it(viewer: napari.Viewer, tmp_path: Path) -> None:
+    levels = pyramid_of(flat_indices((16, 24, 32)), 2)
+    folder = write_image(tmp_path / "scan.ome.zarr", levels, version="0.5", voxel_size=0.65)
+    archive = Path(shutil.make_archive(str(tmp_path / "scan.zarr"), "zip", folder))
+    archive = archive.rename(tmp_path / "scan.ozx")
+    (layer,) = viewer.open(str(archive), plugin=None)  # as a drop
+    assert layer.source.reader_plugin == PLUGIN
+    assert layer.name == "volume"
+    assert all(np.array_equal(np.asarray(a), b) for a, b in zip(layer.data, levels, strict=True))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.sources.formats import TIFF
 from napari_ct_pyramid.sources.inputs import INSIDE
-from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 
@@ -53,5 +52,5 @@ def expand(paths: Iterable[AnyPath]) -> list[AnyPath]:
         matches = sorted(glob.glob(pattern))  # noqa: PTH207  Path has no patterns of whole paths
         if not matches:
             raise RequestError(f"No file matches {path}. Try its full path.")
-        found += [Path(INSIDE.join([match, *inside])) for match in matches]
+        found += [any_path(INSIDE.join([match, *inside])) for match in matches]
     return list(dict.fromkeys(found))

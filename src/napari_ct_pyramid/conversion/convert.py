@@ -44,7 +44,7 @@ from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import Hold, hold
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, image_name, outer_path
 from napari_ct_pyramid.storage.store_lock import is_store_lock
 
 from .buffers import FinishedBlock
@@ -85,7 +85,7 @@ def already_made(
     src: SourceLike, dst: PathLike, options: ConversionOptions, client: Client | None = None
 ) -> Plan | None:
     """The plan of a conversion, if its output exists, is finished, and has the same identity; None otherwise."""
-    output = any_path(dst)
+    output = outer_path(dst)
     record = read_journal(output) if is_published(output) else None
     receipt = read_receipt(output)
     if record is None or record.is_old or not record.is_complete or receipt is None:
@@ -250,7 +250,7 @@ def _cluster(client: Client | None, src: SourceLike) -> Cluster | None:
 
 
 def _output(src: SourceLike, dst: PathLike | None, options: ConversionOptions) -> AnyPath:
-    output = default_output(src) if dst is None else any_path(dst)
+    output = default_output(src) if dst is None else outer_path(dst)
     check_output(src, output, options.overwrite)
     return output
 

@@ -13,7 +13,7 @@ from napari_ct_pyramid.omezarr.journal import read_journal
 from napari_ct_pyramid.omezarr.kind import is_published
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, is_within
+from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, is_within, outer_path
 
 from .replacement import check_replaceable, is_empty
 
@@ -33,7 +33,8 @@ def default_output(src: SourceLike) -> AnyPath:
         if asked.folder is None:
             raise RequestError(f"{asked} has no file beside which the output could lie. Choose a path for the output.")
         return asked.folder / output_name(asked)
-    folder = asked.path if asked.pattern is not None else asked.path.parent
+    path = outer_path(asked.path)  # the output lies beside an archive, not in it
+    folder = path if asked.pattern is not None else path.parent
     if asked.path.name in ("", ".."):  # "." or ".."
         folder = asked.path.resolve().parent
     output = folder / f"{asked.stem}{OME_ZARR}"

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from napari_ct_pyramid.errors import RequestError
-from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, PathLike, any_path
+from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, PathLike, outer_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 
@@ -70,7 +70,7 @@ def find_kind(output: PathLike) -> tuple[AnyPath, Kind]:
         If the ending is none of those that can be written, or such a file cannot be in an object store.
     """
     text = str(output) if isinstance(output, RemotePath) else os.fspath(output)
-    path = any_path(output)
+    path = outer_path(output)
     name = path.name.lower()
     is_folder = text.endswith(("/", os.sep)) and not isinstance(path, RemotePath)
     # The longest ending that fits: .ome.tif before .tif.

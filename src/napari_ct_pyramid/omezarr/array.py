@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_ct_pyramid.options import available_cores
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.remote_path import RemotePath
+from napari_ct_pyramid.storage.zip_path import ZipPath
 
 from .codec import decode_range
 from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
@@ -62,6 +64,8 @@ _CACHED_PLANES, _CACHED_BYTES = 16, KEPT_BYTES // 2  # at most so much is read w
 _THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
 _PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
 _FILES_AT_ONCE = 4  # hides the time that a disk takes to find a file
+
+_LISTS, _LIST_BYTES = "cache_pool#lists", 100_000_000  # for the lists of the members of zip archives
 
 _cache = VoxelCache(KEPT_BYTES)
 
@@ -201,11 +205,9 @@ def zarr_store(path: AnyPath) -> Any:
     """A path in the form that zarr-python opens."""
     if not isinstance(path, RemotePath):
         return path
-    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
-    from zarr.storage import FsspecStore
+    from .store import PathStore
 
-    # Given a URL, zarr-python would make its own file system, whose connections are never closed.
-    return FsspecStore(AsyncFileSystemWrapper(path.file_system, asynchronous=True), read_only=True, path=path.key)
+    return PathStore(path)
 
 
 def _slowest_axis(chunks: tuple[int, ...]) -> int:
@@ -230,24 +232,32 @@ def _pieces(box: Box, chunks: tuple[int, ...], voxels: int) -> Iterator[tuple[Bo
 
 def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
     """The opened array, and a function that begins to read a box. That returns a function that waits for the voxels."""
-    if storage_of(path).is_remote:
+    files = _files_for_tensorstore(path)
+    if files is None:
         return _open_with_zarr(path)
     import tensorstore as ts
 
     try:
         store = ts.open(
-            {
-                "driver": "zarr" if metadata["zarr_format"] == 2 else "zarr3",
-                "kvstore": {"driver": "file", "path": str(path) + "/"},
-            },
+            {"driver": "zarr" if metadata["zarr_format"] == 2 else "zarr3", "kvstore": files},
             read=True,
             open=True,
             # `VoxelCache` keeps planes, which are smaller than the whole chunks that this cache would keep.
-            context=ts.Context({"cache_pool": {"total_bytes_limit": 0}}),
+            context=ts.Context({"cache_pool": {"total_bytes_limit": 0}, _LISTS: {"total_bytes_limit": _LIST_BYTES}}),
         ).result()
         return store, lambda box: store[box].read().result
     except (ValueError, NotImplementedError) as error:
         return _open_with_zarr(path, f"{first_line(error)}; ")
+
+
+def _files_for_tensorstore(path: AnyPath) -> dict[str, Any] | None:
+    """The files below a path as tensorstore opens them; None if it does not."""
+    if isinstance(path, ZipPath) and isinstance(path.archive, Path):
+        base = {"driver": "file", "path": str(path.archive.absolute())}
+        return {"driver": "zip", "base": base, "path": f"{path.location}/", "cache_pool": _LISTS}
+    if storage_of(path).is_remote:
+        return None
+    return {"driver": "file", "path": str(path) + "/"}
 
 
 def _open_with_zarr(path: AnyPath, before: str = "") -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:

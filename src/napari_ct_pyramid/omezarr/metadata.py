@@ -288,7 +288,7 @@ class ChunkLocator:
         Always None in an object store, where each file would take a request.
         """
         if storage_of(self._path).is_remote:
-            return None
+            return storage_of(self._path).version()
         return tuple(storage_of(self._file(index)).version() for index in touched(box, self._shape))
 
 

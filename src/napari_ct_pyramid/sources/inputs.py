@@ -11,6 +11,7 @@ from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import SourceOptions, VoxelSize
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
+from napari_ct_pyramid.storage.zip_path import ZipPath
 
 INSIDE = "::"
 """Separates a file from the path of an array within it: ``scan.h5::/entry/data/data``."""
@@ -156,11 +157,11 @@ def _split(path: PathLike) -> Input:
         place, _, inside = text.partition(INSIDE)
         return Input(any_path(place), inside.strip("/") or None)
     path = Path(text)
-    if os.path.lexists(path):
-        return Input(path)
+    if os.path.lexists(path) or isinstance(any_path(text), ZipPath):
+        return Input(any_path(text))
     if INSIDE in text:
         file, _, inside = text.partition(INSIDE)
-        return Input(Path(file), inside.replace("\\", "/").strip("/"))
+        return Input(any_path(file), inside.replace("\\", "/").strip("/"))
     if _WILDCARDS.intersection(path.name):
         return Input(path.parent, pattern=path.name)
     return Input(path)

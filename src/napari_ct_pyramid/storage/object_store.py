@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from napari_ct_pyramid.errors import RequestError
@@ -91,7 +91,7 @@ class ObjectStorage:
     def device(self) -> None:
         return None
 
-    def version(self) -> None:
+    def version(self) -> Hashable:
         return None
 
 

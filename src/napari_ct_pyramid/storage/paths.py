@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from .remote_path import RemoteFile, RemotePath, is_url
+from .zip_path import ENDINGS, ZipPath
 
 AnyPath = Path | RemotePath
 
@@ -20,11 +22,31 @@ OME_ZARR = ".ome.zarr"
 STATE_FOLDER = ".ct-pyramid"
 """The folder in an output that holds the journal, the checksums, the receipt and the lock."""
 
+_ENDING = "|".join(map(re.escape, ENDINGS))
+_ARCHIVE = re.compile(rf"({_ENDING})(?=[/{re.escape(os.sep)}]|$)", re.IGNORECASE)
 _LOCAL_SCHEMES = ("file://", "local://")
 
 
 def any_path(path: PathLike) -> AnyPath:
-    """The path that a text names. ``s3://bucket/scan.ome.zarr`` is in an object store."""
+    """The path that a text names. ``s3://bucket/scan.ome.zarr`` is in an object store.
+
+    The name of an archive that holds an OME-Zarr, such as ``scan.ozx``, stands for what is in it.
+    """
+    if isinstance(path, RemotePath):
+        return path
+    text = os.fspath(path)
+    if end := _ARCHIVE.search(text):
+        archive = outer_path(text[: end.end()])
+        if isinstance(archive, RemotePath) or archive.is_file():
+            top, inside = ZipPath.of(archive), text[end.end() :].replace(os.sep, "/").strip("/")
+            return top / inside if inside else top
+    return outer_path(text)
+
+
+def outer_path(path: PathLike) -> AnyPath:
+    """The path that a text names, which is never in a zip archive: where something is to be written."""
+    if isinstance(path, ZipPath):
+        return path if path.inside else path.archive
     if isinstance(path, RemotePath):
         return path
     text = os.fspath(path)
@@ -52,5 +74,8 @@ def is_within(path: AnyPath, folder: AnyPath) -> bool:
 
 
 def image_name(name: str) -> str:
-    """The name of an image from that of its folder or file: ``scan`` for scan.ome.zarr, scan.zarr and scan.ome."""
+    """The name of an image from that of its folder or file: ``scan`` for scan.ome.zarr, scan.ozx and scan.ome."""
+    for ending in ENDINGS:
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
     return name.removesuffix(".zarr").removesuffix(".ome") or name

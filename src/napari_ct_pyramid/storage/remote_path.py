@@ -144,6 +144,12 @@ class RemotePath:
             )
             return data
 
+    def read_end(self, size: int) -> bytes:
+        """The last `size` bytes of an object."""
+        with self._explained():
+            data: bytes = self._call("cat_file", self.key, start=-size, end=None, size=size)
+            return data
+
     def open(self, *, whole: bool = False) -> RemoteFile:
         """Open an object for reading. Each read is a request to the store; with `whole`, all is read now in one."""
         return RemoteFile(self, self.read_bytes() if whole else None)

@@ -22,7 +22,7 @@ ANSWER_SECONDS = 100
 SLOWEST_BYTES_PER_SECOND = 100_000
 """A transfer that is slower than this fails."""
 
-_EXTRAS = {"s3": "s3", "s3a": "s3"}  # extras of this package, by scheme
+_EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}  # extras of this package, by scheme
 # fsspec and the library below it both retry. With these numbers, a store that does not answer fails in about 2 minutes.
 _TRIES = 2
 _SETTINGS: dict[str, dict[str, Any]] = {
