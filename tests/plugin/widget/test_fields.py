@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import napari
+import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QTreeWidget
 
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.plugin.widget.fields import GROUPS, ON_FORM, OptionFields, in_group
+from napari_ct_pyramid.plugin.widget.fields import GROUPS, OF_SOME_SOURCES, ON_FORM, OptionFields, in_group
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import add_widget, volume, wait_for, write_tiff
 
@@ -90,12 +91,50 @@ def test_an_option_is_enabled_only_where_it_applies_and_is_never_silently_ignore
     options.set("ome_zarr_version", "0.4")
     assert not enabled("shards")
     assert options.options().shards is None
+    assert enabled("method")
+    options.set("num_levels", 1)  # no level is made of another one
+    assert not enabled("method")
+    assert not enabled("downsample")
     tifffile.imwrite(tmp_path / "narrow.tif", volume(dtype="uint8"), photometric="minisblack")
     widget.set_source(tmp_path / "narrow.tif")
     wait_for(widget, WidgetState.READY)
     assert not enabled("dtype")
     assert not enabled("window")
     assert options.options().dtype is None
+
+
+def test_channel_time_and_links_are_enabled_for_a_source_that_needs_them(viewer: napari.Viewer, tmp_path: Path) -> None:
+    widget = add_widget(viewer)
+    options = widget.form.options
+
+    def enabled() -> list[str]:
+        return [name for name in OF_SOME_SOURCES if options.fields[name].widget.native.isEnabled()]
+
+    assert enabled() == []
+    voxels = np.zeros((2, 8, 16, 16), "u1")
+    tifffile.imwrite(tmp_path / "t.tif", voxels, imagej=True, metadata={"axes": "TZYX"})
+    widget.set_source(tmp_path / "t.tif")
+    wait_for(widget, WidgetState.WRONG)
+    assert enabled() == ["time"]
+    options.set("time", "1")
+    wait_for(widget, WidgetState.READY)
+    assert enabled() == ["time"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "v.raw").write_bytes(voxels.tobytes())
+    (tmp_path / "in" / "v.mhd").write_text(
+        "NDims = 3\nDimSize = 16 16 16\nElementType = MET_UCHAR\nElementDataFile = ../v.raw\n"
+    )
+    widget.set_source(tmp_path / "in" / "v.mhd")
+    wait_for(widget, WidgetState.WRONG)
+    assert enabled() == ["follow_links"]
+    options.set("follow_links", True)
+    wait_for(widget, WidgetState.READY)
+    assert enabled() == ["follow_links"]
+    widget.set_source(write_tiff(tmp_path / "a.tif"))
+    wait_for(widget, WidgetState.READY)
+    assert enabled() == []
+    widget.set_sources([tmp_path / "t.tif", tmp_path / "a.tif"])
+    assert enabled() == [*OF_SOME_SOURCES]
 
 
 @pytest.mark.parametrize("name", ["window", "voxel_size", "crop", "axes", "max_memory", "shards", "channel"])

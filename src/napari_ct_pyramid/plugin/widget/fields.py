@@ -15,7 +15,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QWidget
 
-from napari_ct_pyramid.errors import Advice, RequestError
+from napari_ct_pyramid.errors import Advice, CtPyramidError, RequestError
 from napari_ct_pyramid.model.formatting import format_size, numbers
 from napari_ct_pyramid.model.memory import machine_memory
 from napari_ct_pyramid.model.volume import Volume
@@ -43,6 +43,9 @@ OF_SOURCE = (
     *ON_FORM,
 )  # fmt: skip
 """Options that depend on the source: another source gets their defaults, and they are not remembered."""
+
+OF_SOME_SOURCES = ("channel", "time", "follow_links")
+"""Options that apply only to a source that has several volumes, or refers to files elsewhere."""
 
 _LONGEST_LABEL = "Follow links"
 
@@ -90,6 +93,7 @@ class OptionFields(QObject):
         self.fields: dict[str, OptionField] = {}
         self._filled: dict[str, Any] = {}  # what the file states, as the field shows it
         self._narrow = False  # the source's voxels have 8 bits
+        self._asked: set[str] = set()  # of `OF_SOME_SOURCES`: what the source needs
         self._quiet = Quiet()
         for option in dataclasses.fields(ConversionOptions):
             self._add(option)
@@ -223,9 +227,22 @@ class OptionFields(QObject):
         self.fields["crop"].widget.show_extent(extent)
         self._show_what_applies()
 
+    def show_needs(self, error: Exception | None) -> None:
+        """Enable what the source needs, by the error of opening it. It stays enabled for this source."""
+        if isinstance(error, CtPyramidError):
+            advised = {part.name for part in error.message.parts if isinstance(part, Advice)}
+            self._asked |= advised & {*OF_SOME_SOURCES}
+            self._show_what_applies()
+
+    def forget_needs(self) -> None:
+        """The source is another one."""
+        self._asked.clear()
+        self._show_what_applies()
+
     def show_several(self) -> None:
         """Each of several files may state something else."""
         self._narrow = False
+        self._asked.update(OF_SOME_SOURCES)
         for name in ("voxel_size", "unit"):
             self._fill(name, None)
         self.show_automatic_levels(None)
@@ -260,11 +277,15 @@ class OptionFields(QObject):
             return bool(self.fields["ome_zarr_version"].read() != "0.4")
         if name == "window":
             return self._applies("dtype") and self.fields["dtype"].read() is not None
+        if name in OF_SOME_SOURCES:
+            return name in self._asked or self.fields[name].read() != self.fields[name].default
         return not (name == "dtype" and self._narrow)
 
     def _show_what_applies(self) -> None:
-        for name in ("shards", "dtype", "window"):
-            field, applies = self.fields[name], self._applies(name)
+        one_level = self.fields["num_levels"].read() == 1
+        for name in ("shards", "dtype", "window", "method", "downsample", *OF_SOME_SOURCES):
+            field = self.fields[name]
+            applies = self._applies(name) and not (one_level and name in ("method", "downsample"))
             field.widget.native.setEnabled(applies)
             field.label.setEnabled(applies)
 

@@ -156,6 +156,8 @@ class Form(QWidget):
             with self._quiet():
                 self.options.show_several()
             self._show_size_note(None)
+        else:
+            self.options.forget_needs()
 
     def set_source(self, source: str | ArrayInput) -> None:
         """Fill in a source. The output follows when it is known."""
@@ -204,6 +206,7 @@ class Form(QWidget):
             if answer.output and not self.output.line_edit.value:
                 self.output.line_edit.value = answer.output
             self.options.show_volume(volume, self._extent)
+            self.options.show_needs(answer.error)
         self.facts.setVisible(volume is not None)
         if volume:
             self.facts.setText(volume_facts(volume, self._extent))
@@ -316,6 +319,7 @@ class Form(QWidget):
         with self._quiet():
             self.output.line_edit.value = ""  # until the plan gives the new one
             self.options.reset(*OF_SOURCE)
+            self.options.forget_needs()
             self.options.show_volume(None, None)
         self._show_raw(False)
         self.facts.hide()
