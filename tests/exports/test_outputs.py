@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ import tifffile
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.errors import CtPyramidError
-from napari_ct_pyramid.exports import cells, targets
+from napari_ct_pyramid.exports import cells, voxel_file
+from napari_ct_pyramid.exports.voxel_file import VoxelFile
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.command import everything
@@ -121,7 +125,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(
     output = tmp_path / f"out{ending}"
     ct.export(scan, output, crop=":3,,")
     before = everything(tmp_path)
-    real, calls, lock = targets._VoxelFile.write, [0], threading.Lock()
+    real, calls, lock = VoxelFile.write, [0], threading.Lock()
 
     def write(file: Any, data: memoryview, offset: int) -> None:
         with lock:
@@ -133,7 +137,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(
 
     threads = set(threading.enumerate())
     with monkeypatch.context() as patch:
-        patch.setattr(targets._VoxelFile, "write", write)
+        patch.setattr(VoxelFile, "write", write)
         error = failed(scan, output, overwrite=True)
     assert isinstance(error, ct.ConversionError)
     assert "export" not in str(error).split("was not made")[1]
@@ -211,3 +215,19 @@ def test_the_disk_is_looked_at_first(scan: Path, tmp_path: Path, monkeypatch: py
 
 def test_an_object_store_takes_only_an_ome_zarr(scan: Path) -> None:
     assert isinstance(failed(scan, "s3://bucket/out.tif"), ct.RequestError)  # type: ignore[arg-type]
+
+
+def test_bytes_lie_where_they_were_written_whatever_the_alignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voxel_file, "_FEWEST_DIRECT", 4096)
+    data = np.random.default_rng(1).integers(0, 256, 70_000, "u1")
+    expected = np.zeros(100_000, "u1")
+    with tempfile.TemporaryDirectory() as folder:  # on a disk, while other tests write to memory
+        path = Path(folder) / "bytes"
+        path.write_bytes(bytes(expected.size))
+        with closing(VoxelFile(path)) as file:
+            sizes = [0, 1, 4095, 4096, 9000, 60_001]
+            for offset, first, size in itertools.product([0, 1, 4096, 5000], [0, 1, 3], sizes):
+                file.write(memoryview(data)[first : first + size], offset)
+                expected[offset : offset + size] = data[first : first + size]
+                file.sync()
+                assert np.array_equal(np.fromfile(path, "u1"), expected), (offset, first, size)

@@ -86,7 +86,7 @@ def make_cells(volume: Volume, dtype: np.dtype, threads: int, max_memory: int, p
     smallest = 0
     for cell, unit, buffers in _choices(volume, dtype):
         fixed = process_memory + buffers * math.prod(cell) * dtype.itemsize
-        each = _thread_bytes(volume, dtype, unit)
+        each = _thread_bytes(volume, dtype, unit) + math.prod(cell[1:]) * dtype.itemsize  # rows of a slice in pages
         smallest = fixed + each if not smallest else min(smallest, fixed + each)
         possible = min(threads, (max_memory - fixed) // each)
         if possible > (best.threads if best else 0):

@@ -7,7 +7,6 @@ renamed at the end. What is left by a program that was killed is removed by the 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
@@ -24,6 +23,7 @@ from .headers import metaimage_header, nrrd_header
 from .kinds import META_IMAGE, NRRD, OME_TIFF, SLICES, Kind
 from .slices import slice_names
 from .tiff import begin_ome_tiff, begin_slice, begin_tiff
+from .voxel_file import VoxelFile
 
 Header = Callable[[Path, Facts], int]
 """Makes a file with its header; returns the position of the voxels."""
@@ -65,34 +65,8 @@ def voxels_beside(header: Path) -> Path:
     return header.with_suffix(".raw")
 
 
-class _VoxelFile:
-    """A file that is open for writing anywhere."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-        self._lock = threading.Lock()
-
-    def write(self, data: memoryview, offset: int) -> None:
-        while data:
-            written = self._write_some(data, offset)
-            data, offset = data[written:], offset + written
-
-    def _write_some(self, data: memoryview, offset: int) -> int:
-        if hasattr(os, "pwrite"):
-            return os.pwrite(self._file, data, offset)
-        with self._lock:  # Windows
-            os.lseek(self._file, offset, os.SEEK_SET)
-            return os.write(self._file, data)
-
-    def sync(self) -> None:
-        os.fsync(self._file)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def _opened(path: Path) -> AbstractContextManager[_VoxelFile]:
-    return closing(_VoxelFile(path))
+def _opened(path: Path) -> AbstractContextManager[VoxelFile]:
+    return closing(VoxelFile(path))
 
 
 class _OneFile:
@@ -101,13 +75,13 @@ class _OneFile:
         self._facts = facts
         self._header = header
         self._part = beside(output, _HIDDEN)
-        self._file: _VoxelFile | None = None
+        self._file: VoxelFile | None = None
         self._offset = 0
 
     def begin(self) -> None:
         self._part.unlink(missing_ok=True)
         self._offset = self._header(self._part, self._facts)
-        self._file = _VoxelFile(self._part)
+        self._file = VoxelFile(self._part)
 
     def write(self, z: int, y: int, rows: np.ndarray) -> None:
         assert self._file

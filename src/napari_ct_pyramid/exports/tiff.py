@@ -7,6 +7,7 @@ OME-XML: https://docs.openmicroscopy.org/ome-model/
 from __future__ import annotations
 
 import math
+import mmap
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ def _begin(
             description=description,
             metadata=metadata,
             returnoffset=True,
+            align=mmap.PAGESIZE,  # so that voxels are written in whole pages
             **resolution,
         )
     assert place
