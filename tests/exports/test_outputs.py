@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.helpers.scans import VOXELS, write_scan
 
 FILES = [".tif", ".ome.tif", ".mhd", ".mha", ".nrrd"]
 KINDS = [*FILES, ""]
+ALL = [*KINDS, ".ozx"]
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def failed(scan: Path, output: Path, **options: Any) -> CtPyramidError:
     return caught.value
 
 
-@pytest.mark.parametrize("ending", KINDS)
+@pytest.mark.parametrize("ending", ALL)
 def test_an_output_that_exists_is_replaced_only_if_asked(scan: Path, ending: str, tmp_path: Path) -> None:
     output = tmp_path / f"out{ending}"
     ct.export(scan, output, crop=":7,,")
@@ -102,6 +104,15 @@ def test_the_source_is_never_replaced(scan: Path, tmp_path: Path, output: str) -
     assert everything(tmp_path / "in") == {key: value for key, value in before.items() if "/in" in key}
 
 
+def test_an_archive_is_exported_but_not_onto_itself(scan: Path, tmp_path: Path) -> None:
+    ct.export(scan, tmp_path / "a.ozx")
+    before = everything(tmp_path)
+    assert isinstance(failed(tmp_path / "a.ozx", tmp_path / "a.ozx", overwrite=True), ct.RequestError)
+    assert everything(tmp_path) == before
+    ct.export(tmp_path / "a.ozx", tmp_path / "b.tif", crop="3:9,,")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), VOXELS[3:9])
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif.gz", ".h5", ".65um"])
 def test_other_endings_are_refused(scan: Path, tmp_path: Path, ending: str) -> None:
     assert isinstance(failed(scan, tmp_path / f"out{ending}"), ct.RequestError)
@@ -146,7 +157,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(
     ct.export(scan, output, overwrite=True)
 
 
-@pytest.mark.parametrize("ending", KINDS)
+@pytest.mark.parametrize("ending", ALL)
 def test_a_source_that_cannot_be_read_leaves_nothing(
     scan: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +173,7 @@ def test_a_source_that_cannot_be_read_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
-@pytest.mark.parametrize("ending", KINDS)
+@pytest.mark.parametrize("ending", ALL)
 def test_a_cancelled_export_leaves_nothing(scan: Path, tmp_path: Path, ending: str) -> None:
     steps = ct.iter_export(scan, tmp_path / f"out{ending}", threads=1)
     first = next(steps)
@@ -172,10 +183,14 @@ def test_a_cancelled_export_leaves_nothing(scan: Path, tmp_path: Path, ending: s
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
-@pytest.mark.parametrize("ending", KINDS)
+@pytest.mark.parametrize("ending", ALL)
 def test_what_a_killed_export_left_is_replaced(scan: Path, tmp_path: Path, ending: str) -> None:
     hidden = tmp_path / f".out{ending if ending != '.mhd' else '.raw'}.export"
-    if ending == "":
+    if ending == ".ozx":
+        hidden.mkdir()
+        (hidden / ".zgroup").write_bytes(b"old")
+        (tmp_path / ".out.ozx.packing").write_bytes(b"old")
+    elif ending == "":
         hidden.mkdir()
         (hidden / "out_0000.tif").write_bytes(b"old")
         (hidden / "out_0050.tif.part").write_bytes(b"old")
@@ -185,6 +200,20 @@ def test_what_a_killed_export_left_is_replaced(scan: Path, tmp_path: Path, endin
     assert not list(tmp_path.glob(".*"))
     if ending == "":
         assert len(list((tmp_path / "out").iterdir())) == len(VOXELS)
+
+
+def test_a_disk_that_is_full_while_it_is_packed_leaves_nothing(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pack(folder: Path, archive: Path) -> Iterator[int]:
+        archive.write_bytes(b"half")
+        yield 4
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("napari_ct_pyramid.exports.one_file.pack", pack)
+    error = failed(scan, tmp_path / "out.ozx")
+    assert isinstance(error, ct.ConversionError)
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
 def test_slices_moved_aside_by_a_killed_export_come_back(scan: Path, tmp_path: Path) -> None:
@@ -229,5 +258,4 @@ def test_bytes_lie_where_they_were_written_whatever_the_alignment(monkeypatch: p
             for offset, first, size in itertools.product([0, 1, 4096, 5000], [0, 1, 3], sizes):
                 file.write(memoryview(data)[first : first + size], offset)
                 expected[offset : offset + size] = data[first : first + size]
-                file.sync()
                 assert np.array_equal(np.fromfile(path, "u1"), expected), (offset, first, size)

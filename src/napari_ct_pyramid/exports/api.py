@@ -14,8 +14,9 @@ from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.storage.paths import PathLike
 
 from .copying import iter_copy, plan_copy
-from .kinds import find_kind
+from .kinds import OME_ZARR_FOLDER, ONE_FILE, find_kind
 from .omezarr import iter_zarr, plan_zarr
+from .one_file import iter_one_file, plan_one_file
 from .plan import ExportPlan
 from .result import Export, ExportProgress
 
@@ -23,18 +24,22 @@ from .result import Export, ExportProgress
 def plan_of(src: SourceLike, output: PathLike, options: ExportOptions) -> ExportPlan:
     """The function behind `plan_export`."""
     path, kind = find_kind(output)
-    if kind.is_zarr:
+    if kind is OME_ZARR_FOLDER:
         return plan_zarr(src, path, options)
     assert isinstance(path, Path)
+    if kind is ONE_FILE:
+        return plan_one_file(src, path, options)
     return plan_copy(src, path, kind, options)
 
 
 def steps_of(src: SourceLike, output: PathLike, options: ExportOptions) -> Generator[ExportProgress, None, Export]:
     """The generator behind `iter_export`."""
     path, kind = find_kind(output)
-    if kind.is_zarr:
+    if kind is OME_ZARR_FOLDER:
         return iter_zarr(src, path, options)
     assert isinstance(path, Path)
+    if kind is ONE_FILE:
+        return iter_one_file(src, path, options)
     return iter_copy(src, path, kind, options)
 
 
@@ -121,8 +126,8 @@ def export(
         An OME-Zarr of any program, or any other source of a conversion.
     output : path
         Its ending decides what is written: ``.tif`` (one page a slice), ``.ome.tif``, ``.mhd`` (with its voxels in a
-        ``.raw``), ``.mha``, ``.nrrd``, ``.ome.zarr``. A name without an ending, or with a slash at its end, is a folder
-        of slices ``NAME_0000.tif``.
+        ``.raw``), ``.mha``, ``.nrrd``, ``.ome.zarr``, ``.ozx``. A name without an ending, or with a slash at its end,
+        is a folder of slices ``NAME_0000.tif``.
     progress : callable, optional
         Called with an `ExportProgress` at least every half second.
     {options}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 
 from napari_ct_pyramid.conversion.progress import follow
-from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence
 from napari_ct_pyramid.model.intensity import automatic_window
 from napari_ct_pyramid.model.memory import peak_resident_memory
 from napari_ct_pyramid.options import AUTO, ExportOptions
@@ -20,11 +18,12 @@ from napari_ct_pyramid.sources.sampling import spread_rows
 from napari_ct_pyramid.storage.lock import hold
 
 from .copier import Copier
+from .failing import nothing_left
 from .kinds import Kind
 from .place import check_place
 from .plan import ExportPlan, make_export_plan
 from .result import Export, ExportProgress
-from .targets import Target, make_target
+from .targets import make_target, voxels_beside
 
 
 def plan_copy(src: SourceLike, output: Path, kind: Kind, options: ExportOptions) -> ExportPlan:
@@ -44,7 +43,7 @@ def iter_copy(
         with hold(output):
             check_place(src, source.files, output, kind, overwrite=options.overwrite)
             target = make_target(output, kind, plan.facts)
-            with _nothing_left(target, output):
+            with nothing_left(target.discard, output):
                 target.begin()
                 copier = Copier(source, plan.cells, plan.dtype, plan.rescale, target)
                 cells = sum(1 for _ in plan.cells.boxes(plan.volume.shape))
@@ -97,30 +96,8 @@ def _plan(src: SourceLike, source: Source, output: Path, kind: Kind, options: Ex
     return make_export_plan(source.volume, options, output, kind, window)
 
 
-@contextmanager
-def _nothing_left(target: Target, output: Path) -> Iterator[None]:
-    """Whatever goes wrong, leave no file, and state that in the error."""
-    try:
-        yield
-    except (CtPyramidError, OSError, MemoryError) as error:
-        target.discard()
-        why = error.message.parts if isinstance(error, CtPyramidError) else (_reason(error),)
-        raise ConversionError(*why, f" The output {output} was not made.") from error
-    except BaseException:
-        target.discard()
-        raise
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:  # its file has a hidden name, which would only confuse
-        return f"{error.strerror}."
-    return sentence(error)
-
-
 def _bytes_of(output: Path) -> int:
     files = [*output.iterdir()] if output.is_dir() else [output]
     if output.suffix.lower() == ".mhd":
-        from .targets import voxels_beside
-
         files.append(voxels_beside(output))
     return sum(file.stat().st_size for file in files)

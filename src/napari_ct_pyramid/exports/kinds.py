@@ -24,27 +24,23 @@ class Kind:
         What it is, for help texts.
     holds_half : bool
         Whether it holds float16. Otherwise such voxels become float32, which holds each of their values.
-    is_zarr : bool
-        Whether it is an OME-Zarr, which a conversion makes.
     """
 
     name: str
     endings: tuple[str, ...]
     phrase: str
     holds_half: bool = False
-    is_zarr: bool = False
 
 
 OME_TIFF = Kind("OME-TIFF", (".ome.tif", ".ome.tiff"), "an OME-TIFF")
 TIFF = Kind("TIFF", (".tif", ".tiff"), "a TIFF with one page a slice, which ImageJ opens", holds_half=True)
 META_IMAGE = Kind("MetaImage", (".mhd", ".mha"), "a MetaImage; the voxels of a .mhd are in a .raw beside it")
 NRRD = Kind("NRRD", (".nrrd",), "an NRRD")
-OME_ZARR_FOLDER = Kind(
-    "OME-Zarr", (OME_ZARR, ".zarr"), "an OME-Zarr with all its levels", holds_half=True, is_zarr=True
-)
+OME_ZARR_FOLDER = Kind("OME-Zarr", (OME_ZARR, ".zarr"), "an OME-Zarr with all its levels", holds_half=True)
+ONE_FILE = Kind("OME-Zarr in one file", (".ozx",), "the same in one file (a zip archive)", holds_half=True)
 SLICES = Kind("slices", (), "a folder of TIFF slices, NAME_0000.tif and so on", holds_half=True)
 
-KINDS = (TIFF, OME_TIFF, SLICES, META_IMAGE, NRRD, OME_ZARR_FOLDER)
+KINDS = (TIFF, OME_TIFF, SLICES, META_IMAGE, NRRD, OME_ZARR_FOLDER, ONE_FILE)
 """All kinds."""
 
 _BY_ENDING = {ending: kind for kind in KINDS for ending in kind.endings}
@@ -76,7 +72,7 @@ def find_kind(output: PathLike) -> tuple[AnyPath, Kind]:
     # The longest ending that fits: .ome.tif before .tif.
     ending = max((end for end in _BY_ENDING if name.endswith(end) and name != end), key=len, default=None)
     kind = _BY_ENDING[ending] if ending else SLICES
-    if kind is not SLICES and is_folder and not kind.is_zarr:
+    if kind not in (SLICES, OME_ZARR_FOLDER) and is_folder:
         raise RequestError(f"{path.name}/ is a folder, and {ending} is the ending of a file. Leave one of them out.")
     if kind is SLICES and path.suffix and not is_folder and not path.is_dir():
         raise RequestError(

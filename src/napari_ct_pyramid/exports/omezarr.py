@@ -1,4 +1,4 @@
-"""One export to an OME-Zarr: a conversion of the level or part, with all levels below it."""
+"""One export to an OME-Zarr: a conversion of the level or part, with coarser levels of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_ct_pyramid.conversion.convert import iter_conversion, plan_conversion
-from napari_ct_pyramid.conversion.progress import Steps
+from napari_ct_pyramid.conversion.progress import Pace, Steps
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import ConversionOptions, ExportOptions, SourceOptions
 from napari_ct_pyramid.sources.base import Source
@@ -24,38 +24,38 @@ from .result import Export, ExportProgress
 _SHARED = [option.name for option in fields(ExportOptions) if option.name in ConversionOptions.__dataclass_fields__]
 
 
-def plan_zarr(src: SourceLike, output: AnyPath, options: ExportOptions) -> ExportPlan:
+def plan_zarr(src: SourceLike, output: AnyPath, options: ExportOptions, version: str = "0.4") -> ExportPlan:
     """Plan an export, and check that it can be written."""
     opener = _Opener(options)
-    plan = plan_conversion(src, output, opener.conversion(src), opened=opener)
+    plan = plan_conversion(src, output, opener.conversion(src, version), opened=opener)
     return _export_plan(plan, output, options)
 
 
 def iter_zarr(
-    src: SourceLike, output: AnyPath, options: ExportOptions, **conversion: Any
+    src: SourceLike, output: AnyPath, options: ExportOptions, version: str = "0.4"
 ) -> Generator[ExportProgress, None, Export]:
     """Export step by step. Closing the generator cancels the export; the same call resumes it.
 
     Parameters
     ----------
     src, output, options
-    **conversion
-        Other options of the conversion.
+    version : str
+        Of OME-Zarr.
     """
     opener = _Opener(options)
-    with Steps(iter_conversion(src, output, opener.conversion(src, **conversion), opened=opener)) as steps:
+    with Steps(iter_conversion(src, output, opener.conversion(src, version), opened=opener)) as steps:
         for step in steps:
-            facts = {name: getattr(step, name) for name in step.__dataclass_fields__ if name != "plan"}
-            yield ExportProgress(plan=_export_plan(step.plan, output, options), **facts)
+            plan = _export_plan(step.plan, output, options)
+            shared = {item.name: getattr(step, item.name) for item in fields(Pace)}
+            yield ExportProgress(plan=plan, **shared)
         receipt = steps.result
-    plan = step.plan
     return Export(
         output=output,
-        kind=OME_ZARR_FOLDER.name,
+        kind=plan.kind,
         shape=plan.volume.shape,
-        dtype=np.dtype(plan.levels[0].dtype),
-        voxel_size=plan.voxel_size,
-        unit=plan.unit,
+        dtype=plan.dtype,
+        voxel_size=plan.volume.voxel_size,
+        unit=plan.volume.unit,
         files=plan.files,
         bytes_written=receipt.bytes_written,
         seconds=receipt.seconds,
@@ -74,13 +74,13 @@ class _Opener:
     def __call__(self, src: SourceLike, _: SourceOptions) -> Source:
         return open_source(src, self._options, level=self._options.level, grey=self._options.grey_values)
 
-    def conversion(self, src: SourceLike, **others: Any) -> ConversionOptions:
+    def conversion(self, src: SourceLike, version: str) -> ConversionOptions:
         """The options of the conversion. Labels stay labels."""
         with self(src, self._options) as source:
             is_labels = source.volume.is_labels
         shared: dict[str, Any] = {name: getattr(self._options, name) for name in _SHARED}
         shared |= {"chunks": "visualization", "edges": "pad", "method": "mode" if is_labels else "mean"}
-        return ConversionOptions(**shared, **others)
+        return ConversionOptions(**shared, ome_zarr_version=version)
 
 
 def _export_plan(plan: Plan, output: AnyPath, options: ExportOptions) -> ExportPlan:

@@ -11,6 +11,7 @@ from napari_ct_pyramid.model.formatting import first_names
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.zip_path import ZipPath
 
 from .kinds import SLICES, Kind
 from .slices import others_in
@@ -38,7 +39,8 @@ def check_place(src: SourceLike, files: Iterable[AnyPath], output: Path, kind: K
     check_apart(src, output)
     storage_of(output).check_place()
     written = [output, *([voxels_beside(output)] if _has_header(output) else [])]
-    read = {place for file in files if isinstance(file, Path) for place in (file.resolve(), *file.resolve().parents)}
+    on_disk = [file.archive if isinstance(file, ZipPath) else file for file in files]
+    read = {place for file in on_disk if isinstance(file, Path) for place in (file.resolve(), *file.resolve().parents)}
     for path in written:
         if path.resolve() in read:
             raise RequestError(f"The export would replace {path}, which the input is read from. Choose another name.")
