@@ -178,6 +178,11 @@ def test_a_cancelled_export_leaves_nothing(scan: Path, tmp_path: Path, ending: s
     steps = ct.iter_export(scan, tmp_path / f"out{ending}", threads=1)
     first = next(steps)
     assert (first.blocks_done, first.plan.volume.shape) == (0, VOXELS.shape)
+    steps.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+    steps = ct.iter_export(scan, tmp_path / f"out{ending}")
+    last = next(step for step in steps if step.blocks_done == step.blocks)
+    assert last.fraction == 1
     assert not (tmp_path / f"out{ending}").exists()
     steps.close()
     assert {path.name for path in tmp_path.iterdir()} == {"in"}

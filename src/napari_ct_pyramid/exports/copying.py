@@ -66,8 +66,8 @@ def iter_copy(
 
                 yield progress()
                 yield from follow(copier, progress)
+                yield progress(is_done=True)  # the last chance to cancel
                 target.finish()
-            yield progress(is_done=True)
     peak = peak_resident_memory()
     return Export(
         output=output,

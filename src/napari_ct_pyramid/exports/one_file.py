@@ -62,12 +62,13 @@ def iter_one_file(src: SourceLike, output: Path, options: ExportOptions) -> Gene
                     last = time.perf_counter()
                     fraction = _CONVERTED + (1 - _CONVERTED) * min(1.0, packed / size)
                     yield replace(step, fraction=fraction, seconds=last - began)
+            seconds = time.perf_counter() - began
+            yield replace(step, blocks_done=step.blocks, fraction=1.0, seconds=seconds)  # the last chance to cancel
             storage_of(archive).sync()
             archive.replace(output.resolve())
             storage_of(output.resolve().parent).sync_folder()
         discard()
         seconds = time.perf_counter() - began
-        yield replace(step, blocks_done=step.blocks, fraction=1.0, seconds=seconds)
     return replace(
         made, output=output, kind=ONE_FILE.name, files=1, bytes_written=output.stat().st_size, seconds=seconds
     )

@@ -69,6 +69,26 @@ def edit_layer() -> None:
     EditDialog(viewer, layer, pyramid, dialog_parent(viewer)).open()
 
 
+def export_layer() -> None:
+    """Show the dialog that exports the volume of the selected layer: a menu command of napari."""
+    from .export_dialog import ExportDialog
+    from .export_source import export_source
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    layer = viewer.layers.selection.active
+    if layer is None:
+        show_info("Select the layer of a volume, then try again.")
+        return
+    try:
+        source = export_source(layer)
+    except CtPyramidError as error:
+        show_error(sentence(error, wording))
+        return
+    ExportDialog(viewer, layer, source, dialog_parent(viewer)).show()
+
+
 def save_contrast() -> None:
     """Write the contrast limits of the selected layers to their OME-Zarrs: a menu command of napari."""
     from .edit_dialog import has_contrast, is_editable

@@ -126,10 +126,36 @@ def layer_input(layer: Any) -> LayerInput:
     SourceError
         If the layer is not a volume, or is placed in a way that an OME-Zarr cannot express.
     """
-    from napari.layers import Labels
+    axes, found = _check(layer)
+    origin = origin_of(layer)
+    options: dict[str, Any] = {"method": "mode"} if _is_labels(layer) else {}
+    if origin and origin.channel is None and _is_at(layer, origin):
+        if found[:2] != _calibration(origin.scale, origin.units, axes)[:2]:
+            options |= {"voxel_size": found.voxel_size, "unit": found.unit}
+        options |= layer.metadata.get("raw", {})
+        return LayerInput(origin.path, options)
+    return LayerInput(array_input(layer), options)
 
+
+def is_as_in_file(layer: Any) -> bool:
+    """Whether scale, units and place of a layer are those of its file."""
+    origin = origin_of(layer)
+    if origin is None or not _is_at(layer, origin):
+        return False
+    axes, found = _check(layer)
+    return found[:2] == _calibration(origin.scale, origin.units, axes)[:2]
+
+
+def _check(layer: Any) -> tuple[Triple, FoundVoxelSize]:
+    """The axes of a layer that are z, y, x, and its voxel size.
+
+    Raises
+    ------
+    SourceError
+        If it is not a volume, or is placed in a way that an OME-Zarr cannot express.
+    """
     if not _has_voxels(layer):
-        raise SourceError("Only layers of images and of labels can be converted. Select one of them.")
+        raise SourceError("Only layers of images and of labels are volumes. Select one of them.")
     if getattr(layer, "rgb", False):
         raise SourceError(f"The layer {layer.name} has colours (RGB), and a volume has one value a voxel.")
     data = finest(layer)
@@ -145,21 +171,26 @@ def layer_input(layer: Any) -> LayerInput:
     found = _calibration(layer.scale, layer.units, axes)
     if found.voxel_size and min(found.voxel_size) <= 0:
         raise SourceError(f"The layer {layer.name} has a scale that is not above zero. Set layer.scale.")
-    is_labels = isinstance(layer, Labels)
-    options: dict[str, Any] = {"method": "mode"} if is_labels else {}
+    return axes, found
+
+
+def array_input(layer: Any) -> ArrayInput:
+    """A layer as it is in napari: its voxels, scale, units and translation.
+
+    Raises
+    ------
+    SourceError
+        If it is not a volume, or is placed in a way that an OME-Zarr cannot express.
+    """
+    axes, found = _check(layer)
     origin = origin_of(layer)
-    if origin and origin.channel is None and _is_at(layer, origin):
-        if found[:2] != _calibration(origin.scale, origin.units, axes)[:2]:
-            options |= {"voxel_size": found.voxel_size, "unit": found.unit}
-        options |= layer.metadata.get("raw", {})
-        return LayerInput(origin.path, options)
     path = origin.path if origin else layer.metadata.get("path") or layer.source.path
     factor = UNITS[found.unit] if found.unit else 1.0
     z, y, x = (
         float(layer.translate[axis]) * UNITS.get(find_unit(layer.units[axis]) or "", factor) / factor for axis in axes
     )
-    source = ArrayInput(
-        data=data,
+    return ArrayInput(
+        data=finest(layer),
         name=layer.name,
         title=f"The layer {layer.name}",
         voxel_size=found.voxel_size,
@@ -168,9 +199,14 @@ def layer_input(layer: Any) -> LayerInput:
         translation=(z, y, x) if found.voxel_size else (0.0, 0.0, 0.0),
         path=any_path(path) if path and Path(path).is_dir() else None,  # an output may replace a folder
         folder=_folder_for(path),
-        is_labels=is_labels,
+        is_labels=_is_labels(layer),
     )
-    return LayerInput(source, options)
+
+
+def _is_labels(layer: Any) -> bool:
+    from napari.layers import Labels
+
+    return isinstance(layer, Labels)
 
 
 def _has_voxels(layer: Any) -> bool:

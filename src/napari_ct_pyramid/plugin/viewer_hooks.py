@@ -90,6 +90,13 @@ def dialog_parent(viewer: Viewer) -> Any:
     return viewer.window._qt_window
 
 
+def canvas_size(viewer: Viewer) -> tuple[int, int]:
+    """Rows and columns of the canvas, in pixels."""
+    # Why: napari 0.9 has the canvas as a public part of the viewer; older versions know only its size, privately.
+    height, width = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
+    return int(height), int(width)
+
+
 def scale_bar(viewer: Viewer) -> Any:
     """The scale bar of a viewer."""
     # Why: napari 0.9 has moved it, and warns of its old name, by which older versions know it.

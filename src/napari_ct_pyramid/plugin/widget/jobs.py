@@ -50,7 +50,8 @@ class Job(QObject):
         A path, or an array.
     output : str
         A path.
-    options : ConversionOptions
+    options : object
+        What the user asked for.
     owner : object
         The viewer that the job belongs to.
     preview : Preview, optional
@@ -75,7 +76,7 @@ class Job(QObject):
         self,
         source: str | ArrayInput,
         output: str,
-        options: ConversionOptions,
+        options: Any,
         owner: object,
         preview: Preview | None = None,
     ) -> None:
