@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,7 +30,6 @@ from files import FILES
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion.buffers import FinishedBlock
 from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler
-from napari_ct_pyramid.conversion.progress import ProgressTracker
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions
@@ -102,7 +101,13 @@ def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -
         return ct.convert(source, output, **options), None
     recording: list[float] = []
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # otherwise it takes a fixed port
+        ) as cluster,
         Client(cluster) as client,
         get_task_stream(client) as stream,
         timed(recording),
@@ -125,13 +130,15 @@ def timed(seconds: list[float]) -> Iterator[None]:
     """Record how long the coordinator takes for each block."""
     assign = BlockScheduler.assign
 
-    def timing(self: BlockScheduler, work: ProgressTracker, keep: Callable[[FinishedBlock], None]) -> BlockScheduler:
+    def timing(self: BlockScheduler, *args: Any) -> BlockScheduler:
+        *others, keep = args
+
         def keep_timed(made: FinishedBlock) -> None:
             began = time.perf_counter()
             keep(made)
             seconds.append(time.perf_counter() - began)
 
-        return assign(self, work, keep_timed)
+        return assign(self, *others, keep_timed)
 
     BlockScheduler.assign = timing
     try:

@@ -50,6 +50,17 @@ def broken(*args):
     raise SourceError("Page 7 could not be read")
 Source.read = broken
 """
+WAITING = """
+import time
+from pathlib import Path
+from napari_ct_pyramid.sources.base import Source
+Source.real = Source.read
+def waiting(*args):
+    while not Path({!r}).exists():
+        time.sleep(0.02)
+    Source.real(*args)
+Source.read = waiting
+"""
 RESTORED = """
 from napari_ct_pyramid.sources.base import Source
 if hasattr(Source, "real"):
@@ -67,7 +78,7 @@ sys.gone = {name: sys.modules.pop(name) for name in list(sys.modules) if name.st
 sys.modules["napari_ct_pyramid"] = None
 """
 BACK = "import sys; sys.modules.update(sys.gone)"
-BUSY = "__import__('napari_ct_pyramid.conversion.dask.worker', fromlist=['']).state.busy.locked()"
+BUSY = "__import__('napari_ct_pyramid.conversion.dask.worker', fromlist=['']).state.job"
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +183,19 @@ def test_a_worker_that_is_killed_costs_its_block_only(client: Any, scan: Path, w
     lines = (output / ".ct-pyramid" / "journal.jsonl").read_bytes().splitlines()
     assert len(lines) == 1 + len(record.done) == 1 + done[-1]  # no block was done twice
     assert ct.verify(output, scan).sound
+
+
+def test_a_worker_that_joins_later_makes_blocks(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
+    go = scan.with_name("go")
+    client.cluster.scale(1)
+    wait_for(lambda: len(client.nthreads()) == 1)
+    waiting = changed_workers(client, WAITING.format(str(go)))
+    with waiting, closing(ct.iter_convert(scan, client=client, **OPTIONS)) as steps:
+        for progress in steps:
+            client.cluster.scale(2)
+            if progress.blocks_done >= 3:  # only the new worker can have made them
+                go.touch()
+    assert pyramid_files(scan.with_name("scan.ome.zarr")) == whole
 
 
 def test_when_it_is_cancelled_the_workers_stop(client: Any, scan: Path, whole: dict[str, bytes]) -> None:

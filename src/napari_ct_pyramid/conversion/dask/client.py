@@ -1,7 +1,7 @@
 """A Dask cluster: connects to one, or starts one on this machine, and checks that its workers can do a conversion.
 
-This is the one place that changes something for the whole process: the log levels of Dask (`_quiet_logs`) and the
-signal mask (`_ignoring_interrupts`). Both are restored.
+It changes two things for the whole process, and restores both: Dask's log levels (`_quiet_logs`) and the signal mask
+(`_ignoring_interrupts`).
 """
 
 from __future__ import annotations
@@ -42,37 +42,32 @@ _LOGGERS = ("distributed", "distributed.client", "tornado.application")
 
 @contextmanager
 def connect(address: str) -> Iterator[Client]:
-    """Connect to a cluster that has workers.
+    """Connect to a cluster that has workers; yields a `distributed.Client`.
 
-    Parameters
-    ----------
-    address : str
-        Of its scheduler (``tcp://host:8786``), or the path of a scheduler file, or `LOCAL`: one worker process for
-        each core of this machine, which ends with the `with` block.
-
-    Yields
-    ------
-    distributed.Client
-
-    Raises
-    ------
-    RequestError
-        If there is no such scheduler, or it has no workers.
+    The address is that of a scheduler (``tcp://host:8786``), the path of a scheduler file, or `LOCAL`: one worker
+    process for each core of this machine, which ends with the `with` block. Raises `RequestError` if there is no such
+    scheduler, or it has no workers.
     """
     if not find_spec("distributed"):
         raise RequestError("A cluster needs Dask. Install it: pip install 'napari-ct-pyramid[dask]'")
-    with _quiet_logs(), _connect_to(address) as client:
-        yield client
+    with _quiet_logs():
+        if address == LOCAL:
+            from distributed import Client
+
+            with _start_local() as cluster, Client(cluster, set_as_default=False) as client:
+                yield client
+            return
+        with _connect_to(address) as client:
+            try:
+                client.wait_for_workers(1, timeout=_FIRST_WORKER_SECONDS)
+            except TimeoutError:
+                raise _no_workers(client) from None
+            yield client
 
 
-@contextmanager
-def _connect_to(address: str) -> Iterator[Client]:
+def _connect_to(address: str) -> Client:
     from distributed import Client
 
-    if address == LOCAL:
-        with _start_local() as cluster, Client(cluster, set_as_default=False) as client:
-            yield client
-        return
     where: dict[str, Any] = {"address": address}
     if Path(address).is_file():
         where = {"scheduler_file": address}
@@ -82,18 +77,12 @@ def _connect_to(address: str) -> Iterator[Client]:
             f"exists, or {LOCAL} for processes of this machine."
         )
     try:
-        client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+        return Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
     except Exception as error:  # addresses and files can be wrong in many ways
         raise RequestError(
             f"No Dask scheduler answers at {address} ({_text(error)}). Check that it is running, and that this "
             "machine can reach it."
         ) from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_FIRST_WORKER_SECONDS)
-        except TimeoutError:
-            raise _no_workers(client) from None
-        yield client
 
 
 @contextmanager
@@ -102,14 +91,13 @@ def _quiet_logs() -> Iterator[None]:
 
     Dask has no way to quiet one client (distributed 2026.8): its loggers are those of the process.
     """
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
+    before = {logger: logger.level for logger in map(logging.getLogger, _LOGGERS)}
+    for logger in before:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
+        for logger, level in before.items():
             logger.setLevel(level)
 
 
@@ -150,22 +138,9 @@ def _ignoring_interrupts() -> Iterator[None]:
 
 
 class Cluster:
-    """The workers of a Dask cluster, and what they can do.
+    """The workers of a Dask cluster, by address, as far as they were asked what they can do.
 
-    Parameters
-    ----------
-    client : distributed.Client
-
-    Attributes
-    ----------
-    client : distributed.Client
-    workers : dict of str to WorkerInfo
-        All that were asked so far, by address.
-
-    Raises
-    ------
-    RequestError
-        If it has no workers, or some cannot run this package.
+    Raises `RequestError` if it has no workers, or some cannot run this package.
     """
 
     def __init__(self, client: Client) -> None:
@@ -190,13 +165,7 @@ class Cluster:
         return max(worker.process_memory for worker in self.workers.values())
 
     def addresses(self) -> set[str]:
-        """Of the workers that there are now.
-
-        Raises
-        ------
-        ConversionError
-            If the scheduler is gone.
-        """
+        """Of the workers that there are now. Raises `ConversionError` if the scheduler is gone."""
         try:
             return set(self.client.nthreads())
         except OSError as error:
@@ -208,13 +177,7 @@ class Cluster:
         return f"Worker {address} on {worker.host}" if worker else f"Worker {address}"
 
     def add(self, addresses: Iterable[str]) -> None:
-        """Ask workers what they can do.
-
-        Raises
-        ------
-        RequestError
-            If one cannot run this package: it is missing there, or is another version.
-        """
+        """Ask workers what they can do. Raises `RequestError` if this package, or this version, is missing there."""
         for address, answer in self._ask(describe_worker, addresses).items():
             if isinstance(answer, Exception):
                 raise RequestError(
@@ -229,13 +192,7 @@ class Cluster:
             self.workers[address] = answer
 
     def check_memory(self, plan: Plan) -> None:
-        """Make sure that Dask lets every worker have what a plan takes.
-
-        Raises
-        ------
-        RequestError
-            If it does not.
-        """
+        """Raise `RequestError` if Dask does not let every worker have what a plan takes."""
         limits = {address: worker.memory_limit for address, worker in self.workers.items() if worker.memory_limit}
         address = min(limits, key=lambda each: limits[each], default="")
         if address and limits[address] < plan.peak_memory_bytes:
@@ -247,13 +204,7 @@ class Cluster:
             )
 
     def check_access(self, job: ClusterJob, lease: Lease, addresses: Iterable[str]) -> None:
-        """Make sure that workers can read the source of a job, and write to its output.
-
-        Raises
-        ------
-        RequestError
-            If one cannot.
-        """
+        """Raise `RequestError` if a worker cannot read the source of a job, or write to its output."""
         for address, answer in self._ask(check_access, addresses, job, lease).items():
             if isinstance(answer, Exception):
                 raise RequestError(
@@ -274,7 +225,7 @@ class Cluster:
 
 def _text(error: Exception) -> str:
     """An error's message as a part of a sentence."""
-    text = str(error) if isinstance(error, WorkerError) else sentence(error)
+    text = error.args[1] if isinstance(error, WorkerError) else sentence(error)
     return text.rstrip(".")
 
 

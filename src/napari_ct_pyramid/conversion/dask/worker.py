@@ -1,7 +1,7 @@
 """What runs in the process of a Dask worker: it describes itself, checks what it can access, and makes blocks.
 
-A worker gets paths and numbers only, and makes a block with the same engine as any process. The memory budget is that
-of its process, so it makes one block at a time. When it reports a block, the block is safely on disk.
+A worker gets paths and numbers only, and makes a block with the same engine as any process. When it reports a block,
+the block is safely on disk. `one_block_at_a_time` keeps it within the memory budget, which is that of its process.
 """
 
 from __future__ import annotations
@@ -25,36 +25,45 @@ from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.omezarr.checksums import Checksums
 from napari_ct_pyramid.omezarr.writer import LostChunkError, OmeZarrWriter
-from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.lease import Lease
 from napari_ct_pyramid.storage.paths import AnyPath
 
 if TYPE_CHECKING:
-    from distributed import Worker
-
+    from distributed import Worker, WorkerPlugin
 
 T = TypeVar("T")
+
+RESOURCE = "ct-pyramid-block"
+"""What a task that makes a block takes, and every worker has one of."""
 
 _REPORT_SECONDS = 0.25
 
 
+def one_block_at_a_time() -> WorkerPlugin:
+    """A plugin that gives every worker, also one that joins later, one unit of `RESOURCE`.
+
+    It does nothing else, because it stays on the cluster when a client is killed. Its class is made here, so that
+    cloudpickle sends the class itself: a worker that cannot load a plugin does not start.
+    """
+    from distributed import WorkerPlugin
+
+    resource = RESOURCE
+
+    class OneBlockAtATime(WorkerPlugin):  # type: ignore[misc]  # Dask is not typed here
+        name = resource
+        idempotent = True
+
+        async def setup(self, worker: Worker) -> None:
+            await worker.set_resources(**{resource: 1})
+
+    return OneBlockAtATime()
+
+
 @dataclass(frozen=True)
 class ClusterJob:
-    """A conversion, as it is sent to workers.
-
-    Attributes
-    ----------
-    id : str
-        Unique.
-    source : str
-        Absolute path, or URL, which must be the same for all workers.
-    size, modified
-        Of the source; see `Fingerprint`.
-    output : path
-    plan : Plan
-    """
+    """A conversion, as it is sent to workers: its unique id, absolute paths, and the source's size and time."""
 
     id: str
     source: str
@@ -66,20 +75,7 @@ class ClusterJob:
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a conversion has to know of a worker.
-
-    Attributes
-    ----------
-    version : str
-        Of this package.
-    host : str
-    threads : int
-        That Dask gives it.
-    memory_limit : int
-        Bytes at which Dask pauses it; 0 where there is no such limit.
-    process_memory : int
-        Bytes that its process holds without a conversion's buffers.
-    """
+    """A worker: the version of this package, its threads, and bytes: of its process, and where Dask pauses it or 0."""
 
     version: str
     host: str
@@ -90,53 +86,29 @@ class WorkerInfo:
 
 @dataclass(frozen=True)
 class Done:
-    """A block that a worker has made, and the peak resident memory (bytes) of its process so far."""
+    """A block that is made, by which worker, and the peak resident memory (bytes) of its process so far."""
 
     block: FinishedBlock
+    worker: str
     peak_memory_bytes: int
 
 
-class CancelledBlockError(Exception):
-    """This worker need not make the block any more."""
-
-
 class WorkerError(Exception):
-    """What went wrong on a worker, in a sentence. Not every error can be pickled and sent to another process.
+    """What went wrong on a worker, in a sentence. Not every error can be sent to another process.
 
-    Attributes
-    ----------
-    lost : (int, Triple) or None
-        Level and index of the chunk that could not be read back; None if something else went wrong.
+    Its arguments are the worker's address, the sentence, and the level and index of a chunk that could not be read back
+    or None.
     """
-
-    def __init__(self, text: str, lost: tuple[int, Triple] | None = None) -> None:
-        super().__init__(text, lost)
-        self.lost = lost
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class WorkerState:
-    """What this process works on.
-
-    Attributes
-    ----------
-    busy : threading.Lock
-        Held while a block is made.
-    job : str
-        Id of the job whose block is being made; empty if none is.
-    ended : set of str
-        Ids of jobs that have ended.
-    sources : dict of str to Source
-        Open sources, by the id of their job.
-    """
+    """What this process works on: the open sources by the id of their job, the job now, and those that have ended."""
 
     def __init__(self) -> None:
-        self.busy = threading.Lock()
         self.job = ""
         self.ended: set[str] = set()
         self.sources: dict[str, Source] = {}
+        self.opening = threading.Lock()
 
 
 state = WorkerState()
@@ -146,94 +118,60 @@ def describe_worker(dask_worker: Worker) -> WorkerInfo:
     """Describe the worker that runs this."""
     # `memory_manager` is not documented (distributed 2026.8), but only it has the limit at which a worker pauses.
     memory = dask_worker.memory_manager
-    pause = memory.memory_pause_fraction or 1
-    return WorkerInfo(
-        version=__version__,
-        host=socket.gethostname(),
-        threads=dask_worker.state.nthreads,
-        memory_limit=int((memory.memory_limit or 0) * pause),
-        process_memory=process_memory(),
-    )
+    limit = int((memory.memory_limit or 0) * (memory.memory_pause_fraction or 1))
+    return WorkerInfo(__version__, socket.gethostname(), dask_worker.state.nthreads, limit, process_memory())
 
 
-def check_access(job: ClusterJob, lease: Lease) -> None:
-    """Make sure that this worker can read the source, and write to the output.
+def check_access(job: ClusterJob, lease: Lease, dask_worker: Worker) -> None:
+    """Make sure that this worker can read a job's source and, under a lease, write to its output."""
 
-    Parameters
-    ----------
-    job : ClusterJob
-    lease : Lease
-        Of the output, or for a trial at its place.
+    def check() -> None:
+        _open(job)
+        try:
+            lease.check()
+        except OSError as error:
+            raise RequestError(f"It does not see the output {job.output}.") from error
+        try:
+            lease.try_writing()
+        except OSError as error:
+            raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error
 
-    Raises
-    ------
-    WorkerError
-        If it cannot.
-    """
-    _with_sendable_errors(lambda: _check_access(job, lease))
-
-
-def _check_access(job: ClusterJob, lease: Lease) -> None:
-    _open(job)
-    try:
-        lease.check()
-    except OSError as error:
-        raise RequestError(f"It does not see the output {job.output}.") from error
-    try:
-        lease.try_writing()
-    except OSError as error:
-        raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error
+    _with_sendable_errors(dask_worker.address, check)
 
 
 def make_block(job: ClusterJob, lease: Lease, block: BlockId, read_back: Sequence[ChunkChecksum], topic: str) -> Done:
-    """Make a block of a job. Reports how many rows are read so far as Dask events: pairs of block and rows.
+    """Make a block, under a lease, from chunks of an earlier stage or the source.
 
-    Parameters
-    ----------
-    job : ClusterJob
-    lease : Lease
-        Under which the block is written.
-    block : BlockId
-    read_back : sequence of (int, tuple of int, Checksum)
-        The chunks of an earlier stage from which the block is made.
-    topic : str
-        Of the events.
-
-    Raises
-    ------
-    CancelledBlockError
-        If the block was cancelled, the client is gone, or this worker is closing.
-    WorkerError
-        If the block cannot be made.
+    Reports the rows that are read so far as Dask events of a topic: pairs of block and rows. Raises `Reschedule` when
+    the block was cancelled, the client is gone, or this worker is closing.
     """
-    from distributed import Status, get_worker
+    from distributed import Reschedule, Status, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
 
-    def is_wanted() -> bool:
+    def check_wanted() -> None:
         # Dask does not interrupt the thread of a cancelled task. Only the worker's own table of tasks shows that the
         # task was cancelled (distributed 2026.8).
         task = worker.state.tasks.get(key)
         leaving = worker.status in (Status.closing, Status.closed, Status.failed)
-        return job.id not in state.ended and not leaving and task is not None and task.state == "executing"
+        if job.id in state.ended or leaving or task is None or task.state != "executing":
+            raise Reschedule
 
     def report(rows: int) -> None:
+        check_wanted()
         worker.log_event(topic, (block, rows))
 
-    while not state.busy.acquire(timeout=_REPORT_SECONDS):
-        if not is_wanted():
-            raise CancelledBlockError
+    state.job = job.id
     try:
-        state.job = job.id
-        made = _with_sendable_errors(lambda: _make(job, lease, block, read_back, is_wanted, report))
-        return Done(made, peak_resident_memory())
-    except CancelledBlockError:
+        check_wanted()
+        made = _with_sendable_errors(worker.address, lambda: _make(job, lease, block, read_back, report))
+        return Done(made, worker.address, peak_resident_memory())
+    except Reschedule:
         _close(job.id)  # the client may be gone, and never call `end_job`
         raise
     finally:
         state.job = ""
-        state.busy.release()
 
 
 async def end_job(job_id: str) -> None:
@@ -244,27 +182,22 @@ async def end_job(job_id: str) -> None:
     _close(job_id)
 
 
-def _with_sendable_errors(work: Callable[[], T]) -> T:
+def _with_sendable_errors(address: str, work: Callable[[], T]) -> T:
+    from distributed import Reschedule
+
     try:
         return work()
-    except CancelledBlockError:
+    except Reschedule:
         raise
     except Exception as error:  # noqa: BLE001  every error is passed on
-        text = sentence(error)
         lost = (error.level, error.index) if isinstance(error, LostChunkError) else None
-    raise WorkerError(text, lost)  # outside the handler, so that it has no context to be pickled
+        found = WorkerError(address, sentence(error), lost)
+    raise found  # outside the handler, so that it has no context to be pickled
 
 
 def _make(
-    job: ClusterJob,
-    lease: Lease,
-    block: BlockId,
-    read_back: Sequence[ChunkChecksum],
-    is_wanted: Callable[[], bool],
-    report: Callable[[int], None],
+    job: ClusterJob, lease: Lease, block: BlockId, read_back: Sequence[ChunkChecksum], report: Callable[[int], None]
 ) -> FinishedBlock:
-    if not is_wanted():
-        raise CancelledBlockError
     source = _open(job)
     tracker = ProgressTracker(job.plan, only=block)
     checksums = Checksums(job.plan)
@@ -281,27 +214,25 @@ def _make(
         steps = follow(engine, lambda: tracker.rows_done, abandon=store.abandon, seconds=_REPORT_SECONDS)
         with closing(steps):
             for rows in steps:
-                if not is_wanted():
-                    raise CancelledBlockError
                 report(rows)
     return made[0]
 
 
 def _open(job: ClusterJob) -> Source:
     """The job's source. It stays open until the job ends, because it may lie in thousands of files."""
-    source = state.sources.get(job.id)
-    if source:
+    with state.opening:
+        if job.id in state.sources:
+            return state.sources[job.id]
+        source = open_source(job.source, job.plan.options)
+        found = fingerprint(source, 0)
+        if (found.size, found.modified) != (job.size, job.modified):
+            source.close()
+            raise SourceError(
+                f"{job.source} is another file there: it has {found.size:,} bytes and was changed at {found.modified}, "
+                f"where {job.size:,} and {job.modified} were expected."
+            )
+        state.sources[job.id] = source
         return source
-    options = job.plan.options
-    source = open_source(job.source, options)
-    found = fingerprint(source, 0)
-    if (found.size, found.modified) != (job.size, job.modified):
-        source.close()
-        raise SourceError(
-            f"{job.source} is another file there: it has {found.size:,} bytes and was changed at {found.modified}, "
-            f"where {job.size:,} and {job.modified} were expected."
-        )
-    return state.sources.setdefault(job.id, source)
 
 
 def _close(job_id: str) -> None:
