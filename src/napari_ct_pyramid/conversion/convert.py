@@ -57,7 +57,7 @@ from .recheck import still_done
 from .replacement import begin_output, check_replaceable, recover
 from .same_source import check_same
 from .tallies import tallies_of
-from .unfinished import check_complete, unfinished_on_error
+from .unfinished import check_complete, explained, unfinished_on_error
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.dask.client import Client
@@ -106,7 +106,7 @@ def iter_conversion(
 ) -> Generator[Progress, None, Receipt]:
     """The generator behind `api.iter_convert`. An `opened` source may be another level than the finest."""
     start = Start.now()
-    with opened(src, options) as source:
+    with explained("The conversion failed"), opened(src, options) as source:
         output = _output(src, dst, options)
         cluster = _cluster(client, src)
         plan, identity = plan_source(source, output, options, cluster)
@@ -199,7 +199,7 @@ def run(
             runner = Engine(source, plan, store, tracker, make_safe)
         started = time.perf_counter()
         yield from follow(runner, progress, abandon=store.abandon)
-        earlier = read_receipt(output)  # of an output that is repaired
+        earlier = read_receipt(output, strict=True)  # of an output that is repaired
         before = None if earlier is None else (earlier["window"][0], earlier["window"][1])
         tallies = tallies_of(plan, tracker.statistics, before)
         attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=tallies.display)
@@ -231,8 +231,9 @@ def run(
             strays=tuple(stray_chunks(output, plan)),
         )
         write_receipt(output, receipt, plan, record.identity, attributes, earlier and earlier.get("edited"))
-        store.publish(attributes)
-    return replace(receipt, bytes_written=_bytes_written(output))
+        written = _bytes_written(output)
+        written += store.publish(attributes)
+    return replace(receipt, bytes_written=written)
 
 
 def _bytes_written(output: AnyPath) -> int:

@@ -8,7 +8,9 @@ of its labels and the copies of all metadata: until it is written, the image is 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from napari_ct_pyramid.units import parse_unit, parse_voxel_size
 
 from .public import public
 from .receipt import begin_edit, finish_edit
+from .unfinished import explained
 
 _VERSIONS = ((0, 4), (0, 5), (0, 6))
 _CONSOLIDATED = ".zmetadata"
@@ -105,10 +108,10 @@ def edit(
     RequestError
         If a value makes no sense, or cannot be set in this OME-Zarr. Nothing was written.
     ConversionError
-        If the disk or the store failed after a file was written. The same edit completes it.
+        If the disk or the store failed. The same edit completes it.
     """
     place, changes = any_path(path), _changes(voxel_size, unit, name, window)
-    with _lock(place):
+    with explained(f"{path} could not be edited"), _lock(place):
         _complete(place)
         prepared = _prepare(place, changes)
         _write(prepared)
@@ -225,19 +228,17 @@ def _prepare(path: AnyPath, changes: Facts) -> _Prepared:
 
 def _write(prepared: _Prepared) -> None:
     path = prepared.edit.path
-    begun = False
+    if isinstance(path, Path) and not os.access(path, os.W_OK):
+        raise RequestError(f"{path} cannot be written to: {os.strerror(errno.EACCES)}.")
     try:
-        begun = begin_edit(path, prepared.changes)
+        begin_edit(path, prepared.changes)
         if len(prepared.documents) > 1:
             (path / STATE_FOLDER).mkdir(exist_ok=True)
             storage_of(path / _NOTE).replace(seal({"documents": prepared.documents}))
-            begun = True
         _write_documents(path, prepared.documents)
         finish_edit(path)
     except OSError as error:
-        if begun:
-            raise _incomplete(path, error) from error
-        raise RequestError(f"{path} cannot be written to: {error.strerror or error}.") from error
+        raise _incomplete(path, error) from error
 
 
 def _incomplete(path: AnyPath, error: OSError) -> ConversionError:

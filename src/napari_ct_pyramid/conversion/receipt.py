@@ -209,43 +209,48 @@ def write_receipt(
     _write(output, value)
 
 
-def read_receipt(output: AnyPath) -> dict[str, Any] | None:
+def read_receipt(output: AnyPath, *, strict: bool = False) -> dict[str, Any] | None:
     """The receipt of an output; None if there is none, or it cannot be read, or it is not as it was written.
 
     Of an edit that was interrupted, it states what the output's metadata show: that it was made, or that it was not.
+
+    Parameters
+    ----------
+    output : path
+    strict : bool
+        Raise the `OSError` if it cannot be read: whoever writes it again would lose what it states.
     """
-    value = _read(output)
+    value = _read(output, strict=strict)
     edit = (value or {}).pop(_BEGUN, None)
     return value | edit if value and edit and _is_made(output, value, edit) else value
 
 
-def begin_edit(output: AnyPath, changes: Facts) -> bool:
-    """Note in the receipt that facts in the metadata are about to change; False if there is no receipt.
+def begin_edit(output: AnyPath, changes: Facts) -> None:
+    """Note in the receipt that facts in the metadata are about to change.
 
     Until `finish_edit`, the receipt agrees with the metadata as they were and as they will be.
     """
-    value = read_receipt(output)
+    value = read_receipt(output, strict=True)
     if value is None:
-        return False
+        return
     facts = (edited_facts(value) or Facts()).updated(changes)
     edit = {
         "metadata": edit_attributes(value["metadata"], changes),
         "edited": {"when": _now(), **facts.to_json()},
     }
     _write(output, {**value, _BEGUN: edit})
-    return True
 
 
 def finish_edit(output: AnyPath) -> None:
     """Note in the receipt that the edit that was begun is made."""
-    value = _read(output)
+    value = _read(output, strict=True)
     if value and (edit := value.pop(_BEGUN, None)):
         _write(output, value | edit)
 
 
 def settle_edit(output: AnyPath) -> None:
     """Note in the receipt whether an edit that was interrupted is made, while the output's metadata show it."""
-    if value := read_receipt(output):
+    if value := read_receipt(output, strict=True):
         _write(output, value)
 
 
@@ -281,7 +286,7 @@ def disagreement(receipt: dict[str, Any], identity: dict[str, Any]) -> str:
 
 def change_receipt(output: AnyPath, **changes: Any) -> None:
     """Change entries of the receipt of an output, if it has a valid one."""
-    value = read_receipt(output)
+    value = read_receipt(output, strict=True)
     if value is not None:
         _write(output, {**value, **changes})
 
@@ -292,13 +297,20 @@ def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired
     change_receipt(output, verified=outcome)
 
 
-def _read(output: AnyPath) -> dict[str, Any] | None:
+def _read(output: AnyPath, *, strict: bool = False) -> dict[str, Any] | None:
     try:
         data = (output / RECEIPT).read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError:
+        if strict:
+            raise
+        return None
+    try:
         if b'"crc32"' in data or b'"format_version"' in data:
             return unseal(data)
         value = parse_json(data)  # of version 0.1.0
-    except (OSError, ValueError):
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

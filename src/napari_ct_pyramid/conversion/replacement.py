@@ -119,14 +119,22 @@ def begin_output(output: AnyPath, record: Record) -> Record:
         If it has begun, but the old output could not be removed completely, or not be put back. The error states what
         is left, and where.
     """
+    existed = True
     try:
         if isinstance(output, RemotePath):
             return _replace_in_store(output, record)
         target = output.resolve()
         if target.exists() and not is_empty(target):
             return _replace(target, record)
+        existed = False
         return _begin(target, record)
     except OSError as error:
+        if not existed and target.exists() and not is_empty(target):
+            raise ConversionError(
+                f"The output {output} could not be begun: {error.strerror}. What is left of it could not be removed; ",
+                Advice(RESUME),
+                ".",
+            ) from error
         raise RequestError(f"The output {output} cannot be made: {error.strerror}. Choose another place.") from error
 
 
@@ -208,6 +216,7 @@ def _remove_old(old: Path) -> None:
         except SourceError:  # its metadata are removed already, and nothing but empty folders is left
             contents = Contents({})
         _remove(old, contents)
+        left = strays(old, Contents({})) if old.exists() else []
     except OSError as error:
         raise ConversionError(
             f"The output that is replaced could not be removed completely: {error.strerror or error}. What is left of "
@@ -215,10 +224,10 @@ def _remove_old(old: Path) -> None:
             Advice(RESUME),
             ".",
         ) from error
-    if old.exists():
+    if left:
         raise OutputExistsError(
             f"The folder {old} is what is left of an output that was overwritten, with files that are not part of the "
-            f"image: {first_names(strays(old, Contents({})))}. Move it away, and try again.",
+            f"image: {first_names(left)}. Move it away, and try again.",
             replaceable=False,
         )
 

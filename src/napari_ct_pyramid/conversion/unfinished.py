@@ -31,6 +31,17 @@ def check_complete(source: Source, plan: Plan, output: AnyPath, identity: dict[s
 
 
 @contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn an error of the disk or the store, where it is not explained yet, into one that states what failed."""
+    try:
+        yield
+    except CtPyramidError:
+        raise
+    except OSError as error:
+        raise ConversionError(f"{what}: {_reason(error)}.") from error
+
+
+@contextmanager
 def unfinished_on_error(output: AnyPath, plan: Plan, *, resumable: bool) -> Iterator[None]:
     """Have every error state that the output is unfinished, and how to resume it or start again."""
     try:
@@ -46,10 +57,8 @@ def unfinished_on_error(output: AnyPath, plan: Plan, *, resumable: bool) -> Iter
             why = without_period(error.message.parts)
         elif isinstance(error, MemoryError):
             why = ("There was not enough memory",)
-        elif error.strerror:
-            why = (f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror,)
         else:
-            why = (str(error).rstrip("."),)
+            why = (_reason(error),)
         rest: tuple[Part, ...] = "; ", Advice(RESUME), "."
         if not resumable:
             rest = (
@@ -58,3 +67,9 @@ def unfinished_on_error(output: AnyPath, plan: Plan, *, resumable: bool) -> Iter
                 ") to start again.",
             )
         raise ConversionError(*why, f". The output {output} is unfinished", *rest) from error
+
+
+def _reason(error: OSError) -> str:
+    if not error.strerror:
+        return str(error).rstrip(".")
+    return f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror

@@ -54,6 +54,7 @@ from .padded_reader import VoxelSource
 from .progress import Progress, ProgressTracker, follow
 from .receipt import disagreement, note_verified, read_receipt, settle_edit
 from .tallies import wrong_blocks, wrong_tallies
+from .unfinished import explained
 
 # A source may have another name and time; these must be equal.
 _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
@@ -73,8 +74,8 @@ def iter_verification(
     limits = ConversionOptions(chunks=(1, 1, 1), max_memory=parse_size(max_memory), threads=threads)
     if repair and source is None:
         raise RequestError("A repair needs the source. Give the source (", Advice("source"), ").")
-    record = _read_record(path, repair)
-    with ExitStack() as stack:
+    with explained(f"{path} could not be {'repaired' if repair else 'verified'}"), ExitStack() as stack:
+        record = _read_record(path, repair)
         opened = None if source is None else stack.enter_context(_open(source, record.identity))
         held = None
         if repair:
@@ -280,8 +281,8 @@ def _repair(
     wrong = {block for problem in found.problems for block in _blocks_with(plan, problem)}
     intact = replace(_renewed(path, plan, record).without(wrong), identity=identity, blocks=plan.blocks)
     settle_edit(path)
-    unpublish(path)  # from here on the output is unfinished
     begun = write_journal(path, intact)
+    unpublish(path)  # from here on the output is unfinished
     yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun, held)
     (path / OLD_FILE).unlink(missing_ok=True)
     made = read_journal(path)

@@ -17,7 +17,8 @@ next one begins:
 7. when all blocks are listed: the receipt;
 8. the group's metadata, which make the volume a finished one.
 
-A repair begins by removing the group's metadata; when that is safe, it removes the blocks from the journal.
+A repair begins by removing the blocks from the journal; when that is safe, it removes the group's metadata. In the
+other order, the next conversion could take damaged blocks for done.
 """
 
 from __future__ import annotations

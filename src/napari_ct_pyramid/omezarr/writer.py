@@ -175,11 +175,13 @@ class OmeZarrWriter:
             for level, numbers in files.items():
                 self._make_safe(level, numbers)
 
-    def publish(self, attributes: dict[str, Any]) -> None:
-        """Make the volume a finished one, in one atomic step: write the group's attributes."""
+    def publish(self, attributes: dict[str, Any]) -> int:
+        """Make the volume a finished one, in one atomic step: write the group's attributes. Returns their bytes."""
+        name, metadata = group_metadata(self._version, attributes)
+        data = _to_json(metadata)
         with self._explained("its metadata could not be written"):
-            name, metadata = group_metadata(self._version, attributes)
-            storage_of(self.path / name).replace(_to_json(metadata))
+            storage_of(self.path / name).replace(data)
+        return len(data)
 
     def abandon(self) -> None:
         """Write no more chunks: those that wait for the disk or the store fail."""

@@ -98,7 +98,7 @@ class LocalStorage:
         return ((Path(below), folders, names) for below, folders, names in os.walk(self._path))
 
     def remove(self, belongs: Callable[[str], bool]) -> None:
-        for below, _, names in os.walk(self._path, topdown=False):
+        for below, _, names in os.walk(self._path, topdown=False, onerror=_raise):
             folder = Path(below)
             for name in names:
                 if belongs((folder / name).relative_to(self._path).as_posix()):
@@ -199,6 +199,11 @@ def _files_below(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
                     yield key, entry.stat(follow_symlinks=False).st_size
             else:
                 yield key, -1
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _folder_lease(lease: Lease) -> FolderLease:

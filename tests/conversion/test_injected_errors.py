@@ -1,0 +1,131 @@
+"""If the disk fails at any operation, nothing looks whole that is not, the error is true, and the next call goes on.
+
+A request error means that nothing was touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.conversion.receipt import read_receipt
+from napari_ct_pyramid.storage.lock import lock_file
+from tests.helpers.place import OPTIONS, Place, a_place
+from tests.helpers.scans import pyramid_files
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="takes processes that start at once")
+
+MOMENTS = int(os.environ.get("FAULT_MOMENTS", "4"))  # 1000: all there are, which takes minutes
+FAULTS = [
+    pytest.param({"error": errno.ENOSPC, "reads": False, "lasting": True}, id="full"),
+    pytest.param({"error": errno.EIO, "reads": True, "lasting": False}, id="one error"),
+    pytest.param({"error": errno.EIO, "reads": True, "lasting": True}, id="broken"),
+    pytest.param({"error": errno.EACCES, "reads": False, "lasting": True}, id="no permission"),
+]
+UNTOUCHED = {"RequestError", "SourceError"}
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with a_place() as place:
+        yield place
+
+
+def all_files(place: Place) -> dict[str, bytes]:
+    """All files but a lock, and those that are being written: they may stay where nothing can be removed."""
+    lock = lock_file(place.output).name
+    return {
+        path.relative_to(place.folder).as_posix(): path.read_bytes()
+        for path in place.folder.rglob("*")
+        if path.is_file() and path.name != lock and ".new" not in str(path)
+    }
+
+
+def finished_files(place: Place) -> dict[str, bytes]:
+    return {key: data for key, data in pyramid_files(place.output).items() if not key.endswith(".new")}
+
+
+def sweep(
+    place: Place,
+    begin: Callable[[], None],
+    call: tuple[Any, ...],
+    options: dict[str, Any],
+    fault: dict[str, Any],
+    times: Callable[[int], int],
+) -> Iterator[tuple[set[str], str]]:
+    """Have the operations of a call fail one after another; yields the classes of its error, and its text."""
+    begin()
+    operations = place.killer.call_failing(*call, at=0, **fault, **options)[0]
+    assert operations
+    for n in range(1, operations + 1, max(1, operations // times(MOMENTS))):
+        begin()
+        before = all_files(place)
+        _, kinds, text = place.killer.call_failing(*call, at=n, **fault, **options)
+        assert not kinds or "CtPyramidError" in kinds, (n, text)
+        if UNTOUCHED & set(kinds):
+            assert all_files(place) == before, (n, text)
+        yield set(kinds), f"{n}: {text}"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fresh_conversion(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
+    for kinds, text in sweep(place, place.clear, ("convert", place.scan), OPTIONS, fault, times):
+        place.check_state(old_may_be_there=False)
+        if not kinds:
+            assert finished_files(place) == place.new, text
+        place.killer.call("convert", place.scan, overwrite=True, **OPTIONS)
+        place.check_made()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_overwriting(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
+    options = {**OPTIONS, "overwrite": True}
+    for kinds, text in sweep(place, place.put_old, ("convert", place.scan), options, fault, times):
+        place.check_state(old_may_be_there=bool(kinds))
+        if UNTOUCHED & kinds:
+            assert pyramid_files(place.output) == place.old, text
+        place.killer.call("convert", place.scan, **options)
+        place.check_made()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_repair(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
+    def damage() -> None:
+        for name in ("0/0/0/1", "0/1/1/0", "1/0/0/0"):
+            (place.output / name).write_bytes(b"damaged")
+
+    place.put_new()
+    call, options = ("verify", place.output, place.scan), {"repair": True, "threads": 1}
+    for kinds, text in sweep(place, damage, call, options, fault, times):
+        if not kinds:
+            assert finished_files(place) == place.new, text
+        place.killer.call(*call, **options)
+        place.check_made()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_edit(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
+    place.put_new()
+    place.killer.call("edit", place.output, name="old", voxel_size="1 um")
+    old = pyramid_files(place.output)
+    place.killer.call("edit", place.output, name="new", voxel_size="2 um")
+    new = pyramid_files(place.output)
+
+    def begin() -> None:
+        place.killer.call("edit", place.output, name="old", voxel_size="1 um")
+
+    options = {"name": "new", "voxel_size": "2 um"}
+    for kinds, text in sweep(place, begin, ("edit", place.output), options, fault, times):
+        found = finished_files(place)
+        assert found in ((old, new) if kinds else (new,)), text
+        assert ct.verify(place.output).problems == (), text
+        assert ((read_receipt(place.output) or {})["edited"]["name"] == "new") == (found == new)
+        place.killer.call("edit", place.output, **options)
+        assert pyramid_files(place.output) == new
+        assert ct.verify(place.output).problems == ()
