@@ -13,6 +13,9 @@ from .model.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .conversion.api import convert, iter_convert, plan
+    from .conversion.audit.api import audit, iter_audit
+    from .conversion.audit.findings import Audit, Finding, LevelVerdict
+    from .conversion.audit.run import AuditProgress
     from .conversion.batch import Batch, BatchItem
     from .conversion.batch_api import convert_many, iter_convert_many, iter_plan_many, iter_verify_many
     from .conversion.comparison import Problem, Verification
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from .options import ConversionOptions
 
 __all__ = [
+    "Audit",
+    "AuditProgress",
     "Batch",
     "BatchItem",
     "BudgetError",
@@ -59,7 +64,9 @@ __all__ = [
     "ExportPlan",
     "ExportProgress",
     "Facts",
+    "Finding",
     "Level",
+    "LevelVerdict",
     "LevelsError",
     "MissingFolderError",
     "OutputBusyError",
@@ -77,10 +84,12 @@ __all__ = [
     "SourceNotFoundError",
     "UnfinishedError",
     "Verification",
+    "audit",
     "convert",
     "convert_many",
     "edit",
     "export",
+    "iter_audit",
     "iter_convert",
     "iter_convert_many",
     "iter_export",
@@ -96,6 +105,9 @@ __all__ = [
 
 _MODULES = {
     "conversion.api": ("convert", "iter_convert", "plan"),
+    "conversion.audit.api": ("audit", "iter_audit"),
+    "conversion.audit.findings": ("Audit", "Finding", "LevelVerdict"),
+    "conversion.audit.run": ("AuditProgress",),
     "conversion.batch": ("Batch", "BatchItem"),
     "conversion.batch_api": ("convert_many", "iter_convert_many", "iter_plan_many", "iter_verify_many"),
     "conversion.comparison": ("Problem", "Verification"),

@@ -199,11 +199,22 @@ class _Program:
         _add_debug_and_help(parser, options)
 
     def _add_verify(self) -> None:
-        parser, arguments, options = self._add(
-            "verify", "check that OME-Zarrs made by this program are complete and correct"
-        )
+        parser, arguments, options = self._add("verify", "check that OME-Zarrs of any program are complete and correct")
         arguments.add_argument("outputs", metavar="OUTPUT", type=_path, nargs="+",
-                               help="an OME-Zarr that convert made; there may be many")  # fmt: skip
+                               help="an OME-Zarr of any program; there may be many. One that convert made is compared "
+                                    "with what it wrote; another with the specification and with itself")  # fmt: skip
+        parser.flag(
+            options,
+            "--quick",
+            action="store_true",
+            help="look at metadata and the names and sizes of files alone, which takes seconds",
+        )
+        parser.flag(
+            options,
+            "--deep",
+            action="store_true",
+            help="read all voxels also where they are many and not on this machine",
+        )
         parser.flag(options, "--source", metavar="INPUT", type=_path,
                     help="the volume that OUTPUT was made from: compare with its voxels (default: with the checksums "
                          "that the conversion stored)")  # fmt: skip

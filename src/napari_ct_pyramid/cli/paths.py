@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.sources.formats import TIFF
-from napari_ct_pyramid.sources.inputs import INSIDE
-from napari_ct_pyramid.storage.paths import AnyPath, any_path
+from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 

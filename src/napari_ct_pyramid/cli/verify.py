@@ -1,4 +1,4 @@
-"""`ct-pyramid verify`: checks one OME-Zarr or many, and repairs one from its source."""
+"""`ct-pyramid verify`: checks one OME-Zarr of any program or many, and repairs one from its source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 
 from napari_ct_pyramid.errors import CtPyramidError, RequestError
 from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.storage.paths import image_path
 
+from . import audit
 from .render import batch_verify_summary, item_to_json, names, verify_advice, verify_announcement, verify_summary
 from .terminal import write, write_json
 from .watch import watch, watch_batch
@@ -22,6 +24,8 @@ def run(args: argparse.Namespace) -> None:
     """
     # Only two options are used. This checks them as `convert` does. Chunks have no default, so they are set, too.
     options = ConversionOptions(chunks=(1, 1, 1), max_memory=args.max_memory, threads=args.threads)
+    if args.quick and (args.deep or args.repair or args.source):
+        raise RequestError("--quick looks at metadata and listings alone. Leave --deep, --source and --repair out.")
     if len(args.outputs) > 1:
         _verify_many(args, options)
     else:
@@ -29,6 +33,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _verify_one(args: argparse.Namespace, options: ConversionOptions) -> None:
+    from napari_ct_pyramid.omezarr.kind import is_audited
+
+    path = image_path(args.outputs[0])
+    if args.quick or (is_audited(path) and not (args.source or args.repair)):
+        audit.run(path, args, options)
+        return
     from napari_ct_pyramid.conversion.verify import iter_verification
 
     steps = iter_verification(

@@ -13,11 +13,12 @@ from .render import wording
 from .terminal import Display, choose_display, print_error, print_message, width
 
 if TYPE_CHECKING:
+    from napari_ct_pyramid.conversion.audit.run import AuditProgress
     from napari_ct_pyramid.conversion.batch import Batch, BatchItem
     from napari_ct_pyramid.conversion.progress import Progress
     from napari_ct_pyramid.exports.result import ExportProgress
 
-    Planned = Progress | ExportProgress
+    Planned = Progress | ExportProgress | AuditProgress
 
 
 Announce = Callable[[Any, AnyPath, int], str]

@@ -21,7 +21,7 @@ from napari_ct_pyramid.model.lazy_array import sample_chunks
 from napari_ct_pyramid.omezarr.channels import Channel
 from napari_ct_pyramid.omezarr.coordinate_systems import as_0_5, has_systems
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, image_name, image_path
 
 from .server import FolderServer
 from .state import check_supported, data_format, default_state, fragment, view_state
@@ -57,7 +57,7 @@ class Neuroglancer:
     """
 
     def __init__(self, paths: Sequence[PathLike]) -> None:
-        self._paths = [any_path(path).absolute() for path in paths]
+        self._paths = [image_path(path).absolute() for path in paths]
         folders = {f"volume/{number}": path for number, path in enumerate(self._paths)}
         self._server = FolderServer({_CLIENT: find_client(), **folders}, event_stream=_EVENTS)
         self.url = self._server.url
@@ -123,7 +123,7 @@ def public_link(address: str, path: PathLike | None = None) -> str:
         )
     source = "zarr://" + quote(address.rstrip("/"), safe=":/%~@+,=&$!'()*;[]")
     if path is not None:
-        return PUBLIC_VIEWER + fragment(view_state([(_open(any_path(path)), source)]))
+        return PUBLIC_VIEWER + fragment(view_state([(_open(image_path(path)), source)]))
     name = image_name(PurePosixPath(unquote(parts.path)).name) or parts.netloc
     return PUBLIC_VIEWER + fragment(default_state(source, name))
 

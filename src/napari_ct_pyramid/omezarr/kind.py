@@ -91,6 +91,11 @@ def can_be_verified(output: AnyPath) -> bool:
     return (output / JOURNAL).is_file() and is_published(output)
 
 
+def is_audited(path: AnyPath) -> bool:
+    """Whether it can only be verified without a receipt: no conversion of this package has left its journal there."""
+    return not (path / JOURNAL).is_file()
+
+
 def unpublish(output: AnyPath) -> None:
     """Remove the attributes that make it a finished image, and wait until that is safe."""
     for name in GROUP_FILE_NAMES:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -269,6 +270,24 @@ class ChunkLocator:
             )
         )
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The voxels of a file along each axis."""
+        return self._shape
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The number of files along each axis."""
+        return self._grid
+
+    def indices(self) -> Iterator[tuple[int, ...]]:
+        """The index of every file: of a chunk, or of a shard if the array has shards."""
+        return itertools.product(*map(range, self._grid))
+
+    def key(self, index: tuple[int, ...]) -> str:
+        """The path of a file relative to the array, from its index."""
+        return self._prefix + self._separator.join(map(str, index))
+
     def path(self, index: tuple[int, ...]) -> AnyPath:
         """The file that a chunk is in."""
         return self._file(place_in_shard(index, self._in_shard)[0])
@@ -280,7 +299,7 @@ class ChunkLocator:
         return math.prod(self._in_shard), place_in_shard(index, self._in_shard)[1]
 
     def _file(self, number: tuple[int, ...]) -> AnyPath:
-        return self._path / (self._prefix + self._separator.join(map(str, number)))
+        return self._path / self.key(number)
 
     def state(self, box: Box) -> Hashable:
         """A value that changes when a file changes that holds voxels of a box.

@@ -15,9 +15,10 @@ from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, Unfinishe
 from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.parsing import parse_json
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, image_name, image_path
 
 from .channels import Channel, Window, read_channels, read_name
+from .collection import list_images
 from .coordinate_systems import Affine, as_0_5
 from .journal import read_journal
 from .kind import is_group
@@ -27,6 +28,8 @@ from .versions import check_version, version_of
 
 if TYPE_CHECKING:
     import numpy as np
+
+_NAMED = 5  # images of a collection, in a message
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
     """
     from .array import ZarrArray
 
-    path = any_path(path)
+    path = image_path(path)
     try:
         metadata = _read_metadata(path)
     except SourceError:
@@ -242,8 +245,20 @@ def _read_metadata(path: AnyPath) -> dict[str, Any]:
     kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
     kind = next((kind for key, kind in kinds.items() if key in attributes), None)
     if kind:
-        raise SourceError(f"{path} is {kind}, not a single OME-Zarr image. Open one of the images in it, such as 0.")
+        raise SourceError(f"{path} is {kind}, not a single OME-Zarr image. {_choice(path)}")
     raise SourceError(f"{path} is not an OME-Zarr image: its Zarr metadata have no multiscales.")
+
+
+def _choice(group: AnyPath) -> str:
+    """A sentence that names the images in a group."""
+    try:
+        paths = [image.path for image in list_images(group) if image.kind == "image"]
+    except OSError:
+        paths = []
+    if not paths:
+        return "There is no image in it."
+    shown = ", ".join(paths[:_NAMED]) + (f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else "")
+    return f"It holds {shown}. Open one of them, as in {group.name}{INSIDE}{paths[0]}."
 
 
 def _as_dict(value: Any) -> dict[str, Any]:

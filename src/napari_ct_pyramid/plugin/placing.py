@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari_ct_pyramid.conversion.output import default_output
 from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.omezarr.reader import open_pyramid
-from napari_ct_pyramid.sources.inputs import INSIDE, ArrayInput
-from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.sources.inputs import ArrayInput
+from napari_ct_pyramid.storage.paths import INSIDE, AnyPath
 from napari_ct_pyramid.storage.remote_path import is_url
 
 from .layers import CONTRAST_RANGE, pyramid_layers

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import Advice, RequestError
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, image_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def view(path: PathLike, screenshot: str | os.PathLike[str] | None = None) -> No
     RequestError
         If there is no display, or if the picture cannot be saved.
     """
-    path = any_path(path).absolute()
+    path = image_path(path).absolute()
     _check(path)
     if screenshot is not None and not Path(screenshot).absolute().parent.is_dir():
         raise RequestError(f"The picture cannot be saved: there is no folder {Path(screenshot).absolute().parent}.")

@@ -9,12 +9,9 @@ from typing import Any, Protocol, overload, runtime_checkable
 
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import SourceOptions, VoxelSize
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_name
+from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 from napari_ct_pyramid.storage.zip_path import ZipPath
-
-INSIDE = "::"
-"""Separates a file from the path of an array within it: ``scan.h5::/entry/data/data``."""
 
 _WILDCARDS = frozenset("*?[")
 

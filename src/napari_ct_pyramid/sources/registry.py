@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from napari_ct_pyramid.errors import Advice, CtPyramidError, RequestError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.options import SourceOptions
+from napari_ct_pyramid.storage.paths import INSIDE
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
 from .choice import choose
 from .formats import FORMATS, RAW
-from .inputs import INSIDE, ArrayInput, Input, SourceLike, parse_input
+from .inputs import ArrayInput, Input, SourceLike, parse_input
 from .names import single_slice
 from .source_format import SourceFormat
 

@@ -21,13 +21,13 @@ from napari_ct_pyramid.omezarr.kind import (
 from napari_ct_pyramid.omezarr.reader import Pyramid, PyramidLevel, open_pyramid
 from napari_ct_pyramid.options import Triple, VoxelSize
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.paths import AnyPath, relative_to
+from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, relative_to
 from napari_ct_pyramid.units import find_unit
 
 from .axis_labels import choose_place, known_axes, order_of
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .choice import choose
-from .inputs import INSIDE, Input
+from .inputs import Input
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
 

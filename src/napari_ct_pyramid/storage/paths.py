@@ -19,6 +19,9 @@ PathLike = str | os.PathLike[str] | RemotePath
 OME_ZARR = ".ome.zarr"
 """The end of an OME-Zarr's name."""
 
+INSIDE = "::"
+"""Separates a file or a group from the path of what is in it: ``scan.h5::/entry/data/data``."""
+
 STATE_FOLDER = ".ct-pyramid"
 """The folder in an output that holds the journal, the checksums, the receipt and the lock."""
 
@@ -41,6 +44,19 @@ def any_path(path: PathLike) -> AnyPath:
             top, inside = ZipPath.of(archive), text[end.end() :].replace(os.sep, "/").strip("/")
             return top / inside if inside else top
     return outer_path(text)
+
+
+def image_path(path: PathLike) -> AnyPath:
+    """The path that a text names, which may be one in a group or an archive: ``plate.zarr::A/1/0``."""
+    if isinstance(path, RemotePath):
+        return path
+    text = os.fspath(path)
+    outer, separator, inside = text.partition(INSIDE)
+    if separator and inside.strip("/") and (is_url(text) or not os.path.lexists(text)):
+        group = any_path(outer)
+        if isinstance(group, RemotePath) or group.is_dir():
+            return group / inside.replace(os.sep, "/").strip("/")
+    return any_path(path)
 
 
 def outer_path(path: PathLike) -> AnyPath:

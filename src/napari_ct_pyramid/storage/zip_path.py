@@ -51,6 +51,11 @@ class ZipPath(RemotePath):
         return self.url
 
     @property
+    def is_local(self) -> bool:
+        """Whether the archive is on this machine."""
+        return isinstance(self.archive, Path)
+
+    @property
     def inside(self) -> str:
         """The path within the archive; empty for its top."""
         return self.url[len(str(self.archive)) + 1 :]

@@ -17,9 +17,10 @@ from napari_ct_pyramid.options import VoxelSize
 from napari_ct_pyramid.sources.base import Holds, VolumeReader
 from napari_ct_pyramid.sources.decoding import JPEG_2000, jpeg_2000_bytes
 from napari_ct_pyramid.sources.encoded_slices import EncodedSlices
-from napari_ct_pyramid.sources.inputs import INSIDE, Input
+from napari_ct_pyramid.sources.inputs import Input
 from napari_ct_pyramid.sources.row_reader import FileHandles, FileVolumeReader, PlainRows, RowReader, is_swapped
 from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize, found_voxel_size, positive
+from napari_ct_pyramid.storage.paths import INSIDE
 
 from .detection import ENDINGS, is_dicom
 from .frames import DicomFile, Frame, PixelStorage, Point, read_file

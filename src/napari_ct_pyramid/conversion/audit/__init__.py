@@ -1,0 +1,1 @@
+"""Verifies an OME-Zarr of any program: its metadata, files, voxels and levels. It knows no source, and writes nothing."""

@@ -1,0 +1,189 @@
+"""Finds by which method a level was made from the finer one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .image import Level
+
+_FIRST = ("mean", "stride")  # tried on every block; the others where none of these fits
+_ROUNDING = 1.0  # integers that were rounded in any direction differ by less
+_RELATIVE = {2: 2e-3, 4: 1e-5, 8: 1e-9}  # of floats, by their size in bytes
+_ALIKE = 0.5  # correlation with the mean, from which on a block is a smoothed copy
+_FARTHEST = 4.0  # from the mean, in spreads: a voxel of the window is 1 away, a smoothed one of a slope up to 2
+_FLAT = 0.05  # of the usual spread, at least: beside a flat block may be something whose smoothed edge reaches into it
+
+GAUSSIAN, NONE, CONSTANT = "gaussian-like", "none", "constant"
+
+
+@dataclass
+class Comparison:
+    """A block of a level, compared with the same block of the finer one.
+
+    Attributes
+    ----------
+    differences : dict
+        By method: the largest absolute difference.
+    allowed : float
+        The largest difference that is rounding.
+    residual : float
+        Root mean square of the difference from the mean.
+    spread : float
+        Root mean square of the differences of the finer voxels from their mean.
+    correlation : float or None
+        With the mean; None for blocks of a single value.
+    new_odd : int
+        Voxels that are NaN or infinite where none of the finer ones is.
+    """
+
+    differences: dict[str, float] = field(default_factory=dict)
+    allowed: float = 0.0
+    residual: float = 0.0
+    spread: float = 0.0
+    correlation: float | None = None
+    new_odd: int = 0
+
+    def fits(self, method: str) -> bool:
+        """Whether the block is what a method makes."""
+        return self.differences.get(method, math.inf) <= self.allowed
+
+    def is_like(self, usual: float) -> bool:
+        """Whether the block is a smoothed copy of the finer one. `usual` is the spread of most blocks."""
+        if self.correlation is not None and self.correlation < _ALIKE:
+            return self.residual <= self.allowed
+        return self.residual <= _FARTHEST * max(self.spread, _FLAT * usual) + self.allowed
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a whole level was made, and which of its blocks were not."""
+
+    name: str
+    largest_difference: float
+    wrong: tuple[int, ...]
+
+
+def whole_factors(finer: Level, coarser: Level) -> tuple[int, ...] | None:
+    """How many voxels of the finer level one of the coarser has along each axis; None if these are no whole numbers."""
+    found = []
+    for axis, (n, m) in enumerate(zip(finer.shape, coarser.shape, strict=True)):
+        if not m or m > n:
+            return None
+        options = [round(n / m), n // m, math.ceil(n / m)]
+        if finer.scale and coarser.scale:
+            options.insert(0, round(coarser.scale[axis] / finer.scale[axis]))
+        factor = next((f for f in options if f >= 1 and n // f <= m <= math.ceil(n / f)), None)
+        if factor is None:
+            return None
+        found.append(factor)
+    return tuple(found)
+
+
+def compare(fine: np.ndarray, coarse: np.ndarray, factors: Sequence[int]) -> Comparison:
+    """Compare a block with the finer one.
+
+    Parameters
+    ----------
+    fine : numpy.ndarray
+        Along each axis as long as `coarse`, times the factor; at the edges of a level it may be longer or shorter.
+    coarse : numpy.ndarray
+    factors : sequence of int
+    """
+    shape = [min(n // f, m) for n, m, f in zip(fine.shape, coarse.shape, factors, strict=True)]
+    if 0 in shape:
+        return Comparison()
+    inner = fine[tuple(slice(n * f) for n, f in zip(shape, factors, strict=True))]
+    found = coarse[tuple(map(slice, shape))].astype("f8")
+    windows = _windows(inner.astype("f8"), shape, factors)
+    whole = np.isfinite(windows).all(axis=-1)
+    finite = whole & np.isfinite(found)
+    new_odd = int(np.count_nonzero(whole & ~finite))
+    if not finite.all():
+        windows, found = windows[finite], found[finite]
+        if not found.size:
+            return Comparison(new_odd=new_odd)
+    scale = float(np.abs(windows).max(initial=0.0))
+    result = Comparison(allowed=_allowed(fine.dtype, coarse.dtype, scale), new_odd=new_odd)
+    mean = windows.mean(axis=-1)
+    centre = _centre(factors)
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        "mean": lambda: mean,
+        "stride": lambda: windows[..., 0],
+        "stride from the centre": lambda: windows[..., centre],
+        "median": lambda: np.median(windows, axis=-1),
+        "max": lambda: windows.max(axis=-1),
+        "min": lambda: windows.min(axis=-1),
+        "mode": lambda: _mode(windows),
+    }
+    for method, make in makers.items():
+        if method not in _FIRST and any(map(result.fits, _FIRST)):
+            break
+        result.differences[method] = float(np.abs(make() - found).max())
+    difference = found - mean
+    result.residual = float(np.sqrt(np.mean(difference**2)))
+    result.spread = float(np.sqrt(np.mean(windows.var(axis=-1))))
+    if mean.std() > 0 and found.std() > 0:
+        result.correlation = float(np.corrcoef(mean.ravel(), found.ravel())[0, 1])
+    return result
+
+
+def judge(blocks: Sequence[Comparison]) -> Method:
+    """By which method most blocks of a level were made, and the numbers of those that were not."""
+    used = [(number, block) for number, block in enumerate(blocks) if block.differences]
+    telling = [block for _, block in used if block.correlation is not None]
+    if not telling:
+        wrong = tuple(n for n, block in used if not any(map(block.fits, block.differences)))
+        return Method(NONE if used and len(wrong) == len(used) else CONSTANT, _largest(used, "mean"), wrong)
+    names = list(dict.fromkeys(name for block in telling for name in block.differences))
+    votes = {name: sum(block.fits(name) for block in telling) for name in names}
+    best = max(names, key=lambda name: votes[name])
+    if 2 * votes[best] > len(telling) or (votes[best] and len(telling) == 2):
+        wrong = tuple(number for number, block in used if not block.fits(best) and not _is_ambiguous(block, best))
+        fitting = [(number, block) for number, block in used if block.fits(best)]
+        return Method(best, _largest(fitting, best), wrong)
+    spread = float(np.median([block.spread for block in telling]))
+    alike = [block for block in telling if block.is_like(spread)]
+    if 2 * len(alike) <= len(telling):
+        return Method(NONE, _largest(used, "mean"), tuple(number for number, _ in used))
+    usual = float(np.median([block.spread for block in alike]))
+    wrong = tuple(number for number, block in used if not block.is_like(usual))
+    return Method(GAUSSIAN, _largest([one for one in used if one[0] not in wrong], "mean"), wrong)
+
+
+def _is_ambiguous(block: Comparison, method: str) -> bool:
+    """Whether a method was not tried on a block, because another one fits: both may give the same there."""
+    return method not in block.differences and block.fits("mean") and block.correlation is None
+
+
+def _largest(blocks: Sequence[tuple[int, Comparison]], method: str) -> float:
+    return max((block.differences.get(method, 0.0) for _, block in blocks), default=0.0)
+
+
+def _windows(array: np.ndarray, shape: Sequence[int], factors: Sequence[int]) -> np.ndarray:
+    """The voxels that make each coarse one, along a last axis, in their order in `array`."""
+    parts = array.reshape([n for pair in zip(shape, factors, strict=True) for n in pair])
+    axes = [*range(0, 2 * len(shape), 2), *range(1, 2 * len(shape), 2)]
+    return parts.transpose(axes).reshape(*shape, math.prod(factors))
+
+
+def _centre(factors: Sequence[int]) -> int:
+    return int(np.ravel_multi_index([f // 2 for f in factors], tuple(factors)))
+
+
+def _mode(windows: np.ndarray) -> np.ndarray:
+    """The most frequent value of each window, the smallest of several."""
+    ordered = np.sort(windows, axis=-1)
+    counts = np.zeros(ordered.shape, np.int16)
+    for k in range(ordered.shape[-1]):
+        counts += ordered == ordered[..., k : k + 1]
+    return np.take_along_axis(ordered, counts.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+
+
+def _allowed(fine: np.dtype, coarse: np.dtype, scale: float) -> float:
+    if coarse.kind in "iub":
+        return _ROUNDING - 1e-9
+    return _RELATIVE.get(max(2, min(fine.itemsize, coarse.itemsize)), 1e-5) * scale + 1e-300

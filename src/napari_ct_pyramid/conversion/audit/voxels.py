@@ -1,0 +1,325 @@
+"""Reads all voxels of an image once or twice: does every chunk decode, what values are there, do the levels agree?
+
+A task is one chunk of a coarser level and the same place in the finer one. A few tasks run at a time, so that the
+memory stays within the budget.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.model.formatting import count
+from napari_ct_pyramid.model.volume import Box, chunk_box, intersection, touched
+from napari_ct_pyramid.omezarr.array import ZarrArray
+from napari_ct_pyramid.omezarr.metadata import ChunkLocator
+
+from .arrangement import check_offset
+from .findings import LevelVerdict, Report
+from .image import Image, Level
+from .methods import CONSTANT, GAUSSIAN, NONE, Comparison, compare, judge, whole_factors
+
+_VOXELS = 2_000_000  # of the finer level, compared at a time
+_BYTES_A_VOXEL = 40  # of the arrays of 64-bit floats that a comparison makes, beside the voxels
+_NAMED = 5  # chunks with something wrong, for each level
+_NARROW, _WIDE = 0.01, 1.0  # parts of the range of the data that a display window may show
+
+Task = Callable[[], None]
+
+
+@dataclass
+class _Seen:
+    """What was seen of a level."""
+
+    damaged: dict[str, str] = field(default_factory=dict)
+    odd: int = 0  # NaN and infinities
+    low: float = math.inf
+    high: float = -math.inf
+    voxels: int = 0
+
+
+@dataclass
+class _Pair:
+    finer: Level
+    coarser: Level
+    factors: tuple[int, ...]
+    boxes: list[Box] = field(default_factory=list)
+    compared: list[Comparison] = field(default_factory=list)
+    new_odd: int = 0
+
+
+class VoxelAudit:
+    """Reads an image. Its tasks may run in several threads; `finish` reports what they found.
+
+    Parameters
+    ----------
+    image : Image
+    report : Report
+
+    Attributes
+    ----------
+    bytes_total, bytes_done : int
+        Of voxels to read, and read so far.
+    chunks : int
+        Chunks that were read.
+    """
+
+    def __init__(self, image: Image, report: Report) -> None:
+        self._image = image
+        self._report = report
+        self._levels = [
+            level for level in image.levels if level.array is not None and level.shape and 0 not in level.shape
+        ]
+        self._seen = {level.path: _Seen() for level in self._levels}
+        self._lock = threading.Lock()
+        self._pairs: list[_Pair] = []
+        self._alone: list[Level] = self._levels[:1]
+        for finer, coarser in itertools.pairwise(self._levels):
+            same = len(finer.shape) == len(coarser.shape)
+            factors = whole_factors(finer, coarser) if same else None
+            if factors is None:
+                self._alone.append(coarser)
+                report.note("method-unknown", f"its shape is not a whole part of that of {finer.path}", coarser.path)
+            else:
+                self._pairs.append(_Pair(finer, coarser, factors))
+        covered = {pair.finer.path for pair in self._pairs}
+        self._alone = [level for level in self._alone if level.path not in covered]
+        read = [*self._alone, *(level for pair in self._pairs for level in (pair.finer, pair.coarser))]
+        self.bytes_total = sum(_nbytes(level) for level in read)
+        self.bytes_done = 0
+        self.chunks = sum(_chunk_count(level) for level in self._levels)
+
+    @property
+    def bytes_of_task(self) -> int:
+        """The most memory that one task takes."""
+        sizes = [0]
+        for pair in self._pairs:
+            assert pair.finer.array is not None
+            fine = max(_VOXELS, math.prod(pair.finer.array.chunks))
+            coarse = math.prod(_array(pair.coarser).chunks) * _array(pair.coarser).dtype.itemsize
+            sizes.append(fine * (2 * _array(pair.finer).dtype.itemsize + _BYTES_A_VOXEL) + 2 * coarse)
+        sizes += [3 * math.prod(_array(level).chunks) * _array(level).dtype.itemsize for level in self._alone]
+        return max(sizes)
+
+    def tasks(self) -> Iterator[Task]:
+        """All that is to be done."""
+        for level in self._alone:
+            array = _array(level)
+            for index in touched(_whole(level), array.chunks):
+                yield partial(self._look, level, chunk_box(index, array.chunks, array.shape))
+        for pair in self._pairs:
+            array = _array(pair.coarser)
+            for index in touched(_whole(pair.coarser), array.chunks):
+                yield partial(self._compare, pair, chunk_box(index, array.chunks, array.shape))
+
+    def _look(self, level: Level, box: Box) -> None:
+        self._note(level, self._read(level, box))
+
+    def _compare(self, pair: _Pair, box: Box) -> None:
+        coarse = self._read(pair.coarser, box)
+        for part in _parts(pair, box):
+            region = _finer_box(pair, part)
+            fine = self._read(pair.finer, region)
+            self._note(pair.finer, fine)
+            if fine is None or coarse is None:
+                continue
+            inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
+            result = compare(fine, coarse[inside], pair.factors)
+            with self._lock:
+                pair.boxes.append(part)
+                pair.compared.append(result)
+                pair.new_odd += result.new_odd
+
+    def _read(self, level: Level, box: Box) -> np.ndarray | None:
+        """The voxels in a box; None if one of its chunks cannot be read, which is noted."""
+        array = _array(level)
+        voxels = None
+        try:
+            voxels = array.read_once(box)
+        except SourceError as error:
+            self._find_damage(level, box, str(error))
+        with self._lock:
+            self.bytes_done += math.prod(s.stop - s.start for s in box) * array.dtype.itemsize
+        return voxels
+
+    def _find_damage(self, level: Level, box: Box, what: str) -> None:
+        array = _array(level)
+        found = {}
+        for index in touched(box, array.chunks):
+            try:
+                array.read_once(intersection(chunk_box(index, array.chunks, array.shape), box))
+            except SourceError as error:
+                found["/".join(map(str, index))] = _reason(str(error))
+        with self._lock:
+            self._seen[level.path].damaged |= found or {"": _reason(what)}
+
+    def _note(self, level: Level, voxels: np.ndarray | None) -> None:
+        """Note the values of the finest level."""
+        if voxels is None or level is not self._levels[0] or not voxels.size or voxels.dtype.kind not in "iufb":
+            return
+        odd = _odd(voxels)
+        good = voxels[np.isfinite(voxels)] if odd else voxels
+        with self._lock:
+            seen = self._seen[level.path]
+            seen.odd += odd
+            seen.voxels += voxels.size
+            if good.size:
+                seen.low, seen.high = min(seen.low, float(good.min())), max(seen.high, float(good.max()))
+
+    # What was found
+
+    def finish(self) -> None:
+        """Report it."""
+        for level in self._levels:
+            damaged = self._seen[level.path].damaged
+            for name, what in itertools.islice(sorted(damaged.items()), _NAMED):
+                self._report.error("chunk-damaged", f"chunk {name} cannot be decoded: {what}", level.path)
+            if len(damaged) > _NAMED:
+                self._report.error(
+                    "chunk-damaged", f"{len(damaged) - _NAMED:,} more chunks cannot be decoded", level.path
+                )
+        for pair in self._pairs:
+            self._judge(pair)
+        if self._levels:
+            self._check_values(self._levels[0])
+
+    def _judge(self, pair: _Pair) -> None:
+        finer, coarser = pair.finer.path, pair.coarser.path
+        method = judge(pair.compared)
+        self._report.levels.append(LevelVerdict(self._report.place(coarser), method.name, method.largest_difference))
+        wrong = [pair.boxes[number] for number in method.wrong]
+        if method.name == NONE:
+            self._report.error(
+                "level-unrelated",
+                f"it is not made from {finer}: its voxels do not follow those of that level (largest difference from "
+                f"the mean {method.largest_difference:.4g})",
+                coarser,
+            )
+        else:
+            made = "a smoothed copy" if method.name == GAUSSIAN else f"the {method.name}"
+            self._report_wrong(pair, wrong, method.wrong, made if method.name != CONSTANT else "made", method.name)
+        if pair.new_odd:
+            self._report.error("nan-new", f"it has NaN or infinity where {finer} has none", coarser)
+        if method.name not in (NONE, CONSTANT):
+            check_offset(self._image, self._levels[0], pair.coarser, method.name, self._report)
+        self._settle_missing(pair, wrong)
+
+    def _report_wrong(self, pair: _Pair, wrong: list[Box], numbers: tuple[int, ...], made: str, method: str) -> None:
+        key = "mean" if method in (GAUSSIAN, CONSTANT) else method
+        worst: dict[str, float] = {}
+        for number, box in zip(numbers, wrong, strict=True):
+            chunk = tuple(s.start // c for s, c in zip(box, _array(pair.coarser).chunks, strict=True))
+            name = "/".join(map(str, chunk))
+            worst[name] = max(worst.get(name, 0.0), pair.compared[number].differences.get(key, 0.0))
+        for name, difference in itertools.islice(worst.items(), _NAMED):
+            self._report.error(
+                "level-differs",
+                f"chunk {name} is not {made} of {pair.finer.path}: the largest difference is {difference:.4g}",
+                pair.coarser.path,
+            )
+        if len(worst) > _NAMED:
+            self._report.error(
+                "level-differs",
+                f"{count(len(worst) - _NAMED, 'more chunk')} differ from {pair.finer.path}",
+                pair.coarser.path,
+            )
+
+    def _settle_missing(self, pair: _Pair, wrong: list[Box]) -> None:
+        """Say of files that are missing whether the other level has voxels there."""
+        for level, boxes in (
+            (pair.finer, [_finer_box(pair, box) for box in wrong]),
+            (pair.coarser, wrong),
+        ):
+            if not level.missing or level.metadata is None:
+                continue
+            locator = ChunkLocator(self._image.path / level.path, level.metadata)
+            shape = locator.shape
+            hit = {index for box in boxes for index in touched(box, shape) if index in level.missing}
+            if hit:
+                names = ", ".join(locator.key(index) for index in sorted(hit)[:_NAMED])
+                self._report.drop("files-missing", level.path)
+                self._report.error(
+                    "chunk-missing",
+                    f"{count(len(hit), 'file')} {'is' if len(hit) == 1 else 'are'} missing, where other levels have "
+                    f"voxels: {names}",
+                    level.path,
+                )
+                level.missing.clear()
+
+    def _check_values(self, finest: Level) -> None:
+        seen = self._seen[finest.path]
+        if seen.odd:
+            share = seen.odd / max(seen.voxels, 1)
+            self._report.warning("nan", f"{seen.odd:,} of its voxels ({share:.2%}) are NaN or infinity", finest.path)
+        if seen.high < seen.low:
+            return
+        if seen.high == seen.low:
+            self._report.warning("constant", f"all of its voxels are {seen.low:g}", finest.path)
+        elif self._image.window and "image-label" not in self._image.attributes:
+            start, end = self._image.window
+            stated = f"the display window is {start:g} to {end:g}, and the data are {seen.low:g} to {seen.high:g}"
+            shown = min(end, seen.high) - max(start, seen.low)
+            if shown <= 0:
+                self._report.warning("window-outside", f"{stated}: the picture has one grey")
+            elif shown < _NARROW * (seen.high - seen.low) and shown < _NARROW * (end - start):
+                self._report.warning("window-outside", f"{stated}: the picture has hardly more than one grey")
+            elif seen.high - seen.low < _NARROW * _WIDE * (end - start):
+                self._report.warning("window-wide", f"{stated}: nearly everything has one grey")
+
+
+def _array(level: Level) -> ZarrArray:
+    assert level.array is not None
+    return level.array
+
+
+def _whole(level: Level) -> Box:
+    return tuple(slice(0, n) for n in level.shape)
+
+
+def _nbytes(level: Level) -> int:
+    return math.prod(level.shape) * int(_array(level).dtype.itemsize)
+
+
+def _chunk_count(level: Level) -> int:
+    return math.prod(math.ceil(n / c) for n, c in zip(level.shape, _array(level).chunks, strict=True))
+
+
+def _odd(voxels: np.ndarray) -> int:
+    return 0 if voxels.dtype.kind != "f" else int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
+
+
+def _parts(pair: _Pair, box: Box) -> Iterator[Box]:
+    """A box of the coarser level in parts that whole chunks of the finer level make, a few at a time."""
+    chunks = _array(pair.finer).chunks
+    steps = [max(1, c // f) for c, f in zip(chunks, pair.factors, strict=True)]
+    voxels = math.prod(s * f for s, f in zip(steps, pair.factors, strict=True))
+    for axis in reversed(range(len(steps))):
+        length = box[axis].stop - box[axis].start
+        grown = min(max(1, _VOXELS // voxels), math.ceil(length / steps[axis]))
+        voxels *= grown
+        steps[axis] *= grown
+    ranges = [
+        [slice(a, min(a + step, s.stop)) for a in range(s.start, s.stop, step)]
+        for s, step in zip(box, steps, strict=True)
+    ]
+    yield from itertools.product(*ranges)
+
+
+def _finer_box(pair: _Pair, box: Box) -> Box:
+    """The same place in the finer level; at the end of the coarser level, up to the end of the finer one."""
+    return tuple(
+        slice(min(s.start * f, n), n if s.stop == m else min(s.stop * f, n))
+        for s, f, n, m in zip(box, pair.factors, pair.finer.shape, pair.coarser.shape, strict=True)
+    )
+
+
+def _reason(text: str) -> str:
+    """The part of an error that tells why: what follows the path of the array."""
+    return text.rpartition("cannot be read: ")[2].split("[")[0].strip().rstrip(":.") or text
