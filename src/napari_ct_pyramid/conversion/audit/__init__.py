@@ -1,1 +1,1 @@
-"""Verifies an OME-Zarr of any program: its metadata, files, voxels and levels. It knows no source, and writes nothing."""
+"""Verifies an OME-Zarr of any program: metadata, files, voxels, levels. It knows no source, and writes nothing."""
