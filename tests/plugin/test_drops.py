@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QPushButton
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.model.lazy_array import LazyArray
+from napari_ct_pyramid.plugin.dock import open_widget
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import wait_for, wait_until
 from tests.helpers.omezarr import flat_indices, write_image, write_json
@@ -170,11 +171,47 @@ def test_a_lone_slice_is_shown_and_its_volume_is_offered(shown_viewer: napari.Vi
     process_events()
     (notice,) = [one for one in NapariQtNotification._instances if one.isVisible()]
     assert not notice.timer.isActive()  # it stays
+    size = viewer.window._qt_window.size()
+    viewer.window.resize(800, 600)
+    process_events()
+    assert notice.parent().rect().contains(notice.geometry())  # where it can be seen
+    viewer.window.resize(size.width(), size.height())
     (button,) = [b for b in notice.findChildren(QPushButton) if b.text() == "Open all slices"]
     button.click()
     assert [layer.name for layer in viewer.layers] == ["slice_0001", "scan"]
     assert np.array_equal(np.asarray(viewer.layers[1].data[0]), VOXELS)
     wait_until(lambda: docked(viewer) and docked(viewer)[0].form.source_path == str(tmp_path / "scan"))
+
+
+def press(words: str) -> None:
+    """Press a button of a notice."""
+    buttons = [b for one in NapariQtNotification._instances for b in one.findChildren(QPushButton) if b.text() == words]
+    (button,) = buttons
+    button.click()
+
+
+@pytest.mark.parametrize("count", [5, 1])
+def test_pictures_that_are_slices_are_offered_as_one_volume_where_the_converter_is_open(
+    shown_viewer: napari.Viewer, tmp_path: Path, count: int
+) -> None:
+    viewer = shown_viewer
+    open_widget(viewer)
+    (tmp_path / "scan").mkdir()
+    for z, voxels in enumerate(VOXELS):
+        Image.fromarray(voxels).save(tmp_path / "scan" / f"{z:03}.png")
+    Image.fromarray(np.zeros((9, 8, 3), "u1")).save(tmp_path / "photo.png")
+    drop(viewer, *sorted((tmp_path / "scan").iterdir())[:count], tmp_path / "photo.png")
+    assert len(viewer.layers) == count + 1  # by napari's own reader, and no dialog
+    wait_until(lambda: [one for one in NapariQtNotification._instances if one.isVisible()] or count == 1)
+    if count == 1:  # two pictures
+        assert not messages()
+        return
+    press("Open as one volume")
+    assert [layer.name for layer in viewer.layers] == ["photo", "scan"]
+    assert np.array_equal(np.asarray(viewer.layers["scan"].data[0]), VOXELS)
+    wait_until(lambda: docked(viewer)[0].form.source_path == str(tmp_path / "scan"))
+    drop(viewer, tmp_path / "scan" / "000.png")
+    wait_until(lambda: any("one slice" in message for message in messages()))
 
 
 def test_other_folders_are_left_to_napari(viewer: napari.Viewer, tmp_path: Path) -> None:

@@ -18,6 +18,14 @@ def tell_notes(name: str, notes: Sequence[str]) -> None:
         show_warning(f"{name}: {' '.join(notes[:_MOST_NOTES])}{more}")
 
 
+class _Offer(Notification):
+    """A notice without a line about its source: napari would make the notice wider than its window for that."""
+
+    @property
+    def source(self) -> None:
+        return None
+
+
 def offer(text: str, choices: Mapping[str, Callable[[], None]]) -> None:
     """Show a notice with buttons. It stays until the user presses one, or closes it.
 
@@ -32,5 +40,5 @@ def offer(text: str, choices: Mapping[str, Callable[[], None]]) -> None:
         return lambda _notice: choice()
 
     actions = tuple((words, action(choice)) for words, choice in choices.items())
-    notification_manager.dispatch(Notification(text, "info", actions))
+    notification_manager.dispatch(_Offer(text, "info", actions))
     keep_notices()

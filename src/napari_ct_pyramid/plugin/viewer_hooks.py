@@ -75,13 +75,26 @@ def _caller(function: str, module: str) -> FrameType | None:
 
 
 def keep_notices() -> None:
-    """Let the notices that are shown stay until the user closes them: they have a button."""
-    # Why: napari removes a notice after 4 seconds, too soon for a choice, and has no option for one notice. Seen in
-    # napari 0.9.2.
+    """Let the notices that are shown stay in their corner until the user closes them: they have a button."""
+    # Why: napari removes a notice after 4 seconds, too soon for a choice, and has no option for one notice. It places
+    # a notice once, so that a canvas that shrinks, as when the controls of the first layer appear, cuts it off. Seen
+    # in napari 0.9.2.
     from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from qtpy.QtCore import QEvent, QObject
+
+    class Corner(QObject):
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: ARG002, N802
+            if event.type() == QEvent.Type.Resize:
+                notice: Any = self.parent()
+                notice.geom_anim.stop()
+                notice.move_to_bottom_right()
+            return False
 
     for notice in NapariQtNotification._instances:
         notice.timer.stop()
+        if notice.parent() and not notice.property("kept"):
+            notice.setProperty("kept", True)
+            notice.parent().installEventFilter(Corner(notice))
 
 
 def dialog_parent(viewer: Viewer) -> Any:

@@ -159,8 +159,12 @@ def failure_reason(error: Exception, path: object) -> str:
     return error_words(error).replace(str(path), name).removeprefix(f"{name} ")
 
 
-def compared_with(source: Any) -> str:
-    """What an output is compared with, in words."""
+def verification_hint(output: str, source: Any) -> str:
+    """What a verification that runs does, in words."""
+    return f"{any_path(output).name} is read back, and compared with {_compared_with(source)}."
+
+
+def _compared_with(source: Any) -> str:
     return source_name(source) if source else "the checksums of its source"
 
 
@@ -185,7 +189,7 @@ def verification_failed_message(error: Exception, output: str, source: Any, answ
 
 
 def _sound_words(found: Verification, source: Any) -> str:
-    compared = compared_with(source)
+    compared = _compared_with(source)
     if found.problems:
         made = "was" if _wrong_chunks(found) == 1 and not _metadata_is_wrong(found) else "were"
         return f"Repaired from {compared}: {_extent(found)} {made} made again."

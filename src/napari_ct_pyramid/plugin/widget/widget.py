@@ -15,6 +15,7 @@ from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import DiskSpaceError, RequestError
 from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.plugin.picture_offers import PictureOffers
 from napari_ct_pyramid.plugin.preload import preload
 from napari_ct_pyramid.plugin.preview import LivePreview
 from napari_ct_pyramid.plugin.voxel_sizes import show_voxel_size
@@ -28,7 +29,7 @@ from .crop_rectangle import CropRectangle
 from .disk_watch import DiskWatch
 from .form import Form
 from .jobs import ConversionJob, Job, VerificationJob
-from .messages import Message, batch_plan_message, compared_with, plan_message, problem
+from .messages import Message, batch_plan_message, plan_message, problem, verification_hint
 from .parts import FileDrops, ScrollColumn, painted_once
 from .plan_panel import HINT, PlanPanel
 from .planner import PlanAnswer, Planner, PlanRequest
@@ -74,6 +75,7 @@ class ConvertWidget(QWidget):
         self._planner = Planner(self)
         self._watch = DiskWatch(self)
         self._crop = CropRectangle(self._viewer, self.form)
+        PictureOffers(self._viewer, self)
         self._lay_out()
         self._connect()
         preload()
@@ -315,9 +317,7 @@ class ConvertWidget(QWidget):
                 volume = job.last.plan.volume if job.last else None
                 self.form.set_request(PlanRequest(job.source, job.output, job.options), volume)
             if isinstance(job, VerificationJob) and not self.plan_panel.shows_plan:
-                self.plan_panel.show_hint(
-                    f"{any_path(job.output).name} is read back, and compared with {compared_with(job.source)}."
-                )
+                self.plan_panel.show_hint(verification_hint(job.output, job.source))
             first = self.state is not WidgetState.RUNNING
             self._enter(WidgetState.RUNNING)
             if first:  # of several
