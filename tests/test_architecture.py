@@ -20,7 +20,18 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "napari_ct_pyramid"
 BENCHMARKS = ROOT / "benchmarks"
 
-PACKAGES = {"cli", "conversion", "exports", "model", "neuroglancer", "omezarr", "plugin", "sources", "storage"}
+PACKAGES = {
+    "cli",
+    "conversion",
+    "exports",
+    "model",
+    "neuroglancer",
+    "omezarr",
+    "plugin",
+    "sources",
+    "statistics",
+    "storage",
+}
 BESIDE_THEM = {
     "__init__.py",
     "__main__.py",

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from .omezarr.edit import Facts
     from .omezarr.reader import Pyramid, open_pyramid
     from .options import ConversionOptions
+    from .statistics.api import iter_stats, stats
+    from .statistics.result import VolumeStatistics
 
 __all__ = [
     "Audit",
@@ -84,6 +86,7 @@ __all__ = [
     "SourceNotFoundError",
     "UnfinishedError",
     "Verification",
+    "VolumeStatistics",
     "audit",
     "convert",
     "convert_many",
@@ -94,12 +97,14 @@ __all__ = [
     "iter_convert_many",
     "iter_export",
     "iter_plan_many",
+    "iter_stats",
     "iter_verify",
     "iter_verify_many",
     "open_pyramid",
     "plan",
     "plan_edit",
     "plan_export",
+    "stats",
     "verify",
 ]
 
@@ -123,6 +128,8 @@ _MODULES = {
     "omezarr.edit": ("Facts",),
     "omezarr.reader": ("Pyramid", "open_pyramid"),
     "options": ("ConversionOptions",),
+    "statistics.api": ("iter_stats", "stats"),
+    "statistics.result": ("VolumeStatistics",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}  # all others are errors
 

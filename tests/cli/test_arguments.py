@@ -18,7 +18,7 @@ from napari_ct_pyramid.cli.render import flags
 from napari_ct_pyramid.options import ConversionOptions
 from tests.helpers.command import CHUNKS, MODULE, everything
 
-COMMANDS = ["convert", "info", "verify", "export", "edit", "demo", "view", "neuroglancer", "help"]
+COMMANDS = ["convert", "info", "verify", "export", "stats", "edit", "demo", "view", "neuroglancer", "help"]
 
 
 def printed(capsys: pytest.CaptureFixture[str], *args: str) -> str:

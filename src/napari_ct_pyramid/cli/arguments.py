@@ -25,6 +25,7 @@ from napari_ct_pyramid.options import (
     SourceOptions,
 )
 from napari_ct_pyramid.sources.registry import INPUTS
+from napari_ct_pyramid.statistics.options import StatsOptions
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
@@ -135,6 +136,7 @@ class _Program:
         self._add_info()
         self._add_verify()
         self._add_export()
+        self._add_stats()
         self._add_edit()
         self._add_demo()
         self._add_view()
@@ -180,10 +182,7 @@ class _Program:
         parser.flag(options, "--output-dir", metavar="DIR", type=_path,
                     help="convert every INPUT, one after another, into this folder, which must exist")  # fmt: skip
         _add_conversion_options(parser, rare, rare=True)
-        parser.flag(rare, "--dask", metavar="ADDRESS", values=["local"],
-                    help="let the workers of a Dask cluster convert: the address of its scheduler, such as "
-                         "tcp://host:8786, or a scheduler file; or local, which starts a process for each core of "
-                         "this machine. --max-memory and --threads then apply to each worker")  # fmt: skip
+        _add_dask(parser, rare, "convert")
         parser.flag(printed, "--dry-run", action="store_true", help="print the plan, and convert nothing")
         parser.flag(printed, "--json", action="store_true",
                     help="print the plan or the receipt as JSON; with --output-dir, a list")  # fmt: skip
@@ -242,6 +241,25 @@ class _Program:
         parser.flag(printed, "--dry-run", action="store_true", help="print the plan, and write nothing")
         parser.flag(printed, "--json", action="store_true", help="print the plan or the result as JSON")
         parser.flag(printed, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")
+        _add_debug_and_help(parser, printed)
+
+    def _add_stats(self) -> None:
+        parser, arguments, options = self._add(
+            "stats", "print statistics of a volume, or of every slice", usage="%(prog)s PATH [options]"
+        )
+        rare = parser.add_argument_group("less common options")
+        printed = parser.add_argument_group("what is printed")
+        arguments.add_argument("path", metavar="PATH", type=_path,
+                               help="an OME-Zarr, or a volume of any kind that convert reads")  # fmt: skip
+        common = ("level", "crop", "grey_values", "bins", "threshold", "per_slice", "max_memory")
+        _add_conversion_options(parser, options, only=common, of=StatsOptions)
+        others = [option.name for option in fields(StatsOptions) if option.name not in (*common, "dtype")]
+        _add_conversion_options(parser, rare, only=others, of=StatsOptions)
+        _add_dask(parser, rare, "read")
+        parser.flag(printed, "--json", action="store_true", help="print the numbers as JSON")
+        parser.flag(printed, "--plot", metavar="FILE.png", type=_local_path,
+                    help="draw the histogram and the threshold into a picture")  # fmt: skip
+        parser.flag(printed, "--quiet", action="store_true", help="show no progress")
         _add_debug_and_help(parser, printed)
 
     def _add_edit(self) -> None:
@@ -312,6 +330,13 @@ def _add_conversion_options(
             if option.default is not None:
                 settings["help"] += f" (default: {option.default})"
         parser.flag(group, *flags(option.name), values=_VALUES.get(option.name), **settings)
+
+
+def _add_dask(parser: Parser, group: Any, what: str) -> None:
+    parser.flag(group, "--dask", metavar="ADDRESS", values=["local"],
+                help=f"let the workers of a Dask cluster {what}: the address of its scheduler, such as "
+                     "tcp://host:8786, or a scheduler file; or local, which starts a process for each core of "
+                     "this machine. --max-memory and --threads then apply to each worker")  # fmt: skip
 
 
 def _add_debug_and_help(parser: Parser, group: Any) -> None:

@@ -14,7 +14,7 @@ from itertools import takewhile
 
 from napari_ct_pyramid.errors import CtPyramidError, RequestError, SourceError, sentence
 
-from . import convert, demo, edit, export, info, neuroglancer, verify, view
+from . import convert, demo, edit, export, info, neuroglancer, stats, verify, view
 from .arguments import complete, help_text, parse
 from .render import wording
 from .terminal import print_error, print_message, write
@@ -52,6 +52,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "info": info.run,
     "verify": verify.run,
     "export": export.run,
+    "stats": stats.run,
     "edit": edit.run,
     "demo": demo.run,
     "view": view.run,

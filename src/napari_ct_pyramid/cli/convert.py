@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the command."""
     # This reports invalid options before anything heavy is imported.
     options = ConversionOptions(**{option.name: getattr(args, option.name) for option in fields(ConversionOptions)})
-    with _cluster(args.dask) as client:
+    with cluster_at(args.dask) as client:
         if args.output_dir is not None:
             _convert_many(args, options, client)
         elif args.dry_run:
@@ -96,8 +96,8 @@ def _plan_many(steps: Generator[Batch[Receipt], None, Batch[Receipt]], *, quiet:
         return run_through(steps)
 
 
-def _cluster(address: str | None) -> AbstractContextManager[Client | None]:
-    """A connection to the Dask cluster that the user asked for; None if this process converts."""
+def cluster_at(address: str | None) -> AbstractContextManager[Client | None]:
+    """A connection to the Dask cluster that the user asked for; None if this process does the work."""
     if address is None:
         return nullcontext()
     from napari_ct_pyramid.conversion.dask.client import connect

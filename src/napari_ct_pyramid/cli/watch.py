@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.batch import Batch, BatchItem
     from napari_ct_pyramid.conversion.progress import Progress
     from napari_ct_pyramid.exports.result import ExportProgress
+    from napari_ct_pyramid.statistics.result import StatsProgress
 
-    Planned = Progress | ExportProgress | AuditProgress
+    Planned = Progress | ExportProgress | AuditProgress | StatsProgress
 
 
 Announce = Callable[[Any, AnyPath, int], str]

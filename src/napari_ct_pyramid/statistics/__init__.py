@@ -1,0 +1,1 @@
+"""Statistics of a volume, and of each slice: it streams, and knows no user interface."""
