@@ -259,6 +259,7 @@ class _ZarrReader:
         self.volume = volume
         self._array: ZarrArray | None = array
         self._axes = _axes(place)
+        self._all_axes = tuple(slice(None) if index is None else np.newaxis for index in place)
         self._place = [slice(index or 0, (index or 0) + 1, 1) for index in place]  # of the other axes
         folders = dict.fromkeys((root, array.path))
         self.paths = tuple(
@@ -275,8 +276,7 @@ class _ZarrReader:
             place = list(self._place)
             for axis, wanted in zip(self._axes, part, strict=True):
                 place[axis] = slice(wanted.start, wanted.stop, 1)
-            target = out[within(part, box)]
-            target[...] = self._array.read_once(tuple(place)).reshape(target.shape)
+            self._array.read_into(tuple(place), out[within(part, box)][self._all_axes])
 
     def close(self) -> None:
         self._array = None
