@@ -224,10 +224,35 @@ def test_a_disk_that_is_full_while_it_is_packed_leaves_nothing(
 def test_slices_moved_aside_by_a_killed_export_come_back(scan: Path, tmp_path: Path) -> None:
     ct.export(scan, tmp_path / "out", crop=":3,,")
     (tmp_path / "out").rename(tmp_path / ".out.replaced")
-    steps = ct.iter_export(scan, tmp_path / "out")
-    next(steps)
-    steps.close()
+    assert isinstance(failed(scan, tmp_path / "out"), ct.OutputExistsError)
     assert len(list((tmp_path / "out").iterdir())) == 3
+    ct.export(scan, tmp_path / "out", overwrite=True, crop=":4,,")
+    assert len(list((tmp_path / "out").iterdir())) == 4
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_source_that_changes_while_it_is_read_makes_no_output(scan: Path, tmp_path: Path) -> None:
+    steps = ct.iter_export(scan, tmp_path / "out.tif")
+    next(steps)
+    os.utime(scan, (1, 1))
+    with pytest.raises(ct.ConversionError):
+        list(steps)
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+def test_an_error_of_the_disk_that_is_reported_early_is_not_lost(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def sync(file: VoxelFile) -> None:
+        calls.append(file)
+        if len(calls) == 1:
+            raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr(VoxelFile, "sync", sync)
+    assert isinstance(failed(scan, tmp_path / "out.tif"), ct.ConversionError)
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
 def test_a_second_export_to_the_same_output_is_refused(scan: Path, tmp_path: Path) -> None:

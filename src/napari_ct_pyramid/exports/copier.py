@@ -113,6 +113,8 @@ class Copier:
                     writing.append(self._write(reading.popleft()))
                 self._finish(writing.popleft())
                 if syncing is None or syncing.done():
+                    if syncing:
+                        syncing.result()  # the system reports an error of the disk only once
                     syncing = self._syncer.submit(self._sink.sync)
             buffer = ring[number % len(ring)]
             reading.append((box, buffer, self._read(box, buffer)))

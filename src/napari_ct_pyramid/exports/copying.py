@@ -7,7 +7,9 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
+from napari_ct_pyramid.conversion.identity import fingerprint
 from napari_ct_pyramid.conversion.progress import follow
+from napari_ct_pyramid.errors import ConversionError
 from napari_ct_pyramid.model.intensity import automatic_window
 from napari_ct_pyramid.model.memory import peak_resident_memory
 from napari_ct_pyramid.options import AUTO, ExportOptions
@@ -23,7 +25,7 @@ from .kinds import Kind
 from .place import check_place
 from .plan import ExportPlan, make_export_plan
 from .result import Export, ExportProgress
-from .targets import make_target, voxels_beside
+from .targets import make_target, put_back, voxels_beside
 
 
 def plan_copy(src: SourceLike, output: Path, kind: Kind, options: ExportOptions) -> ExportPlan:
@@ -41,10 +43,12 @@ def iter_copy(
         plan = _plan(src, source, output, kind, options)
         assert plan.cells
         with hold(output):
+            put_back(output)
             check_place(src, source.files, output, kind, overwrite=options.overwrite)
             target = make_target(output, kind, plan.facts)
             with nothing_left(target.discard, output):
                 target.begin()
+                before = fingerprint(source, 0)
                 copier = Copier(source, plan.cells, plan.dtype, plan.rescale, target)
                 cells = sum(1 for _ in plan.cells.boxes(plan.volume.shape))
                 started = time.perf_counter()
@@ -66,6 +70,8 @@ def iter_copy(
 
                 yield progress()
                 yield from follow(copier, progress)
+                if fingerprint(source, 0) != before:
+                    raise ConversionError(f"{plan.volume.name} was changed while it was being read. Export it again.")
                 yield progress(is_done=True)  # the last chance to cancel
                 target.finish()
     peak = peak_resident_memory()

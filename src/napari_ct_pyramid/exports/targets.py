@@ -30,6 +30,7 @@ Header = Callable[[Path, Facts], int]
 
 _HIDDEN = "export"
 _INCOMPLETE = ".part"
+_REPLACED = "replaced"
 
 
 class Target(Protocol):
@@ -58,6 +59,13 @@ def make_target(output: Path, kind: Kind, facts: Facts) -> Target:
         return _WithHeader(output, voxels_beside(output), facts)
     header = {NRRD: _begin_nrrd, META_IMAGE: _begin_metaimage, OME_TIFF: begin_ome_tiff}.get(kind, begin_tiff)
     return _OneFile(output, facts, header)
+
+
+def put_back(output: Path) -> None:
+    """Put slices back that an export had moved aside when it was killed, just before its own took their place."""
+    aside = beside(output, _REPLACED)
+    if not output.exists() and aside.is_dir():
+        aside.rename(output.resolve())
 
 
 def voxels_beside(header: Path) -> Path:
@@ -127,7 +135,7 @@ class _Slices:
         self._output = output
         self._facts = facts
         self._folder = beside(output, _HIDDEN)
-        self._replaced = beside(output, "replaced")
+        self._replaced = beside(output, _REPLACED)
         self._names = slice_names(output.name, facts.shape[0])
         self._begun: set[int] = set()
         self._rows_left = [facts.shape[1]] * facts.shape[0]
@@ -135,8 +143,6 @@ class _Slices:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        if not self._output.exists() and self._replaced.exists():
-            self._replaced.rename(self._output)  # killed between two renamings
         for left in (self._replaced, self._folder):
             self._remove(left)
         self._folder.mkdir()
