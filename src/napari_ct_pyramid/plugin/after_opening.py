@@ -55,10 +55,9 @@ def _offer_conversion() -> None:
     files, _convertible[:] = list(_convertible), []
     viewer = napari.current_viewer()
     if viewer is not None and files:
-        docks = len(viewer.window.dock_widgets)
         show_in_widget(viewer, files)
-        if len(viewer.window.dock_widgets) > docks and len(viewer.layers) == 1:
-            QTimer.singleShot(0, viewer.reset_view)  # the new dock has made the canvas smaller
+        if len(viewer.layers) == 1:
+            QTimer.singleShot(0, viewer.reset_view)  # a new dock, or the layer's controls, made the canvas smaller
 
 
 def resume_later(output: AnyPath) -> None:

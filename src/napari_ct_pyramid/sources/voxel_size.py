@@ -14,6 +14,9 @@ from napari_ct_pyramid.units import UNITS
 
 _SCREEN_DOTS = (72, 96)  # per inch: programs write these for an image without a resolution
 
+NO_UNIT = ", which names no unit"
+"""The end of the origin of a voxel size without a unit."""
+
 
 class FoundVoxelSize(NamedTuple):
     """A voxel size along z, y, x, its NGFF unit if known, and where it was found. All None if none was found."""
@@ -46,7 +49,7 @@ def found_voxel_size(sizes: Sequence[float | None], units: Sequence[str | None],
         if meters[0] is None or meters[1] is None or meters[2] is None:
             return FoundVoxelSize()
         y, x = shortest(y * meters[1] / meters[0], 1e-12), shortest(x * meters[2] / meters[0], 1e-12)
-    return FoundVoxelSize((z, y, x), unit, origin if unit else f"{origin}, which names no unit")
+    return FoundVoxelSize((z, y, x), unit, origin if unit else f"{origin}{NO_UNIT}")
 
 
 def shortest(value: float, tolerance: float) -> float:

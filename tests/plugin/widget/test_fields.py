@@ -67,6 +67,8 @@ def test_only_the_folds_that_are_open_show_their_fields(viewer: napari.Viewer) -
     assert fields["voxel_size"].widget.native.isVisibleTo(form)
     assert not fields["chunks"].widget.native.isVisibleTo(form)
     form.folds["Pyramid"].button.click()
+    for name in in_group("Pyramid"):
+        assert fields[name].label.sizeHint().width() <= fields[name].label.width()  # no label is cut off
     assert fields["chunks"].widget.native.isVisibleTo(form)
     assert not fields["shards"].widget.native.isVisibleTo(form)
 

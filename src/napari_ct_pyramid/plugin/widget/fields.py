@@ -47,8 +47,6 @@ OF_SOURCE = (
 OF_SOME_SOURCES = ("channel", "time", "follow_links")
 """Options that apply only to a source that has several volumes, or refers to files elsewhere."""
 
-_LONGEST_LABEL = "Follow links"
-
 
 class UnknownUnitError(RequestError):
     """A voxel size was typed without a unit, and the file states none."""
@@ -213,8 +211,11 @@ class OptionFields(QObject):
 
     def form(self, names: Iterable[str]) -> QWidget:
         """Some of the fields with their labels."""
+        metrics = next(iter(self.fields.values())).label.fontMetrics()
+        labels = (field.label.text() for name, field in self.fields.items() if name not in ON_FORM)
         fields = [self.fields[name] for name in names]
-        return form([(field.label, field.widget.native) for field in fields], _LONGEST_LABEL)
+        return form([(field.label, field.widget.native) for field in fields],
+                    max(labels, key=metrics.horizontalAdvance))  # fmt: skip
 
     # What the file states
 

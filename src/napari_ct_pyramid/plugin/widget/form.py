@@ -20,6 +20,7 @@ from napari_ct_pyramid.plugin.origins import LayerInput
 from napari_ct_pyramid.plugin.wording import volume_facts, voxel_size_words
 from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import FILE_FILTER, INPUTS
+from napari_ct_pyramid.sources.voxel_size import NO_UNIT
 
 from .browse import BrowseMenu
 from .fields import GROUPS, OF_SOURCE, ON_FORM, OptionFields, UnknownUnitError, form, in_group
@@ -241,6 +242,7 @@ class Form(QWidget):
         row = QHBoxLayout(size)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
+        fields["voxel_size"].widget.native.setMinimumWidth(64)
         row.addWidget(fields["voxel_size"].widget.native, 1)
         unit = fields["unit"].widget.native
         unit.setMinimumWidth(56)
@@ -281,7 +283,7 @@ class Form(QWidget):
             stated = voxel_size_words(volume.voxel_size, volume.unit)
             words = f"typed; the file says {stated}" if typed or not self.options.from_file else _from(volume)
             if self.options.from_file and not volume.unit:
-                words, colour = f"{_from(volume)}, without a unit: choose it", AMBER
+                words, colour = f"{_from(volume)}, without a unit: choose one", AMBER
         elif volume and not typed:
             words, colour = "unknown: type it here", AMBER
         self._show_note(words, colour)
@@ -371,4 +373,5 @@ def _prepared(edit: _Edit, tip: str, name: str) -> _Edit:
 
 
 def _from(volume: Volume) -> str:
-    return f"from the file ({volume.voxel_size_from})" if volume.voxel_size_from else "from the file"
+    origin = (volume.voxel_size_from or "").removesuffix(NO_UNIT)
+    return f"from the file ({origin})" if origin else "from the file"

@@ -29,7 +29,7 @@ from superqt import QElidingLabel, QFlowLayout
 from napari_ct_pyramid.model.formatting import shorten
 
 # Colours that are legible on napari's dark theme and on its light one.
-RED, AMBER, GREEN, BLUE, GREY = "224, 67, 59", "217, 130, 43", "67, 160, 84", "84, 125, 214", "128, 128, 128"
+RED, AMBER, GREEN, BLUE, GREY = "224, 67, 59", "199, 113, 26", "67, 160, 84", "84, 125, 214", "128, 128, 128"
 FAINT = "136, 138, 142"
 
 _LONGEST_WORD = 40

@@ -111,9 +111,11 @@ class PlanPanel(QWidget):
 
 
 def part_of(part: float, whole: float | None) -> str:
-    """Bytes of all bytes, in one unit: ``"0.9 of 4 GB"``; None if the whole is unknown."""
+    """Bytes of all bytes: ``"0.9 of 4 GB"``, ``"2.2 MB of 50 GB"``. Without a whole, those of the part."""
     if whole is None:
         return format_size(part)
+    if part < whole / 1000:
+        return f"{format_size(part)} of {format_size(whole)}"
     size, unit = format_size(whole).split()
     return f"{float(f'{part / UNIT_BYTES[unit]:.2g}'):g} of {float(size):g} {unit}"
 

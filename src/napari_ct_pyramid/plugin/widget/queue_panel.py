@@ -31,6 +31,8 @@ from .parts import BLUE, GREEN, RED
 Item = BatchItem[Receipt]
 
 _ROWS = 8  # visible at the same time
+_HEADER = "QHeaderView::section { background: transparent; border: none; padding: 1px 2px; font-weight: bold; }"
+"""As in the table of a plan: napari has no style for headers, and Qt's is that of a light theme."""
 _COLOURS = {"running": BLUE, "done": GREEN, "failed": RED}
 
 
@@ -64,6 +66,7 @@ class QueuePanel(QWidget):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.table.header()
         assert header is not None
+        header.setStyleSheet(_HEADER)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in (1, 2):
