@@ -93,7 +93,8 @@ class SourceOptions:
     time: int | None = _option(
         "the time point to read, from 0, of a source that has several", metavar="N", rare=True)
     follow_links: bool = _option(
-        "also read files outside of the source's own folder that the source names", default=False, rare=True)
+        "also read files outside of the source's own folder, to which the source or a link in it leads", default=False,
+        rare=True)
     raw_shape: Triple | None = _option(
         "number of voxels along z, y, x of a file that holds voxels without a header", metavar="Z Y X", rare=True)
     raw_dtype: str | None = _option(

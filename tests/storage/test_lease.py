@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -111,3 +112,29 @@ def test_a_link_or_an_empty_folder_in_the_place_of_a_chunk_is_replaced(output: P
             LocalStorage(folder / "2").write(chunk(b"chunk"), 5, lease)
     assert elsewhere.read_bytes() == b"mine"
     assert (folder / "2" / "notes").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")
+@pytest.mark.parametrize("linked", ["0/1", "0/1/2"])
+def test_chunks_are_not_written_through_links(output: Path, tmp_path: Path, linked: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "2").mkdir(parents=True)
+    for file in (elsewhere / "3", elsewhere / "2" / "3"):
+        file.write_bytes(b"precious")
+    (output / linked).parent.mkdir(exist_ok=True)
+    (output / linked).symlink_to(elsewhere, target_is_directory=True)
+    path = output / "0" / "1" / "2" / "3"
+    with take_folder_lease(output) as lease, pytest.raises(OSError, match="is a link"):
+        LocalStorage(path).write(chunk(b"chunk"), 5, lease)
+    assert path.read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")
+def test_a_link_in_the_place_of_a_lease_is_removed_and_not_followed(output: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_bytes(b"precious")
+    link = output / ".ct-pyramid" / "writing-0123"
+    link.symlink_to(tmp_path / "photos", target_is_directory=True)
+    with take_folder_lease(output):
+        assert not link.is_symlink()
+    assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"precious"

@@ -361,7 +361,7 @@ def _receipt_lines(receipt: dict[str, Any]) -> list[str]:
         problems = count(checked["problems"], "problem") if checked["problems"] else CORRECT
         repaired = ", repaired" if checked["repaired"] else ""
         return [*lines, f"  Verified     {checked['when']}: {problems}{repaired}"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError, ArithmeticError):
         return []
 
 

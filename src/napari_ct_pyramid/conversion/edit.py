@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
+from napari_ct_pyramid.errors import Advice, ConversionError, CtPyramidError, RequestError, SourceError
 from napari_ct_pyramid.omezarr.coordinate_systems import has_systems
 from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, finest_voxel, image_in, read_facts
 from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group
@@ -185,6 +185,15 @@ def _changes(voxel_size: Any, unit: Any, name: Any, window: Any) -> Facts:
 
 def _prepare(path: AnyPath, changes: Facts) -> _Prepared:
     """All that an edit writes, without writing it."""
+    try:
+        return _prepared(path, changes)
+    except CtPyramidError:
+        raise
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise SourceError(f"{path} cannot be edited: its metadata is broken ({error}).") from error
+
+
+def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
     pyramid = open_pyramid(path)
     multiscales = pyramid.metadata["multiscales"]
     if numbers_of(pyramid.ome_zarr_version) not in _VERSIONS or not all(

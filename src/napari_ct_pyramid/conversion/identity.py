@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_ct_pyramid.model.formatting import numbers, times
+from napari_ct_pyramid.model.formatting import numbers, shorten, times
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.omezarr.checksums import crc32
@@ -122,6 +122,8 @@ def other_options(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]
     return {name: before.get(name) for name in OPTIONS if name in different}
 
 
+_LONGEST = 60  # characters of a value in a message
+
 _NAMES = {
     "version": "the version of this program",
     "source": "the source's name",
@@ -184,8 +186,8 @@ def differences(before: dict[str, Any], now: dict[str, Any], *, same_time: bool 
 
 
 def _value_text(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list) and all(type(number) in (int, float) for number in value):
         return times(value) if len(value) > 2 else " to ".join(f"{end:g}" for end in value)  # a window
     if isinstance(value, int):
         return f"{value:,}"
-    return "none" if value is None else str(value)
+    return "none" if value is None else shorten(str(value), _LONGEST)

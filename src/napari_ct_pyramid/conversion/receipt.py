@@ -276,12 +276,12 @@ def disagreement(receipt: dict[str, Any], identity: dict[str, Any]) -> str:
     """What a receipt and the identity in the journal state differently, for people; empty if nothing is."""
     try:
         stated = {**receipt["options"], "shape": receipt["source"]["shape"]}
-    except (KeyError, TypeError):
+        return differences(
+            {key: value for key, value in stated.items() if key in identity},
+            {key: identity[key] for key in stated if key in identity},
+        )
+    except (KeyError, TypeError, ValueError):  # something else wrote them
         return "everything"
-    return differences(
-        {key: value for key, value in stated.items() if key in identity},
-        {key: identity[key] for key in stated if key in identity},
-    )
 
 
 def change_receipt(output: AnyPath, **changes: Any) -> None:

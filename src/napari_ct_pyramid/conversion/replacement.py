@@ -27,6 +27,7 @@ from napari_ct_pyramid.omezarr.contents import (
 from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journal
 from napari_ct_pyramid.omezarr.kind import GROUP_FILE_NAMES, JOURNAL, is_published, unpublish
 from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lease import end_trial
 from napari_ct_pyramid.storage.lock import beside
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 from napari_ct_pyramid.storage.remote_path import RemotePath
@@ -152,6 +153,13 @@ def recover(output: AnyPath) -> None:
         _finish_in_store(output)
         return
     target, new, old = output.resolve(), beside(output, "new"), beside(output, "old")
+    for hidden in (new, old):
+        if hidden.is_symlink():
+            raise OutputExistsError(
+                f"{hidden} is a link in the place of a folder that this program needs. Remove the link, and try again.",
+                replaceable=False,
+            )
+    end_trial(beside(output, "trial"))
     if old.exists():
         if not target.exists():
             old.rename(target)

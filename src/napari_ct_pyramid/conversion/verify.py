@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_ct_pyramid.errors import Advice, ConversionError, RequestError, SourceError
+from napari_ct_pyramid.errors import Advice, ConversionError, CtPyramidError, RequestError, SourceError
 from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.histogram import BINS_SAMPLE, choose_bins
 from napari_ct_pyramid.model.intensity import some_of
@@ -38,7 +38,7 @@ from napari_ct_pyramid.omezarr.validation import flaw_in, load_models
 from napari_ct_pyramid.omezarr.writer import bytes_in_transit
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.parsing import parse_json, parse_size
-from napari_ct_pyramid.sources.base import Source
+from napari_ct_pyramid.sources.base import Source, check_shape
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows
@@ -102,7 +102,9 @@ def _open(source: SourceLike, identity: dict[str, Any]) -> Source:
     """The source, with the axes and the crop of the conversion."""
     try:
         asked = asked_options(identity)
-    except (KeyError, TypeError, ValueError) as error:
+    except CtPyramidError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise _damaged(error) from error
     return open_source(source, asked)
 
@@ -135,15 +137,17 @@ def _plan(
     identity = record.identity
     try:
         asked = replace(asked_options(identity), max_memory=limits.max_memory, threads=limits.threads)
-        volume = source.volume if source else _volume_of(identity)
-    except (KeyError, TypeError, ValueError) as error:
+        volume = source.volume if source else _volume_of(path, identity)
+        plan = make_plan(
+            volume,
+            asked,
+            process_memory=process_memory(),
+            in_transit=bytes_in_transit(path, asked, volume, source.files if source else ()),
+        )
+    except CtPyramidError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise _damaged(error) from error
-    plan = make_plan(
-        volume,
-        asked,
-        process_memory=process_memory(),
-        in_transit=bytes_in_transit(path, asked, volume, source.files if source else ()),
-    )
     dtype, voxels = plan.levels[0].dtype, math.prod(plan.volume.shape)
     if source is None:
         if dtype.itemsize <= 2:  # the bins of larger types depend on the voxels
@@ -180,8 +184,8 @@ def _check_trustworthy(path: AnyPath, record: Record) -> None:
         )
 
 
-def _volume_of(identity: dict[str, Any]) -> Volume:
-    z, y, x = identity["shape"]
+def _volume_of(path: AnyPath, identity: dict[str, Any]) -> Volume:
+    z, y, x = check_shape(f"The journal of {path}", identity["shape"])
     granularity = identity["grain"]  # on which the blocks depend
     return Volume(
         name=identity["source"],

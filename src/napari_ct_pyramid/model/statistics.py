@@ -61,7 +61,18 @@ class Statistics:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Statistics:
-        """The statistics that `to_json` wrote. Other entries are ignored."""
+        """The statistics that `to_json` wrote. Other entries are ignored.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If something else wrote them.
+        """
+        limits, numbers = (value["minimum"], value["maximum"]), (value["nans"], value["infinities"], value["clipped"])
+        if not all(limit is None or type(limit) in (int, float) for limit in limits):
+            raise TypeError(f"{limits} are not numbers")
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise TypeError(f"{numbers} are not numbers of voxels")
         return cls(
             math.inf if value["minimum"] is None else value["minimum"],
             -math.inf if value["maximum"] is None else value["maximum"],

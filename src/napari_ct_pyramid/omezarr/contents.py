@@ -99,7 +99,7 @@ def read_replaced(output: AnyPath) -> dict[str, Any]:
 def _locator(array: AnyPath) -> ChunkLocator | None:
     try:
         return ChunkLocator(array, read_array_metadata(array))
-    except (SourceError, KeyError, TypeError, ValueError, AttributeError, OSError):
+    except (SourceError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError):
         return None
 
 

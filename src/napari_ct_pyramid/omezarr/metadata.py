@@ -243,17 +243,23 @@ class ChunkLocator:
             self._separator = metadata.get("dimension_separator", ".")
             self._in_shard = (1,) * len(self._shape)
             self._grid = self._files_along(metadata["shape"])
+            self._check_separator()
             return
         self._shape = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         encoding = metadata["chunk_key_encoding"]
         is_default = encoding["name"] == "default"
         self._separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
+        self._check_separator()
         self._prefix = "c" + self._separator if is_default else ""
         sharding = _sharding(metadata)
         chunks = sharding["chunk_shape"] if sharding else self._shape
         self._in_shard = tuple(s // c for s, c in zip(self._shape, chunks, strict=True))
         self._sharded = sharding is not None
         self._grid = self._files_along(metadata["shape"])
+
+    def _check_separator(self) -> None:
+        if self._separator not in (".", "/"):
+            raise ValueError(f"{self._path} has chunks whose numbers are separated by {self._separator!r}")
 
     def _files_along(self, shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(math.ceil(n / c) for n, c in zip(shape, self._shape, strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.calibration import Calibration, read_calibration
@@ -168,7 +169,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
         multiscales, affine = as_0_5(metadata["multiscales"][0], notes.append)
         names, types, units = read_axes(multiscales)
         datasets = list(multiscales["datasets"])
-        arrays = [ZarrArray(path / str(dataset["path"])) for dataset in datasets]
+        arrays = [ZarrArray(_inside(path, str(dataset["path"]))) for dataset in datasets]
         finest = arrays[0].shape
         original = _read_original_shape(multiscales, finest)
         levels: list[PyramidLevel] = []
@@ -276,6 +277,14 @@ def _read_json(path: AnyPath) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise SourceError(f"{path} cannot be read: it is not a JSON object.")
     return value
+
+
+def _inside(path: AnyPath, below: str) -> AnyPath:
+    """The path of an array in an image. The metadata of an image from elsewhere must not lead to other files."""
+    named = PurePosixPath(below)
+    if named.is_absolute() or ".." in named.parts:
+        raise SourceError(f"{path} names a level outside of itself: {below}.")
+    return path / below
 
 
 def _read_original_shape(multiscales: dict[str, Any], finest: tuple[int, ...]) -> tuple[int, ...] | None:

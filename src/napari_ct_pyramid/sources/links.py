@@ -5,6 +5,7 @@ A file from elsewhere could otherwise put any file that the user may read into a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from napari_ct_pyramid.errors import Advice, SourceError, SourceNotFoundError
@@ -33,15 +34,35 @@ def linked_file(source: Input, file: Path, what: str) -> Path:
     path = source.local_path
     file = path.parent / file
     if not source.options.follow_links and not _is_inside(file, path):
-        raise SourceError(
-            f"{path} names a file outside of its own folder: {what} is in {file}. If you trust the source, let links "
-            "be followed (", Advice("follow_links", True), "), or copy that file into its folder.",
-        )  # fmt: skip
+        raise _outside(f"{path} names a file outside of its own folder: {what} is in {file}")
     if not file.is_file():
         raise SourceNotFoundError(
             f"{path} is not complete: {what} is in {file}, and there is no such file. Try copying it there."
         )
     return file
+
+
+def check_links(source: Input, folder: Path, paths: Iterable[Path]) -> None:
+    """Make sure that none of the files or folders in a folder is a link that leads out of it.
+
+    Raises
+    ------
+    SourceError
+        If one is, and the user did not ask to follow links.
+    """
+    if source.options.follow_links:
+        return
+    for path in paths:
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise _outside(f"{path} is a link out of the source's own folder: it leads to {path.resolve()}")
+
+
+def _outside(what: str) -> SourceError:
+    return SourceError(
+        f"{what}. If you trust the source, let links be followed (",
+        Advice("follow_links", True),
+        "), or copy that file into its folder.",
+    )
 
 
 def _is_inside(file: Path, source: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from .axis_labels import choose_place, known_axes, order_of
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .choice import choose
 from .inputs import Input
+from .links import check_links
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
 
@@ -105,6 +107,10 @@ def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
             ").",
         )
     level = pyramid.levels[source.level]
+    if isinstance(pyramid.path, Path):
+        folders = PurePosixPath(level.path)
+        between = [pyramid.path / folder for folder in (folders, *folders.parents) if folder.name]
+        check_links(source, pyramid.path, between)
     array = ZarrArray(pyramid.path / level.path)
     order, place = _place(source, pyramid)
     kind = f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}"

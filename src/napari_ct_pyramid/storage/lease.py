@@ -89,7 +89,15 @@ class FolderLease:
         """Give a complete file its name in one step, and make the two folders above it if they are missing.
 
         Not the folders above those: if the folder of a level is missing, somebody removed the output.
+
+        Raises
+        ------
+        OSError
+            Also if one of the two folders is a link: what lies elsewhere does not belong to the output.
         """
+        for folder in (path.parent, path.parent.parent):
+            if folder.is_symlink():
+                raise OSError(errno.EINVAL, f"{folder} is a link, and chunks are not written through links")
         try:
             new.replace(path)
         except FileNotFoundError:
@@ -121,9 +129,14 @@ def take_folder_lease(output: Path) -> Iterator[FolderLease]:
 @contextmanager
 def trial_lease(folder: Path) -> Iterator[FolderLease]:
     """A lease for nothing, with which other processes try whether they can write where an output will be."""
-    _remove(folder)
+    end_trial(folder)
     with _folder_lease(folder) as lease:
         yield lease
+
+
+def end_trial(folder: Path) -> None:
+    """Remove the folder of a trial whose process was killed."""
+    _remove(folder)
 
 
 @contextmanager
@@ -144,6 +157,9 @@ def end_leases(output: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, although another process may still add files to it."""
+    if folder.is_symlink():  # this program makes none: what it leads to is not removed
+        folder.unlink()
+        return
     for _ in range(_TRIES):
         try:
             for file in folder.iterdir():
