@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .conversion.batch_api import convert_many, iter_convert_many, iter_plan_many, iter_verify_many
     from .conversion.comparison import Problem, Verification
     from .conversion.edit import Edit, edit, plan_edit
+    from .conversion.output import default_output
     from .conversion.progress import Progress
     from .conversion.receipt import Receipt
     from .conversion.verify_api import iter_verify, verify
@@ -90,6 +91,7 @@ __all__ = [
     "audit",
     "convert",
     "convert_many",
+    "default_output",
     "edit",
     "export",
     "iter_audit",
@@ -117,6 +119,7 @@ _MODULES = {
     "conversion.batch_api": ("convert_many", "iter_convert_many", "iter_plan_many", "iter_verify_many"),
     "conversion.comparison": ("Problem", "Verification"),
     "conversion.edit": ("Edit", "edit", "plan_edit"),
+    "conversion.output": ("default_output",),
     "conversion.progress": ("Progress",),
     "conversion.receipt": ("Receipt",),
     "conversion.verify_api": ("iter_verify", "verify"),

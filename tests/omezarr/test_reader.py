@@ -139,8 +139,8 @@ def test_padding_is_cut_off_at_every_level(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.zarr", levels, multiscales={"metadata": {"original_shape": [13, 16, 16]}})
     pyramid = open_pyramid(path)
     assert pyramid.original_shape == (13, 16, 16)
-    assert [level.shape[0] for level in pyramid.levels] == [16, 8, 4]
-    assert [level.array.shape[0] for level in pyramid.levels] == [13, 7, 4]
+    assert [level.stored_shape[0] for level in pyramid.levels] == [16, 8, 4]
+    assert [level.shape[0] for level in pyramid.levels] == [13, 7, 4]
     assert same_voxels(pyramid, [whole, levels[1][:7], levels[2]])
     assert np.array_equal(pyramid.levels[0].array[-1], whole[-1])
 

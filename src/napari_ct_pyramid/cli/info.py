@@ -113,11 +113,11 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
         "levels": [
             {
                 "path": level.path,
-                "shape": list(level.shape),
+                "shape": list(level.stored_shape),
                 "chunks": list(level.chunks),
                 "scale": list(level.scale),
                 "translation": list(level.translation),
-                "bytes": math.prod(level.shape) * level.dtype.itemsize,
+                "bytes": math.prod(level.stored_shape) * level.dtype.itemsize,
             }
             for level in pyramid.levels
         ],

@@ -16,6 +16,7 @@ from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.storage.paths import PathLike
 
 from .convert import iter_conversion, plan_conversion
+from .notebook import notebook_bar
 from .progress import Progress, run_through
 from .public import public
 from .receipt import Receipt
@@ -138,7 +139,7 @@ def convert(
         Of a Dask cluster whose workers make the blocks. They must see `src` and `dst` by the same paths, and
         `max_memory` and `threads` are those of each worker. If not given, threads of this process make the blocks.
     progress : callable, optional
-        Called with a `Progress` at least every half second.
+        Called with a `Progress` at least every half second. If not given, notebooks show a bar.
     {options}
 
     Returns
@@ -156,7 +157,7 @@ def convert(
         If the conversion failed. The output is unfinished, and the same call resumes it, unless the source is
         an array.
     """
-    return run_through(iter_conversion(src, dst, options_from(locals()), client), progress)
+    return run_through(iter_conversion(src, dst, options_from(locals()), client), progress or notebook_bar())
 
 
 @public

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from napari_ct_pyramid.model.formatting import format_size, html_table, times
 from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
@@ -119,6 +120,18 @@ class Receipt:
     workers: int = 0
     over_budget_bytes: int = 0
     strays: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        size = " × ".join(map(str, self.levels[0].shape))
+        return (
+            f"<Receipt of {self.output}: {size} {self.levels[0].dtype}, {len(self.levels)} levels, "
+            f"{self.seconds:.1f} s, {format_size(self.peak_memory_bytes)} of memory>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(level.path, times(level.shape), times(level.chunks), format_size(level.nbytes))
+                for level in self.levels]  # fmt: skip
+        return html_table(repr(self).strip("<>"), ("Level", "Shape", "Chunks", "Size"), rows)
 
     @property
     def bytes_per_second(self) -> float:

@@ -83,6 +83,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def html_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table with a title, as notebooks show it."""
+    from html import escape
+
+    lines = [
+        "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
+        for tag, row in [("th", head), *(("td", row) for row in rows)]
+    ]
+    return f"<div><b>{escape(title)}</b><table>{''.join(lines)}</table></div>"
+
+
 def first_names(names: Sequence[str], most: int = 5) -> str:
     """The first of some names, and how many more there are: ``a, b and 3 more``."""
     rest = f" and {len(names) - most:,} more" if len(names) > most else ""

@@ -13,7 +13,7 @@ from napari_ct_pyramid.errors import Advice, DiskSpaceError, Message, RequestErr
 from napari_ct_pyramid.options import AUTO, ConversionOptions, Triple, VoxelSize
 
 from .blocks import BLOCK_BYTES, BlockId, Region, Stage, decodings, fit_budget
-from .formatting import count, format_size, times
+from .formatting import count, format_size, html_table, times
 from .histogram import Bins
 from .intensity import Rescale
 from .levels import Level, factors_between, make_levels
@@ -79,6 +79,18 @@ class Plan:
     bins: Bins | None = None
     blocks_done: int = 0
     seconds_estimate: float | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        size = " × ".join(map(str, self.volume.shape))
+        return (
+            f"<Plan for {self.volume.name}: {size} {self.volume.dtype}, {len(self.levels)} levels, "
+            f"{format_size(self.peak_memory_bytes)} of memory>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(level.path, times(level.shape), times(level.chunks), format_size(level.nbytes))
+                for level in self.levels]  # fmt: skip
+        return html_table(repr(self).strip("<>"), ("Level", "Shape", "Chunks", "Size"), rows)
 
     @property
     def peak_memory_bytes(self) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.calibration import Calibration, read_calibration
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
+from napari_ct_pyramid.model.formatting import format_size, html_table, times
 from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.parsing import parse_json
@@ -24,6 +25,7 @@ from .coordinate_systems import Affine, as_0_5
 from .journal import read_journal
 from .kind import is_group
 from .labels import ImageLabel, read_image_label
+from .level import PyramidLevel
 from .transformations import read_axes, read_transformations
 from .versions import check_version, version_of
 
@@ -31,37 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 _NAMED = 5  # images of a collection, in a message
-
-
-@dataclass(frozen=True)
-class PyramidLevel:
-    """One level of a pyramid; tuples have one entry an axis.
-
-    Attributes
-    ----------
-    path : str
-        Path of the array, relative to the image.
-    shape : tuple of int
-        As stored, padding included.
-    dtype : numpy.dtype
-        Of the voxels.
-    chunks : tuple of int
-        In voxels.
-    scale : tuple of float
-        Size of a voxel, in the units of the axes.
-    translation : tuple of float
-        Where the centre of the first voxel is, in the units of the axes.
-    array : LazyArray
-        The voxels, without the padding.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    chunks: tuple[int, ...]
-    scale: tuple[float, ...]
-    translation: tuple[float, ...]
-    array: LazyArray = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -130,6 +101,65 @@ class Pyramid:
         """Whether each value names an object: https://ngff.openmicroscopy.org/0.4/#label-md."""
         return "image-label" in self.metadata and self.levels[0].dtype.kind in "iu"
 
+    def at(self, voxel_size: Any) -> PyramidLevel:
+        """The coarsest level whose voxels are not larger than this; the finest, if all are larger.
+
+        Parameters
+        ----------
+        voxel_size : float, str or three of them
+            With its unit, such as ``"2 um"``; otherwise in the units of the axes.
+
+        Raises
+        ------
+        RequestError
+            If it is no voxel size, or the image does not state the unit of its axes.
+        """
+        from .parts import level_with
+
+        found: PyramidLevel = level_with(self, voxel_size)
+        return found
+
+    def crop(self, crop: Any = None, *, unit: str | None = None, **bounds: Any) -> Pyramid:
+        """A part of the image, with all levels. It reads nothing.
+
+        Parameters
+        ----------
+        crop : str or three pairs, optional
+            In voxels of the finest level: ``"z0:z1,y0:y1,x0:x1"``.
+        unit : str, optional
+            Of `bounds`, such as ``"mm"``. If not given, they are in voxels of the finest level.
+        **bounds
+            First and last value along an axis, by its name: ``z=(0.5, 1.2)``. None: the edge.
+
+        Returns
+        -------
+        Pyramid
+            Of every level the voxels that have a share in the part, in their place.
+
+        Raises
+        ------
+        RequestError
+            If the part is empty, or not within the image.
+        """
+        from .parts import cropped
+
+        part: Pyramid = cropped(self, crop, bounds, unit)
+        return part
+
+    def __repr__(self) -> str:
+        size = " × ".join(map(str, self.levels[0].shape))
+        return f"<Pyramid {self.name}: {size} {self.levels[0].dtype}, {len(self.levels)} levels>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (level.path, times(level.shape), times(level.chunks), " ".join(f"{value:g}" for value in level.scale),
+             format_size(level.nbytes))
+            for level in self.levels
+        ]  # fmt: skip
+        unit = next((f" in {unit}" for unit in self.units if unit), "")
+        facts = f"OME-Zarr {self.ome_zarr_version}, {self.levels[0].dtype}, axes {' '.join(self.axes)}"
+        return html_table(f"{self.name}: {facts}", ("Level", "Shape", "Chunks", f"Voxel size{unit}", "Size"), rows)
+
     @property
     def window(self) -> Window | None:
         """The first channel's (min, max, start, end)."""
@@ -188,7 +218,18 @@ def open_pyramid(path: PathLike) -> Pyramid:
             if original:
                 lazy = lazy.crop(tuple(math.ceil(n / r) for n, r in zip(original, ratio, strict=True)))
             levels.append(
-                PyramidLevel(str(dataset["path"]), array.shape, array.dtype, array.chunks, scale, translation, lazy)
+                PyramidLevel(
+                    path=str(dataset["path"]),
+                    stored_shape=array.shape,
+                    dtype=array.dtype,
+                    chunks=array.chunks,
+                    scale=scale,
+                    translation=translation,
+                    array=lazy,
+                    axes=names,
+                    units=units,
+                    name=read_name(multiscales.get("name")) or image_name(path.resolve().name),
+                )
             )
         channels = read_channels(metadata.get("omero"), notes.append)
         return Pyramid(

@@ -27,8 +27,9 @@ from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.channels import Channel
 from napari_ct_pyramid.omezarr.growing import GrowingLevel, read_ahead, written
 from napari_ct_pyramid.omezarr.labels import ImageLabel
+from napari_ct_pyramid.omezarr.level import PyramidLevel
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
-from napari_ct_pyramid.omezarr.reader import Pyramid, PyramidLevel, open_pyramid
+from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_name
 
 from .after_opening import prepare_layers

@@ -12,6 +12,7 @@ from napari_ct_pyramid.options import SourceOptions, VoxelSize
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 from napari_ct_pyramid.storage.zip_path import ZipPath
+from napari_ct_pyramid.units import find_unit
 
 _WILDCARDS = frozenset("*?[")
 
@@ -143,8 +144,32 @@ def parse_input(path: SourceLike, options: SourceOptions | None = None) -> Input
     if isinstance(path, (str, os.PathLike, RemotePath)):
         return replace(_split(path), options=options or SourceOptions())
     if isinstance(path, Array):
-        return ArrayInput(data=path, path=_path_of(path))
+        return _of_level(path) or ArrayInput(data=path, path=_path_of(path))
     raise RequestError(f"The source is a {type(path).__name__}, which is neither a path nor an array.")
+
+
+def _of_level(array: Array) -> ArrayInput | None:
+    """A level, or what is made of it, with the voxel size and the place that it has; None for other arrays."""
+    from napari_ct_pyramid.omezarr.level import PyramidLevel
+    from napari_ct_pyramid.omezarr.streaming import MappedLevel
+
+    if not isinstance(array, (PyramidLevel, MappedLevel)):
+        return None
+    level = array if isinstance(array, PyramidLevel) else array.level
+    data = array.array if isinstance(array, PyramidLevel) else array
+    space = [axis for axis, size in enumerate(level.shape) if size > 1 or level.ndim == 3][-3:]
+    units = {find_unit(level.units[axis]) for axis in space}
+    is_known = len(space) == 3 and len(units) == 1 and None not in units
+    scale, place = ([values[axis] for axis in space] for values in (level.scale, level.translation))
+    return ArrayInput(
+        data=data,
+        name=level.name or "array",
+        title=f"Level {level.path} of {level.name}",
+        voxel_size=(scale[0], scale[1], scale[2]) if is_known else None,
+        unit=units.pop() if is_known else None,
+        voxel_size_from="the level",
+        translation=(place[0], place[1], place[2]) if is_known else (0.0, 0.0, 0.0),
+    )
 
 
 def _split(path: PathLike) -> Input:

@@ -19,7 +19,8 @@ from napari_ct_pyramid.omezarr.kind import (
     names_multiscales,
     read_attributes,
 )
-from napari_ct_pyramid.omezarr.reader import Pyramid, PyramidLevel, open_pyramid
+from napari_ct_pyramid.omezarr.level import PyramidLevel
+from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.options import Triple, VoxelSize
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, relative_to
@@ -166,9 +167,9 @@ def _at_level(volume: Volume, pyramid: Pyramid, number: int, axes: Triple) -> Vo
 
 def _reduction(finest: PyramidLevel, level: PyramidLevel, axis: int) -> float:
     """Voxels of the finest level that one of this level spans: by the scales, or if they do not fit, by the shapes."""
-    by_shape = finest.shape[axis] / level.shape[axis]
+    by_shape = finest.stored_shape[axis] / level.stored_shape[axis]
     by_scale = level.scale[axis] / finest.scale[axis]
-    return by_scale if abs(finest.shape[axis] / by_scale - level.shape[axis]) < 1 else by_shape
+    return by_scale if abs(finest.stored_shape[axis] / by_scale - level.stored_shape[axis]) < 1 else by_shape
 
 
 def _place(source: Input, pyramid: Pyramid) -> tuple[str, tuple[int | None, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from napari_ct_pyramid.conversion.notebook import notebook_bar
 from napari_ct_pyramid.conversion.progress import run_through
 from napari_ct_pyramid.conversion.public import public
 from napari_ct_pyramid.sources.inputs import SourceLike
@@ -97,7 +98,7 @@ def stats(
     >>> found = ct.stats("scan.ome.zarr", per_slice=True)  # doctest: +SKIP
     >>> porosity = 1 - found.slices.above  # doctest: +SKIP
     """
-    return run_through(iter_statistics(src, options_from(locals()), client), progress)
+    return run_through(iter_statistics(src, options_from(locals()), client), progress or notebook_bar())
 
 
 @public

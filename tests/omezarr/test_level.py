@@ -1,0 +1,150 @@
+"""Levels as arrays to work with: without padding, lazily, in blocks, cropped, and as arrays of other libraries."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import napari_ct_pyramid as ct
+
+SHAPE = (19, 33, 45)
+
+
+@pytest.fixture(scope="module")
+def voxels() -> np.ndarray:
+    return np.random.default_rng(6).integers(200, 300, SHAPE).astype("u2")
+
+
+@pytest.fixture(scope="module")
+def pyramid(tmp_path_factory: pytest.TempPathFactory, voxels: np.ndarray) -> ct.Pyramid:
+    folder = tmp_path_factory.mktemp("scan")
+    tifffile.imwrite(folder / "scan.tif", voxels, photometric="minisblack")
+    made = ct.convert(folder / "scan.tif", chunks=8, num_levels=3, edges="pad", voxel_size="0.5um")
+    return ct.open_pyramid(made.output)
+
+
+def test_a_level_is_an_array_without_padding(pyramid: ct.Pyramid, voxels: np.ndarray) -> None:
+    first = pyramid.levels[0]
+    assert first.shape == first.array.shape == SHAPE
+    assert first.stored_shape > SHAPE
+    np.testing.assert_array_equal(np.asarray(first), voxels)
+    np.testing.assert_array_equal(first[3], voxels[3])
+    assert np.mean(first) == voxels.mean()
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(0.5, 0), (0.1, 0), (0.9, 0), (1, 1), ("1.5 um", 1), ("2000 nm", 2), ("1 mm", 2)]
+)
+def test_a_level_by_its_voxel_size(pyramid: ct.Pyramid, asked: Any, expected: int) -> None:
+    assert pyramid.at(voxel_size=asked) is pyramid.levels[expected]
+
+
+def test_a_part_has_all_levels_in_their_place(pyramid: ct.Pyramid, voxels: np.ndarray) -> None:
+    parts = [
+        pyramid.crop("3:9,,20:"),
+        pyramid.crop(z=(3, 9), x=(20, None)),
+        pyramid.crop(z=(1.5, 4.5), x=(10, None), unit="um"),
+        pyramid.crop(z=(-16, -10), x=(-25, None)),
+    ]
+    for part in parts:
+        np.testing.assert_array_equal(np.asarray(part.levels[0]), voxels[3:9, :, 20:])
+        np.testing.assert_array_equal(np.asarray(part.levels[1]), np.asarray(pyramid.levels[1])[1:5, :, 10:])
+        assert part.levels[0].translation == pytest.approx((1.5, 0, 10))
+        assert part.levels[1].translation == pytest.approx((0.25 + 1, 0.25, 0.25 + 10))
+    for wrong in ({"crop": "30:40,,"}, {"z": (4, 4)}, {"q": (0, 1)}, {"z": 3}, {"z": (100, 200), "unit": "um"}):
+        with pytest.raises(ct.RequestError):
+            pyramid.crop(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("overlap", [0, 1, (0, 2, 3)])
+@pytest.mark.parametrize("block", [None, (4, None, None), (100, 7, 9)])
+def test_blocks_cover_a_level_once(pyramid: ct.Pyramid, voxels: np.ndarray, overlap: Any, block: Any) -> None:
+    seen = np.zeros(SHAPE, int)
+    halo = (overlap,) * 3 if isinstance(overlap, int) else overlap
+    for one in pyramid.levels[0].blocks(overlap=overlap, block=block, threads=2):
+        seen[one.box] += 1
+        np.testing.assert_array_equal(one.voxels[one.inner], voxels[one.box])
+        around = tuple(slice(max(0, s.start - h), s.stop + h) for s, h in zip(one.box, halo, strict=True))
+        np.testing.assert_array_equal(one.voxels, voxels[around])
+    assert (seen == 1).all()
+    sums = pyramid.levels[0].blocks(block=block, function=lambda one: int(one.voxels.sum()))
+    assert sum(sums) == voxels.sum()
+    with pytest.raises(ct.BudgetError):
+        next(pyramid.levels[0].blocks(max_memory="1M"))
+    with pytest.raises(ct.RequestError):
+        next(pyramid.levels[0].blocks(overlap=(1, 2)))
+
+
+def test_a_function_streams_into_a_new_image(pyramid: ct.Pyramid, voxels: np.ndarray, tmp_path: Path) -> None:
+    from scipy.ndimage import uniform_filter
+
+    expected = uniform_filter(voxels.astype("f4"), 3, mode="nearest")
+
+    def smooth(block: np.ndarray) -> np.ndarray:
+        result: np.ndarray = uniform_filter(block.astype("f4"), 3, mode="nearest")
+        return result
+
+    level = pyramid.levels[0]
+    for block in (None, (5, None, None), (4, 6, 9)):
+        made = level.map_blocks(smooth, overlap=1, dtype="f4", block=block)
+        np.testing.assert_allclose(np.asarray(made), expected, rtol=1e-5)
+    part = pyramid.crop("2:,,").levels[0].map_blocks(smooth, overlap=1, dtype="f4")
+    receipt = ct.convert(part, tmp_path / "new.ome.zarr", chunks=8, num_levels=1, edges="pad")
+    new = ct.open_pyramid(receipt.output)
+    np.testing.assert_allclose(np.asarray(new.levels[0])[2:], expected[4:], rtol=1e-5)
+    assert new.levels[0].scale == pytest.approx((0.5, 0.5, 0.5))
+    assert new.levels[0].translation == pytest.approx((1, 0, 0))
+    assert set(new.units) == {"micrometer"}
+    assert ct.stats(part).count == math.prod(part.shape)
+    with pytest.raises(ct.RequestError):
+        np.asarray(level.map_blocks(lambda block: block[1:]))
+
+
+def test_dask_and_xarray(pyramid: ct.Pyramid, voxels: np.ndarray) -> None:
+    pytest.importorskip("dask.array")
+    level = pyramid.levels[0]
+    lazy = level.to_dask()
+    assert (lazy.shape, lazy.chunksize) == (SHAPE, (8, 8, 8))
+    assert float(lazy.mean().compute()) == pytest.approx(voxels.mean())
+    pytest.importorskip("xarray")
+    array = pyramid.levels[1].to_xarray()
+    assert array.dims == ("z", "y", "x")
+    assert array.coords["x"].attrs["units"] == "micrometer"
+    np.testing.assert_allclose(array.coords["x"], 0.25 + np.arange(array.shape[2]))
+    np.testing.assert_array_equal(array.values, np.asarray(pyramid.levels[1]))
+
+
+def test_a_missing_library_names_its_extra(pyramid: ct.Pyramid, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "dask.array", None)
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    for make in (pyramid.levels[0].to_dask, pyramid.levels[0].to_xarray):
+        with pytest.raises(ct.RequestError):
+            make()
+
+
+def test_short_descriptions(pyramid: ct.Pyramid) -> None:
+    receipt = ct.convert(pyramid.levels[0], pyramid.path.parent / "again.ome.zarr", chunks=8, edges="pad")
+    plan = ct.plan(pyramid.levels[0], pyramid.path.parent / "more.ome.zarr", chunks=8, edges="pad")
+    for one in (pyramid, receipt, plan):
+        assert len(repr(one)) < 250
+        assert one._repr_html_().count("<tr>") == 1 + len(one.levels)
+
+
+def test_a_notebook_shows_a_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sys
+    from types import SimpleNamespace
+
+    shown: list[str] = []
+    shell = type("ZMQInteractiveShell", (), {})
+    display = SimpleNamespace(HTML=lambda text: text, display=lambda *_, **__: SimpleNamespace(update=shown.append))
+    fake = SimpleNamespace(get_ipython=shell, display=display)
+    monkeypatch.setitem(sys.modules, "IPython", fake)
+    ct.convert(np.zeros((2, 4, 4), "u1"), tmp_path / "a.ome.zarr", chunks=2, num_levels=1)
+    assert "100%" in shown[-1]
