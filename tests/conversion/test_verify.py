@@ -140,6 +140,17 @@ def change(key: str, *place: Any, value: Any) -> Callable[[Path], None]:
     return change
 
 
+def rename_key(key: str, name: str) -> Callable[[Path], None]:
+    """Also one whose value is null."""
+
+    def rename(output: Path) -> None:
+        text = (output / key).read_text()
+        assert f'"{name}": null' in text
+        (output / key).write_text(text.replace(f'"{name}"', f'"~{name}"'))
+
+    return rename
+
+
 def remove(key: str) -> Callable[[Path], None]:
     return lambda output: (output / key).unlink()
 
@@ -157,6 +168,7 @@ def write(key: str, data: bytes) -> Callable[[Path], None]:
     [
         (change("1/.zarray", "fill_value", value=7), "1/.zarray was changed: /fill_value is 7 where 0 was written"),
         (change("0/.zarray", "shape", value=[48, 32]), "0/.zarray was changed: /shape is"),
+        (rename_key("0/.zarray", "filters"), "0/.zarray was changed: /filters is missing"),
         (change(METADATA, "multiscales", 0, "axes", 0, "type", value="time"), "/axes/0/type is \"time\" where \"sp"),
         (change(METADATA, "multiscales", 0, "axes", value=[]), "the metadata are not valid by the specification"),
         (change(METADATA, "omero", "channels", 0, "window", "max", value=1), "/omero/channels/0/window/max is 1 where"),

@@ -104,7 +104,7 @@ def _open(source: SourceLike, identity: dict[str, Any]) -> Source:
         asked = asked_options(identity)
     except CtPyramidError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise _damaged(error) from error
     return open_source(source, asked)
 
@@ -146,7 +146,7 @@ def _plan(
         )
     except CtPyramidError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise _damaged(error) from error
     dtype, voxels = plan.levels[0].dtype, math.prod(plan.volume.shape)
     if source is None:
@@ -360,7 +360,10 @@ def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:
     """Where two JSON values differ."""
     if isinstance(written, dict) and isinstance(value, dict):
         for key in sorted({*written, *value}):
-            yield from _changes(written.get(key), value.get(key), f"{at}/{key}")
+            if key not in value or key not in written:  # not even null
+                yield f"{at}/{key} is {'missing' if key in written else 'new'}"
+            else:
+                yield from _changes(written[key], value[key], f"{at}/{key}")
     elif isinstance(written, list) and isinstance(value, list) and len(written) == len(value):
         for i, (a, b) in enumerate(zip(written, value, strict=True)):
             yield from _changes(a, b, f"{at}/{i}")
