@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.errors import SourceError, UnfinishedError
 from napari_ct_pyramid.options import SourceOptions
-from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.paths import AnyPath, image_path
 
+from .group import describe_group
 from .render import describe_info
 from .terminal import write, write_json
 
 if TYPE_CHECKING:
+    from napari_ct_pyramid.omezarr.collection import ImageEntry
     from napari_ct_pyramid.omezarr.reader import Pyramid
     from napari_ct_pyramid.sources.base import Source
 
@@ -25,12 +28,16 @@ def run(args: argparse.Namespace) -> None:
     info = read_info(args.path, options)
     if args.json:
         write_json(info)
+    elif "images" in info:
+        write(describe_group(info))
     else:
         write(describe_info(info))
 
 
 def read_info(path: AnyPath, options: SourceOptions | None = None) -> dict[str, Any]:
     """The facts about the volume at `path`, as `--json` prints them: the same keys for every kind of volume.
+
+    Of a group of images, such as a plate, the facts are its images.
 
     The options say what to read of a source. Of an OME-Zarr image, the facts are those of the whole.
 
@@ -39,10 +46,15 @@ def read_info(path: AnyPath, options: SourceOptions | None = None) -> dict[str, 
     SourceError
         If it is not a volume that can be read.
     """
-    from napari_ct_pyramid.omezarr.kind import kind_of
+    from napari_ct_pyramid.omezarr.collection import list_images
+    from napari_ct_pyramid.omezarr.kind import has_multiscales, kind_of
 
     not_an_image = None
-    if kind_of(path):
+    path = image_path(path)
+    kind = kind_of(path)
+    if kind == "group" and (images := list_images(path)) and not has_multiscales(path):
+        return _group_info(path, images)
+    if kind:
         from napari_ct_pyramid.omezarr.reader import open_pyramid
 
         try:
@@ -60,6 +72,27 @@ def read_info(path: AnyPath, options: SourceOptions | None = None) -> dict[str, 
         if not_an_image:
             raise not_an_image from None
         raise
+
+
+def _group_info(path: AnyPath, images: Sequence[ImageEntry]) -> dict[str, Any]:
+    """The facts about a group of images: each with its path."""
+    from napari_ct_pyramid.omezarr.kind import read_attributes
+    from napari_ct_pyramid.omezarr.reader import open_pyramid
+
+    attributes = read_attributes(path)
+    kinds = {"plate": "plate", "well": "well", "bioformats2raw.layout": "collection"}
+    kind = next((name for key, name in kinds.items() if key in attributes), "group")
+    facts = []
+    for image in images:
+        entry: dict[str, Any] = {"path": image.path, "kind": image.kind, "shape": None, "axes": None, "dtype": None}
+        try:
+            first = open_pyramid(path / image.path)
+            entry |= {"shape": list(first.original_shape or first.levels[0].shape), "axes": list(first.axes)}
+            entry |= {"dtype": str(first.levels[0].dtype), "problem": None}
+        except SourceError as error:
+            entry["problem"] = str(error)
+        facts.append(entry)
+    return {"path": str(path), "format": f"OME-Zarr {kind}", "images": facts}
 
 
 def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:

@@ -288,12 +288,13 @@ def _state(item: BatchItem[Any]) -> str:
 def _facts(item: BatchItem[Any]) -> str:
     if item.error:
         return sentence(item.error, wording)
-    size = format_size(item.plan.volume.nbytes) if item.plan else ""
+    volume = getattr(item.plan, "volume", None)  # the plan of an audit has none
+    size = format_size(volume.nbytes) if volume else ""
     if item.result is None:
         return size
     written = getattr(item.result, "bytes_written", None)
     became = f" became {format_size(written)}" if written is not None else ""
-    return f"{size}{became} in {duration(item.result.seconds)}"
+    return f"{size}{became} in {duration(item.result.seconds)}".lstrip()
 
 
 # --- facts about a volume

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from napari_ct_pyramid.errors import MissingFolderError, OutputExistsError, RequestError
 from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.omezarr.kind import is_audited
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
-from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
+from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path, image_path
 
 from .comparison import Verification
 from .convert import already_made, iter_conversion, plan_conversion
@@ -235,12 +236,15 @@ def iter_convert_batch(
 def iter_verify_batch(
     outputs: Iterable[PathLike], *, max_memory: str | int, threads: int | None
 ) -> Generator[Batch[Verification], None, Batch[Verification]]:
-    """The generator behind `api.iter_verify_many`."""
+    """The generator behind `api.iter_verify_many`. What this package did not make has an `Audit` as its result."""
+    from .audit.run import iter_audit_steps
 
-    def verify(item: BatchItem[Verification]) -> Generator[Progress, None, Verification]:
+    def verify(item: BatchItem[Verification]) -> Generator[Any, None, Any]:
+        if is_audited(item.output):
+            return iter_audit_steps(item.output, deep=None, max_memory=max_memory, threads=threads)
         return iter_verification(item.output, None, repair=False, max_memory=max_memory, threads=threads)
 
-    batch = Batch[Verification]().add(BatchItem(None, any_path(path)) for path in outputs)
+    batch = Batch[Verification]().add(BatchItem(None, image_path(path)) for path in outputs)
     return (yield from _one_by_one(batch, verify))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import threading
 from collections import OrderedDict, deque
@@ -25,6 +26,7 @@ from napari_ct_pyramid.storage.zip_path import ZipPath
 
 from .codec import decode_range
 from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
+from .remote_chunks import RemoteChunks
 
 
 class VoxelCache:
@@ -63,6 +65,7 @@ KEPT_BYTES = 256_000_000
 _CACHED_PLANES, _CACHED_BYTES = 16, KEPT_BYTES // 2  # at most so much is read when one plane is needed
 _THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
 _PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
+_REMOTE_PIECE_BYTES = KEPT_BYTES // 2  # fetched in parallel
 _FILES_AT_ONCE = 4  # hides the time that a disk takes to find a file
 
 _LISTS, _LIST_BYTES = "cache_pool#lists", 100_000_000  # for the lists of the members of zip archives
@@ -77,6 +80,8 @@ class ZarrArray:
     ----------
     path : Path or RemotePath
         The array's folder, which holds ``.zarray`` or ``zarr.json``.
+    likely : str
+        Which of them it holds probably.
 
     Raises
     ------
@@ -88,9 +93,9 @@ class ZarrArray:
     dtype: np.dtype
     chunks: tuple[int, ...]
 
-    def __init__(self, path: AnyPath) -> None:
+    def __init__(self, path: AnyPath, *, likely: str = ".zarray") -> None:
         self.path = path
-        self.metadata = read_array_metadata(path)
+        self.metadata = read_array_metadata(path, likely=likely)
         self._store, self._begin = _open(path, self.metadata)
         self.shape = tuple(int(n) for n in self._store.shape)
         dtype = self._store.dtype
@@ -101,6 +106,9 @@ class ZarrArray:
             raise SourceError(f"{path} is a Zarr array whose metadata are broken: its chunks are {times(self.chunks)}.")
         self._files = ChunkLocator(path, self.metadata)
         self._frames_dtype = dtype_in_frames(self.metadata, self.dtype)
+        self._remote: RemoteChunks | None = None
+        if self._frames_dtype is not None and _is_far(path):
+            self._remote = RemoteChunks(self._files, self.chunks, self._frames_dtype)
 
     @property
     def compression(self) -> str:
@@ -121,7 +129,7 @@ class ZarrArray:
             If a chunk cannot be read or decoded.
         """
         try:
-            if self._frames_dtype is not None and self._is_thin(box):
+            if self._frames_dtype is not None and self._remote is None and self._is_thin(box):
                 voxels = self._read_thin(tuple(slice(s.start, s.stop, 1) for s in box), self._frames_dtype)
                 return voxels[tuple(slice(None, None, s.step) for s in box)]
             if (axis := self._axis_of_plane(box)) is not None:
@@ -133,6 +141,8 @@ class ZarrArray:
     def read_once(self, box: Box) -> np.ndarray:
         """Like `read`, but without the cache, for voxels that are read only once. Several threads may call it."""
         try:
+            if self._remote is not None:
+                return self._read_remote(box)
             return np.asarray(self._begin(box)())
         except (ValueError, RuntimeError, OSError) as error:
             raise SourceError(f"{self.path} cannot be read: {first_line(error)}") from error
@@ -149,6 +159,14 @@ class ZarrArray:
             target.write(self._store[box]).result()
         except (ValueError, RuntimeError, OSError) as error:
             raise SourceError(f"{self.path} cannot be read: {first_line(error)}") from error
+
+    def _read_remote(self, box: Box) -> np.ndarray:
+        assert self._remote is not None
+        fill = getattr(self._store, "fill_value", None)
+        whole = tuple(slice(s.start, s.stop, 1) for s in box)
+        out = np.full([s.stop - s.start for s in whole], 0 if fill is None else fill, self.dtype)
+        self._remote.read(whole, out)
+        return out[tuple(slice(None, None, s.step) for s in box)]
 
     def _is_thin(self, box: Box) -> bool:
         axis = _slowest_axis(self.chunks)
@@ -190,7 +208,8 @@ class ZarrArray:
     def _read_plane(self, box: Box, axis: int) -> np.ndarray:
         """Read several planes of the same chunks, and cache them: the next planes are likely to be needed soon."""
         plane_bytes = math.prod(len(range(s.start, s.stop, s.step)) for s in box) * self.dtype.itemsize
-        count = max(1, min(_CACHED_PLANES, _CACHED_BYTES // plane_bytes))
+        most = self.chunks[axis] if self._remote else _CACHED_PLANES  # nothing is to be fetched twice
+        count = max(1, min(most, _CACHED_BYTES // plane_bytes))
         at, size = box[axis].start, self.chunks[axis]
         corner = at // size * size
         begin = corner + (at - corner) // count * count
@@ -202,9 +221,15 @@ class ZarrArray:
 
     def _read_pieces(self, box: Box) -> np.ndarray:
         """All of `box`, a few chunks at a time, so that only a few decoded chunks are in memory."""
+        if self._remote and math.prod(s.stop - s.start for s in box) * self.dtype.itemsize <= _REMOTE_PIECE_BYTES:
+            return self._read_remote(box)
         out = np.empty([len(range(s.start, s.stop, s.step)) for s in box], self.dtype)
         waiting: deque[tuple[Box, Callable[[], np.ndarray]]] = deque()
-        for piece, target in _pieces(box, self.chunks, _PIECE_BYTES // self.dtype.itemsize):
+        size = _REMOTE_PIECE_BYTES if self._remote else _PIECE_BYTES
+        for piece, target in _pieces(box, self.chunks, size // self.dtype.itemsize):
+            if self._remote is not None:
+                out[target] = self._read_remote(piece)
+                continue
             if len(waiting) > available_cores():
                 done, result = waiting.popleft()
                 out[done] = result()
@@ -214,13 +239,17 @@ class ZarrArray:
         return out
 
 
-def zarr_store(path: AnyPath) -> Any:
-    """A path in the form that zarr-python opens."""
+def zarr_store(path: AnyPath, metadata: dict[str, Any] | None = None) -> Any:
+    """A path in the form that zarr-python opens. `metadata` are those of the array there, if they are known."""
     if not isinstance(path, RemotePath):
         return path
     from .store import PathStore
 
-    return PathStore(path)
+    known = None
+    if metadata is not None:
+        names = (".zarray", "zarr.json") if metadata["zarr_format"] == 2 else ("zarr.json", ".zarray")
+        known = {names[0]: json.dumps(metadata).encode(), names[1]: None, ".zattrs": None}
+    return PathStore(path, known)
 
 
 def _slowest_axis(chunks: tuple[int, ...]) -> int:
@@ -247,7 +276,7 @@ def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box],
     """The opened array, and a function that begins to read a box. That returns a function that waits for the voxels."""
     files = _files_for_tensorstore(path)
     if files is None:
-        return _open_with_zarr(path)
+        return _open_with_zarr(path, metadata)
     import tensorstore as ts
 
     try:
@@ -260,7 +289,12 @@ def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box],
         ).result()
         return store, lambda box: store[box].read().result
     except (ValueError, NotImplementedError) as error:
-        return _open_with_zarr(path, f"{first_line(error)}; ")
+        return _open_with_zarr(path, metadata, f"{first_line(error)}; ")
+
+
+def _is_far(path: AnyPath) -> bool:
+    """Whether each look into a file is a request to another machine."""
+    return storage_of(path).is_remote and not (isinstance(path, ZipPath) and path.is_local)
 
 
 def _files_for_tensorstore(path: AnyPath) -> dict[str, Any] | None:
@@ -273,11 +307,14 @@ def _files_for_tensorstore(path: AnyPath) -> dict[str, Any] | None:
     return {"driver": "file", "path": str(path) + "/"}
 
 
-def _open_with_zarr(path: AnyPath, before: str = "") -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
+def _open_with_zarr(
+    path: AnyPath, metadata: dict[str, Any], before: str = ""
+) -> tuple[Any, Callable[[Box], Callable[[], np.ndarray]]]:
     import zarr
 
     try:
-        array: Any = zarr.open_array(zarr_store(path), mode="r")
+        version = metadata["zarr_format"]
+        array: Any = zarr.open_array(zarr_store(path, metadata), mode="r", zarr_format=version)
     except Exception as error:  # zarr-python passes on the errors of its many codecs
         raise SourceError(f"{path} cannot be read: {before}{first_line(error)}") from error
     return array, lambda box: lambda: np.asarray(array[box])

@@ -165,9 +165,9 @@ def _geometry(plan: Plan) -> dict[str, Any]:
     return image if plan.options.ome_zarr_version in ("0.4", "0.5") else from_0_5(image)
 
 
-def read_array_metadata(path: AnyPath) -> dict[str, Any]:
-    """The metadata of an array, from ``.zarray`` or ``zarr.json``."""
-    for name in (".zarray", "zarr.json"):
+def read_array_metadata(path: AnyPath, *, likely: str = ".zarray") -> dict[str, Any]:
+    """The metadata of an array, from ``.zarray`` or ``zarr.json``. It looks for the `likely` one first."""
+    for name in sorted((".zarray", "zarr.json"), key=lambda name: name != likely):
         try:
             metadata = parse_json((path / name).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
@@ -275,6 +275,11 @@ class ChunkLocator:
                 for n, size in zip(numbers, self._grid, strict=True)
             )
         )
+
+    @property
+    def slots(self) -> int:
+        """The number of places for chunks in a file."""
+        return math.prod(self._in_shard)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,13 @@ from .kind import is_group
 from .labels import ImageLabel, read_image_label
 from .level import PyramidLevel
 from .transformations import read_axes, read_transformations
-from .versions import check_version, version_of
+from .versions import check_version, numbers_of, version_of
 
 if TYPE_CHECKING:
     import numpy as np
+
+_ARRAYS_AT_ONCE = 8
+_OF_ZARR_2 = ((0, 1), (0, 2), (0, 3), (0, 4))
 
 _NAMED = 5  # images of a collection, in a message
 
@@ -199,7 +203,9 @@ def open_pyramid(path: PathLike) -> Pyramid:
         multiscales, affine = as_0_5(metadata["multiscales"][0], notes.append)
         names, types, units = read_axes(multiscales)
         datasets = list(multiscales["datasets"])
-        arrays = [ZarrArray(_inside(path, str(dataset["path"]))) for dataset in datasets]
+        likely = ".zarray" if numbers_of(version) in _OF_ZARR_2 else "zarr.json"
+        with ThreadPoolExecutor(_ARRAYS_AT_ONCE) as pool:  # each takes a request where the image is in an object store
+            arrays = list(pool.map(lambda d: ZarrArray(_inside(path, str(d["path"])), likely=likely), datasets))
         finest = arrays[0].shape
         original = _read_original_shape(multiscales, finest)
         levels: list[PyramidLevel] = []
@@ -261,14 +267,14 @@ def open_pyramid(path: PathLike) -> Pyramid:
 def _read_metadata(path: AnyPath) -> dict[str, Any]:
     """The OME metadata of an image: in 0.4 the group's attributes, in 0.5 those under "ome"."""
     group = _read_json(path / "zarr.json")
-    in_group = group is not None or is_group(path)
     if group is not None:
         attributes = _as_dict(group.get("attributes"))
         attributes = _as_dict(attributes.get("ome", attributes))
     else:
-        attributes = (_read_json(path / ".zattrs") if in_group else None) or {}
+        attributes = _read_json(path / ".zattrs") or {}
     if attributes.get("multiscales"):
         return attributes
+    in_group = group is not None or bool(attributes) or is_group(path)
     journal = read_journal(path)
     if journal is not None:
         raise UnfinishedError(

@@ -49,6 +49,23 @@ def write_index(places: list[Place]) -> bytes:
     return data + _CHECKSUM.pack(value(data))
 
 
+def parse_index(data: bytes, path: str) -> list[Place | None]:
+    """Where the chunks of a shard are, from its index; None for those that are missing.
+
+    Raises
+    ------
+    ValueError
+        If it is no complete index.
+    """
+    from google_crc32c import value
+
+    end = len(data) - _CHECKSUM.size
+    if end < 0 or end % _PLACE.size or _CHECKSUM.unpack(data[end:])[0] != value(data[:end]):
+        raise _damaged(path)
+    places = itertools.starmap(Place, _PLACE.iter_unpack(data[:end]))
+    return [None if place == NOWHERE else place for place in places]
+
+
 def read_place(file: OpenFile, slots: int, slot: int) -> Place | None:
     """Where the chunk of a slot is in a shard with `slots` slots; None if the chunk is missing.
 

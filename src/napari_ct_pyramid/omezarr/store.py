@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
@@ -30,6 +30,8 @@ class PathStore(Store):
     Parameters
     ----------
     path : RemotePath
+    known : mapping, optional
+        Files that were read already; None for those that are not there, or not needed.
     """
 
     supports_writes = False
@@ -37,9 +39,10 @@ class PathStore(Store):
     supports_partial_writes = False
     supports_listing = True
 
-    def __init__(self, path: RemotePath) -> None:
+    def __init__(self, path: RemotePath, known: Mapping[str, bytes | None] | None = None) -> None:
         super().__init__(read_only=True)
         self.path = path
+        self._known = known or {}
         self._ends: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     def __eq__(self, other: object) -> bool:
@@ -57,6 +60,9 @@ class PathStore(Store):
         raise ValueError("the store is read-only")
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        if key in self._known and byte_range is None:
+            known = self._known[key]
+            return None if known is None else prototype.buffer.from_bytes(known)
         data = await _in_thread(lambda: self._read(key, byte_range))
         return None if data is None else prototype.buffer.from_bytes(data)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.errors import CtPyramidError, SourceError, UnfinishedError, UnknownShapeError, sentence
-from napari_ct_pyramid.storage.paths import AnyPath, any_path
+from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, image_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
 
 if TYPE_CHECKING:
     from .layer_settings import LayerData
@@ -34,7 +35,7 @@ def get_ome_zarr_reader(path: str | Sequence[str]) -> Reader | None:
     paths = _paths(path)
     if len(paths) != 1:
         return None
-    folder = any_path(paths[0])
+    folder = image_path(paths[0])
     if looks_like_image(folder) or (isinstance(folder, Path) and _images_in(folder)):
         return _in_window(lambda: _read_ome_zarr(folder))
     return None
@@ -82,6 +83,13 @@ def _images_in(folder: AnyPath) -> tuple[AnyPath, ...]:
         return ()
 
 
+def _images_of(folder: AnyPath) -> tuple[AnyPath, ...]:
+    """The images to show. In an object store, a path is taken for an image: each look is a request."""
+    if isinstance(folder, RemotePath) and folder.name.endswith(OME_ZARR):
+        return (folder,)
+    return _images_in(folder) or (folder,)
+
+
 def _in_window(read: Callable[[], list[Any]]) -> Reader:
     """A reader that reports an error as a notice in the window, where napari would show a traceback.
 
@@ -115,7 +123,7 @@ def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:
     from .viewer_hooks import is_opened_in_window
 
     layers: list[LayerData] = []
-    for image in _images_in(folder) or (folder,):
+    for image in _images_of(folder):
         try:
             pyramid = open_pyramid(image)
         except UnfinishedError:
@@ -158,7 +166,7 @@ def _read_with_napari(paths: list[str]) -> list[Any]:
     from .slices import offer_all_slices
     from .viewer_hooks import is_opened_in_window
 
-    _check_no_group(any_path(paths[0]))
+    _check_no_group(image_path(paths[0]))
     try:
         layers = npe2.read(paths, stack=len(paths) > 1, plugin_name="napari")
     except Exception as error:  # readers of napari raise errors of every kind

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from napari_ct_pyramid.errors import Advice, RequestError, SourceError, UnfinishedError
+from napari_ct_pyramid.errors import Advice, RequestError, SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.model.formatting import count, times
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
@@ -15,6 +15,7 @@ from napari_ct_pyramid.omezarr.channels import Channel
 from napari_ct_pyramid.omezarr.kind import (
     ZARR_FILES,
     is_array,
+    is_group,
     is_unfinished,
     names_multiscales,
     read_attributes,
@@ -50,7 +51,9 @@ def open_zarr(source: Input) -> VolumeReader:
     path = source.path / source.inside if source.inside else source.path
     if source.inside and is_unfinished(source.path):
         open_pyramid(source.path)  # raises an error that states how much of it is done
-    if not path.is_dir():
+    if not (path.is_dir() or is_group(path) or is_array(path)):  # a web server has no folders
+        if not source.inside:
+            raise SourceNotFoundError(f"There is no Zarr at {path}. Try its full address.")
         raise SourceError(f"{source.path} has nothing at /{source.inside}. {_choice(source.path)}")
     if not is_array(path):
         try:

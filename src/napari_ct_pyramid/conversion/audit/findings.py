@@ -101,6 +101,11 @@ class Audit:
         """Whether there is no error. There may be warnings."""
         return not self.having("error")
 
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """Errors and warnings."""
+        return (*self.having("error"), *self.having("warning"))
+
     def having(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of a severity."""
         return tuple(found for found in self.findings if found.severity == severity)
