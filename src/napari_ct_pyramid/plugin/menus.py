@@ -89,6 +89,20 @@ def export_layer() -> None:
     ExportDialog(viewer, layer, source, dialog_parent(viewer)).show()
 
 
+def verify_layer() -> None:
+    """Verify the OME-Zarr of the selected layer, of any program: a menu command of napari."""
+    from .verify_dialog import VerifyDialog
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return
+    paths = ome_zarrs([viewer.layers.selection.active] if viewer.layers.selection.active else [])
+    if paths:
+        VerifyDialog(paths[0], dialog_parent(viewer)).show()
+    else:
+        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+
+
 def save_contrast() -> None:
     """Write the contrast limits of the selected layers to their OME-Zarrs: a menu command of napari."""
     from .edit_dialog import has_contrast, is_editable

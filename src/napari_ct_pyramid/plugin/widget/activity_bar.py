@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from napari.utils.progress import cancelable_progress
 
-from napari_ct_pyramid.conversion.progress import Progress
+from napari_ct_pyramid.conversion.progress import Pace, Progress
 from napari_ct_pyramid.model.formatting import format_size, time_left
 
 
@@ -46,7 +46,7 @@ class ActivityBar(cancelable_progress):
         self.events.eta(value=self._words)
 
 
-def progress_words(progress: Progress) -> str:
+def progress_words(progress: Pace) -> str:
     """Rate and time left: ``"0.55 GB/s · 35 s left"``."""
     words = ["comparing the source"] if progress.comparing else []
     words += [f"{format_size(progress.bytes_per_second)}/s"] if progress.bytes_done else []
