@@ -28,7 +28,7 @@ test_others() {
         read -r minor python <<<"$other"
         scripts/test_other_python.sh "$minor" "$python" "${tests[@]}" || status=$?
         # What works on the oldest and on the newest rarely fails between: there, the slow tests are left out.
-        tests=(tests/cli tests/model tests/omezarr tests/sources tests/test_options.py tests/test_package.py)
+        tests=(tests/cli tests/model tests/omezarr tests/sources tests/test_options.py tests/test_package.py tests/test_wheel.py)
     done
     return "$status"
 }

@@ -1,4 +1,4 @@
-"""The wheel, installed into an empty environment without extras: light, and enough to convert, resume and verify."""
+"""The wheel, made from the sdist and installed into an empty environment: light, and enough to convert and verify."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ for step in ct.iter_convert("scan.tif", chunks=16, num_levels=2, max_memory="160
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that holds the wheel and what it requires."""
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT)  # an sdist, and a wheel of that
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "environment", with_pip=True)
     found = folder / "environment" / ("Scripts" if os.name == "nt" else "bin") / "python"

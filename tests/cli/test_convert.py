@@ -13,6 +13,7 @@ import pytest
 import tifffile
 import zarr
 
+import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
 from tests.helpers.command import CHUNKS, VOXELS, command, everything
 
@@ -191,9 +192,18 @@ def test_where_none_can_be_converted_the_request_is_wrong(five: Path, capsys: py
     said = capsys.readouterr()
     assert said.out == ""
     assert [word in said.err for word in ("c.tif is no", "no.tif", "Nothing was converted.")] == [True] * 3
-    assert main(["convert", "a.tif", "b.tif", "--output-dir", "no", *CHUNKS]) == 2
-    assert "no folder no" in capsys.readouterr().err
+    assert main(["convert", "a.tif", "b.tif", "--output-dir", "no/new", *CHUNKS]) == 2
+    assert "no folder no/new".replace("/", os.sep) in capsys.readouterr().err
     assert everything(five) == before
+
+
+def test_the_folder_of_the_outputs_is_made_if_its_parent_exists(five: Path) -> None:
+    assert main(["convert", "c.tif", "--output-dir", "new", *CHUNKS]) == 2
+    assert main(["convert", "a.tif", "--output-dir", "new", *CHUNKS, "--dry-run"]) == 0
+    assert not Path("new").exists()
+    assert main(["convert", "a.tif", "--output-dir", "new", *CHUNKS]) == 0
+    batch = ct.convert_many(["a.tif", "b.tif"], "newer", chunks=(4, 8, 16), num_levels=1)
+    assert [str(item.output) for item in batch.having("done")] == [str(Path("newer", f"{n}.ome.zarr")) for n in "ab"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not counted so exactly")

@@ -117,6 +117,11 @@ def help_text() -> str:
     return _Program().parser.format_help().rstrip()
 
 
+def parsers() -> dict[str, Parser]:
+    """The parser of each command, for the documentation."""
+    return _Program().commands
+
+
 def complete() -> None:
     """Print completions for the shell that set `_ARGCOMPLETE`, and end the process."""
     import argcomplete
@@ -180,7 +185,8 @@ class _Program:
                                help="the OME-Zarr to make (default: beside INPUT, such as scan.ome.zarr)")  # fmt: skip
         _add_conversion_options(parser, options, rare=False)
         parser.flag(options, "--output-dir", metavar="DIR", type=_path,
-                    help="convert every INPUT, one after another, into this folder, which must exist")  # fmt: skip
+                    help="convert every INPUT, one after another, into this folder, which is made if its parent "
+                         "exists")  # fmt: skip
         _add_conversion_options(parser, rare, rare=True)
         _add_dask(parser, rare, "convert")
         parser.flag(printed, "--dry-run", action="store_true", help="print the plan, and convert nothing")

@@ -66,6 +66,13 @@ def _plan_one(args: argparse.Namespace, options: ConversionOptions, client: Clie
 
 
 def _convert_many(args: argparse.Namespace, options: ConversionOptions, client: Client | None) -> None:
+    from napari_ct_pyramid.conversion.output import folder_for_outputs
+
+    with folder_for_outputs(args.output_dir):
+        _convert_into_folder(args, options, client)
+
+
+def _convert_into_folder(args: argparse.Namespace, options: ConversionOptions, client: Client | None) -> None:
     from napari_ct_pyramid.conversion.batch import iter_convert_batch, iter_plan_batch
 
     batch = _plan_many(iter_plan_batch(args.inputs, args.output_dir, options, client), quiet=args.quiet)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_ct_pyramid.options import Compressor, Dtype, Edges, Method, OmeZarrVersion
 from napari_ct_pyramid.sources.inputs import SourceLike
-from napari_ct_pyramid.storage.paths import PathLike
+from napari_ct_pyramid.storage.paths import PathLike, any_path
 
 from .api import options_from
 from .batch import Batch, iter_convert_batch, iter_plan_batch, iter_verify_batch
 from .comparison import Verification
+from .output import folder_for_outputs
 from .progress import run_through
 from .public import public
 from .receipt import Receipt
@@ -60,8 +61,8 @@ def convert_many(
     ----------
     sources : iterable of path or array
     output_dir : path, optional
-        Folder for the outputs, which have the names that `convert` gives them. If not given, each lies beside its
-        source.
+        Folder for the outputs, which have the names that `convert` gives them. It is made if its parent exists. If not
+        given, each output lies beside its source.
     client : distributed.Client, optional
         As for `convert`.
     progress : callable, optional
@@ -80,8 +81,10 @@ def convert_many(
     DiskSpaceError
         If the outputs do not fit on their disks together. Nothing was written.
     """
-    planned = run_through(iter_plan_batch(sources, output_dir, options_from(locals()), client), progress)
-    return run_through(iter_convert_batch(planned, client), progress)
+    options = options_from(locals())
+    with folder_for_outputs(None if output_dir is None else any_path(output_dir)):
+        planned = run_through(iter_plan_batch(sources, output_dir, options, client), progress)
+        return run_through(iter_convert_batch(planned, client), progress)
 
 
 @public
@@ -126,6 +129,7 @@ def iter_plan_many(
     ----------
     sources : iterable of path or array
     output_dir : path, optional
+        As for `convert_many`, but it must exist.
     client : distributed.Client, optional
         As for `convert_many`.
     {options}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import accumulate
+from pathlib import Path
 
 from napari_ct_pyramid.errors import Advice, DiskSpaceError, OutputExistsError, RequestError
 from napari_ct_pyramid.model.formatting import format_size
@@ -47,6 +49,20 @@ def output_name(src: SourceLike) -> str:
     if not isinstance(asked, ArrayInput):
         return default_output(src).name
     return (re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", asked.name).strip(" .") or "array") + OME_ZARR
+
+
+@contextmanager
+def folder_for_outputs(folder: AnyPath | None) -> Iterator[None]:
+    """A context in which a local folder exists if its parent does. If it was made and is empty, it is removed again."""
+    if not isinstance(folder, Path) or folder.exists() or not folder.absolute().parent.is_dir():
+        yield
+        return
+    folder.mkdir()
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # something is in it
+            folder.rmdir()
 
 
 def check_output(src: SourceLike, output: AnyPath, overwrite: bool) -> None:
