@@ -11,14 +11,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## make a CT-like volume, convert it, open it in napari (without a display: save a screenshot)
-	@scripts/setup.sh
-	$(BIN)/ct-pyramid demo demo
-ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
-	scripts/on_screen.sh $(BIN)/ct-pyramid view demo/*.ome.zarr --screenshot demo/demo.png
-	@echo "There is no display: the screenshot is $(CURDIR)/demo/demo.png"
-else
-	$(BIN)/ct-pyramid view demo/*.ome.zarr
-endif
+	@scripts/demo.sh
 
 .PHONY: test
 test: ## run all checks: lint, types, import rules, tests on every Python found
@@ -43,6 +36,17 @@ format: ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: docs
+docs: ## build the documentation into site/
+	@scripts/setup.sh
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "The documentation is $(CURDIR)/site/index.html"
+
+.PHONY: docs-serve
+docs-serve: ## show the documentation on http://127.0.0.1:8000, as it is written
+	@scripts/setup.sh
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 .PHONY: benchmark
 benchmark: ## compare with other converters (takes hours; ARGS=... are for benchmarks/run.py)
 	@scripts/setup.sh
@@ -54,5 +58,5 @@ setup: ## install what the other targets need
 
 .PHONY: clean
 clean: ## remove everything that these targets made, with the environments
-	rm -rf .venv .venv-* benchmarks/out demo dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* benchmarks/out demo dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

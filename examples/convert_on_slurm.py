@@ -3,7 +3,7 @@
     python convert_on_slurm.py scan.tif scan.ome.zarr -c 128 128 128 --jobs 8 --queue short --account tomo
 
 First install: `pip install 'napari-ct-pyramid[dask]' dask-jobqueue`. After an interruption, the same command resumes.
-See docs/slurm.md.
+See docs/how-to/slurm.md.
 """
 
 from __future__ import annotations
