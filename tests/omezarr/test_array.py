@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from zarr.codecs import BloscCodec, BytesCodec, ZstdCodec
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.omezarr import array as zarrarray
 from napari_ct_pyramid.omezarr import codec as blosc
-from napari_ct_pyramid.omezarr.array import VoxelCache, ZarrArray
+from napari_ct_pyramid.omezarr.array import ZarrArray
+from napari_ct_pyramid.omezarr.chunk_cache import ChunkCache
 from tests.helpers.omezarr import flat_indices
 
 SHAPE, CHUNKS = (20, 30, 41), (16, 16, 16)
@@ -168,18 +170,54 @@ def test_cached_planes_are_read_again_when_their_files_change(tmp_path: Path, ki
     assert (array.read(plane(1, 7)) == 0).all()
 
 
-def test_the_cache_has_a_limit() -> None:
-    cache, reads = VoxelCache(250), []
+def test_of_an_array_that_is_larger_than_the_cache_slabs_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_read: Callable[[], int]
+) -> None:
+    voxels = flat_indices(SHAPE)
+    cache = ChunkCache(4 * 16 * 16 * 6 * voxels.itemsize)  # the slabs of one plane
+    monkeypatch.setattr(zarrarray, "chunk_cache", lambda: cache)
+    monkeypatch.setattr(zarrarray, "_SLAB", 4)
+    for kind in ("blosc", "zlib"):
+        make(tmp_path / kind, voxels, **KINDS[kind])
+        array = ZarrArray(tmp_path / kind)
+        for index in range(SHAPE[1]):
+            assert np.array_equal(array.read(plane(1, index)), voxels[plane(1, index)])
+        files_read()
+        array.read(plane(1, 29))
+        assert files_read() == 0
+        array.read(plane(1, 0))
+        assert files_read() > 0
+        assert 0 < cache.nbytes <= cache.limit
 
-    def get(key: str, state: int = 0) -> np.ndarray:
-        return cache.get(key, state, lambda: reads.append(key) or np.zeros(100, "u1"))
 
-    for key in ("a", "b", "a", "c", "a"):  # b is the one that was not wanted for longest
-        get(key)
-    assert reads == ["a", "b", "c"]
-    get("b")
-    get("a", state=1)
-    assert reads == ["a", "b", "c", "b", "a"]
+def test_the_cache_drops_what_was_not_used_for_longest_and_what_was_of_an_array_that_is_gone() -> None:
+    class Array:
+        pass
+
+    cache, arrays = ChunkCache(250), [Array(), Array()]
+    first, second = map(cache.owner, arrays)
+    for key in ((first, 0), (second, 0)):
+        cache.put(key, "state", np.zeros(100, "u1"))
+    assert cache.get((first, 0), "state") is not None
+    assert cache.get((first, 0), "another state") is None
+    cache.put((first, 1), "state", np.zeros(100, "u1"))
+    assert cache.get((second, 0), "state") is None  # the one that was not used for longest
+    cache.put((second, 1), "state", np.zeros(251, "u1"))
+    assert cache.nbytes == 200
+    arrays.pop(0)
+    assert cache.nbytes == 0
+
+
+def test_planes_from_many_threads_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ChunkCache(60_000)
+    monkeypatch.setattr(zarrarray, "chunk_cache", lambda: cache)
+    voxels = flat_indices(SHAPE)
+    make(tmp_path / "a", voxels)
+    array = ZarrArray(tmp_path / "a")
+    boxes = [plane(axis, index) for axis in (1, 2) for index in range(30)] * 2
+    with ThreadPoolExecutor(4) as pool:
+        for box, found in zip(boxes, pool.map(array.read, boxes), strict=True):
+            assert np.array_equal(found, voxels[box])
 
 
 def test_a_thin_slice_reads_a_small_part_of_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

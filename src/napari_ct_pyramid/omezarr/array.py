@@ -1,12 +1,11 @@
-"""Reads boxes of voxels from a Zarr array, and caches planes as long as the files that they came from are unchanged."""
+"""Reads boxes of voxels from a Zarr array: planes by way of the cache of decoded chunks."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import math
-import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -24,53 +23,17 @@ from napari_ct_pyramid.storage.paths import AnyPath
 from napari_ct_pyramid.storage.remote_path import RemotePath
 from napari_ct_pyramid.storage.zip_path import ZipPath
 
+from .chunk_cache import chunk_cache
 from .codec import decode_range
 from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
 from .remote_chunks import RemoteChunks
 
-
-class VoxelCache:
-    """A cache of the boxes that were used last.
-
-    Parameters
-    ----------
-    limit : int
-        Bytes to keep at most.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[Hashable, tuple[Hashable, np.ndarray]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, state: Hashable, read: Callable[[], np.ndarray]) -> np.ndarray:
-        """The voxels cached as `key`, if they were read in this `state` of their files; otherwise what `read` gives."""
-        with self._lock:
-            known, voxels = self._kept.get(key, (None, None))
-            if voxels is not None and known == state:
-                self._kept.move_to_end(key)
-                return voxels
-        voxels = read()
-        with self._lock:
-            self._kept[key] = (state, voxels)
-            self._kept.move_to_end(key)
-            while sum(kept.nbytes for _, kept in self._kept.values()) > self._limit:
-                self._kept.popitem(last=False)
-        return voxels
-
-
-KEPT_BYTES = 256_000_000
-"""Size of the cache of planes, for all arrays together."""
-
-_CACHED_PLANES, _CACHED_BYTES = 16, KEPT_BYTES // 2  # at most so much is read when one plane is needed
+_SLAB = 16  # planes that are kept of a chunk where not all chunks of an array can be kept
 _THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
 _PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
-_REMOTE_PIECE_BYTES = KEPT_BYTES // 2  # fetched in parallel
+_REMOTE_PIECE_BYTES = 128_000_000  # fetched in parallel
 _FILES_AT_ONCE = 4  # hides the time that a disk takes to find a file
-
 _LISTS, _LIST_BYTES = "cache_pool#lists", 100_000_000  # for the lists of the members of zip archives
-
-_cache = VoxelCache(KEPT_BYTES)
 
 
 class ZarrArray:
@@ -109,6 +72,12 @@ class ZarrArray:
         self._remote: RemoteChunks | None = None
         if self._frames_dtype is not None and _is_far(path):
             self._remote = RemoteChunks(self._files, self.chunks, self._frames_dtype)
+        self._cache = chunk_cache()
+        self._number = self._cache.owner(self)
+        # A level that fits is warm for every direction once it was looked at. Of a larger one, slabs are kept: 44
+        # chunks of 128 x 128 x 128 float32 that a plane of 1400 x 512 needs are 370 MB, and their slabs 46 MB.
+        whole = math.prod(-(-n // c) * c for n, c in zip(self.shape, self.chunks, strict=True)) * self.dtype.itemsize
+        self._keeps_whole_chunks = whole <= self._cache.limit
 
     @property
     def compression(self) -> str:
@@ -173,24 +142,36 @@ class ZarrArray:
         return bool(box[axis].stop - box[axis].start <= self.chunks[axis] * _THIN)
 
     def _read_thin(self, box: Box, dtype: np.dtype) -> np.ndarray:
-        fill = getattr(self._store, "fill_value", None)
+        """Decode of each chunk only the planes that are needed, unless the chunk is in the cache."""
         out = np.empty([s.stop - s.start for s in box], self.dtype)
         axis = _slowest_axis(self.chunks)
-        plane = self.chunks[axis + 1 :]
-        plane_bytes = math.prod(plane) * dtype.itemsize
 
         def read(index: tuple[int, ...]) -> None:
             inside, target = overlap(box, index, self.chunks)
-            first, last = inside[axis].start, inside[axis].stop
-            path, slot = self._files.path(index), self._files.slot(index)
-            data = decode_range(path, first * plane_bytes, last * plane_bytes, slot)
-            if data is None:
-                out[target] = 0 if fill is None else fill
-                return
-            planes = np.frombuffer(data, dtype).reshape((1,) * axis + (last - first, *plane))
+            if self._keeps_whole_chunks:
+                kept = self._cache.get((self._number, index), self._state(index))
+                if kept is not None:
+                    out[target] = kept[inside]
+                    return
+            planes = self._decode(index, dtype, inside[axis].start, inside[axis].stop)
             out[target] = planes[(*inside[:axis], slice(None), *inside[axis + 1 :])]
 
-        indices = list(touched(box, self.chunks))
+        self._all(read, list(touched(box, self.chunks)))
+        return out
+
+    def _decode(self, index: tuple[int, ...], dtype: np.dtype, first: int, last: int) -> np.ndarray:
+        """Planes of a chunk along its slowest axis, which is a Blosc frame."""
+        axis = _slowest_axis(self.chunks)
+        shape = (*self.chunks[:axis], last - first, *self.chunks[axis + 1 :])
+        plane_bytes = math.prod(self.chunks[axis + 1 :]) * dtype.itemsize
+        data = decode_range(self._files.path(index), first * plane_bytes, last * plane_bytes, self._files.slot(index))
+        if data is None:
+            fill = getattr(self._store, "fill_value", None)
+            return np.broadcast_to(np.asarray(0 if fill is None else fill, self.dtype), shape)
+        return np.frombuffer(data, dtype).reshape(shape)
+
+    def _all(self, read: Callable[[tuple[int, ...]], None], indices: list[tuple[int, ...]]) -> None:
+        """Read the chunks at these indices with several threads."""
 
         def read_some(first: int) -> None:
             for index in indices[first::_FILES_AT_ONCE]:
@@ -198,25 +179,69 @@ class ZarrArray:
 
         for _ in _threads().map(read_some, range(_FILES_AT_ONCE)):
             pass  # raises the error of a thread
-        return out
+
+    def _state(self, index: tuple[int, ...]) -> Hashable:
+        """A value that changes when the file of a chunk changes."""
+        return self._files.state(tuple(slice(i * c, i * c + 1) for i, c in zip(index, self.chunks, strict=True)))
 
     def _axis_of_plane(self, box: Box) -> int | None:
         """The axis along which `box` is one voxel thick and chunks are not, if there is one."""
+        if self._remote is None and any(s.step != 1 for s in box):
+            return None
         axes = [axis for axis, s in enumerate(box) if s.stop - s.start == 1 and self.chunks[axis] > 1]
         return axes[-1] if axes else None
 
     def _read_plane(self, box: Box, axis: int) -> np.ndarray:
-        """Read several planes of the same chunks, and cache them: the next planes are likely to be needed soon."""
+        """Read a plane, and keep its chunks, or a slab of each: the next planes are likely to be needed soon."""
+        if self._remote:
+            return self._read_remote_plane(box, axis)
+        out = np.empty([s.stop - s.start for s in box], self.dtype)
+        size = self.chunks[axis]
+        first, last = 0, size
+        slab: tuple[int, ...] = ()
+        if not self._keeps_whole_chunks:
+            first = box[axis].start % size // _SLAB * _SLAB
+            last, slab = min(first + _SLAB, size), (axis, first)
+
+        def read(index: tuple[int, ...]) -> None:
+            inside, target = overlap(box, index, self.chunks)
+            key, state = (self._number, index, *slab), self._state(index)
+            voxels = self._cache.get(key, state)
+            if voxels is None:
+                voxels = self._read_slab(index, axis, first, last)
+                self._cache.put(key, state, voxels)
+            at = inside[axis].start - first
+            out[target] = voxels[(*inside[:axis], slice(at, at + 1), *inside[axis + 1 :])]
+
+        self._all(read, list(touched(box, self.chunks)))
+        return out
+
+    def _read_slab(self, index: tuple[int, ...], axis: int, first: int, last: int) -> np.ndarray:
+        """Part of a chunk, from one plane to another along an axis, in memory of its own."""
+        if self._frames_dtype is not None:
+            chunk = self._decode(index, self._frames_dtype, 0, self.chunks[_slowest_axis(self.chunks)])
+            part = chunk[(slice(None),) * axis + (slice(first, last),)]
+            return np.ascontiguousarray(part, self.dtype)
+        box = [slice(i * c, min((i + 1) * c, n), 1) for i, c, n in zip(index, self.chunks, self.shape, strict=True)]
+        begin = index[axis] * self.chunks[axis]
+        box[axis] = slice(begin + first, min(begin + last, self.shape[axis]), 1)
+        return np.asarray(self._begin(tuple(box))())
+
+    def _read_remote_plane(self, box: Box, axis: int) -> np.ndarray:
+        """Read several planes of the same chunks together, in few requests, and keep them: nothing is fetched twice."""
         plane_bytes = math.prod(len(range(s.start, s.stop, s.step)) for s in box) * self.dtype.itemsize
-        most = self.chunks[axis] if self._remote else _CACHED_PLANES  # nothing is to be fetched twice
-        count = max(1, min(most, _CACHED_BYTES // plane_bytes))
         at, size = box[axis].start, self.chunks[axis]
+        count = max(1, min(size, _REMOTE_PIECE_BYTES // plane_bytes))
         corner = at // size * size
         begin = corner + (at - corner) // count * count
         planes = slice(begin, min(begin + count, corner + size, self.shape[axis]), 1)
         larger = (*box[:axis], planes, *box[axis + 1 :])
-        key = (self.path, tuple((s.start, s.stop, s.step) for s in larger))
-        voxels = _cache.get(key, self._files.state(larger), lambda: self._read_pieces(larger))
+        key = (self._number, *((s.start, s.stop, s.step) for s in larger))
+        state = self._files.state(larger)
+        voxels = self._cache.get(key, state)
+        if voxels is None:
+            voxels = self._read_pieces(larger)
+            self._cache.put(key, state, voxels)
         return voxels[(slice(None),) * axis + (slice(at - begin, at - begin + 1),)].copy()
 
     def _read_pieces(self, box: Box) -> np.ndarray:
@@ -284,7 +309,7 @@ def _open(path: AnyPath, metadata: dict[str, Any]) -> tuple[Any, Callable[[Box],
             {"driver": "zarr" if metadata["zarr_format"] == 2 else "zarr3", "kvstore": files},
             read=True,
             open=True,
-            # `VoxelCache` keeps planes, which are smaller than the whole chunks that this cache would keep.
+            # `ChunkCache` keeps them: freed with the array, and of large arrays less than whole chunks.
             context=ts.Context({"cache_pool": {"total_bytes_limit": 0}, _LISTS: {"total_bytes_limit": _LIST_BYTES}}),
         ).result()
         return store, lambda box: store[box].read().result
