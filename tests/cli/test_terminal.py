@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,12 @@ def test_lines_have_percent_rate_and_time_left(capsys: pytest.CaptureFixture[str
         " 25 %  25.0 GB of 100 GB  500 MB/s  2 min 30 s left",
         "100 %  100 GB of 100 GB  27.0 MB/s  took 1 h 01 min",
     ]
+
+
+def test_a_comparison_of_a_source_is_named_and_is_not_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    compared = [replace(progress(done, 50), comparing=True) for done in (25, 100)]
+    assert all("comparing the source" in line and "took" not in line for line in lines(capsys, *compared))
+    assert len(lines(capsys, *compared, progress(100, 60))) == 2
 
 
 def test_lines_come_every_tenth_but_no_more_often_than_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
