@@ -37,7 +37,7 @@ def _command_line() -> Iterator[str]:
     yield "# Command line\n"
     yield "`ct-pyramid COMMAND --help` prints the same. Options and arguments may be in any order.\n"
     for name, parser in arguments.parsers().items():
-        usage = parser.format_usage().removeprefix("usage: ").rstrip()
+        usage = "\n".join(line.strip() for line in parser.format_usage().removeprefix("usage: ").splitlines())
         yield f"## {name}\n\n{parser.description}\n\n```text\n{usage}\n```\n"
         for group in parser._action_groups:
             actions = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
@@ -50,7 +50,7 @@ def _command_line() -> Iterator[str]:
 
 def _names(action: argparse.Action) -> str:
     names = ", ".join(f"`{name}`" for name in action.option_strings)
-    value = f"`{_cell(str(action.metavar))}`" if action.metavar and action.nargs != 0 else ""
+    value = f"`{action.metavar}`".replace(" | ", "` or `") if action.metavar and action.nargs != 0 else ""
     return f"{names} {value}".strip()
 
 
