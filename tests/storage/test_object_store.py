@@ -432,3 +432,16 @@ def test_a_store_that_denies_access(s3: S3, scan: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert "cannot be reached" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("s3")
+def test_levels_and_parts_are_exported_from_a_store_and_to_it(scan: Path) -> None:
+    source = f"{URL}/exported.ome.zarr"
+    ct.convert(scan, source, **OPTIONS)
+    level = np.asarray(ct.open_pyramid(source).levels[1].array)
+    ct.export(source, scan.with_name("level.tif"), level=1, crop="4:30,,:10")
+    assert np.array_equal(tifffile.imread(scan.with_name("level.tif")), level[2:15, :, :5])
+    ct.export(source, f"{URL}/part.ome.zarr", level=1, crop="4:30,,")
+    part = ct.open_pyramid(f"{URL}/part.ome.zarr").levels[0]
+    assert np.array_equal(part.array, level[2:15])
+    assert part.translation[0] == 4.5
