@@ -151,13 +151,14 @@ def _at_level(volume: Volume, pyramid: Pyramid, number: int, axes: Triple) -> Vo
     factors = [_reduction(finest, level, axis) for axis in axes]
     z, y, x = (level.array.shape[axis] for axis in axes)
     # The translation is in the unit of the voxel size, which may be another than that of the axis.
-    size, before = volume.voxel_size, [finest.scale[axis] for axis in axes]
-    units = [s / b for s, b in zip(size, before, strict=True)] if size else [1 / b for b in before]
+    # Where the voxel size is unknown, a voxel of the finest level is 1, so that all levels lie on one another.
+    size, before = volume.voxel_size or (1.0, 1.0, 1.0), [finest.scale[axis] for axis in axes]
+    units = [s / b for s, b in zip(size, before, strict=True)]
     moved = [(level.translation[axis] - finest.translation[axis]) * u for axis, u in zip(axes, units, strict=True)]
     return replace(
         volume,
         shape=(z, y, x),
-        voxel_size=(size[0] * factors[0], size[1] * factors[1], size[2] * factors[2]) if size else None,
+        voxel_size=(size[0] * factors[0], size[1] * factors[1], size[2] * factors[2]),
         translation=(
             volume.translation[0] + moved[0],
             volume.translation[1] + moved[1],
