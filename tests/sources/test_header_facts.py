@@ -203,6 +203,11 @@ class TestSeveralVolumes:
         itk = SimpleITK.ReadImage(str(path))
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(itk), self.VOLUMES)
 
+    def test_metaimage_in_files_with_numbers_and_spaces_in_their_names(self, tmp_path: Path) -> None:
+        for z, voxels in enumerate(VOXELS):
+            (tmp_path / f"scan 5 {z + 3}.raw").write_bytes(voxels.tobytes())
+        volume_of(metaimage_text(tmp_path, VOXELS, "scan 5 %d.raw 3"))
+
     @pytest.mark.parametrize("name", ["scan.mha", "scan.mhd"])
     def test_metaimage_at_the_end_of_its_file(self, tmp_path: Path, name: str) -> None:
         local = name == "scan.mha"

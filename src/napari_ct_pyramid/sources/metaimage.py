@@ -194,11 +194,13 @@ def _parts(path: Path, text: str, listed: list[str], sizes: list[int]) -> list[s
         if len(words) > 1:
             axes = integers(path, _LAST, " ".join(words[1:]), 1)[0]
     elif NUMBERED.fullmatch(text):
-        given = [word for word in words[-3:] if word.isdecimal()]
-        pattern = " ".join(words[: len(words) - len(given)])
-        first = int(given[0]) if given else 1
-        last = int(given[1]) if len(given) > 1 else first + sizes[-1] - 1
-        step = int(given[2]) if len(given) > 2 else 1
+        given: list[int] = []  # first, last, step
+        while len(given) < 3 and words[-1].isdecimal():
+            given.insert(0, int(words.pop()))
+        pattern = " ".join(words)
+        first = given[0] if given else 1
+        last = given[1] if len(given) > 1 else first + sizes[-1] - 1
+        step = given[2] if len(given) > 2 else 1
         numbers = range(first, last + 1, step) if step else range(0)
         names = [pattern % number for number in numbers[: sizes[-1] + 1]]
     else:
