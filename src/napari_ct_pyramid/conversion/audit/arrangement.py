@@ -14,6 +14,7 @@ from napari_ct_pyramid.parsing import parse_json
 
 from .findings import Report
 from .image import Image, Level
+from .methods import CENTRE, STRIDE
 
 _COMMON = {"blosc", "zlib", "gzip", "zstd", "bytes", "transpose", "crc32c", "sharding_indexed", "endian"}
 _BLOSC = {"lz4", "lz4hc", "zstd", "zlib", "blosclz"}
@@ -182,16 +183,18 @@ def check_offset(image: Image, finest: Level, level: Level, method: str, report:
     found, sizes = offsets(finest, level), factors(finest, level)
     if found is None or sizes is None:
         return
-    centred = method != "stride"
+    wrong = []
     for axis, offset, factor in zip(image.axes, found, sizes, strict=False):
-        expected = (factor - 1) / 2 if centred else 0.0
+        expected = {STRIDE: 0.0, CENTRE: factor // 2}.get(method, (factor - 1) / 2)
         if factor > 1 and not abs(offset - expected) < 0.05 * factor:
-            report.warning(
-                "translation-method",
-                f"along {axis}, it was made by {method}, so its first voxel is {expected:.4g} voxels of {finest.path} "
-                f"after that of {finest.path}; the metadata say {offset:.4g}",
-                level.path,
-            )
+            wrong.append(f"{axis} {expected:.4g}, not {offset:.4g}")
+    if wrong:
+        report.warning(
+            "translation-method",
+            f"it was made by {method}, so its first voxel is this many voxels of {finest.path} after that of "
+            f"{finest.path}: {'; '.join(wrong)}",
+            level.path,
+        )
 
 
 def _check_coarsest(level: Level, report: Report) -> None:

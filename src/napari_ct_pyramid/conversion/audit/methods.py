@@ -18,6 +18,7 @@ _FARTHEST = 4.0  # from the mean, in spreads: a voxel of the window is 1 away, a
 _FLAT = 0.05  # of the usual spread, at least: beside a flat block may be something whose smoothed edge reaches into it
 
 GAUSSIAN, NONE, CONSTANT = "gaussian-like", "none", "constant"
+MEAN, STRIDE, CENTRE = "mean", "stride", "stride from the centre"
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Comparison:
         By method: the largest absolute difference.
     allowed : float
         The largest difference that is rounding.
+    allowed_mean : float
+        The same for the mean of wide integers: some programs halve one axis after another, and round each time.
     residual : float
         Root mean square of the difference from the mean.
     spread : float
@@ -42,6 +45,7 @@ class Comparison:
 
     differences: dict[str, float] = field(default_factory=dict)
     allowed: float = 0.0
+    allowed_mean: float = 0.0
     residual: float = 0.0
     spread: float = 0.0
     correlation: float | None = None
@@ -49,7 +53,8 @@ class Comparison:
 
     def fits(self, method: str) -> bool:
         """Whether the block is what a method makes."""
-        return self.differences.get(method, math.inf) <= self.allowed
+        allowed = self.allowed_mean if method == MEAN else self.allowed
+        return self.differences.get(method, math.inf) <= max(allowed, self.allowed)
 
     def is_like(self, usual: float) -> bool:
         """Whether the block is a smoothed copy of the finer one. `usual` is the spread of most blocks."""
@@ -108,12 +113,14 @@ def compare(fine: np.ndarray, coarse: np.ndarray, factors: Sequence[int]) -> Com
             return Comparison(new_odd=new_odd)
     scale = float(np.abs(windows).max(initial=0.0))
     result = Comparison(allowed=_allowed(fine.dtype, coarse.dtype, scale), new_odd=new_odd)
+    if coarse.dtype.kind in "iu" and coarse.dtype.itemsize > 1:
+        result.allowed_mean = 2 * _ROUNDING - 1e-9
     mean = windows.mean(axis=-1)
     centre = _centre(factors)
     makers: dict[str, Callable[[], np.ndarray]] = {
         "mean": lambda: mean,
         "stride": lambda: windows[..., 0],
-        "stride from the centre": lambda: windows[..., centre],
+        CENTRE: lambda: windows[..., centre],
         "median": lambda: np.median(windows, axis=-1),
         "max": lambda: windows.max(axis=-1),
         "min": lambda: windows.min(axis=-1),

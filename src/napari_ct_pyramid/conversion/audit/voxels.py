@@ -27,6 +27,7 @@ from .image import Image, Level
 from .methods import CONSTANT, GAUSSIAN, NONE, Comparison, compare, judge, whole_factors
 
 _VOXELS = 2_000_000  # of the finer level, compared at a time
+_TILE = 32  # voxels of the coarser level along each axis, judged together: what is wrong may be small
 _BYTES_A_VOXEL = 40  # of the arrays of 64-bit floats that a comparison makes, beside the voxels
 _NAMED = 5  # chunks with something wrong, for each level
 _NARROW, _WIDE = 0.01, 1.0  # parts of the range of the data that a display window may show
@@ -130,12 +131,15 @@ class VoxelAudit:
             self._note(pair.finer, fine)
             if fine is None or coarse is None:
                 continue
-            inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
-            result = compare(fine, coarse[inside], pair.factors)
-            with self._lock:
-                pair.boxes.append(part)
-                pair.compared.append(result)
-                pair.new_odd += result.new_odd
+            for tile in _tiles(part):
+                inside = tuple(slice(t.start - b.start, t.stop - b.start) for t, b in zip(tile, box, strict=True))
+                finer = _finer_box(pair, tile)
+                there = tuple(slice(t.start - r.start, t.stop - r.start) for t, r in zip(finer, region, strict=True))
+                result = compare(fine[there], coarse[inside], pair.factors)
+                with self._lock:
+                    pair.boxes.append(tile)
+                    pair.compared.append(result)
+                    pair.new_odd += result.new_odd
 
     def _read(self, level: Level, box: Box) -> np.ndarray | None:
         """The voxels in a box; None if one of its chunks cannot be read, which is noted."""
@@ -310,6 +314,13 @@ def _parts(pair: _Pair, box: Box) -> Iterator[Box]:
         for s, step in zip(box, steps, strict=True)
     ]
     yield from itertools.product(*ranges)
+
+
+def _tiles(box: Box) -> Iterator[Box]:
+    """A box in small parts."""
+    yield from itertools.product(
+        *([slice(a, min(a + _TILE, s.stop)) for a in range(s.start, s.stop, _TILE)] for s in box)
+    )
 
 
 def _finer_box(pair: _Pair, box: Box) -> Box:
