@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from napari.qt.threading import GeneratorWorkerSignals, WorkerBase
 
-from napari_ct_pyramid.conversion.progress import Progress
+from napari_ct_pyramid.conversion.progress import Pace
 from napari_ct_pyramid.model.formatting import shorten
 from napari_ct_pyramid.plugin.viewer_hooks import short_switch_interval
 
@@ -34,11 +34,11 @@ class StepsWorker(WorkerBase):
     result: Any = None
     """What the generator returned. Unlike the signal `returned`, it is also set after a late `quit()`."""
 
-    def __init__(self, function: Callable[..., Generator[Progress, None, Any]], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, function: Callable[..., Generator[Pace, None, Any]], *args: Any, **kwargs: Any) -> None:
         super().__init__(SignalsClass=GeneratorWorkerSignals)
         self._steps = function(*args, **kwargs)
         self.may_continue = Event()
-        """The worker waits for this event after the first `Progress`."""
+        """The worker waits for this event after the first `Pace`."""
 
     def work(self) -> Any:
         with short_switch_interval(), closing(self._steps):

@@ -1,0 +1,61 @@
+"""The dock "Statistics": numbers, threshold, lazy mask, labels and table of an OME-Zarr's layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtWidgets import QFileDialog
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.omezarr.labels import label_images
+from napari_ct_pyramid.plugin.statistics_dock import StatisticsDock
+from tests.helpers.dock import wait_until
+from tests.helpers.screen import sliced
+
+
+def test_numbers_threshold_mask_labels_and_table(
+    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voxels = np.random.default_rng(0).normal(100, 10, (20, 40, 48)).astype("f4")
+    voxels[5:12, 10:30, 10:30] += 100
+    tifffile.imwrite(tmp_path / "scan.tif", voxels, photometric="minisblack")
+    image = ct.convert(tmp_path / "scan.tif", chunks=16, num_levels=2, edges="pad", voxel_size=0.5, unit="um").output
+    (layer,) = viewer.open(image, plugin="napari-ct-pyramid")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ct-pyramid", "Statistics")
+    assert isinstance(dock, StatisticsDock)
+    viewer.layers.selection.active = layer
+    wait_until(lambda: dock.found is not None)
+    expected = ct.stats(image)
+    assert dock.found is not None
+    assert dock.found.mean == expected.mean
+    assert dock.numbers["Voxels"].text() == f"{voxels.size:,}"
+    assert float(dock.value.text()) == pytest.approx(expected.threshold, rel=1e-5)
+
+    dock.show_mask.setChecked(True)
+    (mask,) = [one for one in viewer.layers if one is not layer]
+    viewer.dims.set_point(0, layer.data_to_world((8, 0, 0))[0])
+    np.testing.assert_array_equal(np.asarray(mask.data[0]), voxels > float(dock.value.text()))
+    assert tuple(mask.scale) == tuple(layer.scale)
+    before = sliced(mask).sum()
+    dock.slider.setValue(0)
+    wait_until(lambda: sliced(mask).sum() > before)
+    dock.otsu.click()
+    dock.save_mask.click()
+    (folder,) = label_images(Path(image))
+    saved = ct.open_pyramid(folder)
+    np.testing.assert_array_equal(np.asarray(saved.levels[0]), voxels > float(dock.value.text()))
+    assert saved.is_labels
+
+    table = tmp_path / "table.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(table), ""))
+    dock.export_table.click()
+    assert len(table.read_text().splitlines()) == 1 + len(voxels)
+    viewer.layers.remove(mask)
+    assert not dock.show_mask.isChecked()
+    viewer.layers.remove(layer)
+    assert dock.found is None
+    assert not dock.slider.isEnabled()
