@@ -218,10 +218,6 @@ class ZarrArray:
 
     def _read_slab(self, index: tuple[int, ...], axis: int, first: int, last: int) -> np.ndarray:
         """Part of a chunk, from one plane to another along an axis, in memory of its own."""
-        if self._frames_dtype is not None:
-            chunk = self._decode(index, self._frames_dtype, 0, self.chunks[_slowest_axis(self.chunks)])
-            part = chunk[(slice(None),) * axis + (slice(first, last),)]
-            return np.ascontiguousarray(part, self.dtype)
         box = [slice(i * c, min((i + 1) * c, n), 1) for i, c, n in zip(index, self.chunks, self.shape, strict=True)]
         begin = index[axis] * self.chunks[axis]
         box[axis] = slice(begin + first, min(begin + last, self.shape[axis]), 1)
