@@ -270,7 +270,7 @@ def test_an_unfinished_conversion_opens_the_converter_with_resume(
     assert widget.status_panel.convert.text() == "Resume"
     widget.status_panel.convert.click()
     wait_for(widget, WidgetState.DONE)
-    assert ct.open_pyramid(output).levels[0].shape == (6, 12, 14)
+    assert ct.open_pyramid(output).levels[0].stored_shape == (6, 12, 14)
 
 
 def test_an_unfinished_conversion_with_a_broken_journal_is_one_sentence(viewer: napari.Viewer, tmp_path: Path) -> None:
