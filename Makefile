@@ -39,7 +39,7 @@ format: ## format the code
 .PHONY: docs
 docs: ## build the documentation into site/
 	@scripts/setup.sh
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documentation is $(CURDIR)/site/index.html"
 
 .PHONY: docs-serve

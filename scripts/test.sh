@@ -40,7 +40,7 @@ if [ ${#others[@]} -gt 0 ]; then
     begin others test_others
 fi
 make --no-print-directory check
-NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict --site-dir "$logs/site" # checks the links, too
+NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --site-dir "$logs/site" # checks the links, too
 scripts/on_screen.sh .venv/bin/python -m pytest tests/plugin tests/neuroglancer/test_browser.py
 
 status=0
