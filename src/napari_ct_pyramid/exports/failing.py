@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence
+from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence, without_period
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def nothing_left(discard: Callable[[], None], output: Path) -> Iterator[None]:
         # A conversion adds that its own output is unfinished, which is removed here.
         reason = error.__cause__ if isinstance(error, ConversionError) and error.__cause__ else error
         parts = reason.message.parts if isinstance(reason, CtPyramidError) else (_reason(reason),)
-        raise ConversionError(*parts, f" The output {output} was not made.") from error
+        raise ConversionError(*without_period(parts), f". The output {output} was not made.") from error
     except BaseException:
         discard()
         raise
