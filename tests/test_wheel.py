@@ -14,7 +14,19 @@ import tifffile
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TOO_HEAVY = {"dask", "scipy", "scikit-image", "fsspec", "s3fs", "aiohttp", "napari", "qtpy", "pyqt6", "ome-zarr"}
+TOO_HEAVY = {
+    "dask",
+    "scipy",
+    "scikit-image",
+    "fsspec",
+    "obstore",
+    "boto3",
+    "aiohttp",
+    "napari",
+    "qtpy",
+    "pyqt6",
+    "ome-zarr",
+}
 MOST_BYTES = 306_000_000
 
 KILLED = """

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from napari_ct_pyramid.storage.store_access import file_system
+from napari_ct_pyramid.storage.store_access import open_store
 
 # Of this process: several that test at once, each with a server of its own, hold the same locks for the same name.
 BUCKET = f"scans-{os.getpid()}"
@@ -72,15 +72,19 @@ class S3:
         finally:
             self.process.send_signal(signal.SIGCONT)
 
-    def know_only_its_users(self) -> None:
-        """Answer nobody any more: it has no users."""
-        ask = urllib.request.Request(
-            f"{self.endpoint}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}
-        )
+    @contextmanager
+    def only_its_users(self) -> Iterator[None]:
+        """Have it answer nobody: it has no users."""
+        self._check_requests_after("0")
+        try:
+            yield
+        finally:
+            self._check_requests_after("inf")
+
+    def _check_requests_after(self, number: str) -> None:
+        headers = {"Content-Type": "text/plain"}
+        ask = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", data=number.encode(), headers=headers)
         urllib.request.urlopen(ask).close()
-
-
-_USED: list[Any] = []
 
 
 @contextmanager
@@ -88,11 +92,7 @@ def serve() -> Iterator[S3]:
     """Have a server, with one bucket, and this process set up for it."""
     boto3 = pytest.importorskip("boto3")
     pytest.importorskip("moto.server")
-    s3fs = pytest.importorskip("s3fs")
-    # The file system that this process has used knows the address of another server. It is kept: its sessions are open.
-    _USED.append(file_system("s3"))
-    s3fs.S3FileSystem.clear_instance_cache()
-    file_system.cache_clear()
+    open_store.cache_clear()  # the stores that this process has used know the address of another server
     server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _SERVER], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
     assert server.stdin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,15 +12,9 @@ from napari_ct_pyramid.storage import store_lock
 from napari_ct_pyramid.storage.remote_path import RemotePath
 from napari_ct_pyramid.storage.sealed import seal
 from napari_ct_pyramid.storage.store_lock import hold_in_store
-from tests.helpers.s3 import BUCKET, S3, serve
+from tests.helpers.s3 import BUCKET, S3
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3]:
-    with serve() as found:
-        yield found
 
 
 @pytest.fixture
@@ -49,6 +42,20 @@ def test_it_excludes_others_and_is_removed(output: RemotePath) -> None:
     for each in (lease, lease.for_others()):
         with pytest.raises(OSError, match="taken the output over"):
             each.check()
+
+
+def test_a_lock_that_was_created_is_held_though_the_answer_was_lost(
+    output: RemotePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = RemotePath.write_bytes
+
+    def write_twice(path: RemotePath, data: bytes, *, new: bool = False) -> None:
+        write(path, data, new=new)
+        write(path, data, new=new)  # as a library does that got no answer
+
+    monkeypatch.setattr(RemotePath, "write_bytes", write_twice)
+    with hold_in_store(output) as lease:
+        lease.check()
 
 
 def test_another_machine_keeps_it_for_a_minute(output: RemotePath, monkeypatch: pytest.MonkeyPatch) -> None:

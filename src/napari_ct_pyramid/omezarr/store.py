@@ -102,7 +102,7 @@ class PathStore(Store):
         return await _in_thread(self._at(key).is_file)
 
     async def list(self) -> AsyncIterator[str]:
-        for path, _ in await _in_thread(lambda: list(self.path.below(1))):
+        for path, _ in await _in_thread(lambda: list(self.path.below())):
             yield path.url.removeprefix(f"{self.path.url}/")
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:

@@ -38,7 +38,7 @@ from .metadata import array_metadata, file_key, folder_of_chunks, group_metadata
 from .shards import ShardWriter
 
 _WRITERS = 4  # threads that write at once: enough to keep the disk busy
-_STORE_LIBRARIES_BYTES = 75_000_000  # memory of the libraries that access an object store, measured
+_STORE_LIBRARIES_BYTES = 60_000_000  # memory of the libraries that access an object store, measured
 _COPIES = 2  # that these libraries hold of the data that they send or receive
 
 

@@ -13,8 +13,7 @@ from .lease import Lease
 from .local import write_all
 from .paths import AnyPath, relative_to
 from .remote_path import RemoteFile, RemotePath
-
-_WITH_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
+from .store_access import WEB, WITH_BUCKETS
 
 
 class ObjectStorage:
@@ -54,7 +53,7 @@ class ObjectStorage:
         """An object store has no folders."""
 
     def files_below(self) -> Iterator[tuple[str, int]]:
-        return ((relative_to(path, self._path).as_posix(), size) for path, size in self._path.below(1))
+        return ((relative_to(path, self._path).as_posix(), size) for path, size in self._path.below())
 
     def bytes_below(self) -> int:
         return sum(size for _, size in self._path.below())
@@ -68,9 +67,9 @@ class ObjectStorage:
 
     def check_place(self) -> None:
         path = self._path
-        if path.scheme in ("http", "https"):
+        if path.scheme in WEB:
             raise RequestError(f"{path} is on a web server, which is read-only. Name a place in an object store.")
-        has_buckets = path.scheme in _WITH_BUCKETS
+        has_buckets = path.scheme in WITH_BUCKETS
         if has_buckets and path.is_bucket:
             raise RequestError(f"{path} is a bucket. Name a place in it, such as {path}/scan.ome.zarr.")
         try:

@@ -6,23 +6,24 @@ import errno
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
-from glob import has_magic
 from os import SEEK_CUR, SEEK_END
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from napari_ct_pyramid.errors import CtPyramidError
 
-from .store_access import PART_BYTES, file_system, key_of, run_in_time, time_limit
+from .store_access import PART_BYTES, WEB, as_os_error, open_store, wait_for
 
+T = TypeVar("T")
+
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""The names of the metadata files of Zarr groups and arrays."""
+
+_NOTHING = "no-such-folder"  # is listed to see whether there is a bucket
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# The names that stores give to the time of an object's last change.
-_TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
 
 
 def is_url(text: str) -> bool:
@@ -47,7 +48,7 @@ class RemotePath:
     Parameters
     ----------
     url : str
-        ``s3://bucket/scan.ome.zarr``, or any other URL that fsspec knows.
+        ``s3://bucket/scan.ome.zarr``, ``gs://…``, ``az://…`` or ``https://…``.
     """
 
     url: str
@@ -115,40 +116,29 @@ class RemotePath:
         return self._kind() == "file"
 
     def is_dir(self) -> bool:
+        if self.scheme in WEB:  # which tells no folder from a file
+            return any((self / name).exists() for name in ZARR_FILES)
         return self._kind() == "directory"
 
     def stat(self) -> Status:
-        about = self._info()
-        if about["type"] == "directory":
-            raise FileNotFoundError(errno.ENOENT, "there is no such object", self.url)
-        when = next((about[key] for key in _TIMES if about.get(key)), 0)
-        if isinstance(when, str):
-            when = datetime.fromisoformat(when)
-        seconds = when.timestamp() if isinstance(when, datetime) else float(when)
-        content_tag = str(about.get("ETag") or about.get("etag"))
-        return Status(content_tag, math.floor(seconds * 1000) * 1_000_000, int(about["size"] or 0))
+        found = self._call("head", self.key)
+        milliseconds = math.floor(found["last_modified"].timestamp() * 1000)
+        return Status(str(found["e_tag"]), milliseconds * 1_000_000, int(found["size"]))
 
     def read_bytes(self) -> bytes:
-        with self._explained():
-            data: bytes = self._call("cat_file", self.key, size=PART_BYTES)
-            return data
+        return bytes(self._request(lambda store: store.get(self.key).bytes()))
 
     def read_text(self, encoding: str = "utf-8") -> str:
         return self.read_bytes().decode(encoding)
 
     def read_range(self, start: int, stop: int) -> bytes:
         """The bytes of an object from `start` to `stop`."""
-        with self._explained():
-            data: bytes = (
-                self._call("cat_file", self.key, start=start, end=stop, size=stop - start) if start < stop else b""
-            )
-            return data
+        return bytes(self._call("get_range", self.key, start=start, end=stop)) if start < stop else b""
 
     def read_end(self, size: int) -> bytes:
         """The last `size` bytes of an object."""
-        with self._explained():
-            data: bytes = self._call("cat_file", self.key, start=-size, end=None, size=size)
-            return data
+        part = {"range": {"suffix": size}}
+        return bytes(self._request(lambda store: store.get(self.key, options=part).bytes()))
 
     def open(self, *, whole: bool = False) -> RemoteFile:
         """Open an object for reading. Each read is a request to the store; with `whole`, all is read now in one."""
@@ -159,28 +149,17 @@ class RemotePath:
 
         With `new`, a store that knows conditional writes raises a `FileExistsError` if the object exists.
         """
-        mode = {"mode": "create"} if new else {}
-        with self._explained():
-            self._call("pipe_file", self.key, bytes(data), size=len(data), **mode)
+        mode = "create" if new else "overwrite"
+        self._call("put", self.key, bytes(data), mode=mode, chunk_size=PART_BYTES, max_concurrency=1)
 
     def write_file(self, file: BinaryIO) -> None:
         """Write an object from an open file, part by part. The object exists only when all parts are sent."""
-        with self._explained():
-            file.seek(0)
-            target = self.file_system.open(self.key, "wb", block_size=PART_BYTES)
-            try:
-                while part := file.read(PART_BYTES):
-                    run_in_time(partial(target.write, part), len(part))
-                run_in_time(target.close, PART_BYTES)
-            except BaseException:
-                target.discard()
-                target.closed = True  # otherwise it sends what it has when it is garbage-collected
-                raise
+        file.seek(0)
+        self._call("put", self.key, file, chunk_size=PART_BYTES, max_concurrency=1)
 
     def unlink(self, missing_ok: bool = False) -> None:
         try:
-            with self._explained():
-                self.file_system.rm_file(self.key)
+            self._call("delete", self.key)
         except FileNotFoundError:
             if not missing_ok:
                 raise
@@ -189,54 +168,31 @@ class RemotePath:
         """Nothing to do: a store has no folders, only names of objects with slashes."""
 
     def iterdir(self) -> Iterator[RemotePath]:
-        for about in self._list():
-            yield self / _name_of(about)
+        for name, _ in self._list():
+            yield self / name
 
     def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
         """Like `os.walk`."""
         entries = self._list()
-        below = [_name_of(about) for about in entries if about["type"] == "directory"]
-        yield self, below, [_name_of(about) for about in entries if about["type"] != "directory"]
+        below = [name for name, kind in entries if kind == "directory"]
+        yield self, below, [name for name, kind in entries if kind == "file"]
         for name in below:
             yield from (self / name).walk()
 
-    def below(self, depth: int = 2) -> Iterator[tuple[RemotePath, int]]:
-        """All objects below the path, each with its size.
-
-        Folders up to this `depth` are listed one by one, deeper ones together in one request: each listing is held in
-        memory, with about a kilobyte for each object.
-        """
-        if depth:
-            for about in self._list():
-                path = self / _name_of(about)
-                if about["type"] == "directory":
-                    yield from path.below(depth - 1)
-                else:
-                    yield path, int(about["size"])
-            return
-        with self._explained():
-            found = self.file_system.find(self.key, detail=True)
-        prefix = f"{self.key.rstrip('/')}/"
-        for key, about in found.items():
-            yield self / key.removeprefix(prefix), int(about["size"])
+    def below(self) -> Iterator[tuple[RemotePath, int]]:
+        """All objects below the path, each with its size. They are listed a thousand at a time."""
+        if self.scheme in WEB:
+            raise OSError(errno.EOPNOTSUPP, "a web server does not list its files", self.url)
+        pages = self._call("list", self.key or None)
+        while page := self._request(lambda _: next(pages, None)):
+            for found in page:
+                if key := found["path"].removeprefix(self.key).strip("/"):
+                    yield self / key, int(found["size"])
 
     def remove(self, paths: Iterable[RemotePath]) -> None:
-        """Remove objects below this path.
-
-        Raises
-        ------
-        PermissionError
-            If some objects still exist afterwards.
-        """
-        keys = {path.key for path in paths}
-        with self._explained():
-            if any(map(has_magic, keys)):  # `rm` would take such names for patterns
-                for key in sorted(keys):
-                    self.file_system.rm_file(key)
-            elif keys:
-                self.file_system.rm(sorted(keys))
-        if keys & {path.key for path, _ in self.below()}:
-            raise PermissionError(errno.EACCES, "no permission to remove objects", self.url)
+        """Remove objects below this path."""
+        if keys := sorted({path.key for path in paths}):
+            self._call("delete", keys)
 
     @property
     def is_bucket(self) -> bool:
@@ -244,70 +200,57 @@ class RemotePath:
         return not self._parts[1:]
 
     def has_bucket(self) -> bool:
-        """Whether the store has the bucket of the path."""
-        with self._explained():
-            return bool(self.file_system.exists(self.bucket))
+        """Whether the store has the bucket of the path. A web server has none."""
+        if self.scheme in WEB:
+            return False
+        try:
+            self._call("list_with_delimiter", _NOTHING)
+        except FileNotFoundError:
+            return False
+        return True
 
     # The store
 
     @property
-    def file_system(self) -> Any:
-        """The file system of fsspec for this path."""
-        return file_system(self.scheme)
-
-    @property
     def key(self) -> str:
-        """The name of the path in the file system of fsspec."""
-        return key_of(self.url)
+        """The name of the object in its bucket."""
+        key = "/".join(self._parts[1:])
+        return unquote(key) if self.scheme in WEB else key
 
-    def _call(self, method: str, *args: Any, size: int = 0, **more: Any) -> Any:
-        """Call a method of the file system that sends or receives `size` bytes. It fails after `time_limit`."""
-        if self.file_system.async_impl:
-            more["timeout"] = time_limit(size)
-        return getattr(self.file_system, method)(*args, **more)
+    def _call(self, name: str, *args: Any, **more: Any) -> Any:
+        """Call a method of the store."""
+        return self._request(lambda store: getattr(store, name)(*args, **more))
 
-    def _info(self) -> dict[str, Any]:
-        with self._explained():
-            about: dict[str, Any] = self._call("info", self.key)
-            return about
+    def _request(self, work: Callable[[Any], T]) -> T:
+        """Call a function with the store. Each of its errors is raised as an `OSError`."""
+        try:
+            store = open_store(self.scheme, self.bucket)
+            return wait_for(lambda: work(store))
+        except CtPyramidError:
+            raise
+        except Exception as error:  # of many classes
+            raise as_os_error(error, self.url) from error
 
     def _kind(self) -> str | None:
         try:
-            return str(self._info()["type"])
+            if self.key:
+                self.stat()
+                return "file"
         except FileNotFoundError:
-            return None
+            pass
+        return "directory" if self._list() or (self.is_bucket and self.has_bucket()) else None
 
-    def _list(self) -> list[dict[str, Any]]:
-        try:
-            with self._explained():
-                found: list[dict[str, Any]] = self.file_system.ls(self.key, detail=True)
-        except FileNotFoundError:
+    def _list(self) -> list[tuple[str, str]]:
+        """The names of what is in the folder, and whether each is a ``file`` or a ``directory``."""
+        if self.scheme in WEB:
             return []
-        return [about for about in found if about["name"].strip("/") != self.key.strip("/")]
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn every error of fsspec and the libraries below it into an `OSError` with a short reason."""
         try:
-            yield
-        except CtPyramidError:
-            raise
-        except Exception as error:  # many libraries have error classes of their own
-            if isinstance(error, OSError) and error.filename == self.url:
-                raise
-            lines = str(error).strip().splitlines()
-            what = lines[0].rstrip(".") if lines else type(error).__name__
-            if isinstance(error, FileExistsError):
-                raise FileExistsError(errno.EEXIST, "there is such an object already", self.url) from error
-            if isinstance(error, FileNotFoundError):
-                raise FileNotFoundError(errno.ENOENT, _reason(what, "there is no such object"), self.url) from error
-            if isinstance(error, PermissionError):
-                raise PermissionError(errno.EACCES, _reason(what, "permission denied"), self.url) from error
-            if isinstance(error, TimeoutError):  # asyncio's, fsspec's, and others
-                what = "no answer came in time"
-            elif isinstance(error, OSError) and error.strerror:
-                what = error.strerror
-            raise OSError(errno.EIO, what, self.url) from error
+            found = self._call("list_with_delimiter", self.key or None)
+        except FileNotFoundError:  # there is no bucket
+            return []
+        folders = {path.rpartition("/")[2]: "directory" for path in found["common_prefixes"]}
+        files = {one["path"].rpartition("/")[2]: "file" for one in found["objects"] if one["path"] != self.key}
+        return sorted((files | folders).items())
 
 
 class RemoteFile(io.RawIOBase):
@@ -353,12 +296,3 @@ class RemoteFile(io.RawIOBase):
         data = self._path.read_range(*span) if self._data is None else self._data[slice(*span)]
         self._at += len(data)
         return data
-
-
-def _reason(text: str, otherwise: str) -> str:
-    """The text of a store's error, if it is more than the name of the object."""
-    return text if " " in text else otherwise
-
-
-def _name_of(about: dict[str, Any]) -> str:
-    return str(about["name"]).rstrip("/").rpartition("/")[2]

@@ -91,7 +91,11 @@ class HeldStoreLease:
     def create(self) -> None:
         """Create the lock object."""
         began = _now()
-        self._write(new=True)
+        try:
+            self._write(new=True)
+        except FileExistsError:  # it may be ours: a request whose answer was lost is sent again
+            if _owner(self.path) != self.owner:
+                raise
         self._until = began + LEASE_SECONDS - _MARGIN_SECONDS
 
     def renew(self) -> bool:

@@ -9,15 +9,13 @@ import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn
 
-from .remote_path import RemotePath, Status
+from .remote_path import ZARR_FILES, RemotePath, Status
 from .zip_archive import Archive, open_archive
 
 ENDINGS = (".ozx", ".zarr.zip")
 """The ends of the names of archives that hold an OME-Zarr."""
-
-_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
 def is_zip_name(name: str) -> bool:
@@ -105,6 +103,9 @@ class ZipPath(RemotePath):
         except FileNotFoundError as error:
             raise FileNotFoundError(errno.ENOENT, "there is no such file", str(self.archive)) from error
 
+    def is_dir(self) -> bool:
+        return self._kind() == "directory"
+
     def _kind(self) -> str | None:
         try:
             found = self._open()
@@ -135,18 +136,17 @@ class ZipPath(RemotePath):
         whole = self.stat().st_size
         return self.read_range(whole - size, whole)
 
-    def _list(self) -> list[dict[str, Any]]:
+    def _list(self) -> list[tuple[str, str]]:
         found, prefix = self._open(), self.location
         prefix = f"{prefix}/" if prefix else ""
-        names = [(name, "file", member.size) for name, member in found.members.items()]
-        names += [(name, "directory", 0) for name in found.folders]
+        names = dict.fromkeys(found.members, "file") | dict.fromkeys(found.folders, "directory")
         return [
-            {"name": name, "type": kind, "size": size}
-            for name, kind, size in sorted(names)
+            (name[len(prefix) :], kind)
+            for name, kind in sorted(names.items())
             if name.startswith(prefix) and "/" not in name[len(prefix) :]
         ]
 
-    def below(self, depth: int = 2) -> Iterator[tuple[RemotePath, int]]:  # noqa: ARG002
+    def below(self) -> Iterator[tuple[RemotePath, int]]:
         found, prefix = self._open(), self.location
         prefix = f"{prefix}/" if prefix else ""
         for name, member in found.members.items():
@@ -180,8 +180,8 @@ class ZipPath(RemotePath):
 
 def _top(archive: Archive) -> str:
     """The folder in which everything is, if there is one: an archive of a folder often begins with its name."""
-    if any(name in archive.members for name in _ZARR_FILES):
+    if any(name in archive.members for name in ZARR_FILES):
         return ""
     tops = {name.partition("/")[0] for name in archive.folders} - {"__MACOSX"}
     top = next(iter(tops)) if len(tops) == 1 else ""
-    return top if any(f"{top}/{name}" in archive.members for name in _ZARR_FILES) else ""
+    return top if any(f"{top}/{name}" in archive.members for name in ZARR_FILES) else ""

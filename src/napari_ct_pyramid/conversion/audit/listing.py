@@ -10,6 +10,7 @@ from napari_ct_pyramid.omezarr.metadata import ChunkLocator, codecs_of
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 from napari_ct_pyramid.storage.remote_path import RemotePath
+from napari_ct_pyramid.storage.store_access import WEB
 from napari_ct_pyramid.storage.zip_path import ZipPath
 
 from .findings import Report
@@ -25,7 +26,7 @@ _MOST_MISSING = 10_000_000  # chunks of which a list is kept
 def check_files(image: Image, report: Report) -> bool:
     """Report files that are missing, empty, of no chunk, or of a wrong size. False if files cannot be listed."""
     path = image.path
-    if isinstance(path, RemotePath) and path.scheme in ("http", "https") and not isinstance(path, ZipPath):
+    if isinstance(path, RemotePath) and path.scheme in WEB and not isinstance(path, ZipPath):
         report.note("not-listed", "a web server lists no files, so missing ones are not looked for")
         return False
     for level in image.levels:
