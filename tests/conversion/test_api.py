@@ -100,7 +100,7 @@ BAD: dict[str, Callable[[Path], object]] = {
     "no folder for the output": lambda scan: ct.plan(scan, scan.parent / "no" / "scan.zarr", chunks=8),
     "an output that exists": lambda scan: ct.plan(scan, scan.parent / "made.zarr", chunks=8),
     "no sources": lambda scan: ct.convert_many([], chunks=8),
-    "no folder for the outputs": lambda scan: ct.convert_many([scan], scan.parent / "no", chunks=8),
+    "no folder for the outputs": lambda scan: ct.convert_many([scan], scan.parent / "no" / "outputs", chunks=8),
     "a repair without a source": lambda scan: ct.verify(scan.parent / "made.zarr", repair=True),
     "nothing to verify": lambda scan: ct.verify(scan),
     "a source for an image of no conversion": lambda scan: ct.verify(scan.parent),

@@ -171,7 +171,7 @@ def test_an_error_of_the_whole_batch_is_raised_first(sources: list[Path], tmp_pa
         convert_many(sources)
     assert Advice("chunks", "visualization") in error.value.message.parts
     with pytest.raises(RequestError) as error:
-        convert_many(sources, tmp_path / "no", **OPTIONS)
+        convert_many(sources, tmp_path / "no" / "outputs", **OPTIONS)
     assert str(tmp_path / "no") in str(error.value)
     with pytest.raises(RequestError):
         convert_many([], **OPTIONS)
