@@ -186,6 +186,14 @@ def test_imagej_knows_slices_sizes_unit_and_grey_values(tmp_path: Path) -> None:
     assert np.allclose(resolution, (1 / 0.5, 1 / 0.65, 1), rtol=1e-6)
 
 
+def test_imagej_counts_signed_voxels_from_the_lowest(tmp_path: Path) -> None:
+    source = pyramid(tmp_path, voxels("int16", (3, 4, 5)), calibration="0.5 -10")
+    ct.export(source, tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as tif:
+        lines = dict(line.split("=") for line in tif.pages.first.description.splitlines())
+    assert lines.items() >= {"cf": "0", "c0": "-16394.0", "c1": "0.5", "vunit": "Gray Value"}.items()
+
+
 def test_voxel_sizes_and_units_are_read_back(tmp_path: Path) -> None:
     source = pyramid(tmp_path, voxels(), voxel_size="650 nm", unit=None)
     for ending, unit, size in [(".tif", "nanometer", 650), (".ome.tif", "nanometer", 650), ("", "nanometer", 650),

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_ct_pyramid.calibration import Calibration
 from napari_ct_pyramid.model.version import __version__
 from napari_ct_pyramid.units import UNIT_SYMBOLS
 
@@ -58,7 +57,7 @@ def imagej_description(facts: Facts, slices: int | None = None) -> str:
     lines = ["ImageJ=1.54f", f"images={count}", *([f"slices={count}"] if count > 1 else [])]
     if facts.voxel_size:
         lines += [f"unit={_imagej_unit(facts.unit)}", f"spacing={facts.voxel_size[0]!r}"]
-    lines += ["loop=false", *_imagej_calibration(facts.calibration)]
+    lines += ["loop=false", *_imagej_calibration(facts)]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -67,12 +66,15 @@ def _imagej_unit(unit: str | None) -> str:
     return _escaped({"in": "inch"}.get(symbol, symbol))
 
 
-def _imagej_calibration(calibration: Calibration | None) -> list[str]:
-    """A straight line, cf=0, from stored values to grey values."""
+def _imagej_calibration(facts: Facts) -> list[str]:
+    """A straight line, cf=0, from stored values to grey values. ImageJ takes it only with a unit."""
+    calibration = facts.calibration
     if calibration is None:
         return []
-    unit = [f"vunit={_escaped(calibration.unit)}"] if calibration.unit else []
-    return ["cf=0", f"c0={calibration.intercept!r}", f"c1={calibration.slope!r}", *unit]
+    slope, intercept = calibration.slope, calibration.intercept
+    if facts.dtype.name == "int16":
+        intercept -= 32768 * slope  # ImageJ holds signed voxels as unsigned ones, 32768 higher
+    return ["cf=0", f"c0={intercept!r}", f"c1={slope!r}", f"vunit={_escaped(calibration.unit or 'Gray Value')}"]
 
 
 def _escaped(text: str) -> str:
