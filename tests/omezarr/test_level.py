@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 import napari_ct_pyramid as ct
+from tests.helpers.omezarr import write_image
 
 SHAPE = (19, 33, 45)
 
@@ -148,3 +149,19 @@ def test_a_notebook_shows_a_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setitem(sys.modules, "IPython", fake)
     ct.convert(np.zeros((2, 4, 4), "u1"), tmp_path / "a.ome.zarr", chunks=2, num_levels=1)
     assert "100%" in shown[-1]
+
+
+def test_a_part_of_a_part_is_the_part(pyramid: ct.Pyramid) -> None:
+    part, expected = pyramid.crop("1:18,3:30,5:45").crop("2:9,1:12,4:33"), pyramid.crop("3:10,4:15,9:38")
+    for level, same in zip(part.levels, expected.levels, strict=True):
+        np.testing.assert_array_equal(np.asarray(level), np.asarray(same))
+        assert level.translation == pytest.approx(same.translation)
+
+
+def test_a_part_goes_by_the_scales_of_the_levels(tmp_path: Path) -> None:
+    finest = np.arange(35**3, dtype="u2").reshape(35, 35, 35)
+    path = write_image(tmp_path / "a.zarr", [finest, finest[:34:2, :34:2, :34:2]])
+    ct.export(path, tmp_path / "a.tif", level=1, crop="30:35,3:4,34:35")
+    part = ct.open_pyramid(path).crop("30:35,3:4,34:35").levels[1]
+    np.testing.assert_array_equal(np.asarray(part), tifffile.imread(tmp_path / "a.tif").reshape(part.shape))
+    assert part.shape == (2, 1, 1)

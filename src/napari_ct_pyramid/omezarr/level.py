@@ -41,6 +41,10 @@ class PyramidLevel:
         Of the axes.
     name : str
         Of the image.
+    reduction : tuple of float
+        Voxels of the finest level that one voxel spans, in a part of an image; empty in a whole image.
+    start : tuple of int
+        Where a part begins, in voxels of this level of the whole image; empty in a whole image.
     """
 
     path: str
@@ -53,6 +57,8 @@ class PyramidLevel:
     axes: tuple[str, ...] = ()
     units: tuple[str | None, ...] = ()
     name: str = field(default="", compare=False)
+    reduction: tuple[float, ...] = ()
+    start: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,3 +176,12 @@ class PyramidLevel:
         from .streaming import MappedLevel
 
         return MappedLevel(self, function, overlap=overlap, block=block, dtype=dtype)
+
+
+def find_reduction(finest: PyramidLevel, level: PyramidLevel, axis: int) -> float:
+    """Voxels of the finest level that one of this level spans: by the scales, or if they do not fit, by the shapes."""
+    if level.reduction:
+        return level.reduction[axis]
+    by_shape = finest.stored_shape[axis] / level.stored_shape[axis]
+    by_scale = level.scale[axis] / finest.scale[axis]
+    return by_scale if abs(finest.stored_shape[axis] / by_scale - level.stored_shape[axis]) < 1 else by_shape

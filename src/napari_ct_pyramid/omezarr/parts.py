@@ -12,7 +12,7 @@ from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.options import parse_crop
 from napari_ct_pyramid.units import UNITS, find_unit, parse_unit, parse_voxel_size
 
-from .level import PyramidLevel
+from .level import PyramidLevel, find_reduction
 
 
 def level_with(pyramid: Any, voxel_size: Any) -> PyramidLevel:
@@ -67,15 +67,24 @@ def cropped(pyramid: Any, crop: Any, bounds: Mapping[str, Any], unit: str | None
 
 def _part(level: PyramidLevel, finest: PyramidLevel, first: list[int], last: list[int]) -> PyramidLevel:
     """All voxels of a level that have a share in a part of the finest."""
-    ratio = [a / b for a, b in zip(finest.stored_shape, level.stored_shape, strict=True)]
-    box = tuple(
-        slice(math.floor(a / r + 1e-9), min(n, math.ceil(b / r - 1e-9)))
-        for a, b, r, n in zip(first, last, ratio, level.shape, strict=True)
-    )
-    array = level.array[box]
+    none = (0,) * level.ndim
+    reduction = tuple(find_reduction(finest, level, axis) for axis in range(level.ndim))
+    box = []
+    for a, b, origin, r, start, n in zip(
+        first, last, finest.start or none, reduction, level.start or none, level.shape, strict=True
+    ):
+        begin = min(math.floor((origin + a) / r + 1e-9) - start, n - 1)
+        box.append(slice(begin, max(begin + 1, min(n, math.ceil((origin + b) / r - 1e-9) - start))))
+    array = level.array[tuple(box)]
     assert isinstance(array, LazyArray)
-    moved = tuple(t + s.start * scale for t, s, scale in zip(level.translation, box, level.scale, strict=True))
-    return replace(level, stored_shape=array.shape, translation=moved, array=array)
+    return replace(
+        level,
+        stored_shape=array.shape,
+        translation=tuple(t + s.start * size for t, s, size in zip(level.translation, box, level.scale, strict=True)),
+        array=array,
+        reduction=reduction,
+        start=tuple(start + s.start for start, s in zip(level.start or none, box, strict=True)),
+    )
 
 
 def _space(pyramid: Any) -> list[int]:

@@ -20,7 +20,7 @@ from napari_ct_pyramid.omezarr.kind import (
     names_multiscales,
     read_attributes,
 )
-from napari_ct_pyramid.omezarr.level import PyramidLevel
+from napari_ct_pyramid.omezarr.level import find_reduction
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.options import Triple, VoxelSize
 from napari_ct_pyramid.storage.factory import storage_of
@@ -148,7 +148,7 @@ def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
 def _at_level(volume: Volume, pyramid: Pyramid, number: int, axes: Triple) -> Volume:
     """The volume of a coarser level, without padding, from what is known of the finest."""
     finest, level = pyramid.levels[0], pyramid.levels[number]
-    factors = [_reduction(finest, level, axis) for axis in axes]
+    factors = [find_reduction(finest, level, axis) for axis in axes]
     z, y, x = (level.array.shape[axis] for axis in axes)
     # The translation is in the unit of the voxel size, which may be another than that of the axis.
     # Where the voxel size is unknown, a voxel of the finest level is 1, so that all levels lie on one another.
@@ -167,13 +167,6 @@ def _at_level(volume: Volume, pyramid: Pyramid, number: int, axes: Triple) -> Vo
         reduction=(factors[0], factors[1], factors[2]),
         finest_shape=(finest.array.shape[axes[0]], finest.array.shape[axes[1]], finest.array.shape[axes[2]]),
     )
-
-
-def _reduction(finest: PyramidLevel, level: PyramidLevel, axis: int) -> float:
-    """Voxels of the finest level that one of this level spans: by the scales, or if they do not fit, by the shapes."""
-    by_shape = finest.stored_shape[axis] / level.stored_shape[axis]
-    by_scale = level.scale[axis] / finest.scale[axis]
-    return by_scale if abs(finest.stored_shape[axis] / by_scale - level.stored_shape[axis]) < 1 else by_shape
 
 
 def _place(source: Input, pyramid: Pyramid) -> tuple[str, tuple[int | None, ...]]:
