@@ -59,3 +59,22 @@ def test_numbers_threshold_mask_labels_and_table(
     viewer.layers.remove(layer)
     assert dock.found is None
     assert not dock.slider.isEnabled()
+
+
+def test_the_mask_is_of_the_share_that_is_shown(viewer: napari.Viewer, tmp_path: Path) -> None:
+    voxels = (1e6 + np.random.default_rng(0).integers(0, 33, (4, 20, 20)) / 16).astype("f4")
+    tifffile.imwrite(tmp_path / "scan.tif", voxels, photometric="minisblack")
+    image = ct.convert(tmp_path / "scan.tif", chunks=16, num_levels=2, edges="pad").output
+    (layer,) = viewer.open(image, plugin="napari-ct-pyramid")
+    viewer.layers.selection.active = layer
+    dock = StatisticsDock(viewer)
+    wait_until(lambda: dock.found is not None)
+    assert dock.found is not None
+    text = dock.value.text()
+    assert float(text) == dock.found.threshold
+    dock.show_mask.setChecked(True)
+    (mask,) = [one for one in viewer.layers if one is not layer]
+    assert np.asarray(mask.data[0]).mean() == pytest.approx(dock.found.above)
+    dock.value.editingFinished.emit()
+    assert dock.value.text() == text
+    dock.close()

@@ -32,7 +32,7 @@ class Mask:
     def _level(self, level: Any) -> LazyArray:
         def read(box: Box) -> np.ndarray:
             voxels = np.asarray(level[tuple(slice(s.start, s.stop) for s in box)])
-            above: np.ndarray = (voxels > self.threshold)[tuple(slice(None, None, s.step) for s in box)]
+            above: np.ndarray = (voxels > np.float64(self.threshold))[tuple(slice(None, None, s.step) for s in box)]
             return above.astype(np.uint8)
 
         chunks = getattr(level, "chunks", level.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ class StatisticsDock(QWidget):
         self._worker: StepsWorker | None = None
         self._mask: Mask | None = None
         self._mask_layer: Any = None
+        self._threshold: float | None = None  # the field shows it, and is read only when its text changes
+        self._shown = ""
         self.found: VolumeStatistics | None = None
         self.title = QLabel(_NOTHING)
         self.title.setWordWrap(True)
@@ -74,7 +77,7 @@ class StatisticsDock(QWidget):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, _STEPS)
         self.value = QLineEdit()
-        self.value.setMaximumWidth(90)
+        self.value.setMaximumWidth(160)
         self.value.setToolTip("The threshold: voxels above this value are in the mask")
         self.otsu = QPushButton("Otsu")
         self.otsu.setToolTip("The value that separates two classes of voxels best")
@@ -192,7 +195,7 @@ class StatisticsDock(QWidget):
         self._show_state()
 
     def _show(self, found: VolumeStatistics, level: int) -> None:
-        before = self._threshold() if self.found else None
+        before = self._threshold if self.found else None
         self.found = found
         where = "all voxels" if level == 0 else f"level {level}, which is a mean"
         self.title.setText(f"{shorten(found.name, 40)}: {where}")
@@ -216,17 +219,18 @@ class StatisticsDock(QWidget):
 
     def _value_at(self, step: int) -> float:
         low, high = (float(self.found.edges[0]), float(self.found.edges[-1])) if self.found else (0.0, 1.0)
-        return low + (high - low) * step / _STEPS
-
-    def _threshold(self) -> float | None:
-        try:
-            return float(self.value.text().replace(",", "."))
-        except ValueError:
-            return None
+        width = (high - low) / _STEPS
+        value = low + width * step
+        return round(value, 2 - math.floor(math.log10(width))) if 0 < width < math.inf else value
 
     def _typed(self) -> None:
-        value = self._threshold()
-        if value is not None:
+        if self.value.text() == self._shown:
+            return
+        try:
+            value = float(self.value.text().replace(",", "."))
+        except ValueError:
+            return
+        if math.isfinite(value):
             self._set_threshold(value)
 
     def _set_threshold(self, value: float | None, *, move: bool = True) -> None:
@@ -238,7 +242,10 @@ class StatisticsDock(QWidget):
             self.slider.blockSignals(True)
             self.slider.setValue(round(_STEPS * (value - low) / (high - low)))
             self.slider.blockSignals(False)
-        self.value.setText(f"{value:.6g}")
+        self._threshold = value = float(value)
+        self._shown = repr(value).removesuffix(".0")
+        self.value.setText(self._shown)
+        self.value.setCursorPosition(0)
         self.plot.show_threshold(value)
         if value == found.threshold and found.above is not None:
             share = percent(found.above)
@@ -255,7 +262,7 @@ class StatisticsDock(QWidget):
     # --- the mask
 
     def _toggle_mask(self, on: bool) -> None:
-        value = self._threshold()
+        value = self._threshold
         if on and self._layer is not None and value is not None:
             levels = list(self._layer.data) if self._layer.multiscale else [self._layer.data]
             self._mask = Mask(levels, value)
@@ -269,7 +276,7 @@ class StatisticsDock(QWidget):
     def _save_mask(self) -> None:
         if self._mask_layer is None or self._layer is None or (origin := origin_of(self._layer)) is None:
             return
-        value = f"{self._threshold():.6g}".replace(".", "_").replace("-", "minus")
+        value = self._shown.replace(".", "_").replace("-", "minus")
         target = any_path(origin.path) / LABELS / f"above_{value}"
         try:
             write_layers(str(target), [self._mask_layer.as_layer_data_tuple()])
