@@ -206,6 +206,14 @@ def test_voxel_sizes_and_units_are_read_back(tmp_path: Path) -> None:
     assert 'PhysicalSizeZ="650.0" PhysicalSizeZUnit="nm"' in str(xml)
 
 
+@pytest.mark.parametrize("size", [1e-10, 1e10])
+def test_a_tiff_leaves_out_a_size_that_it_has_no_numbers_for(tmp_path: Path, size: float) -> None:
+    source = pyramid(tmp_path, voxels(shape=(3, 4, 5)), voxel_size=(size,) * 3, unit="m")
+    ct.export(source, tmp_path / "out.tif")
+    with open_source(tmp_path / "out.tif") as opened:
+        assert opened.volume.voxel_size is None
+
+
 def test_an_unknown_voxel_size_stays_unknown(tmp_path: Path) -> None:
     source = write_scan(tmp_path, voxels())
     for ending in (".tif", ".ome.tif", "", ".mhd", ".ome.zarr"):

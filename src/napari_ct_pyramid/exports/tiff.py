@@ -22,6 +22,7 @@ SOFTWARE = "napari-ct-pyramid"
 """How the tag Software of the TIFFs of this package begins."""
 
 _MOST_BYTES = 2**32 - 2**25  # of a TIFF that is not a BigTIFF; the pages take less than the rest
+_LARGEST = 2**32 - 1  # of the two numbers of a resolution
 _PAGE_BYTES = 400  # of the tags of a page, about
 
 
@@ -55,10 +56,22 @@ def imagej_description(facts: Facts, slices: int | None = None) -> str:
     """The description with which ImageJ knows the slices, their distance, the unit, and what voxels stand for."""
     count = slices or facts.shape[0]
     lines = ["ImageJ=1.54f", f"images={count}", *([f"slices={count}"] if count > 1 else [])]
-    if facts.voxel_size:
+    if facts.voxel_size and _resolution(facts):
         lines += [f"unit={_imagej_unit(facts.unit)}", f"spacing={facts.voxel_size[0]!r}"]
     lines += ["loop=false", *_imagej_calibration(facts)]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _resolution(facts: Facts) -> tuple[float, float] | None:
+    """Pixels in a unit along x and y; None if they are unknown, or a TIFF has no number for them.
+
+    The description must then not state a unit: it would be that of pixels of size 1.
+    """
+    if not facts.voxel_size:
+        return None
+    _, y, x = facts.voxel_size
+    pixels = 1 / x, 1 / y
+    return pixels if all(1 / _LARGEST <= value <= _LARGEST for value in pixels) else None
 
 
 def _imagej_unit(unit: str | None) -> str:
@@ -96,9 +109,8 @@ def _begin(
     pages = math.prod(shape[:-2])
     size = math.prod(shape) * facts.dtype.itemsize
     resolution: dict[str, Any] = {}
-    if facts.voxel_size and not ome:
-        _, y, x = facts.voxel_size
-        resolution = {"resolution": (1 / x, 1 / y), "resolutionunit": 1}
+    if not ome and (pixels := _resolution(facts)):
+        resolution = {"resolution": pixels, "resolutionunit": 1}
     big = size + pages * _PAGE_BYTES > _MOST_BYTES
     order: Literal["<", ">"] = "<" if sys.byteorder == "little" else ">"
     with tifffile.TiffWriter(path, bigtiff=big, byteorder=order, ome=ome, shaped=False) as writer:
