@@ -85,8 +85,9 @@ def test_voxels_of_another_header_are_left_alone(scan: Path, tmp_path: Path) -> 
         error = failed(scan, tmp_path / "out.mhd", overwrite=overwrite)
         assert isinstance(error, ct.OutputExistsError)
         assert not error.replaceable
-    (tmp_path / "out.mhd").write_text("ElementDataFile = another.raw\n")
-    assert isinstance(failed(scan, tmp_path / "out.mhd", overwrite=True), ct.OutputExistsError)
+    for name in ("another.raw", "my_out.raw", "out.raw.gz"):
+        (tmp_path / "out.mhd").write_text(f"ElementDataFile = {name}\n")
+        assert isinstance(failed(scan, tmp_path / "out.mhd", overwrite=True), ct.OutputExistsError)
     assert (tmp_path / "out.raw").read_bytes() == b"precious"
 
 
@@ -228,6 +229,39 @@ def test_slices_moved_aside_by_a_killed_export_come_back(scan: Path, tmp_path: P
     assert len(list((tmp_path / "out").iterdir())) == 3
     ct.export(scan, tmp_path / "out", overwrite=True, crop=":4,,")
     assert len(list((tmp_path / "out").iterdir())) == 4
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("at", [".raw", ".mhd"])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_an_export_that_fails_at_its_end_does_not_lock_its_output(
+    scan: Path, tmp_path: Path, at: str, is_new: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mhd"
+    if not is_new:
+        ct.export(scan, output, crop=":3,,")
+    before = everything(tmp_path)
+    real = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if Path(target).suffix == at:
+            raise OSError(5, os.strerror(5))
+        return real(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        assert isinstance(failed(scan, output, overwrite=True), ct.ConversionError)
+    if at == ".raw":
+        assert {**everything(tmp_path), str(tmp_path): 0} == {**before, str(tmp_path): 0}
+    steps = ct.iter_export(scan, output, overwrite=True, crop=":5,,")
+    next(steps)
+    steps.close()  # what was complete is still there, with the right header
+    if at == ".mhd":
+        with open_source(output) as opened:
+            assert opened.volume.shape == VOXELS.shape
+    ct.export(scan, output, overwrite=True, crop=":5,,")
+    with open_source(output) as opened:
+        assert opened.volume.shape[0] == 5
     assert not list(tmp_path.glob(".*"))
 
 

@@ -15,7 +15,7 @@ from napari_ct_pyramid.storage.zip_path import ZipPath
 
 from .kinds import SLICES, Kind
 from .slices import others_in
-from .targets import voxels_beside
+from .targets import cut_off, voxels_beside
 
 
 def check_place(src: SourceLike, files: Iterable[AnyPath], output: Path, kind: Kind, *, overwrite: bool) -> None:
@@ -66,18 +66,23 @@ def _has_header(output: Path) -> bool:
 def _check_voxels(header: Path) -> None:
     """Voxels that exist already are replaced only with the header that names them."""
     voxels = voxels_beside(header)
-    if not storage_of(voxels).exists():
-        return
-    try:
-        named = voxels.name.encode() in header.read_bytes()[:65_536]
-    except FileNotFoundError:
-        named = False
-    if not named:
+    if storage_of(voxels).exists() and not _names(header, voxels) and not cut_off(header):
         raise OutputExistsError(
             f"The voxels of {header.name} would be written to {voxels}, which exists already and belongs to something "
             "else. It is left alone: choose another name.",
             replaceable=False,
         )
+
+
+def _names(header: Path, voxels: Path) -> bool:
+    """Whether a header states that its voxels are in a file beside it."""
+    try:
+        with header.open("rb") as file:
+            lines = file.read(65_536).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return False
+    pairs = (line.partition("=") for line in lines)
+    return any(key.strip() == "ElementDataFile" and Path(value.strip()) == Path(voxels.name) for key, _, value in pairs)
 
 
 def _check_folder(output: Path, *, overwrite: bool) -> None:

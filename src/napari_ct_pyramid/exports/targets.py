@@ -62,7 +62,12 @@ def make_target(output: Path, kind: Kind, facts: Facts) -> Target:
 
 
 def put_back(output: Path) -> None:
-    """Put slices back that an export had moved aside when it was killed, just before its own took their place."""
+    """Put right what an export left that was killed while it gave its files their names.
+
+    Slices that it had moved aside come back, and voxels that have their name already get their header.
+    """
+    if header := cut_off(output):
+        header.replace(output.resolve())
     aside = beside(output, _REPLACED)
     if not output.exists() and aside.is_dir():
         aside.rename(output.resolve())
@@ -71,6 +76,17 @@ def put_back(output: Path) -> None:
 def voxels_beside(header: Path) -> Path:
     """The file with the voxels of a MetaImage header."""
     return header.with_suffix(".raw")
+
+
+def cut_off(header: Path) -> Path | None:
+    """The hidden header of voxels that have their name already, where an export was killed just then."""
+    target = header.resolve()
+    voxels, hidden = voxels_beside(target), beside(target, _HIDDEN)
+    if target.suffix.lower() != ".mhd" or not (hidden.is_file() and voxels.is_file()):
+        return None
+    written = hidden.stat().st_mtime_ns
+    changed = [path for path in (voxels, target) if path.exists() and path.stat().st_mtime_ns > written]
+    return None if changed or beside(voxels, _HIDDEN).exists() else hidden
 
 
 def _opened(path: Path) -> AbstractContextManager[VoxelFile]:
@@ -122,12 +138,25 @@ class _WithHeader(_OneFile):
     def __init__(self, header: Path, voxels: Path, facts: Facts) -> None:
         super().__init__(voxels, facts, _begin_empty)
         self._path = header
+        self._hidden = beside(header, _HIDDEN)
+
+    def begin(self) -> None:
+        self._hidden.unlink(missing_ok=True)
+        super().begin()
 
     def finish(self) -> None:
-        # A header must not describe the voxels of another export.
-        self._path.unlink(missing_ok=True)
+        # If this is killed in between, the next export finds the header, and gives it its name.
+        self.sync()
+        self._hidden.write_bytes(metaimage_header(self._facts, self._output.name))
+        storage_of(self._hidden).sync()
         super().finish()
-        storage_of(self._path).replace(metaimage_header(self._facts, self._output.name))
+        self._hidden.replace(self._path)
+        storage_of(self._path.parent).sync_folder()
+
+    def discard(self) -> None:
+        if self._part.exists():  # otherwise the voxels have their name, and need the header
+            self._hidden.unlink(missing_ok=True)
+        super().discard()
 
 
 class _Slices:
