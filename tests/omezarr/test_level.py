@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 
 import napari_ct_pyramid as ct
-from tests.helpers.omezarr import write_image
+from tests.helpers.omezarr import pyramid_of, write_image
 
 SHAPE = (19, 33, 45)
 
@@ -165,3 +166,32 @@ def test_a_part_goes_by_the_scales_of_the_levels(tmp_path: Path) -> None:
     part = ct.open_pyramid(path).crop("30:35,3:4,34:35").levels[1]
     np.testing.assert_array_equal(np.asarray(part), tifffile.imread(tmp_path / "a.tif").reshape(part.shape))
     assert part.shape == (2, 1, 1)
+
+
+def test_the_names_of_the_axes_decide(tmp_path: Path) -> None:
+    voxels = np.arange(8 * 10 * 12, dtype="u2").reshape(8, 10, 12)
+    image = ct.open_pyramid(write_image(tmp_path / "a.zarr", pyramid_of(voxels, 2, (0,)), axes="xyz"))
+    np.testing.assert_array_equal(np.asarray(image.crop("9:12,1:3,4:5").levels[0]), voxels[4:5, 1:3, 9:12])
+    image = replace(image, levels=tuple(replace(one, scale=(n, 1, 1)) for n, one in enumerate(image.levels, 1)))
+    assert image.at(voxel_size=(1, 1, 2)) is image.levels[1]
+    assert image.at(voxel_size=(2, 1, 1)) is image.levels[0]
+    flat = ct.open_pyramid(write_image(tmp_path / "flat.zarr", [voxels[0]], axes="yx"))
+    np.testing.assert_array_equal(np.asarray(flat.crop(",2:5,3:4").levels[0]), voxels[0, 2:5, 3:4])
+    with pytest.raises(ct.RequestError, match="no axis z"):
+        flat.crop("2:5,3:4,")
+
+
+@pytest.mark.parametrize("part", [(1.7, 5.2), ("1", "5"), (float("nan"), 5)])
+def test_a_part_in_voxels_takes_whole_numbers(pyramid: ct.Pyramid, part: Any) -> None:
+    with pytest.raises(ct.RequestError, match="whole voxels"):
+        pyramid.crop(z=part)
+    assert pyramid.crop(z=(1.0, np.int64(5))).levels[0].shape[0] == 4
+
+
+@pytest.mark.parametrize("result", ["f4", "i4", "u8"])
+def test_a_result_of_another_kind_needs_its_type(pyramid: ct.Pyramid, voxels: np.ndarray, result: str) -> None:
+    level = pyramid.levels[0]
+    with pytest.raises(ct.RequestError, match="dtype="):
+        np.asarray(level.map_blocks(lambda block: block.astype(result) + 1))
+    made = level.map_blocks(lambda block: block.astype(result) + 1, dtype=result)
+    np.testing.assert_array_equal(np.asarray(made), voxels.astype(result) + 1)

@@ -171,7 +171,7 @@ class PyramidLevel:
         block : sequence, optional
             Voxels of a block along each axis; None along an axis: all of it. ``(16, None, None)`` are whole slices.
         dtype : optional
-            Of the result. If not given, that of the level.
+            Of the result. If not given, that of the level, which must be able to hold what the function returns.
         """
         from .streaming import MappedLevel
 

@@ -18,12 +18,15 @@ from .level import PyramidLevel, find_reduction
 def level_with(pyramid: Any, voxel_size: Any) -> PyramidLevel:
     """See `Pyramid.at`."""
     asked, unit = parse_voxel_size(voxel_size)
-    space = _space(pyramid)
-    limits = [size * _factor(pyramid, axis, unit) for size, axis in zip(asked[-len(space) :], space, strict=True)]
+    limits = {
+        axis: size * _factor(pyramid, axis, unit)
+        for axis, size in zip(_zyx(pyramid), asked, strict=True)
+        if axis is not None
+    }
     fine = [
         level
         for level in pyramid.levels
-        if all(level.scale[axis] <= limit * (1 + 1e-6) for axis, limit in zip(space, limits, strict=True))
+        if all(level.scale[axis] <= limit * (1 + 1e-6) for axis, limit in limits.items())
     ]
     found: PyramidLevel = fine[-1] if fine else pyramid.levels[0]
     return found
@@ -33,10 +36,7 @@ def cropped(pyramid: Any, crop: Any, bounds: Mapping[str, Any], unit: str | None
     """See `Pyramid.crop`."""
     finest = pyramid.levels[0]
     first, last = [0] * finest.ndim, list(finest.shape)
-    space = _space(pyramid)
-    ranges: dict[int, tuple[Any, Any]] = {}
-    for axis, part in zip(space[-3:], parse_crop(crop) or (), strict=False):
-        ranges[axis] = part  # noqa: PERF403
+    ranges = _ranges(pyramid, crop)
     for name, part in bounds.items():
         if name not in pyramid.axes or not isinstance(part, Sequence) or len(part) != 2:
             raise RequestError(
@@ -44,6 +44,11 @@ def cropped(pyramid: Any, crop: Any, bounds: Mapping[str, Any], unit: str | None
                 "takes a first and a last value."
             )
         axis = pyramid.axes.index(name)
+        if any(v is not None and not _is_number(v, whole=unit is None) for v in part):
+            raise RequestError(
+                f"{name}={part!r} is not a part of this image: "
+                + ("it takes numbers." if unit else 'without a unit, it takes whole voxels. Try adding unit="mm".')
+            )
         ranges[axis] = (part[0], part[1])
         if unit is not None:
             factor, scale = _factor(pyramid, axis, parse_unit(unit)), finest.scale[axis]
@@ -63,6 +68,17 @@ def cropped(pyramid: Any, crop: Any, bounds: Mapping[str, Any], unit: str | None
             )
     levels = tuple(_part(level, finest, first, last) for level in pyramid.levels)
     return replace(pyramid, levels=levels, original_shape=levels[0].shape)
+
+
+def _ranges(pyramid: Any, crop: Any) -> dict[int, tuple[Any, Any]]:
+    """The range of each axis in space, from a part in z, y, x."""
+    ranges = {}
+    for name, axis, part in zip("zyx", _zyx(pyramid), parse_crop(crop) or ((None, None),) * 3, strict=True):
+        if axis is not None:
+            ranges[axis] = part
+        elif part not in ((None, None), (0, None), (0, 1), (None, 1)):
+            raise RequestError(f"The image has no axis {name}. Leave out its range, as in ,0:10,0:10.")
+    return ranges
 
 
 def _part(level: PyramidLevel, finest: PyramidLevel, first: list[int], last: list[int]) -> PyramidLevel:
@@ -87,8 +103,20 @@ def _part(level: PyramidLevel, finest: PyramidLevel, first: list[int], last: lis
     )
 
 
-def _space(pyramid: Any) -> list[int]:
-    return [axis for axis, kind in enumerate(pyramid.axis_types) if kind == "space"]
+def _is_number(value: Any, *, whole: bool) -> bool:
+    try:
+        return math.isfinite(value) and (not whole or int(value) == value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _zyx(pyramid: Any) -> list[int | None]:
+    """The axes z, y and x: by their names, or if these are others, in this order. None for one that there is not."""
+    space = [axis for axis, kind in enumerate(pyramid.axis_types) if kind == "space"]
+    named = {pyramid.axes[axis]: axis for axis in space}
+    if named.keys() <= set("zyx"):
+        return [named.get(name) for name in "zyx"]
+    return [*[None] * (3 - len(space)), *space[-3:]]
 
 
 def _factor(pyramid: Any, axis: int, unit: str | None) -> float:

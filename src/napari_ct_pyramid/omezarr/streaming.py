@@ -151,6 +151,7 @@ class MappedLevel(LazyArray):
         self._function = function
         self._source = level.array
         self._halo = _halo(overlap, self._source.ndim)
+        self._is_typed = dtype is not None
         chunks = block_shape(self._source, block)
         super().__init__(self._compute, self._source.shape, np.dtype(dtype or self._source.dtype), chunks)
 
@@ -167,6 +168,12 @@ class MappedLevel(LazyArray):
                 raise RequestError(
                     f"The function returned {made.shape} voxels for {block.voxels.shape}: it must return as many as "
                     "it gets."
+                )
+            casting: Any = "same_kind" if self.dtype.kind in "fc" else "safe"  # integers would wrap
+            if not self._is_typed and not np.can_cast(made.dtype, self.dtype, casting):
+                raise RequestError(
+                    f"The function returned {made.dtype.name}, which does not fit in {self.dtype.name}. Name the type "
+                    f"of the result, as in map_blocks(function, dtype={made.dtype.name!r})."
                 )
             wanted = intersection(part, whole)
             out[within(wanted, whole)] = made[block.inner][within(wanted, part)]
