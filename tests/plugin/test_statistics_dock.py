@@ -8,6 +8,7 @@ import napari
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from qtpy.QtWidgets import QFileDialog
 
 import napari_ct_pyramid as ct
@@ -77,4 +78,39 @@ def test_the_mask_is_of_the_share_that_is_shown(viewer: napari.Viewer, tmp_path:
     assert np.asarray(mask.data[0]).mean() == pytest.approx(dock.found.above)
     dock.value.editingFinished.emit()
     assert dock.value.text() == text
+    dock.close()
+
+
+def test_a_large_tiff_is_counted_only_when_asked(
+    viewer: napari.Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_ct_pyramid.plugin.statistics_dock._AT_ONCE_BYTES", 1000)
+    voxels = np.random.default_rng(0).integers(0, 99, (5, 20, 24)).astype("u2")
+    tifffile.imwrite(tmp_path / "scan.tif", voxels, photometric="minisblack")
+    monkeypatch.setattr("napari_ct_pyramid.sources.lazy_levels.SAMPLE_BYTES", 1000)
+    (layer,) = viewer.open(tmp_path / "scan.tif", plugin="napari-ct-pyramid")
+    assert len(layer.data) > 1
+    viewer.layers.selection.active = layer
+    dock = StatisticsDock(viewer)
+    assert "Count all voxels" in dock.title.text()
+    dock.count_all.click()
+    wait_until(lambda: dock.found is not None)
+    assert dock.numbers["Voxels"].text() == f"{voxels.size:,}"
+    dock.close()
+
+
+def test_several_time_points_are_said_to_be_unsupported(viewer: napari.Viewer, tmp_path: Path) -> None:
+    image = tmp_path / "series.ome.zarr"
+    group = zarr.open_group(image, mode="w", zarr_format=3)
+    group.create_array("0", shape=(2, 4, 20, 24), dtype="u2", chunks=(1, 4, 20, 24))[...] = 7
+    axes = [{"name": "t", "type": "time"}, *({"name": name, "type": "space"} for name in "zyx")]
+    scale = [{"type": "scale", "scale": [1, 1, 1, 1]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    (layer,) = viewer.open(image, plugin="napari-ct-pyramid")
+    viewer.layers.selection.active = layer
+    dock = StatisticsDock(viewer)
+    assert "not supported yet" in dock.title.text()
+    dock.count_all.click()
+    assert dock.found is None
     dock.close()

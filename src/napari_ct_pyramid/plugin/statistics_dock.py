@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 from napari_ct_pyramid.errors import CtPyramidError, SaveError, sentence
 from napari_ct_pyramid.model.formatting import percent, shorten
 from napari_ct_pyramid.omezarr.labels import LABELS
+from napari_ct_pyramid.sources.lazy_levels import SourceArray
 from napari_ct_pyramid.statistics.options import StatsOptions
 from napari_ct_pyramid.statistics.result import VolumeStatistics
 from napari_ct_pyramid.statistics.run import iter_statistics
@@ -34,7 +35,7 @@ from napari_ct_pyramid.storage.paths import any_path
 
 from .histogram_plot import HistogramPlot
 from .mask import Mask, mask_layer
-from .origins import origin_of
+from .origins import finest, origin_of
 from .widget.worker import StepsWorker
 from .wording import wording
 from .writer import write_layers
@@ -46,6 +47,8 @@ _STEPS = 1000  # of the slider
 _AT_ONCE_BYTES = 64_000_000  # a level of at most so many bytes is counted as soon as its layer is selected
 _NUMBERS = ("Voxels", "Minimum", "Maximum", "Mean", "Std", "Median", "NaN, infinite", "Above")
 _NOTHING = "Select the layer of an OME-Zarr."
+_LARGE = "it has no coarse level to count at once. Count all voxels for its numbers."
+_SEVERAL = "statistics of images with several time points are not supported yet."
 
 
 class StatisticsDock(QWidget):
@@ -143,10 +146,14 @@ class StatisticsDock(QWidget):
         self._layer, self.found = layer, None
         layer.events.contrast_limits.connect(self._show_window)
         self.title.setText(shorten(layer.name, 40))
+        self.plot.show_counts(np.zeros(1), np.zeros(0, int))
+        self._show_numbers()
         self._show_window()
-        levels = list(layer.data) if layer.multiscale else [layer.data]
-        small = [k for k, level in enumerate(levels) if np.prod(level.shape) * level.dtype.itemsize <= _AT_ONCE_BYTES]
-        self._count(small[0] if small else len(levels) - 1)
+        if (level := _level_at_once(layer)) is not None:
+            self._count(level)
+        else:
+            self.title.setText(f"{shorten(layer.name, 40)}: {_LARGE}")
+            self._show_state()
 
     def _removed(self, event: Any) -> None:
         if event.value is self._mask_layer:
@@ -172,6 +179,9 @@ class StatisticsDock(QWidget):
         origin = origin_of(self._layer)
         if origin is None:
             show_error("The voxels of this layer are not those of its OME-Zarr any more.")
+            return
+        if np.prod(finest(self._layer).shape[:-3]) > 1:
+            self.title.setText(f"{shorten(self._layer.name, 40)}: {_SEVERAL}")
             return
         options = StatsOptions(level=level, channel=origin.channel, per_slice=True)
         worker = self._worker = StepsWorker(iter_statistics, any_path(origin.path), options)
@@ -310,3 +320,12 @@ class StatisticsDock(QWidget):
         """Stop what runs."""
         self._cancel()
         super().closeEvent(event)
+
+
+def _level_at_once(layer: Any) -> int | None:
+    """The finest level that is counted at once; None if only the whole, large volume can be counted."""
+    levels = list(layer.data) if layer.multiscale else [layer.data]
+    small = [k for k, level in enumerate(levels) if np.prod(level.shape) * level.dtype.itemsize <= _AT_ONCE_BYTES]
+    if isinstance(levels[0], SourceArray):  # only an OME-Zarr has coarse levels
+        return 0 if 0 in small else None
+    return small[0] if small else len(levels) - 1
