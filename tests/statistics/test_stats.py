@@ -133,6 +133,10 @@ def test_levels_crops_and_padding(tmp_path: Path) -> None:
     found = ct.stats(output, crop="3:9,,", per_slice=True)
     assert found.slices
     assert found.slices.z.tolist() == [3, 4, 5, 6, 7, 8]
+    for options, numbers in (({"crop": "-3:,,"}, [16, 17, 18]), ({"level": 1, "crop": "10:14,,"}, [5, 6])):
+        found = ct.stats(output, per_slice=True, **options)
+        assert found.slices
+        assert found.slices.z.tolist() == numbers
     with pytest.raises(ct.RequestError):
         ct.stats(output, level=2)
 

@@ -63,6 +63,12 @@ class Source:
         return self._reader.paths
 
     @property
+    def start(self) -> Triple:
+        """The first voxel that is read along z, y, x, which is above 0 for a part of a volume."""
+        start: Triple = getattr(self._reader, "start", (0, 0, 0))
+        return start
+
+    @property
     def in_memory(self) -> str | None:
         """A text that no other opened source has, if this one has no files by which it could be recognized."""
         return None if self.files else self._opened

@@ -81,6 +81,11 @@ class Cropped(_View):
     ------
     RequestError
         If the part is not within the volume, or is empty.
+
+    Attributes
+    ----------
+    start : tuple of int
+        The first voxel of the part, in voxels of the level that is read.
     """
 
     def __init__(self, source: VolumeReader, crop: Crop) -> None:
@@ -94,11 +99,11 @@ class Cropped(_View):
             )
         ]
         (z0, z1), (y0, y1), (x0, x1) = bounds
-        self._start = z0, y0, x0
-        units = zip(self._start, volume.granularity_start, volume.granularity, strict=True)
+        self.start = z0, y0, x0
+        units = zip(self.start, volume.granularity_start, volume.granularity, strict=True)
         starts = [(start + offset) % size for start, offset, size in units]
         sizes = volume.voxel_size or (1.0, 1.0, 1.0)
-        moved = [t + first * s for t, first, s in zip(volume.translation, self._start, sizes, strict=True)]
+        moved = [t + first * s for t, first, s in zip(volume.translation, self.start, sizes, strict=True)]
         self.volume = replace(
             volume,
             translation=(moved[0], moved[1], moved[2]),
@@ -109,7 +114,7 @@ class Cropped(_View):
         )
 
     def read(self, start: Triple, out: Voxels) -> None:
-        z, y, x = (a + b for a, b in zip(self._start, start, strict=True))
+        z, y, x = (a + b for a, b in zip(self.start, start, strict=True))
         self._source.read((z, y, x), out)
 
 

@@ -152,7 +152,7 @@ class _Work:
         if limit is not None:
             np.divide(above, moments.counts, out=share, where=~nothing)
         return SliceStatistics(
-            z=np.arange(nothing.size) + _first_slice(self._plan.options),
+            z=np.arange(nothing.size) + self._source.start[0],
             count=moments.counts,
             nans=moments.nans,
             infinities=moments.infinities,
@@ -222,12 +222,6 @@ def _exact(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     total = sum(value * count for value, count in pairs)
     squares = sum(value * value * count for value, count in pairs)
     return total / n, math.sqrt((n * squares - total * total) / (n * n))
-
-
-def _first_slice(options: StatsOptions) -> int:
-    """The number of the first slice that is read, where that is plain: at level 0."""
-    start = options.crop[0][0] if options.crop and not options.level else None
-    return max(0, start or 0)
 
 
 def _notes(volume: Volume, options: StatsOptions) -> tuple[str, ...]:
