@@ -39,3 +39,11 @@ def test_errors_are_one_line(scan: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["stats", str(scan), "--plot", "a.jpg"]) == 2
     assert main(["stats", str(scan), "--level", "1"]) == 2
     assert capsys.readouterr().err.count("error:") == 3
+
+
+def test_a_picture_that_exists_is_left_alone(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"a user's")
+    assert main(["stats", str(scan), "--plot", str(picture)]) == 2
+    assert str(picture) in capsys.readouterr().err
+    assert picture.read_bytes() == b"a user's"

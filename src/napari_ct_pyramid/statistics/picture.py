@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_ct_pyramid.errors import ConversionError, RequestError
+from napari_ct_pyramid.errors import ConversionError, OutputExistsError, RequestError
 
 if TYPE_CHECKING:
     from .result import VolumeStatistics
@@ -24,12 +24,16 @@ def check_plot(path: Path) -> None:
     Raises
     ------
     RequestError
-        If it does not end in .png, or Pillow is missing.
+        If it does not end in .png, if there is such a file already (`OutputExistsError`), or Pillow is missing.
     """
     if path.suffix.lower() != ".png":
         raise RequestError(f"{path} does not end in .png, and only such a picture can be drawn.")
     if not path.absolute().parent.is_dir():
         raise RequestError(f"There is no folder {path.absolute().parent} for the picture.")
+    if path.exists():
+        raise OutputExistsError(
+            f"The picture {path} exists already. It is left alone: choose another name.", replaceable=False
+        )
     try:
         import PIL  # noqa: F401
     except ImportError as error:
