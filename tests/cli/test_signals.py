@@ -51,7 +51,7 @@ def test_an_interrupt_before_the_conversion_starts_writes_nothing(scan: Path, tm
     before = everything(tmp_path)
     interrupt = (
         "from napari_ct_pyramid.conversion import convert\n"
-        "convert.open_source = lambda *_, **__: signal.raise_signal(signal.SIGINT)"
+        "convert.plan_source = lambda *_, **__: signal.raise_signal(signal.SIGINT)"
     )
     done = subprocess.run(
         command_after(interrupt, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=60, check=False

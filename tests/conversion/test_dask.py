@@ -21,6 +21,9 @@ import pytest
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
 from napari_ct_pyramid.conversion.dask import client as dask_client
+from napari_ct_pyramid.conversion.dask import parts
+from napari_ct_pyramid.conversion.dask.client import Cluster
+from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
@@ -183,6 +186,25 @@ def test_a_worker_that_is_killed_costs_its_block_only(client: Any, scan: Path, w
     lines = (output / ".ct-pyramid" / "journal.jsonl").read_bytes().splitlines()
     assert len(lines) == 1 + len(record.done) == 1 + done[-1]  # no block was done twice
     assert ct.verify(output, scan).sound
+
+
+def test_a_block_that_a_silent_worker_hands_over_late_is_taken(
+    client: Any, scan: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, silent = BlockScheduler._outcome, [True]
+    monkeypatch.setattr(
+        BlockScheduler, "_outcome", lambda self, future: None if silent and silent.pop() else outcome(self, future)
+    )
+    assert pyramid_files(ct.convert(scan, client=client, **OPTIONS).output) == whole
+    assert not silent
+
+
+def test_parts_of_a_silent_worker_are_done_again(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, silent = parts._result, [True, True]
+    monkeypatch.setattr(parts, "_result", lambda future: None if silent and silent.pop() else result(future))
+    done = [found for found in parts.run_parts(Cluster(client), str, [10, 11, 12]) if found]
+    assert sorted(done) == [(0, "10"), (1, "11"), (2, "12")]
+    assert not silent
 
 
 def test_a_worker_that_joins_later_makes_blocks(client: Any, scan: Path, whole: dict[str, bytes]) -> None:

@@ -76,8 +76,8 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
     def count() -> int:
         nonlocal last
-        (metric,) = ts.experimental_collect_matching_metrics("/tensorstore/kvstore/file/batch_read")
-        total = len(thin) + sum(value["value"] for value in metric["values"])
+        metrics = ts.experimental_collect_matching_metrics("/tensorstore/kvstore/file/batch_read")
+        total = len(thin) + sum(value["value"] for metric in metrics for value in metric["values"])
         last, before = total, last
         return total - before
 
@@ -205,6 +205,26 @@ def test_the_cache_drops_what_was_not_used_for_longest_and_what_was_of_an_array_
     cache.put((second, 1), "state", np.zeros(251, "u1"))
     assert cache.nbytes == 200
     arrays.pop(0)
+    assert cache.nbytes == 0
+
+
+def test_an_array_is_freed_while_the_cache_is_used_in_the_same_thread() -> None:
+    """The garbage collector runs at any moment."""
+
+    class Array:
+        pass
+
+    cache, arrays = ChunkCache(250), [Array()]
+
+    class Voxels:
+        @property
+        def nbytes(self) -> int:
+            if cache._lock.locked():
+                arrays.clear()
+            return 100
+
+    cache.put((cache.owner(arrays[0]), 0), "state", Voxels())  # type: ignore[arg-type]
+    arrays.clear()
     assert cache.nbytes == 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import napari
 import numpy as np
@@ -22,7 +23,14 @@ from ome_zarr_models.v04.image_label import ImageLabel
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QProgressDialog
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.errors import ConversionError, MissingFolderError, OutputExistsError, RequestError, SaveError
+from napari_ct_pyramid.errors import (
+    ConversionError,
+    CtPyramidError,
+    MissingFolderError,
+    OutputExistsError,
+    RequestError,
+    SaveError,
+)
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.plugin import image_writer, label_writer, writer
 from tests.helpers.omezarr import flat_indices, pyramid_of, write_image
@@ -301,6 +309,20 @@ def test_a_damaged_list_of_labels_is_left_alone(tmp_path: Path) -> None:
     before = everything_in(path)
     with refused(RequestError):
         save_labels(path, cells=LABELS)
+    assert everything_in(path) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TypeError, RequestError("It is damaged.")])
+def test_replaced_labels_are_put_back_whatever_goes_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    path = write_image(tmp_path / "a.ome.zarr", [VOXELS])
+    save_labels(path, cells=LABELS)
+    before = everything_in(path)
+    monkeypatch.setattr(label_writer, "ask", lambda *_: True)
+    monkeypatch.setattr(label_writer, "list_labels", Mock(side_effect=error))
+    with pytest.raises((KeyboardInterrupt, TypeError, CtPyramidError)):
+        save_labels(path, cells=LABELS + 1)
     assert everything_in(path) == before
 
 

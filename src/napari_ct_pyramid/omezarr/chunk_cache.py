@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections import deque
 from collections.abc import Hashable
 from functools import cache
 from typing import TYPE_CHECKING
@@ -41,10 +42,13 @@ class ChunkCache:
             limit, getsizeof=lambda kept: kept[1].nbytes
         )
         self._lock = threading.Lock()
+        self._freed: deque[int] = deque()
 
     @property
     def nbytes(self) -> int:
         """Bytes of voxels that are kept now."""
+        with self._lock:
+            self._drop_freed()
         return int(self._kept.currsize)
 
     def owner(self, array: object) -> int:
@@ -56,6 +60,7 @@ class ChunkCache:
     def get(self, key: tuple[Hashable, ...], state: Hashable) -> np.ndarray | None:
         """The voxels that are kept as `key`, if they were read in this `state` of their file."""
         with self._lock:
+            self._drop_freed()
             known, voxels = self._kept.get(key, (None, None))
             return voxels if known == state else None
 
@@ -63,10 +68,25 @@ class ChunkCache:
         """Keep voxels that were read when their file was in this `state`."""
         if voxels.nbytes <= self.limit:
             with self._lock:
+                self._drop_freed()
                 self._kept[key] = state, voxels
 
     def _drop(self, number: int) -> None:
-        with self._lock:
+        """Drop what is kept for an array.
+
+        The garbage collector calls this at any moment, also in a thread that holds the lock: then the next use of the
+        cache drops it.
+        """
+        self._freed.append(number)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop_freed()
+            finally:
+                self._lock.release()
+
+    def _drop_freed(self) -> None:
+        while self._freed:
+            number = self._freed.popleft()
             for key in [key for key in self._kept if key[0] == number]:
                 del self._kept[key]
 

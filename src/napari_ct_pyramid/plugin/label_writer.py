@@ -100,19 +100,19 @@ def _put_in_place(group: Path, parts: Mapping[str, Path], version: OmeZarrVersio
                     old.rename(new)
                     moved.append((old, new))
         list_labels(group, [*listed_labels(read_attributes(group)), *parts], version)
-    except OSError as error:
+    except BaseException as error:
         _put_back(moved, error)
         raise
 
 
-def _put_back(moved: Sequence[tuple[Path, Path]], reason: OSError) -> None:
+def _put_back(moved: Sequence[tuple[Path, Path]], reason: BaseException) -> None:
     for old, new in reversed(moved):
         try:
             new.rename(old)
         except OSError as error:
+            why = getattr(reason, "strerror", None) or reason
             raise _NotPutBackError(
-                f"The labels could not be saved: {reason.strerror or reason}. {old} could not be put back; it is "
-                f"{new} now. Move it back."
+                f"The labels could not be saved: {why}. {old} could not be put back; it is {new} now. Move it back."
             ) from error
 
 
@@ -153,4 +153,8 @@ def _read_group(group: Path, version: OmeZarrVersion) -> dict[str, Any]:
         found = parse_json(file.read_bytes())
     except ValueError as error:
         raise RequestError(f"{file} is damaged ({error}), and was not changed. Save under another name.") from error
-    return found if isinstance(found, dict) else {}
+    attributes = found.get("attributes") if version != "0.4" and isinstance(found, dict) else None
+    ome = attributes.get("ome") if isinstance(attributes, dict) else None
+    if not all(isinstance(each, dict | None) for each in (found, attributes, ome)):
+        raise RequestError(f"{file} is damaged, and was not changed. Save under another name.")
+    return found or {}

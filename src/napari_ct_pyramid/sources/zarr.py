@@ -192,7 +192,7 @@ def _place(source: Input, pyramid: Pyramid) -> tuple[str, tuple[int | None, ...]
         )
     sizes = {kind: n for kind, n in zip(kinds, shape, strict=True) if kind in ("channel", "time")}
     chosen = choose(pyramid.path, sizes, source.options)
-    names = "".join(pyramid.axes[axis] for axis in space)
+    names = "".join(pyramid.axes[axis] for axis in space).lower()
     order = names if sorted(names) == ["x", "y", "z"] else "zyx"
     return order, tuple(None if kind == "space" else chosen.get(kind, 0) for kind in kinds)
 

@@ -80,7 +80,8 @@ def whole_factors(finer: Level, coarser: Level) -> tuple[int, ...] | None:
             return None
         options = [round(n / m), n // m, math.ceil(n / m)]
         if finer.scale and coarser.scale:
-            options.insert(0, round(coarser.scale[axis] / finer.scale[axis]))
+            ratio = coarser.scale[axis] / finer.scale[axis] if finer.scale[axis] else math.inf
+            options[:0] = [round(ratio)] if math.isfinite(ratio) else []
         factor = next((f for f in options if f >= 1 and n // f <= m <= math.ceil(n / f)), None)
         if factor is None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 _SECONDS = 0.25  # between two looks at the workers
+_ANSWER_SECONDS = 10  # to wait for what a worker has made
 _LOSSES = 4  # workers lost with the same part: then the part itself may be the cause
 
 
@@ -58,8 +60,8 @@ def run_parts(cluster: Cluster, function: Callable[[P], R], parts: Sequence[P]) 
                 yield None
             for future in [future for future in running if future.done() or running[future][2] not in there]:
                 number, part, worker = running.pop(future)
-                if future.status == "finished":
-                    yield number, future.result()
+                if done := _result(future):
+                    yield number, done[0]
                     continue
                 error = future.exception() if future.status == "error" else None
                 if error and not isinstance(error, KilledWorker):
@@ -74,6 +76,14 @@ def run_parts(cluster: Cluster, function: Callable[[P], R], parts: Sequence[P]) 
                 waiting.appendleft((number, part))
     finally:
         client.cancel(list(running))
+
+
+def _result(future: Any) -> tuple[Any] | None:
+    """What a part gave, in a tuple; None where its worker was lost, or is silent, before it could hand that over."""
+    if future.status == "finished":
+        with suppress(OSError, TimeoutError):
+            return (future.result(timeout=_ANSWER_SECONDS),)
+    return None
 
 
 def _sendable(function: Callable[[P], R], part: P) -> R:

@@ -161,6 +161,10 @@ class BlockScheduler(BackgroundRunner):
             pure=False,
         )
         self._tasks[block] = _Task(stage, region, future)
+        self._watch(block, future)
+
+    def _watch(self, block: BlockId, future: Future) -> None:
+        """Have the next end of a task put into the events."""
         future.add_done_callback(lambda _: self._events.put((block, None)))
 
     def _finished(self) -> Iterator[FinishedBlock]:
@@ -171,7 +175,11 @@ class BlockScheduler(BackgroundRunner):
                 block, rows = tuple(event[0]), event[1]
                 if block in self._tasks and rows is not None:
                     self._count(self._tasks[block], rows)
-                elif block in self._tasks and (done := self._outcome(self._tasks[block].future)):
+                elif block in self._tasks and not (done := self._outcome(self._tasks[block].future)):
+                    self._watch(block, self._tasks[block].future)
+                    return
+                elif block in self._tasks:
+                    assert done
                     task = self._tasks.pop(block)
                     self._count(task, self._tracker.rows_of(task.stage, task.region))
                     self.workers_used.add(done.worker)
