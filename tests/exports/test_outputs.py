@@ -265,6 +265,31 @@ def test_an_export_that_fails_at_its_end_does_not_lock_its_output(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("ending", ALL)
+def test_what_appears_during_an_export_is_not_replaced(scan: Path, tmp_path: Path, ending: str) -> None:
+    steps = ct.iter_export(scan, tmp_path / f"out{ending}")
+    next(steps)
+    (tmp_path / f"out{ending}").write_bytes(b"precious")
+    before = {path.name for path in tmp_path.iterdir() if path.name[0] != "."}
+    with pytest.raises(ct.OutputExistsError):
+        list(steps)
+    assert (tmp_path / f"out{ending}").read_bytes() == b"precious"
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_what_is_added_to_slices_during_an_export_is_kept(scan: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    ct.export(scan, output, crop=":3,,")
+    steps = ct.iter_export(scan, output, overwrite=True)
+    next(steps)
+    (output / "out_mask.tif").write_bytes(b"precious")
+    with pytest.raises(ct.OutputExistsError):
+        list(steps)
+    assert (output / "out_mask.tif").read_bytes() == b"precious"
+    assert len(list(output.iterdir())) == 4
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
+
+
 def test_a_source_that_changes_while_it_is_read_makes_no_output(scan: Path, tmp_path: Path) -> None:
     steps = ct.iter_export(scan, tmp_path / "out.tif")
     next(steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 from napari_ct_pyramid.conversion.identity import fingerprint
@@ -44,8 +45,9 @@ def iter_copy(
         assert plan.cells
         with hold(output):
             put_back(output)
-            check_place(src, source.files, output, kind, overwrite=options.overwrite)
-            target = make_target(output, kind, plan.facts)
+            check = partial(check_place, src, source.files, output, kind, overwrite=options.overwrite)
+            check()
+            target = make_target(output, kind, plan.facts, check)
             with nothing_left(target.discard, output):
                 target.begin()
                 before = fingerprint(source, 0)

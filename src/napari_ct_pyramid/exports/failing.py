@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_ct_pyramid.errors import ConversionError, CtPyramidError, sentence, without_period
+from napari_ct_pyramid.errors import ConversionError, CtPyramidError, OutputExistsError, sentence, without_period
 
 
 @contextmanager
@@ -14,6 +14,9 @@ def nothing_left(discard: Callable[[], None], output: Path) -> Iterator[None]:
     """Whatever goes wrong, call `discard`, and have the error state that the output was not made."""
     try:
         yield
+    except OutputExistsError:  # something has appeared there meanwhile
+        discard()
+        raise
     except (CtPyramidError, OSError, MemoryError) as error:
         discard()
         # A conversion adds that its own output is unfinished, which is removed here.

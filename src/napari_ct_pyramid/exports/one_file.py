@@ -65,6 +65,7 @@ def iter_one_file(src: SourceLike, output: Path, options: ExportOptions) -> Gene
             seconds = time.perf_counter() - began
             yield replace(step, blocks_done=step.blocks, fraction=1.0, seconds=seconds)  # the last chance to cancel
             storage_of(archive).sync()
+            _check_place(src, output, options)
             archive.replace(output.resolve())
             storage_of(output.resolve().parent).sync_folder()
         discard()

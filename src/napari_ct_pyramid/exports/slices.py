@@ -16,11 +16,16 @@ def slice_names(name: str, count: int) -> list[str]:
     return [f"{name}_{number:0{digits}}.tif" for number in range(count)]
 
 
+def is_slice_name(file: str, name: str) -> bool:
+    """Whether a file has the name of a slice."""
+    return bool(re.fullmatch(rf"{re.escape(name)}_\d{{{_FEWEST_DIGITS},}}\.tif", file))
+
+
 def others_in(folder: Path) -> list[str]:
     """The names of all in a folder that is not a slice which this package wrote."""
-    of_slice = re.compile(rf"{re.escape(folder.resolve().name)}_\d{{{_FEWEST_DIGITS},}}\.tif")
+    name = folder.resolve().name
     return sorted(
         path.name
         for path in folder.iterdir()
-        if not (of_slice.fullmatch(path.name) and not path.is_symlink() and path.is_file() and is_ours(path))
+        if not (is_slice_name(path.name, name) and not path.is_symlink() and path.is_file() and is_ours(path))
     )

@@ -21,7 +21,7 @@ from napari_ct_pyramid.storage.lock import beside
 from .facts import Facts
 from .headers import metaimage_header, nrrd_header
 from .kinds import META_IMAGE, NRRD, OME_TIFF, SLICES, Kind
-from .slices import slice_names
+from .slices import is_slice_name, slice_names
 from .tiff import begin_ome_tiff, begin_slice, begin_tiff
 from .voxel_file import VoxelFile
 
@@ -50,15 +50,18 @@ class Target(Protocol):
         """Remove the files, unless they have their names."""
 
 
-def make_target(output: Path, kind: Kind, facts: Facts) -> Target:
-    """The files of an export to a path."""
+def make_target(output: Path, kind: Kind, facts: Facts, check: Callable[[], None]) -> Target:
+    """The files of an export to a path.
+
+    `check` is called just before they get their names. It raises an error if something else has appeared there.
+    """
     output = output.resolve()
     if kind is SLICES:
-        return _Slices(output, facts)
+        return _Slices(output, facts, check)
     if kind is META_IMAGE and output.suffix.lower() == ".mhd":
-        return _WithHeader(output, voxels_beside(output), facts)
+        return _WithHeader(output, voxels_beside(output), facts, check)
     header = {NRRD: _begin_nrrd, META_IMAGE: _begin_metaimage, OME_TIFF: begin_ome_tiff}.get(kind, begin_tiff)
-    return _OneFile(output, facts, header)
+    return _OneFile(output, facts, header, check)
 
 
 def put_back(output: Path) -> None:
@@ -94,8 +97,9 @@ def _opened(path: Path) -> AbstractContextManager[VoxelFile]:
 
 
 class _OneFile:
-    def __init__(self, output: Path, facts: Facts, header: Header) -> None:
+    def __init__(self, output: Path, facts: Facts, header: Header, check: Callable[[], None]) -> None:
         self._output = output
+        self._check = check
         self._facts = facts
         self._header = header
         self._part = beside(output, _HIDDEN)
@@ -119,6 +123,7 @@ class _OneFile:
     def finish(self) -> None:
         self.sync()
         self._close()
+        self._check()
         self._part.replace(self._output)
         storage_of(self._output.parent).sync_folder()
 
@@ -135,8 +140,8 @@ class _OneFile:
 class _WithHeader(_OneFile):
     """Voxels in one file, and a header in another, without which no program takes the voxels for a volume."""
 
-    def __init__(self, header: Path, voxels: Path, facts: Facts) -> None:
-        super().__init__(voxels, facts, _begin_empty)
+    def __init__(self, header: Path, voxels: Path, facts: Facts, check: Callable[[], None]) -> None:
+        super().__init__(voxels, facts, _begin_empty, check)
         self._path = header
         self._hidden = beside(header, _HIDDEN)
 
@@ -160,8 +165,9 @@ class _WithHeader(_OneFile):
 
 
 class _Slices:
-    def __init__(self, output: Path, facts: Facts) -> None:
+    def __init__(self, output: Path, facts: Facts, check: Callable[[], None]) -> None:
         self._output = output
+        self._check = check
         self._facts = facts
         self._folder = beside(output, _HIDDEN)
         self._replaced = beside(output, _REPLACED)
@@ -197,6 +203,7 @@ class _Slices:
 
     def finish(self) -> None:
         storage_of(self._folder).sync_folder()
+        self._check()
         if self._output.exists():
             self._output.rename(self._replaced)
         self._folder.rename(self._output)
@@ -211,7 +218,7 @@ class _Slices:
         if not folder.is_dir():
             return
         for path in folder.iterdir():
-            if path.name.removesuffix(_INCOMPLETE).startswith(f"{self._output.name}_"):
+            if is_slice_name(path.name.removesuffix(_INCOMPLETE), self._output.name):
                 path.unlink()
         with suppress(OSError):
             folder.rmdir()
