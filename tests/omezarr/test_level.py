@@ -195,3 +195,16 @@ def test_a_result_of_another_kind_needs_its_type(pyramid: ct.Pyramid, voxels: np
         np.asarray(level.map_blocks(lambda block: block.astype(result) + 1))
     made = level.map_blocks(lambda block: block.astype(result) + 1, dtype=result)
     np.testing.assert_array_equal(np.asarray(made), voxels.astype(result) + 1)
+
+
+def test_blocks_keep_channels_apart(tmp_path: Path) -> None:
+    voxels = (np.arange(3)[:, None, None, None] * 10 + np.random.default_rng(1).integers(0, 9, (3, 8, 9, 10))).astype(
+        "u2"
+    )
+    path = write_image(tmp_path / "a.zarr", [voxels], axes="czyx", chunks=(2, 4, 4, 4))
+    level = ct.open_pyramid(path).levels[0]
+    shapes = {one.voxels.shape for one in level.blocks(overlap=1)}
+    assert shapes == {(1, 8, 9, 10)}
+    made = level.map_blocks(lambda block: np.full_like(block, block.max()), overlap=2)
+    np.testing.assert_array_equal(np.asarray(made).max((1, 2, 3)), voxels.max((1, 2, 3)))
+    assert made.chunks[0] == 1

@@ -45,6 +45,8 @@ class PyramidLevel:
         Voxels of the finest level that one voxel spans, in a part of an image; empty in a whole image.
     start : tuple of int
         Where a part begins, in voxels of this level of the whole image; empty in a whole image.
+    axis_types : tuple of (str or None)
+        ``"space"``, ``"time"``, ``"channel"``; if empty, all are of space.
     """
 
     path: str
@@ -59,6 +61,7 @@ class PyramidLevel:
     name: str = field(default="", compare=False)
     reduction: tuple[float, ...] = ()
     start: tuple[int, ...] = ()
+    axis_types: tuple[str | None, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,9 +127,10 @@ class PyramidLevel:
             Resident memory of the process, with what it has now. It decides how large blocks are, and how many threads
             work.
         overlap : int or one for each axis, default 0
-            Voxels around a block that are read with it.
+            Voxels around a block that are read with it. One number is along the axes of space.
         block : sequence, optional
-            Voxels of a block along each axis; None along an axis: all of it. If not given, blocks are whole chunks.
+            Voxels of a block along each axis; None along an axis: all of it. If not given, blocks are whole chunks of
+            one channel and time point.
         threads : int, optional
             If not given, one for each core.
         function : callable, optional
@@ -146,7 +150,13 @@ class PyramidLevel:
         from .streaming import iter_blocks
 
         return iter_blocks(
-            self.array, max_memory=max_memory, overlap=overlap, block=block, threads=threads, function=function
+            self.array,
+            max_memory=max_memory,
+            overlap=overlap,
+            block=block,
+            threads=threads,
+            function=function,
+            kinds=self.axis_types,
         )
 
     def map_blocks(
@@ -167,7 +177,8 @@ class PyramidLevel:
         function : callable
             Takes the voxels of a block, and returns an array of the same shape. Several threads call it at once.
         overlap : int or one for each axis, default 0
-            Voxels around a block that the function gets, too: as many as it looks at in every direction.
+            Voxels around a block that the function gets, too: as many as it looks at in every direction. One
+            number is along the axes of space.
         block : sequence, optional
             Voxels of a block along each axis; None along an axis: all of it. ``(16, None, None)`` are whole slices.
         dtype : optional

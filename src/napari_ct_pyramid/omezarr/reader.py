@@ -234,6 +234,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
                     array=lazy,
                     axes=names,
                     units=units,
+                    axis_types=types,
                     name=read_name(multiscales.get("name")) or image_name(path.resolve().name),
                 )
             )

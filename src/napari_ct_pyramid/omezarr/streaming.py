@@ -53,15 +53,16 @@ def iter_blocks(
     block: Sequence[int | None] | None = None,
     threads: int | None = None,
     function: Callable[[Block], Any] | None = None,
+    kinds: Sequence[str | None] = (),
 ) -> Iterator[Any]:
     """The blocks of an array, or what a function makes of each, in order; threads read them ahead.
 
-    See `PyramidLevel.blocks`.
+    See `PyramidLevel.blocks`; `kinds` are the types of the axes.
     """
-    halo, asked = _halo(overlap, array.ndim), parse_size(max_memory)
+    halo, asked = _halo(overlap, array.ndim, kinds), parse_size(max_memory)
     workers = threads or available_cores()
     left = asked - process_memory()
-    shape = block_shape(array, block, left // (_COPIES * workers))
+    shape = block_shape(array, block, left // (_COPIES * workers), kinds)
     needed = _COPIES * math.prod(n + 2 * h for n, h in zip(shape, halo, strict=True)) * array.dtype.itemsize
     if needed > left:
         smallest = math.ceil((needed + process_memory()) / 1e6) * 1_000_000
@@ -101,8 +102,13 @@ def read_block(array: LazyArray, box: Box, halo: Sequence[int]) -> Block:
     return Block(box, np.asarray(array[around]), within(box, around))
 
 
-def block_shape(array: LazyArray, asked: Sequence[int | None] | None, most: int = BLOCK_BYTES) -> tuple[int, ...]:
-    """Voxels of a block: whole chunks, as many as are worth the work of a thread.
+def block_shape(
+    array: LazyArray,
+    asked: Sequence[int | None] | None,
+    most: int = BLOCK_BYTES,
+    kinds: Sequence[str | None] = (),
+) -> tuple[int, ...]:
+    """Voxels of a block: whole chunks, as many as are worth the work of a thread, of one channel and time point.
 
     Parameters
     ----------
@@ -111,6 +117,8 @@ def block_shape(array: LazyArray, asked: Sequence[int | None] | None, most: int 
         None along an axis: all of it.
     most : int
         Bytes of a block, unless a chunk is larger.
+    kinds : sequence of (str or None)
+        The types of the axes; if not given, all are of space.
     """
     if asked is not None:
         if len(asked) != array.ndim or any(n is not None and n < 1 for n in asked):
@@ -118,9 +126,10 @@ def block_shape(array: LazyArray, asked: Sequence[int | None] | None, most: int 
                 f"{asked!r} is not a block of a volume with {array.ndim} axes: it takes a size for each."
             )
         return tuple(size if n is None else min(n, size) for n, size in zip(asked, array.shape, strict=True))
-    found = [min(c, n) for c, n in zip(array.chunks, array.shape, strict=True)]
+    space = _in_space(array.ndim, kinds)
+    found = [min(c, n) if s else 1 for c, n, s in zip(array.chunks, array.shape, space, strict=True)]
     most = min(BLOCK_BYTES, most)
-    for axis in reversed(range(array.ndim)):
+    for axis in (axis for axis in reversed(range(array.ndim)) if space[axis]):
         while found[axis] < array.shape[axis] and 2 * math.prod(found) * array.dtype.itemsize <= most:
             found[axis] = min(2 * found[axis], array.shape[axis])
     return tuple(found)
@@ -150,9 +159,9 @@ class MappedLevel(LazyArray):
         self.level = level
         self._function = function
         self._source = level.array
-        self._halo = _halo(overlap, self._source.ndim)
+        self._halo = _halo(overlap, self._source.ndim, level.axis_types)
         self._is_typed = dtype is not None
-        chunks = block_shape(self._source, block)
+        chunks = block_shape(self._source, block, kinds=level.axis_types)
         super().__init__(self._compute, self._source.shape, np.dtype(dtype or self._source.dtype), chunks)
 
     def _compute(self, box: Box) -> np.ndarray:
@@ -186,8 +195,13 @@ class MappedLevel(LazyArray):
         return out[tuple(slice(None, None, s.step) for s in box)]
 
 
-def _halo(overlap: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    found = (overlap,) * axes if isinstance(overlap, int) else tuple(overlap)
+def _in_space(axes: int, kinds: Sequence[str | None]) -> list[bool]:
+    return [kind in ("space", None) for kind in kinds or (None,) * axes]
+
+
+def _halo(overlap: int | Sequence[int], axes: int, kinds: Sequence[str | None]) -> tuple[int, ...]:
+    """The overlap along each axis: one number is along the axes of space."""
+    found = tuple(overlap * s for s in _in_space(axes, kinds)) if isinstance(overlap, int) else tuple(overlap)
     if len(found) != axes or min(found) < 0:
         raise RequestError(
             f"{overlap!r} is not an overlap: it takes a number of voxels, or one for each of the {axes} axes."
