@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from .calibration import Calibration, calibration_of, parse_calibration
 from .errors import Advice, RequestError
@@ -75,6 +75,8 @@ def _option(help: str, *, default: Any = None, metavar: str | None = None, rare:
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """Which voxels of a source are read, and how. Fields and errors are as in `ConversionOptions`."""
+
+    offers_dtype: ClassVar[bool] = True  # whether a user can set the type
 
     # fmt: off
     axes: str = _option(

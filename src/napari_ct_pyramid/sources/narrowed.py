@@ -29,21 +29,24 @@ def narrowed(reader: VolumeReader, options: SourceOptions) -> VolumeReader:
         note = "True and False are stored as 1 and 0. For a mask, the method mode keeps these values at every level."
         return Narrowed(reader, np.dtype(np.uint8), note)
     if options.dtype is None:
-        raise _no_type(reader)
+        raise _no_type(reader, offers_dtype=options.offers_dtype)
     return Narrowed(reader, np.dtype(options.dtype))
 
 
-def _no_type(reader: VolumeReader) -> SourceError:
+def _no_type(reader: VolumeReader, *, offers_dtype: bool) -> SourceError:
     """The error for integers of 64 bits, which states their range and the types that may be enough."""
     sample = spread_rows(Source(reader))
     low, high = int(sample.min()), int(sample.max())
     enough = [name for name in DTYPES if np.iinfo(name).min <= low and high <= np.iinfo(name).max]
+    unusable = "cannot be converted" if offers_dtype else "cannot be counted"
     what = (
-        f"{reader.paths[0]} has voxels of a type that cannot be converted: {reader.volume.dtype}. In a sample, they "
+        f"{reader.paths[0]} has voxels of a type that {unusable}: {reader.volume.dtype}. In a sample, they "
         f"are {low:,} to {high:,}"
     )
     if not enough:
         return SourceError(f"{what}, which fits no type that can be stored. Try saving them as floats.")
+    if not offers_dtype:
+        return SourceError(f"{what}. Convert the volume to {enough[0]} first.")
     return SourceError(f"{what}: ask for a type in which every value fits (", Advice("dtype", enough[0]), ").")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import ExportOptions, SourceOptions
@@ -33,6 +33,8 @@ class StatsOptions(SourceOptions):
     RequestError
         If a value is invalid, whatever the source is.
     """
+
+    offers_dtype: ClassVar[bool] = False
 
     # fmt: off
     level: int = _option("the level of an OME-Zarr, from 0, which is the finest", default=0, metavar="K")
