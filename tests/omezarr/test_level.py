@@ -208,3 +208,15 @@ def test_blocks_keep_channels_apart(tmp_path: Path) -> None:
     made = level.map_blocks(lambda block: np.full_like(block, block.max()), overlap=2)
     np.testing.assert_array_equal(np.asarray(made).max((1, 2, 3)), voxels.max((1, 2, 3)))
     assert made.chunks[0] == 1
+
+
+def test_a_level_keeps_what_its_voxels_mean(tmp_path: Path, voxels: np.ndarray) -> None:
+    made = ct.convert(voxels, tmp_path / "a.ome.zarr", chunks=8, num_levels=1, dtype="uint8", window=(200, 300))
+    pyramid = ct.open_pyramid(made.output)
+    ct.convert(pyramid.levels[0], tmp_path / "b.ome.zarr", chunks=8, num_levels=1)
+    assert pyramid.rescale is not None
+    assert ct.open_pyramid(tmp_path / "b.ome.zarr").rescale == pyramid.rescale
+    labels = replace(pyramid.levels[0], is_labels=True)
+    for source in (labels, labels.map_blocks(lambda block: block)):
+        with pytest.raises(ct.CtPyramidError, match="label"):
+            ct.plan(source, tmp_path / "c.ome.zarr", chunks=8, num_levels=2, method="mean")

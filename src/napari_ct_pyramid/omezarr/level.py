@@ -11,6 +11,9 @@ from napari_ct_pyramid.model.lazy_array import LazyArray
 if TYPE_CHECKING:
     import numpy as np
 
+    from napari_ct_pyramid.calibration import Calibration
+    from napari_ct_pyramid.model.intensity import Rescale
+
     from .streaming import Block, MappedLevel
 
 
@@ -47,6 +50,12 @@ class PyramidLevel:
         Where a part begins, in voxels of this level of the whole image; empty in a whole image.
     axis_types : tuple of (str or None)
         ``"space"``, ``"time"``, ``"channel"``; if empty, all are of space.
+    is_labels : bool
+        Whether each value names an object.
+    calibration : Calibration or None
+        What the voxels stand for.
+    rescale : Rescale or None
+        How grey values were stored as these voxels.
     """
 
     path: str
@@ -62,6 +71,9 @@ class PyramidLevel:
     reduction: tuple[float, ...] = ()
     start: tuple[int, ...] = ()
     axis_types: tuple[str | None, ...] = ()
+    is_labels: bool = False
+    calibration: Calibration | None = None
+    rescale: Rescale | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -208,6 +208,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
             arrays = list(pool.map(lambda d: ZarrArray(_inside(path, str(d["path"])), likely=likely), datasets))
         finest = arrays[0].shape
         original = _read_original_shape(multiscales, finest)
+        calibration, rescale = _read_calibration(multiscales), _read_rescale(multiscales, arrays[0].dtype)
         levels: list[PyramidLevel] = []
         scale_is_valid = True
         for dataset, array in zip(datasets, arrays, strict=True):
@@ -235,6 +236,9 @@ def open_pyramid(path: PathLike) -> Pyramid:
                     axes=names,
                     units=units,
                     axis_types=types,
+                    is_labels="image-label" in metadata and arrays[0].dtype.kind in "iu",
+                    calibration=calibration,
+                    rescale=rescale,
                     name=read_name(multiscales.get("name")) or image_name(path.resolve().name),
                 )
             )
@@ -251,8 +255,8 @@ def open_pyramid(path: PathLike) -> Pyramid:
             original_shape=original,
             compression=arrays[0].compression,
             metadata=metadata,
-            calibration=_read_calibration(multiscales),
-            rescale=_read_rescale(multiscales, arrays[0].dtype),
+            calibration=calibration,
+            rescale=rescale,
             image_label=read_image_label(metadata.get("image-label"), notes.append),
             scale_is_valid=scale_is_valid,
             affine=affine,

@@ -62,6 +62,8 @@ def open_array(source: ArrayInput) -> VolumeReader:
         voxel_size_from=source.voxel_size_from if source.voxel_size else None,
         granularity=_granularity(data, shape, axes),
         is_labels=source.is_labels,
+        calibration=source.calibration,
+        rescale=source.rescale,
     )
     reader: VolumeReader = _ArrayReader(source, data, axes, volume)
     order = "".join(axis_names[axis] for axis in axes) if axis_names else "zyx"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.options import SourceOptions, VoxelSize
@@ -13,6 +13,10 @@ from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, any_path,
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 from napari_ct_pyramid.storage.zip_path import ZipPath
 from napari_ct_pyramid.units import find_unit
+
+if TYPE_CHECKING:
+    from napari_ct_pyramid.calibration import Calibration
+    from napari_ct_pyramid.model.intensity import Rescale
 
 _WILDCARDS = frozenset("*?[")
 
@@ -100,6 +104,10 @@ class ArrayInput:
         Where the output goes if it is not given.
     is_labels : bool
         Whether each value names an object, so that values have no mean.
+    calibration : Calibration or None
+        What the voxels stand for.
+    rescale : Rescale or None
+        How grey values were stored as these voxels.
     """
 
     data: Any
@@ -112,6 +120,8 @@ class ArrayInput:
     path: AnyPath | None = None
     folder: AnyPath | None = None
     is_labels: bool = False
+    calibration: Calibration | None = None
+    rescale: Rescale | None = None
 
     def __str__(self) -> str:
         return self.title
@@ -156,6 +166,7 @@ def _of_level(array: Array) -> ArrayInput | None:
     if not isinstance(array, (PyramidLevel, MappedLevel)):
         return None
     level = array if isinstance(array, PyramidLevel) else array.level
+    is_same = isinstance(array, PyramidLevel)
     data = array.array if isinstance(array, PyramidLevel) else array
     space = [axis for axis, size in enumerate(level.shape) if size > 1 or level.ndim == 3][-3:]
     units = {find_unit(level.units[axis]) for axis in space}
@@ -169,6 +180,9 @@ def _of_level(array: Array) -> ArrayInput | None:
         unit=units.pop() if is_known else None,
         voxel_size_from="the level",
         translation=(place[0], place[1], place[2]) if is_known else (0.0, 0.0, 0.0),
+        is_labels=level.is_labels and data.dtype == level.dtype,
+        calibration=level.calibration if is_same else None,  # a function may change what values stand for
+        rescale=level.rescale if is_same else None,
     )
 
 
