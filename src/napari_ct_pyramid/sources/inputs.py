@@ -169,6 +169,12 @@ def _of_level(array: Array) -> ArrayInput | None:
     is_same = isinstance(array, PyramidLevel)
     data = array.array if isinstance(array, PyramidLevel) else array
     space = [axis for axis, size in enumerate(level.shape) if size > 1 or level.ndim == 3][-3:]
+    order = [level.axes[axis].lower() for axis in space if level.axes]
+    if sorted(order) == ["x", "y", "z"] and order != ["z", "y", "x"]:
+        raise RequestError(
+            f"The axes of level {level.path} of {level.name} are {', '.join(order)}, and not z, y, x. Give the path of "
+            "the image, whose axes are put in order."
+        )
     units = {find_unit(level.units[axis]) for axis in space}
     is_known = len(space) == 3 and len(units) == 1 and None not in units
     scale, place = ([values[axis] for axis in space] for values in (level.scale, level.translation))

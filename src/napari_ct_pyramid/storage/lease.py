@@ -145,8 +145,9 @@ def _folder_lease(folder: Path) -> Iterator[FolderLease]:
     try:
         yield FolderLease(folder)
     finally:
-        with suppress(OSError, OutputBusyError):
-            _remove(folder)
+        for _ in range(2):  # an error of the disk may pass
+            with suppress(OSError, OutputBusyError):
+                _remove(folder)
 
 
 def end_leases(output: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_failure_is_shown_in_the_dock_and_as_a_notification_and_can_be_resumed
     assert not viewer.layers
     press(widget, "Resume")
     wait_for(widget, WidgetState.DONE)
-    assert open_pyramid(source.with_name("scan.ome.zarr")).levels[0].shape == (44, 64, 96)
+    assert open_pyramid(source.with_name("scan.ome.zarr")).levels[0].stored_shape == (44, 64, 96)
 
 
 def test_two_conversions_one_after_the_other(viewer: napari.Viewer, source: Path) -> None:
