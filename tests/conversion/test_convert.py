@@ -296,7 +296,7 @@ def test_the_ledger_bounds_what_a_real_process_takes(tmp_path: Path) -> None:
     for budget in ("smallest", "400M"):
         allowed, planned, measured = budgets(source, budget)
         assert measured <= planned <= allowed
-        assert measured >= 0.5 * planned
+        assert measured >= 0.4 * planned
         files.append(pyramid_files(tmp_path / "scan.ome.zarr"))
         if budget == "smallest":
             check(tmp_path / "scan.ome.zarr", volume, 3)
