@@ -24,6 +24,7 @@ from .remote_path import RemotePath
 _TAIL_BYTES = 2**18  # read from the end of the archive at once: the list of 2,000 members is in it
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _LARGEST_UNPACKED = 256_000_000  # a compressed member is unpacked as a whole
+_CHECKED_BYTES = 4_000_000  # of a member, at a time
 _KEPT_BYTES = 64_000_000  # of unpacked members
 
 
@@ -99,6 +100,24 @@ class Archive:
         if member.method == zipfile.ZIP_STORED:
             return self._bytes(name, start, stop)
         return self.read(name)[start:stop]
+
+    def check(self, name: str) -> None:
+        """Compare a member with its checksum. Of one that is not compressed, some megabytes at a time are read.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read, or is damaged.
+        """
+        member = self.members[name]
+        if member.method != zipfile.ZIP_STORED:
+            self.read(name)
+            return
+        found = 0
+        for start in range(0, member.size, _CHECKED_BYTES):
+            found = zlib.crc32(self._bytes(name, start, min(start + _CHECKED_BYTES, member.size)), found)
+        if found != member.crc:
+            raise OSError(errno.EIO, "it is not as it was packed", f"{self.path}/{name}")
 
     def _bytes(self, name: str, start: int, stop: int) -> bytes:
         """Bytes of a member as they are in the archive."""

@@ -129,6 +129,10 @@ class ZipPath(RemotePath):
     def read_bytes(self) -> bytes:
         return self._open().read(self._member())
 
+    def check(self) -> None:
+        """Compare the file with its checksum in the archive. Raises `OSError` if it is damaged."""
+        self._open().check(self._member())
+
     def read_range(self, start: int, stop: int) -> bytes:
         return self._open().read_range(self._member(), start, stop)
 
@@ -146,7 +150,7 @@ class ZipPath(RemotePath):
             if name.startswith(prefix) and "/" not in name[len(prefix) :]
         ]
 
-    def below(self) -> Iterator[tuple[RemotePath, int]]:
+    def below(self) -> Iterator[tuple[ZipPath, int]]:
         found, prefix = self._open(), self.location
         prefix = f"{prefix}/" if prefix else ""
         for name, member in found.members.items():

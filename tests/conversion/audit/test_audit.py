@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,20 @@ def test_the_command(stores: dict[str, Path], tmp_path: Path) -> None:
     assert bad.returncode == 1
     assert "warning" in bad.stdout
     assert "error" in bad.stdout
+
+
+def test_a_flipped_bit_in_a_zip_archive_is_found_by_its_checksums(tmp_path: Path) -> None:
+    """A voxel of a chunk that is not compressed is another voxel, and decoded all the same."""
+    voxels = np.random.default_rng(2).integers(0, 65535, (20, 30, 40), dtype="u2")
+    folder, archive = write_image(tmp_path / "a.ome.zarr", [voxels], compressor=None), tmp_path / "a.ozx"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*"):
+            file.write(path, path.relative_to(folder))
+        chunk = max(file.infolist(), key=lambda member: member.file_size)
+    assert ct.audit(archive).findings == ()
+    data = bytearray(archive.read_bytes())
+    data[chunk.header_offset + chunk.file_size // 2] ^= 1
+    archive.write_bytes(data)
+    (found,) = ct.audit(archive).findings
+    assert (found.code, found.severity) == ("file-damaged", "error")
+    assert chunk.filename in found.what

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import chain
 
 from napari_ct_pyramid.conversion.progress import PROGRESS_SECONDS, Pace
 from napari_ct_pyramid.errors import Advice, BudgetError, SourceError
@@ -25,6 +26,7 @@ from napari_ct_pyramid.storage.zip_path import ZipPath
 from .arrangement import check_arrangement
 from .findings import Audit, Report, worst_first
 from .listing import check_files
+from .packed import packed_file_tasks
 from .specification import read_image
 from .voxels import Task, VoxelAudit
 
@@ -145,7 +147,7 @@ def _read(work: _Work, limits: ConversionOptions) -> Generator[AuditProgress, No
         )  # fmt: skip
     threads = max(1, min(limits.threads or available_cores(), free // max(of_task, 1)))
     for audit in work.audits:
-        for _ in _spread(audit.tasks(), threads):
+        for _ in _spread(chain(packed_file_tasks(audit.image, audit.report), audit.tasks()), threads):
             yield work.progress()
         audit.finish()
         work.images_done += 1

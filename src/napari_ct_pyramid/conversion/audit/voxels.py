@@ -66,6 +66,7 @@ class VoxelAudit:
 
     Attributes
     ----------
+    image, report
     bytes_total, bytes_done : int
         Of voxels to read, and read so far.
     chunks : int
@@ -73,8 +74,8 @@ class VoxelAudit:
     """
 
     def __init__(self, image: Image, report: Report) -> None:
-        self._image = image
-        self._report = report
+        self.image = image
+        self.report = report
         self._levels = [
             level for level in image.levels if level.array is not None and level.shape and 0 not in level.shape
         ]
@@ -184,9 +185,9 @@ class VoxelAudit:
         for level in self._levels:
             damaged = self._seen[level.path].damaged
             for name, what in itertools.islice(sorted(damaged.items()), _NAMED):
-                self._report.error("chunk-damaged", f"chunk {name} cannot be decoded: {what}", level.path)
+                self.report.error("chunk-damaged", f"chunk {name} cannot be decoded: {what}", level.path)
             if len(damaged) > _NAMED:
-                self._report.error(
+                self.report.error(
                     "chunk-damaged", f"{len(damaged) - _NAMED:,} more chunks cannot be decoded", level.path
                 )
         for pair in self._pairs:
@@ -197,10 +198,10 @@ class VoxelAudit:
     def _judge(self, pair: _Pair) -> None:
         finer, coarser = pair.finer.path, pair.coarser.path
         method = judge(pair.compared)
-        self._report.levels.append(LevelVerdict(self._report.place(coarser), method.name, method.largest_difference))
+        self.report.levels.append(LevelVerdict(self.report.place(coarser), method.name, method.largest_difference))
         wrong = [pair.boxes[number] for number in method.wrong]
         if method.name == NONE:
-            self._report.error(
+            self.report.error(
                 "level-unrelated",
                 f"it is not made from {finer}: its voxels do not follow those of that level (largest difference from "
                 f"the mean {method.largest_difference:.4g})",
@@ -210,9 +211,9 @@ class VoxelAudit:
             made = "a smoothed copy" if method.name == GAUSSIAN else f"the {method.name}"
             self._report_wrong(pair, wrong, method.wrong, made if method.name != CONSTANT else "made", method.name)
         if pair.new_odd:
-            self._report.error("nan-new", f"it has NaN or infinity where {finer} has none", coarser)
+            self.report.error("nan-new", f"it has NaN or infinity where {finer} has none", coarser)
         if method.name not in (NONE, CONSTANT):
-            check_offset(self._image, self._levels[0], pair.coarser, method.name, self._report)
+            check_offset(self.image, self._levels[0], pair.coarser, method.name, self.report)
         self._settle_missing(pair, wrong)
 
     def _report_wrong(self, pair: _Pair, wrong: list[Box], numbers: tuple[int, ...], made: str, method: str) -> None:
@@ -223,13 +224,13 @@ class VoxelAudit:
             name = "/".join(map(str, chunk))
             worst[name] = max(worst.get(name, 0.0), pair.compared[number].differences.get(key, 0.0))
         for name, difference in itertools.islice(worst.items(), _NAMED):
-            self._report.error(
+            self.report.error(
                 "level-differs",
                 f"chunk {name} is not {made} of {pair.finer.path}: the largest difference is {difference:.4g}",
                 pair.coarser.path,
             )
         if len(worst) > _NAMED:
-            self._report.error(
+            self.report.error(
                 "level-differs",
                 f"{count(len(worst) - _NAMED, 'more chunk')} differ from {pair.finer.path}",
                 pair.coarser.path,
@@ -243,13 +244,13 @@ class VoxelAudit:
         ):
             if not level.missing or level.metadata is None:
                 continue
-            locator = ChunkLocator(self._image.path / level.path, level.metadata)
+            locator = ChunkLocator(self.image.path / level.path, level.metadata)
             shape = locator.shape
             hit = {index for box in boxes for index in touched(box, shape) if index in level.missing}
             if hit:
                 names = ", ".join(locator.key(index) for index in sorted(hit)[:_NAMED])
-                self._report.drop("files-missing", level.path)
-                self._report.error(
+                self.report.drop("files-missing", level.path)
+                self.report.error(
                     "chunk-missing",
                     f"{count(len(hit), 'file')} {'is' if len(hit) == 1 else 'are'} missing, where other levels have "
                     f"voxels: {names}",
@@ -261,21 +262,21 @@ class VoxelAudit:
         seen = self._seen[finest.path]
         if seen.odd:
             share = seen.odd / max(seen.voxels, 1)
-            self._report.warning("nan", f"{seen.odd:,} of its voxels ({share:.2%}) are NaN or infinity", finest.path)
+            self.report.warning("nan", f"{seen.odd:,} of its voxels ({share:.2%}) are NaN or infinity", finest.path)
         if seen.high < seen.low:
             return
         if seen.high == seen.low:
-            self._report.warning("constant", f"all of its voxels are {seen.low:g}", finest.path)
-        elif self._image.window and "image-label" not in self._image.attributes:
-            start, end = self._image.window
+            self.report.warning("constant", f"all of its voxels are {seen.low:g}", finest.path)
+        elif self.image.window and "image-label" not in self.image.attributes:
+            start, end = self.image.window
             stated = f"the display window is {start:g} to {end:g}, and the data are {seen.low:g} to {seen.high:g}"
             shown = min(end, seen.high) - max(start, seen.low)
             if shown <= 0:
-                self._report.warning("window-outside", f"{stated}: the picture has one grey")
+                self.report.warning("window-outside", f"{stated}: the picture has one grey")
             elif shown < _NARROW * (seen.high - seen.low) and shown < _NARROW * (end - start):
-                self._report.warning("window-outside", f"{stated}: the picture has hardly more than one grey")
+                self.report.warning("window-outside", f"{stated}: the picture has hardly more than one grey")
             elif seen.high - seen.low < _NARROW * _WIDE * (end - start):
-                self._report.warning("window-wide", f"{stated}: nearly everything has one grey")
+                self.report.warning("window-wide", f"{stated}: nearly everything has one grey")
 
 
 def _array(level: Level) -> ZarrArray:
