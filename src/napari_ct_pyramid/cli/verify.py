@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from napari_ct_pyramid.errors import CtPyramidError, RequestError
-from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath, image_path
 
@@ -56,6 +55,8 @@ def _verify_one(args: argparse.Namespace, options: ConversionOptions) -> None:
 
 
 def _announcement(plan: Any, path: AnyPath, width: int) -> str:
+    from napari_ct_pyramid.model.plan import Plan
+
     return (verify_announcement if isinstance(plan, Plan) else audit.audit_announcement)(plan, path, width)
 
 
