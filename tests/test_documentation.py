@@ -21,6 +21,7 @@ import tifffile
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.arguments import parse
 from napari_ct_pyramid.cli.main import main
+from napari_ct_pyramid.model import memory
 from napari_ct_pyramid.sources import phantom
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +36,8 @@ OPEN_WINDOWS = {"neuroglancer", "view"}
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # A reader's commands have processes of their own. This one is large after many tests.
+    monkeypatch.setattr(memory, "resident_memory", lambda: 100_000_000)
     monkeypatch.setattr(phantom, "write_sample", partial(phantom.write_sample, shape=(32, 64, 64)))
     names: dict[str, object] = {}
     for _, language, text in BLOCK.findall(page.read_text(encoding="utf-8")):

@@ -138,10 +138,14 @@ def test_what_fails_is_tried_again_but_not_for_ever(monkeypatch: pytest.MonkeyPa
 def test_ctrl_c_ends_the_wait_for_an_answer() -> None:
     answer, main = threading.Event(), threading.main_thread().ident
     assert main is not None
-    threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        wait_for(lambda: answer.wait(30))
-    answer.set()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            wait_for(lambda: answer.wait(30))
+    finally:
+        signal.signal(signal.SIGINT, before)
+        answer.set()
 
 
 def test_names_with_every_character(s3: S3) -> None:
