@@ -74,8 +74,9 @@ class ZarrArray:
             self._remote = RemoteChunks(self._files, self.chunks, self._frames_dtype)
         self._cache = chunk_cache()
         self._number = self._cache.owner(self)
-        # A level that fits is warm for every direction once it was looked at. Of a larger one, slabs are kept: 44
-        # chunks of 128 x 128 x 128 float32 that a plane of 1400 x 512 needs are 370 MB, and their slabs 46 MB.
+        # Of a level that fits, whole chunks are kept: they serve planes of every direction. Of a larger level, some
+        # planes of each chunk are kept: the 44 chunks of 128 x 128 x 128 float32 that a plane of 1400 x 512 needs are
+        # 370 MB, and these planes of them 46 MB.
         whole = math.prod(-(-n // c) * c for n, c in zip(self.shape, self.chunks, strict=True)) * self.dtype.itemsize
         self._keeps_whole_chunks = whole <= self._cache.limit
 

@@ -29,17 +29,17 @@ def read_through(source: Source, tiles: Iterable[Box], threads: int, reading: Re
     """Tally tiles, and add the tallies in the order of the tiles. Yields the voxels of each tile that is done."""
     own = threading.local()
 
-    def tally(box: Box) -> Any:
+    def count_tile(box: Box) -> Any:
         voxels = _buffer(own, box, source.volume.dtype)
         start: Triple = (box[0].start, box[1].start, box[2].start)
         source.read_box(start, voxels)
-        return reading.tally(voxels)
+        return reading.count(voxels)
 
     waiting: deque[tuple[Box, Future[Any]]] = deque()
     with ThreadPoolExecutor(threads, "ct-pyramid") as pool:
         try:
             for box in tiles:
-                waiting.append((box, pool.submit(tally, box)))
+                waiting.append((box, pool.submit(count_tile, box)))
                 while len(waiting) > 2 * threads or (waiting and waiting[0][1].done()):
                     yield _add(reading, *waiting.popleft())
             while waiting:

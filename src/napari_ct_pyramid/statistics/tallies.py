@@ -20,10 +20,10 @@ from napari_ct_pyramid.model.order_counts import KEYS, Ranks, count_keys
 class Reading(Protocol):
     """What is counted while a volume is read once."""
 
-    def tally(self, voxels: np.ndarray) -> Any:
+    def count(self, voxels: np.ndarray) -> Any:
         """What is counted of a tile (z, y, x)."""
 
-    def add(self, tally: Any, z: int) -> None:
+    def add(self, counted: Any, z: int) -> None:
         """Add what was counted of a tile that begins at slice `z`."""
 
     def merge(self, other: Any) -> None:
@@ -48,12 +48,12 @@ class FirstReading:
         self.moments = Moments.empty(self.slices)
         self.keys = np.zeros(KEYS, np.int64)
 
-    def tally(self, voxels: np.ndarray) -> tuple[Moments, np.ndarray]:
+    def count(self, voxels: np.ndarray) -> tuple[Moments, np.ndarray]:
         return moments_of(voxels, self.limit), count_keys(voxels)
 
-    def add(self, tally: tuple[Moments, np.ndarray], z: int) -> None:
-        self.moments.add(tally[0], z)
-        self.keys += tally[1]
+    def add(self, counted: tuple[Moments, np.ndarray], z: int) -> None:
+        self.moments.add(counted[0], z)
+        self.keys += counted[1]
 
     def merge(self, other: FirstReading) -> None:
         self.add((other.moments, other.keys), 0)
@@ -77,12 +77,12 @@ class SecondReading:
         self.counts = np.zeros(self.edges.size - 1, np.int64)
         self.lower = np.zeros((self.ranks.tables, KEYS), np.int64)
 
-    def tally(self, voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def count(self, voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return count_between(voxels, self.edges), self.ranks.count_lower(voxels)
 
-    def add(self, tally: tuple[np.ndarray, np.ndarray], z: int) -> None:  # noqa: ARG002
-        self.counts += tally[0]
-        self.lower += tally[1]
+    def add(self, counted: tuple[np.ndarray, np.ndarray], z: int) -> None:  # noqa: ARG002
+        self.counts += counted[0]
+        self.lower += counted[1]
 
     def merge(self, other: SecondReading) -> None:
         self.add((other.counts, other.lower), 0)
@@ -105,11 +105,11 @@ class ThirdReading:
     def __post_init__(self) -> None:
         self.above = np.zeros(self.slices, np.int64)
 
-    def tally(self, voxels: np.ndarray) -> np.ndarray:
+    def count(self, voxels: np.ndarray) -> np.ndarray:
         return np.array([count_above(plane, self.limit) for plane in voxels])
 
-    def add(self, tally: np.ndarray, z: int) -> None:
-        self.above[z : z + tally.size] += tally
+    def add(self, counted: np.ndarray, z: int) -> None:
+        self.above[z : z + counted.size] += counted
 
     def merge(self, other: ThirdReading) -> None:
         self.add(other.above, 0)
