@@ -130,7 +130,7 @@ def main() -> int:
             if widget.state is WidgetState.READY:
                 widget.status_panel.convert.click()
             elif widget.state in (WidgetState.WRONG, WidgetState.DONE):
-                results.append(widget.status_panel.result.words.text() or widget.plan_panel.box.words.text())
+                results.append(widget.status_panel.message.words.text())
                 QTimer.singleShot(2000, viewer.close)
                 watching.stop()
 

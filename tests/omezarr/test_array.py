@@ -170,13 +170,33 @@ def test_cached_planes_are_read_again_when_their_files_change(tmp_path: Path, ki
     assert (array.read(plane(1, 7)) == 0).all()
 
 
-def test_of_an_array_that_is_larger_than_the_cache_slabs_are_kept(
+def test_the_first_look_keeps_a_few_planes_of_a_chunk_and_the_second_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_read: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(zarrarray, "_PLANES", 4)
+    cache = ChunkCache(10**6)
+    monkeypatch.setattr(zarrarray, "chunk_cache", lambda: cache)
+    voxels = flat_indices(SHAPE)
+    make(tmp_path / "a", voxels)
+    array = ZarrArray(tmp_path / "a")
+    plane_bytes = voxels[:, 0].nbytes
+    files_read()
+    for index, files, planes in ((5, 6, 4), (6, 0, 4), (9, 6, 4 + 16), (0, 0, 4 + 16)):
+        assert np.array_equal(array.read(plane(1, index)), voxels[plane(1, index)])
+        assert files_read() == files
+        assert cache.nbytes == planes * plane_bytes
+    across = (slice(0, 20, 1), slice(0, 16, 1), slice(7, 8, 1))
+    assert np.array_equal(array.read(across), voxels[across])
+    assert files_read() == 0
+
+
+def test_of_an_array_that_is_larger_than_the_cache_few_planes_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_read: Callable[[], int]
 ) -> None:
     voxels = flat_indices(SHAPE)
-    cache = ChunkCache(4 * 16 * 16 * 6 * voxels.itemsize)  # the slabs of one plane
+    cache = ChunkCache(4 * 16 * 16 * 6 * voxels.itemsize)  # what is kept for one plane
     monkeypatch.setattr(zarrarray, "chunk_cache", lambda: cache)
-    monkeypatch.setattr(zarrarray, "_SLAB", 4)
+    monkeypatch.setattr(zarrarray, "_PLANES", 4)
     for kind in ("blosc", "zlib"):
         make(tmp_path / kind, voxels, **KINDS[kind])
         array = ZarrArray(tmp_path / kind)

@@ -28,7 +28,7 @@ from .codec import decode_range
 from .metadata import ChunkLocator, codecs_of, describe_codecs, dtype_in_frames, first_line, read_array_metadata
 from .remote_chunks import RemoteChunks
 
-_SLAB = 16  # planes that are kept of a chunk where not all chunks of an array can be kept
+_PLANES = 16  # that are kept of a chunk at the first look; of large arrays, always
 _THIN = 0.25  # boxes up to this part of a chunk's thickness are decoded in part
 _PIECE_BYTES = 8_000_000  # read at a time by each core: a chunk of 128 x 128 x 128 float32
 _REMOTE_PIECE_BYTES = 128_000_000  # fetched in parallel
@@ -79,6 +79,7 @@ class ZarrArray:
         # 370 MB, and these planes of them 46 MB.
         whole = math.prod(-(-n // c) * c for n, c in zip(self.shape, self.chunks, strict=True)) * self.dtype.itemsize
         self._keeps_whole_chunks = whole <= self._cache.limit
+        self._seen: set[tuple[int, ...]] = set()  # indices of chunks of which a plane was read
 
     @property
     def compression(self) -> str:
@@ -143,19 +144,23 @@ class ZarrArray:
         return bool(box[axis].stop - box[axis].start <= self.chunks[axis] * _THIN)
 
     def _read_thin(self, box: Box, dtype: np.dtype) -> np.ndarray:
-        """Decode of each chunk only the planes that are needed, unless the chunk is in the cache."""
+        """Decode of each chunk only the planes that are needed, and keep a single one: users step back and forth."""
         out = np.empty([s.stop - s.start for s in box], self.dtype)
         axis = _slowest_axis(self.chunks)
 
         def read(index: tuple[int, ...]) -> None:
             inside, target = overlap(box, index, self.chunks)
-            if self._keeps_whole_chunks:
-                kept = self._cache.get((self._number, index), self._state(index))
-                if kept is not None:
-                    out[target] = kept[inside]
-                    return
-            planes = self._decode(index, dtype, inside[axis].start, inside[axis].stop)
-            out[target] = planes[(*inside[:axis], slice(None), *inside[axis + 1 :])]
+            first, last = inside[axis].start, inside[axis].stop
+            state, begin = self._state(index), 0
+            planes = self._cache.get((self._number, index), state) if self._keeps_whole_chunks else None
+            if planes is None:
+                key, begin = (self._number, index, axis, first, last), first
+                planes = self._cache.get(key, state)
+                if planes is None:
+                    planes = self._decode(index, dtype, first, last)
+                    if last - first == 1:
+                        self._cache.put(key, state, planes.copy())  # the bytes around it are freed
+            out[target] = planes[(*inside[:axis], slice(first - begin, last - begin), *inside[axis + 1 :])]
 
         self._all(read, list(touched(box, self.chunks)))
         return out
@@ -193,36 +198,50 @@ class ZarrArray:
         return axes[-1] if axes else None
 
     def _read_plane(self, box: Box, axis: int) -> np.ndarray:
-        """Read a plane, and keep its chunks, or a slab of each: the next planes are likely to be needed soon."""
+        """Read a plane, and keep more of its chunks: the next planes are likely to be needed soon."""
         if self._remote:
             return self._read_remote_plane(box, axis)
         out = np.empty([s.stop - s.start for s in box], self.dtype)
-        size = self.chunks[axis]
-        first, last = 0, size
-        slab: tuple[int, ...] = ()
-        if not self._keeps_whole_chunks:
-            first = box[axis].start % size // _SLAB * _SLAB
-            last, slab = min(first + _SLAB, size), (axis, first)
 
         def read(index: tuple[int, ...]) -> None:
             inside, target = overlap(box, index, self.chunks)
-            key, state = (self._number, index, *slab), self._state(index)
-            voxels = self._cache.get(key, state)
-            if voxels is None:
-                voxels = self._read_slab(index, axis, first, last)
-                self._cache.put(key, state, voxels)
+            voxels, first = self._planes_around(index, axis, inside[axis].start)
             at = inside[axis].start - first
             out[target] = voxels[(*inside[:axis], slice(at, at + 1), *inside[axis + 1 :])]
 
         self._all(read, list(touched(box, self.chunks)))
         return out
 
-    def _read_slab(self, index: tuple[int, ...], axis: int, first: int, last: int) -> np.ndarray:
+    def _planes_around(self, index: tuple[int, ...], axis: int, at: int) -> tuple[np.ndarray, int]:
+        """Planes of a chunk, from the cache or to be kept there, and which of its planes is the first of them.
+
+        At the first look at a chunk, these are a few. To keep all of it takes twice as long, most of that for new pages
+        of memory, so it waits for the second look.
+        """
+        size, state = self.chunks[axis], self._state(index)
+        first = at // _PLANES * _PLANES
+        whole, few = (self._number, index), (self._number, index, axis, first)
+        for key, begin in ((whole, 0), (few, first)):
+            voxels = self._cache.get(key, state)
+            if voxels is not None:
+                return voxels, begin
+        key, last = few, min(first + _PLANES, size)
+        if self._keeps_whole_chunks:
+            if index in self._seen:
+                key, first, last = whole, 0, size
+            self._seen.add(index)
+        voxels = self._read_planes(index, axis, first, last)
+        self._cache.put(key, state, voxels)
+        return voxels, first
+
+    def _read_planes(self, index: tuple[int, ...], axis: int, first: int, last: int) -> np.ndarray:
         """Part of a chunk, from one plane to another along an axis, in memory of its own."""
         box = [slice(i * c, min((i + 1) * c, n), 1) for i, c, n in zip(index, self.chunks, self.shape, strict=True)]
         begin = index[axis] * self.chunks[axis]
         box[axis] = slice(begin + first, min(begin + last, self.shape[axis]), 1)
-        return np.asarray(self._begin(tuple(box))())
+        voxels = np.empty([s.stop - s.start for s in box], self.dtype)  # in huge pages, unlike tensorstore's own
+        self.read_into(tuple(box), voxels)
+        return voxels
 
     def _read_remote_plane(self, box: Box, axis: int) -> np.ndarray:
         """Read several planes of the same chunks together, in few requests, and keep them: nothing is fetched twice."""
