@@ -105,16 +105,19 @@ def test_a_level_outside_of_the_image_is_refused(tmp_path: Path, path: str) -> N
         ct.plan(image, tmp_path / "new.ome.zarr", chunks=4)
 
 
-@pytest.mark.parametrize("linked", ["a level", "a slice"])
+@pytest.mark.parametrize("linked", ["a level", "a slice", "a chunk", "a folder of chunks", "metadata", "an array"])
 def test_a_link_out_of_the_source_is_followed_only_if_asked(tmp_path: Path, linked: str) -> None:
     import numpy as np
     import tifffile
 
     voxels = np.arange(4 * 8 * 8, dtype="u2").reshape(4, 8, 8)
     (tmp_path / "elsewhere").mkdir()
-    if linked == "a level":
+    place = ""
+    if linked != "a slice":
         source = write_image(tmp_path / "image.zarr", [voxels])
-        inside = source / "0"
+        place = "::/0" if linked == "an array" else ""
+        below = {"a chunk": "0/0/0/0", "a folder of chunks": "0/0", "metadata": "0/.zarray"}
+        inside = source / below.get(linked, "0")
     else:
         source = tmp_path / "slices"
         source.mkdir()
@@ -124,7 +127,7 @@ def test_a_link_out_of_the_source_is_followed_only_if_asked(tmp_path: Path, link
     outside = inside.rename(tmp_path / "elsewhere" / inside.name)
     inside.symlink_to(outside, target_is_directory=outside.is_dir())
     with pytest.raises(ct.SourceError) as caught:
-        ct.plan(source, tmp_path / "new.ome.zarr", chunks=4)
+        ct.plan(f"{source}{place}", tmp_path / "new.ome.zarr", chunks=4)
     assert ct.errors.Advice("follow_links", True) in caught.value.message.parts
-    output = ct.convert(source, tmp_path / "new.ome.zarr", chunks=4, follow_links=True).output
+    output = ct.convert(f"{source}{place}", tmp_path / "new.ome.zarr", chunks=4, follow_links=True).output
     assert np.array_equal(ct.open_pyramid(output).levels[0].array[:], voxels)

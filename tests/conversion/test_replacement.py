@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,37 @@ def test_an_output_that_is_a_link_is_replaced_where_it_is(source: Path, output: 
     assert output.is_symlink()
     assert ct.verify(output, source).problems == ()
     assert [path.name for path in place.iterdir()] == ["real.ome.zarr"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")
+@pytest.mark.parametrize("linked", [".ct-pyramid", JOURNAL])
+@pytest.mark.parametrize("how", ["resume", "repair", "edit"])
+def test_nothing_is_written_through_a_link_in_the_output(source: Path, output: Path, linked: str, how: str) -> None:
+    ct.convert(source, output, **OPTIONS)
+    if how == "resume":
+        (output / ".zattrs").unlink()
+    elif how == "repair":
+        (output / "0" / "0" / "0" / "0").write_bytes(b"damaged")
+    outside = (output / linked).rename(output.parent / "outside")
+    (output / linked).symlink_to(outside, target_is_directory=outside.is_dir())
+    place = outside if outside.is_dir() else outside.parent
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and output not in path.parents}
+    with suppress(ct.RequestError, ct.ConversionError):
+        if how == "resume":
+            ct.convert(source, output, **OPTIONS)
+        elif how == "repair":
+            ct.verify(output, source, repair=True)
+        else:
+            ct.edit(output, name="new")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")
+def test_a_link_in_the_place_of_a_file_that_is_being_written_is_not_followed(source: Path, output: Path) -> None:
+    precious = output.parent / "precious"
+    precious.write_bytes(b"mine")
+    ct.convert(source, output, **OPTIONS)
+    (output / ".zattrs.new").symlink_to(precious)
+    ct.edit(output, name="new")
+    assert precious.read_bytes() == b"mine"
+    assert ct.verify(output).problems == ()

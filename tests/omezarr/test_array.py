@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -168,6 +169,25 @@ def test_cached_planes_are_read_again_when_their_files_change(tmp_path: Path, ki
     assert (array.read(plane(1, 6)) == 2).all()
     writer[:, :16] = 0  # which takes their files away
     assert (array.read(plane(1, 7)) == 0).all()
+
+
+@pytest.mark.parametrize("how", ["written in place", "another file"])
+def test_cached_planes_are_read_again_though_size_and_time_of_their_file_are_the_same(tmp_path: Path, how: str) -> None:
+    chunk, other = tmp_path / "a/0/0/0", tmp_path / "b/0/0/0"
+    for path, value in ((chunk, 1), (other, 2)):
+        make(path.parents[2], np.full((16, 16, 16), value, "f4"), compressors=None)
+    array = ZarrArray(tmp_path / "a")
+    before = chunk.stat()
+    thin = np.s_[0:16:1, 5:6:1, 0:16:1]
+    assert (array.read(thin) == 1).all()
+    assert other.stat().st_size == before.st_size
+    if how == "written in place":
+        chunk.write_bytes(other.read_bytes())
+        os.utime(chunk, ns=(before.st_atime_ns, before.st_mtime_ns))
+    else:
+        os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+        other.replace(chunk)
+    assert (array.read(thin) == 2).all()
 
 
 def test_the_first_look_keeps_a_few_planes_of_a_chunk_and_the_second_all_of_it(

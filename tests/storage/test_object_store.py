@@ -59,9 +59,14 @@ def pyramid_objects(s3: S3, name: str) -> dict[str, bytes]:
 
 def objects(output: str) -> dict[str, bytes]:
     """As far as `pyramid_files` has them of a folder."""
+    return {key: data for key, data in all_objects(output).items() if key not in OF_TIME}
+
+
+def all_objects(output: str) -> dict[str, bytes]:
+    """All but locks."""
     root = RemotePath(output)
-    found = {path.url.removeprefix(f"{root}/"): path.read_bytes() for path, _ in root.below()}
-    return {key: data for key, data in found.items() if key not in OF_TIME}
+    found = {path.url.removeprefix(f"{root}/"): path for path, _ in root.below()}
+    return {key: path.read_bytes() for key, path in found.items() if "/lock-" not in key}
 
 
 def stop_after(blocks: int, scan: Path, output: str, **options: Any) -> None:
@@ -188,24 +193,43 @@ def test_an_ome_zarr_in_a_store_is_shown_and_converted(s3: S3, scan: Path, capsy
         ct.open_pyramid(f"{URL}/nothing.ome.zarr")
 
 
+def change(patch: pytest.MonkeyPatch, act: Callable[[int, Callable[[], Any]], Any]) -> None:
+    """Have a function carry out the requests that change the store, of which it learns the number, from 1."""
+    calls = itertools.count(1)
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **more: act(next(calls), lambda: real(*args, **more))
+
+    for name in ("write_bytes", "unlink", "remove"):
+        patch.setattr(RemotePath, name, counted(getattr(RemotePath, name)))
+
+
 class Killed(BaseException):
     """Ends a conversion as a signal would."""
 
 
 def kill_at(patch: pytest.MonkeyPatch, n: int) -> None:
     """Have the n-th request that changes the store end the conversion instead."""
-    calls = itertools.count(1)
 
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **more: Any) -> Any:
-            if next(calls) == n:
-                raise Killed
-            return real(*args, **more)
+    def act(number: int, request: Callable[[], Any]) -> Any:
+        if number == n:
+            raise Killed
+        return request()
 
-        return call
+    change(patch, act)
 
-    for name in ("write_bytes", "unlink", "remove"):
-        patch.setattr(RemotePath, name, counted(getattr(RemotePath, name)))
+
+def fail_at(patch: pytest.MonkeyPatch, n: int, *, done: bool, lasting: bool) -> None:
+    """Have the n-th request that changes the store fail, after it was carried out if `done`; then all if `lasting`."""
+
+    def act(number: int, request: Callable[[], Any]) -> Any:
+        fails = number == n or (lasting and number > n)
+        answer = request() if done or not fails else None
+        if fails:
+            raise OSError(5, "the connection broke")
+        return answer
+
+    change(patch, act)
 
 
 def test_an_overwriting_that_is_killed_at_any_request_resumes(scan: Path, times: Callable[[int], int]) -> None:
@@ -234,6 +258,45 @@ def test_an_overwriting_that_is_killed_at_any_request_resumes(scan: Path, times:
         assert objects(output) == old
         if not killed:
             return
+
+
+@pytest.mark.parametrize(("done", "lasting"), [(False, True), (True, False), (True, True)])
+def test_an_overwriting_whose_request_fails_leaves_the_old_volume_or_resumes(
+    scan: Path, done: bool, lasting: bool
+) -> None:
+    """Also if the store has done what was asked, and only its answer is an error. `lasting`: all later ones fail."""
+    output = f"{MEMORY}/failed.ome.zarr"
+    other: dict[str, Any] = {**OPTIONS, "chunks": (16, 16, 16), "num_levels": 2}
+    ct.convert(scan, output, **OPTIONS, overwrite=True)
+    new = objects(output)
+    ct.convert(scan, output, **other, overwrite=True)
+    old = all_objects(output)
+    for n in (*range(2, 8), 20):
+        RemotePath(output).remove(path for path, _ in RemotePath(output).below())
+        for key, data in old.items():
+            (RemotePath(output) / key).write_bytes(data)
+        with pytest.MonkeyPatch.context() as patch:
+            fail_at(patch, n, done=done, lasting=lasting)
+            try:
+                ct.convert(scan, output, **OPTIONS, overwrite=True)
+            except ct.RequestError:
+                assert all_objects(output) == old, n
+            except ct.ConversionError:
+                pass
+        with suppress(ct.UnfinishedError):
+            assert ct.verify(output, scan).problems == (), n
+        ct.convert(scan, output, **OPTIONS, overwrite=True)
+        assert objects(output) == new, n
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_fresh_output_that_cannot_be_begun_leaves_nothing(scan: Path, done: bool) -> None:
+    output = RemotePath(f"{MEMORY}/fresh.ome.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at(patch, 2, done=done, lasting=False)  # after the lock
+        with pytest.raises(ct.RequestError):
+            ct.convert(scan, output, **OPTIONS)
+    assert not output.exists()
 
 
 def test_other_objects_in_an_output_are_named_and_kept(scan: Path) -> None:

@@ -26,7 +26,7 @@ from napari_ct_pyramid.omezarr.versions import numbers_of
 from napari_ct_pyramid.options import parse_window
 from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.lock import check_state_folder, hold
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath, PathLike, any_path
 from napari_ct_pyramid.storage.sealed import seal, unseal
 from napari_ct_pyramid.units import parse_unit, parse_voxel_size
@@ -211,7 +211,7 @@ def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
         )
     finest = finest_voxel(attributes) if changes.voxel_size else None
     edited = edit_attributes(attributes, changes, finest)
-    documents = []
+    documents = {}
     labels = tuple(_labels(path)) if changes.voxel_size or changes.unit else ()
     place = Facts(changes.voxel_size, changes.unit)
     for label in labels:
@@ -221,24 +221,34 @@ def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
         if changes.voxel_size:
             _check_labels(attributes, label, before)
         attributes = edit_attributes(attributes, place, finest)
-        documents.append((f"{key}/{own_file}", _with(own_document, own_file, attributes)))
-    own = _with(document, file, edited)
-    if file == ".zattrs":
-        copies = _read_json(path / _CONSOLIDATED)
-        if copies:
-            metadata = {**copies["metadata"], **dict(documents), file: own}
-            documents.append((_CONSOLIDATED, {**copies, "metadata": metadata}))
-    elif inline := document.get("consolidated_metadata"):
-        for key, value in documents:
-            inline["metadata"][key.removesuffix("/zarr.json")] = value
-    documents.append((file, own))
-    return _Prepared(Edit(path, before, read_facts(edited), labels), changes, tuple(documents))
+        documents[f"{key}/{own_file}"] = _with(own_document, own_file, attributes)
+    documents[file] = _with(document, file, edited)
+    documents |= _copies(path, documents)
+    documents[file] = documents.pop(file)  # as the last one
+    return _Prepared(Edit(path, before, read_facts(edited), labels), changes, tuple(documents.items()))
+
+
+def _copies(path: AnyPath, documents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The files that hold copies of these documents: consolidated metadata, which each group above them may have."""
+    found = {}
+    for folder in sorted({parent for key in documents for parent in PurePosixPath(key).parents}, reverse=True):
+        prefix = "" if folder == PurePosixPath() else f"{folder}/"
+        below = {key.removeprefix(prefix): value for key, value in documents.items() if key.startswith(prefix)}
+        if copies := _read_json(path / f"{prefix}{_CONSOLIDATED}"):
+            found[prefix + _CONSOLIDATED] = {**copies, "metadata": {**copies["metadata"], **below}}
+        group = documents.get(f"{prefix}zarr.json") or _read_json(path / f"{prefix}zarr.json") or {}
+        if inline := group.get("consolidated_metadata"):
+            groups = {key.removesuffix("/zarr.json"): value for key, value in below.items() if "/" in key}
+            inline = {**inline, "metadata": {**inline["metadata"], **groups}}
+            found[f"{prefix}zarr.json"] = {**group, "consolidated_metadata": inline}
+    return found
 
 
 def _write(prepared: _Prepared) -> None:
     path = prepared.edit.path
     if isinstance(path, Path) and not os.access(path, os.W_OK):
         raise RequestError(f"{path} cannot be written to: {os.strerror(errno.EACCES)}.")
+    check_state_folder(path)
     try:
         begin_edit(path, prepared.changes)
         if len(prepared.documents) > 1:
@@ -285,8 +295,8 @@ def _complete(path: AnyPath) -> None:
 
 def _files(path: AnyPath) -> set[str]:
     """All files that an edit can write."""
-    folders = ["", *(f"labels/{label}/" for label in _labels(path))]
-    return {_CONSOLIDATED, *(folder + name for folder in folders for name in (".zattrs", "zarr.json"))}
+    folders = ["", "labels/", *(f"labels/{label}/" for label in _labels(path))]
+    return {folder + name for folder in folders for name in (".zattrs", "zarr.json", _CONSOLIDATED)}
 
 
 def _replace(path: AnyPath, document: dict[str, Any]) -> None:

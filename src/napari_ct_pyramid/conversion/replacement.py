@@ -5,7 +5,8 @@ place, and only then is the old one removed. If the program is killed in between
 or removes what is left of it (`recover`).
 
 An object store cannot rename. There, the metadata that make the old output an image are removed first, then the new
-journal is written, and then the old chunks are removed. A note in the output states what is to be removed.
+journal is written, and then the old chunks are removed. A note in the output states what is to be removed. If one of
+these steps fails before the old chunks are removed, the old journal and metadata are put back.
 """
 
 from __future__ import annotations
@@ -250,26 +251,47 @@ def _remove(output: AnyPath, contents: Contents, *, kept: Callable[[str], bool] 
 
 def _replace_in_store(output: RemotePath, record: Record) -> Record:
     before = read_journal(output)
-    if before is None and not is_published(output):
-        return write_journal(output, record)
-    contents = contents_of(output, before)
-    group = {output / name: (output / name).read_bytes() for name in GROUP_FILE_NAMES if (output / name).is_file()}
-    storage_of(output / REPLACED).replace(seal({"arrays": list(contents.arrays), "identity": record.identity}))
+    replaces = before is not None or is_published(output)
+    old = {path: _content(path) for path in (output / JOURNAL, *(output / name for name in GROUP_FILE_NAMES))}
     try:
-        unpublish(output)
+        if replaces:
+            note = {"arrays": list(contents_of(output, before).arrays), "identity": record.identity}
+            storage_of(output / REPLACED).replace(seal(note))
+            unpublish(output)
         begun = write_journal(output, record)
     except OSError as error:
-        try:
-            for path, data in group.items():
-                path.write_bytes(data)
-        except OSError:
-            raise ConversionError(
-                f"The output {output} cannot be made: {error.strerror or error}. The metadata of the volume that it "
-                f"should replace ({first_names([path.name for path in group])}) could not be put back. Convert again."
-            ) from error
+        _put_back(output, old, error)
         raise
-    _finish_in_store(output)
+    if replaces:
+        _finish_in_store(output)
     return begun
+
+
+def _put_back(output: RemotePath, old: dict[RemotePath, bytes | None], error: OSError) -> None:
+    """Put back the objects of an output that could not be begun, the journal first.
+
+    A request whose answer is an error may have been carried out all the same: what is there now is read.
+    """
+    try:
+        for path, data in {**old, output / REPLACED: None}.items():
+            if _content(path) == data:
+                continue
+            if data is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(data)
+    except OSError:
+        raise ConversionError(
+            f"The output {output} could not be begun: {error.strerror or error}. What was there before could not be "
+            "put back. Convert again."
+        ) from error
+
+
+def _content(path: RemotePath) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _finish_in_store(output: RemotePath) -> None:

@@ -86,6 +86,10 @@ class ZarrArray:
         """For people: ``"blosc lz4, level 1, bitshuffle"``, or ``"none"``."""
         return describe_codecs(codecs_of(self.metadata)) or "none"
 
+    def files(self, box: Box) -> Iterator[AnyPath]:
+        """The files of the chunks that hold voxels of a box, whether they exist or not."""
+        return self._files.paths(box)
+
     def read(self, box: Box) -> np.ndarray:
         """The voxels in `box`, as they are on disk now; missing chunks have the fill value.
 

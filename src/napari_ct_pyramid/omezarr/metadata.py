@@ -276,6 +276,10 @@ class ChunkLocator:
             )
         )
 
+    def index(self, key: str) -> tuple[int, ...]:
+        """The index of a file, for which `has_file` is true."""
+        return tuple(map(int, key.removeprefix(self._prefix).split(self._separator)))
+
     @property
     def slots(self) -> int:
         """The number of places for chunks in a file."""
@@ -309,6 +313,10 @@ class ChunkLocator:
             return None
         return math.prod(self._in_shard), place_in_shard(index, self._in_shard)[1]
 
+    def paths(self, box: Box) -> Iterator[AnyPath]:
+        """The files that hold voxels of a box."""
+        return (self._file(index) for index in touched(box, self._shape))
+
     def _file(self, number: tuple[int, ...]) -> AnyPath:
         return self._path / self.key(number)
 
@@ -319,7 +327,7 @@ class ChunkLocator:
         """
         if storage_of(self._path).is_remote:
             return storage_of(self._path).version()
-        return tuple(storage_of(self._file(index)).version() for index in touched(box, self._shape))
+        return tuple(storage_of(path).version() for path in self.paths(box))
 
 
 def first_line(error: BaseException) -> str:

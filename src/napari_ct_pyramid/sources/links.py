@@ -43,7 +43,7 @@ def linked_file(source: Input, file: Path, what: str) -> Path:
 
 
 def check_links(source: Input, folder: Path, paths: Iterable[Path]) -> None:
-    """Make sure that none of the files or folders in a folder is a link that leads out of it.
+    """Make sure that none of the paths below a folder, nor a folder between, is a link that leads out of it.
 
     Raises
     ------
@@ -53,8 +53,10 @@ def check_links(source: Input, folder: Path, paths: Iterable[Path]) -> None:
     if source.options.follow_links:
         return
     for path in paths:
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise _outside(f"{path} is a link out of the source's own folder: it leads to {path.resolve()}")
+        between = len(path.parts) - len(folder.parts) - 1  # of them
+        for part in (path, *path.parents[: max(0, between)]):
+            if part.is_symlink() and not part.resolve().is_relative_to(folder.resolve()):
+                raise _outside(f"{part} is a link out of the source's own folder: it leads to {part.resolve()}")
 
 
 def _outside(what: str) -> SourceError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -92,7 +94,7 @@ def _open_array(source: Input, path: AnyPath) -> VolumeReader:
     check_shape(path, [array.shape[axis] for axis in _axes(place)])
     version = array.metadata["zarr_format"]
     volume = _volume(source.stem, array, place, str(path), f"Zarr array, v{version}")
-    reader = _ZarrReader(array, path, replace(volume, notes=notes), place)
+    reader = _ZarrReader(source, array, path, replace(volume, notes=notes), place)
     return Transposed(reader, order) if order and order != "zyx" else reader
 
 
@@ -111,10 +113,6 @@ def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
             ").",
         )
     level = pyramid.levels[source.level]
-    if isinstance(pyramid.path, Path):
-        folders = PurePosixPath(level.path)
-        between = [pyramid.path / folder for folder in (folders, *folders.parents) if folder.name]
-        check_links(source, pyramid.path, between)
     array = ZarrArray(pyramid.path / level.path)
     order, place = _place(source, pyramid)
     kind = f"OME-Zarr {pyramid.ome_zarr_version}, level {level.path}"
@@ -137,7 +135,7 @@ def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
     )
     if source.level:
         volume = _at_level(volume, pyramid, source.level, axes)
-    reader: VolumeReader = _ZarrReader(array, pyramid.path, volume, place)
+    reader: VolumeReader = _ZarrReader(source, array, pyramid.path, volume, place)
     if pyramid.original_shape and not source.level:  # without the padding
         stop = [pyramid.original_shape[axis] for axis in axes]
         if tuple(stop) != volume.shape:
@@ -259,16 +257,19 @@ def _volume(name: str, array: ZarrArray, place: tuple[int | None, ...], where: s
 class _ZarrReader:
     """Reads an array one chunk at a time, so that it takes no more memory than planned."""
 
-    def __init__(self, array: ZarrArray, root: AnyPath, volume: Volume, place: tuple[int | None, ...]) -> None:
+    def __init__(
+        self, source: Input, array: ZarrArray, root: AnyPath, volume: Volume, place: tuple[int | None, ...]
+    ) -> None:
         self.volume = volume
+        self._source = source
         self._array: ZarrArray | None = array
         self._axes = _axes(place)
         self._all_axes = tuple(slice(None) if index is None else np.newaxis for index in place)
         self._place = [slice(index or 0, (index or 0) + 1, 1) for index in place]  # of the other axes
         folders = dict.fromkeys((root, array.path))
-        self.paths = tuple(
-            (folder / name).absolute() for folder in folders for name in ZARR_FILES if (folder / name).is_file()
-        )
+        files = [folder / name for folder in folders for name in ZARR_FILES if (folder / name).is_file()]
+        self._check_links(files)
+        self.paths = tuple(file.absolute() for file in files)
 
     def read(self, start: Triple, out: Voxels) -> None:
         if self._array is None:
@@ -280,7 +281,12 @@ class _ZarrReader:
             place = list(self._place)
             for axis, wanted in zip(self._axes, part, strict=True):
                 place[axis] = slice(wanted.start, wanted.stop, 1)
+            self._check_links(self._array.files(tuple(place)))
             self._array.read_into(tuple(place), out[within(part, box)][self._all_axes])
+
+    def _check_links(self, files: Iterable[AnyPath]) -> None:
+        if isinstance(self._source.path, Path):
+            check_links(self._source, self._source.path, cast("Iterable[Path]", files))
 
     def close(self) -> None:
         self._array = None

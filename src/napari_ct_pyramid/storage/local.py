@@ -54,7 +54,7 @@ class LocalStorage:
         path = self._path
         new = path.with_name(path.name + ".new")
         try:
-            with FileIO(new, "w") as file:
+            with _create(new) as file:
                 write_all(file, data)
                 os.fsync(file.fileno())
             new.replace(path)
@@ -125,8 +125,9 @@ class LocalStorage:
         try:
             status = self._path.stat()
         except FileNotFoundError:
-            return 0, 0
-        return status.st_mtime_ns, status.st_size
+            return None
+        # The last change of the inode cannot be set: a file keeps neither it nor its number if another takes its place.
+        return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
 
 
 class LocalPartFile:
@@ -165,7 +166,7 @@ class LocalStateFile:
     """A small file that is open."""
 
     def __init__(self, path: Path, size: int | None, fresh: bool) -> None:
-        self._file = FileIO(path, "r" if size is None else "w+" if fresh else "r+")
+        self._file = _open(path, "r" if size is None else "w+" if fresh else "r+", getattr(os, "O_NOFOLLOW", 0))
         if size is not None:
             self._file.truncate(size)
 
@@ -228,6 +229,15 @@ def _bypass_cache(write: Callable[[int], None], *, allowed: bool = True) -> None
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
     write(0)
+
+
+def _create(path: Path) -> FileIO:
+    """Make a file. What another one has left there is removed; if that is a link, it is not followed."""
+    try:
+        return FileIO(path, "x")
+    except FileExistsError:
+        path.unlink()
+        return FileIO(path, "x")
 
 
 def _open(path: Path, mode: str, flag: int) -> FileIO:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from napari_ct_pyramid.errors import OutputBusyError, RequestError
 
 from .lease import Lease, take_folder_lease, trial_lease
-from .paths import AnyPath
+from .paths import STATE_FOLDER, AnyPath
 from .store_lock import HeldStoreLease, hold_in_store
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ def hold(output: AnyPath) -> Iterator[Hold]:
     OutputBusyError
         If another conversion or repair holds it.
     RequestError
-        If the place of the output cannot be written to.
+        If the place of the output cannot be written to, or its `STATE_FOLDER` is a link.
     """
     if not isinstance(output, Path):
         with hold_in_store(output) as lease:
             yield Hold(output, lease)
         return
+    check_state_folder(output)
     path = lock_file(output)
     try:
         lock = _acquire(path, output)
@@ -88,6 +89,21 @@ def hold(output: AnyPath) -> Iterator[Hold]:
         if os.name == "nt":
             with suppress(OSError):
                 path.unlink()
+
+
+def check_state_folder(output: AnyPath) -> None:
+    """Make sure that the folder for this package's own files in an output is no link.
+
+    Raises
+    ------
+    RequestError
+        If it is one: what lies elsewhere does not belong to the output.
+    """
+    folder = output / STATE_FOLDER
+    if isinstance(folder, Path) and folder.is_symlink():
+        raise RequestError(
+            f"{folder} is a link, and nothing is written through links. Remove the link, or choose another output."
+        )
 
 
 def lock_file(output: Path) -> Path:

@@ -154,27 +154,36 @@ def hold_in_store(output: RemotePath) -> Iterator[HeldStoreLease]:
     folder = output / STATE_FOLDER
     try:
         others = list(_locks(folder))
-        lease = HeldStoreLease(folder / f"{_PREFIX}{max((number for number, _ in others), default=0) + 1}")
-        lease.create()
-    except FileExistsError:
-        raise OutputBusyError(f"Another conversion or repair has just begun to write to the output {output}.") from None
     except OSError as error:
-        raise RequestError(
-            f"The output {output} cannot be written to: {error.strerror or error}. Choose another place."
-        ) from error
+        raise _cannot_be_written(output, error) from error
+    lease = HeldStoreLease(folder / f"{_PREFIX}{max((number for number, _ in others), default=0) + 1}")
     try:
+        try:
+            lease.create()
+        except FileExistsError:
+            raise _just_begun(output) from None
+        except OSError as error:
+            raise _cannot_be_written(output, error) from error
         _exclude_others(output, lease)
         lease.keep()
         yield lease
     finally:
-        lease.release()
+        lease.release()  # also if it could not be created: the store may have done so all the same
+
+
+def _cannot_be_written(output: RemotePath, error: OSError) -> RequestError:
+    return RequestError(f"The output {output} cannot be written to: {error.strerror or error}. Choose another place.")
+
+
+def _just_begun(output: RemotePath) -> OutputBusyError:
+    return OutputBusyError(f"Another conversion or repair has just begun to write to the output {output}.")
 
 
 def _exclude_others(output: RemotePath, lease: HeldStoreLease) -> None:
     """Remove the locks of owners that have ended; raise an error if another one has not."""
     now = lease.path.stat().st_mtime_ns
     if _owner(lease.path) != lease.owner:
-        raise OutputBusyError(f"Another conversion or repair has just begun to write to the output {output}.")
+        raise _just_begun(output)
     dead = []
     for _, path in _locks(lease.path.parent):
         if path == lease.path:

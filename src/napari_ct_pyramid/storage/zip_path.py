@@ -157,12 +157,12 @@ class ZipPath(RemotePath):
             if name.startswith(prefix):
                 yield self / name[len(prefix) :], member.size
 
-    def version(self) -> tuple[int, int] | None:
+    def version(self) -> tuple[int, ...] | None:
         """A value that changes when the archive changes; None in an object store."""
         if isinstance(self.archive, RemotePath):
             return None
         status = self.archive.stat()
-        return status.st_mtime_ns, status.st_size
+        return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
 
     # Nothing is written
 

@@ -18,5 +18,5 @@ class ZipStorage(ObjectStorage):
     def check_place(self) -> None:
         raise RequestError(f"{self._zip_path.archive} is a zip archive, which is only read. Name another output.")
 
-    def version(self) -> tuple[int, int] | None:
+    def version(self) -> tuple[int, ...] | None:
         return self._zip_path.version()

@@ -14,7 +14,8 @@ import pytest
 import zarr
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.conversion.audit.methods import compare, judge
+from napari_ct_pyramid.conversion.audit import voxels
+from napari_ct_pyramid.conversion.audit.methods import Comparison, Comparisons, Method, compare, judge
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.model.downsample import reduce
 from napari_ct_pyramid.storage.paths import STATE_FOLDER
@@ -135,6 +136,13 @@ def test_nan_and_a_window_that_hides_everything(tmp_path: Path) -> None:
     assert {"nan", "nan-new", "window-wide"} <= {f.code for f in ct.audit(path).findings}
 
 
+def judged(*blocks: Comparison) -> Method:
+    table = Comparisons(len(blocks), 3)
+    for block in blocks:
+        table.add((slice(0, 1),) * 3, block)
+    return judge(table)
+
+
 @pytest.mark.parametrize("factors", [(2, 2, 2), (1, 2, 2), (3, 2, 1)])
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "f8"])
 def test_each_method_is_recognized(factors: tuple[int, int, int], dtype: str) -> None:
@@ -155,8 +163,8 @@ def test_each_method_is_recognized(factors: tuple[int, int, int], dtype: str) ->
             window = fine[tuple(slice(i * f, (i + 1) * f) for i, f in zip(index, factors, strict=True))].ravel()
             value = function(window)
             coarse[index] = np.rint(value) if dtype[0] != "f" else value
-        found = judge([compare(fine, coarse, factors)])
-        assert (found.name, found.wrong) == (method, ())
+        found = judged(compare(fine, coarse, factors))
+        assert (found.name, list(found.wrong)) == (method, [])
         assert found.largest_difference <= 0.5
 
 
@@ -167,10 +175,54 @@ def test_a_smoothed_level_is_one_and_another_image_is_not() -> None:
     blurred = gaussian_filter(fine, 1.0)[::2, ::2, ::2]
     parts = [np.s_[8 * k : 8 * k + 8] for k in range(2)]
     blocks = [compare(fine[16 * k : 16 * k + 16], blurred[part], (2, 2, 2)) for k, part in enumerate(parts)]
-    assert judge(blocks).name == "gaussian-like"
-    assert judge(blocks).wrong == ()
+    assert judged(*blocks).name == "gaussian-like"
+    assert list(judged(*blocks).wrong) == []
     others = [compare(fine[16 * k : 16 * k + 16], blurred[::-1][part], (2, 2, 2)) for k, part in enumerate(parts)]
-    assert judge(others).name == "none"
+    assert judged(*others).name == "none"
+
+
+@pytest.mark.parametrize("chunks", [(16, 16, 16), (5, 7, 11), (1, 48, 64), (32, 48, 64)])
+def test_the_comparisons_of_a_level_are_as_many_as_was_counted_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: tuple[int, int, int]
+) -> None:
+    """Their memory is in the budget, so it must be known before."""
+    path = write_image(tmp_path / "a.zarr", levels_by("mean"), chunks=chunks)
+    counts = []
+
+    def count(blocks: Comparisons) -> Method:
+        counts.append((len(blocks.rows), len(blocks._rows)))
+        return judge(blocks)
+
+    monkeypatch.setattr(voxels, "_TILE", 4)
+    monkeypatch.setattr(voxels, "_VOXELS", 3000)
+    monkeypatch.setattr(voxels, "judge", count)
+    assert [level.method for level in ct.audit(path).levels] == ["mean", "mean"]
+    assert len(counts) == 2
+    assert all(added == expected > 1 for added, expected in counts)
+
+
+def test_the_memory_for_comparisons_is_in_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image(tmp_path / "a.zarr", levels_by("mean"))
+    monkeypatch.setattr(Comparisons, "nbytes", lambda *_: 10**15)
+    with pytest.raises(ct.BudgetError) as caught:
+        ct.audit(path)
+    assert caught.value.smallest > 10**15
+
+
+def test_of_many_chunks_that_are_wrong_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    levels = levels_by("mean", count=2)
+    levels[1][:, :, :16] = levels[1][:, :, :16][::-1]
+    path = write_image(tmp_path / "a.zarr", levels, chunks=(4, 8, 8))
+    for chunk in ("0/0/0", "0/1/1", "0/2/2", "1/3/3", "2/0/0", "3/0/0", "3/1/1"):
+        (path / "0" / chunk).write_bytes(b"damaged")
+    found = [(f.code, f.where, f.what.split(":")[0]) for f in ct.audit(path).having("error")]
+    damaged = [what for code, where, what in found if (code, where) == ("chunk-damaged", "0")]
+    assert [what.split()[1] for what in damaged[:5]] == ["0/0/0", "0/1/1", "0/2/2", "1/3/3", "2/0/0"]
+    assert damaged[5].startswith("2 more")
+    differs = [what for code, where, what in found if (code, where) == ("level-differs", "1")]
+    # Not the three whose finer voxels cannot be read: 0/0/0, 0/1/1 and 1/0/0.
+    assert [what.split()[1] for what in differs[:5]] == ["0/0/1", "0/1/0", "0/2/0", "0/2/1", "1/0/1"]
+    assert differs[5].startswith(f"{4 * 3 * 2 - 3 - 5} more")
 
 
 def test_every_image_of_a_group_is_verified(tmp_path: Path) -> None:

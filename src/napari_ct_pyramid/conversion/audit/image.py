@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +27,9 @@ class Level:
         None if it cannot be opened.
     scale, translation : tuple of float or None
         None where they are not stated, or cannot be used.
-    missing : set of tuple of int
-        Indices of the files that are not there, of chunks or shards.
+    missing : numpy.ndarray or None
+        For each file of chunks, or of shards, along the axes: whether it is not there. None if all are, or if there are
+        too many to tell.
     """
 
     path: str
@@ -35,7 +37,7 @@ class Level:
     array: ZarrArray | None = None
     scale: tuple[float, ...] | None = None
     translation: tuple[float, ...] | None = None
-    missing: set[tuple[int, ...]] = field(default_factory=set)
+    missing: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,6 +85,17 @@ class Image:
         metadata = self.multiscales.get("metadata")
         named = metadata.get("method") if isinstance(metadata, dict) else None
         return " ".join(str(text) for text in (self.multiscales.get("type"), named) if text).lower()
+
+
+def first_places(flags: np.ndarray, number: int) -> Iterator[tuple[int, ...]]:
+    """The indices of the first flags that are set, at most so many."""
+    flat, at = flags.ravel(), 0
+    for _ in range(number):
+        at += int(flat[at:].argmax()) if at < flat.size else 0
+        if at >= flat.size or not flat[at]:
+            return
+        yield tuple(map(int, np.unravel_index(at, flags.shape)))
+        at += 1
 
 
 def open_array(path: AnyPath) -> tuple[ZarrArray | None, str]:

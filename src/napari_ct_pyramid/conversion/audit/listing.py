@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from napari_ct_pyramid.model.formatting import count, format_size
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator, codecs_of
 from napari_ct_pyramid.storage.factory import storage_of
@@ -14,13 +16,13 @@ from napari_ct_pyramid.storage.store_access import WEB
 from napari_ct_pyramid.storage.zip_path import ZipPath
 
 from .findings import Report
-from .image import Image, Level
+from .image import Image, Level, first_places
 
 _METADATA = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
 _OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 _NAMED = 3  # examples in a finding
 _INDEX_BYTES = 20  # at least, of a shard
-_MOST_MISSING = 10_000_000  # chunks of which a list is kept
+_MOST_MISSING = 100_000_000  # files of which each is kept in mind, with a byte
 
 
 def check_files(image: Image, report: Report) -> bool:
@@ -42,22 +44,26 @@ def _check_level(image: Image, level: Level, report: Report) -> None:
     locator = ChunkLocator(image.path / level.path, level.metadata)
     largest = _file_bytes(level)
     is_exact = _is_raw(level)
-    found: set[str] = set()
+    total = math.prod(locator.grid)
+    keeps = total <= _MOST_MISSING
+    missing = np.ones(locator.grid if keeps else (), bool)
+    found = 0
     stray: list[str] = []
     empty: list[str] = []
     wrong: list[tuple[str, int]] = []
     for key, size in storage_of(image.path / level.path).files_below():
         if locator.has_file(key):
-            found.add(key)
+            found += 1
+            missing[locator.index(key) if keeps else ()] = False
             if size == 0:
                 empty.append(key)
-            elif size > 2 * largest + 65536 or (is_exact and size != largest):
+            elif _is_wrong(size, largest, is_exact):
                 wrong.append((key, size))
         elif key not in _METADATA and PurePosixPath(key).name not in _OF_SYSTEMS:
             stray.append(key)
-    total = math.prod(locator.grid)
-    if len(found) < total:
-        _report_missing(level, locator, found, total, report)
+    if found < total:
+        level.missing = missing if keeps else None
+        _report_missing(level, locator, total - found, total, report)
     if empty:
         report.error("file-empty", f"{_named(empty)} {_have(empty)} no bytes", level.path)
     for key, size in wrong[:_NAMED]:
@@ -67,20 +73,22 @@ def _check_level(image: Image, level: Level, report: Report) -> None:
         report.warning("file-stray", f"{_named(stray)} {'is' if len(stray) == 1 else 'are'} of no chunk", level.path)
 
 
-def _report_missing(level: Level, locator: ChunkLocator, found: set[str], total: int, report: Report) -> None:
-    missing = total - len(found)
-    if total <= _MOST_MISSING:
-        level.missing = {index for index in locator.indices() if locator.key(index) not in found}
-    examples = [locator.key(index) for index in sorted(level.missing)[:_NAMED]]
+def _report_missing(level: Level, locator: ChunkLocator, missing: int, total: int, report: Report) -> None:
+    examples = [] if level.missing is None else list(map(locator.key, first_places(level.missing, _NAMED)))
     if missing == total:
         report.warning("files-missing", "it has no chunks: every voxel reads as the fill value", level.path)
     else:
         report.warning(
             "files-missing",
             f"{count(missing, 'file')} of {total:,} {'is' if missing == 1 else 'are'} not there and "
-            f"{'reads' if missing == 1 else 'read'} as the fill value: {', '.join(examples)}",
+            f"{'reads' if missing == 1 else 'read'} as the fill value{': ' * bool(examples)}{', '.join(examples)}",
             level.path,
         )
+
+
+def _is_wrong(size: int, largest: int, is_exact: bool) -> bool:
+    """Whether a file cannot have so many bytes."""
+    return size > 2 * largest + 65536 or (is_exact and size != largest)
 
 
 def _file_bytes(level: Level) -> int:

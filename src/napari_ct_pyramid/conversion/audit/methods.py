@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from napari_ct_pyramid.model.volume import Box
+
 from .image import Level
 
 _FIRST = ("mean", "stride")  # tried on every block; the others where none of these fits
@@ -19,6 +21,11 @@ _FLAT = 0.05  # of the usual spread, at least: beside a flat block may be someth
 
 GAUSSIAN, NONE, CONSTANT = "gaussian-like", "none", "constant"
 MEAN, STRIDE, CENTRE = "mean", "stride", "stride from the centre"
+METHODS = (MEAN, STRIDE, CENTRE, "median", "max", "min", "mode")
+"""By which voxels are made exactly."""
+
+_LARGEST = float(np.finfo("f4").max) / 8  # of what is kept: sums of a few do not overflow
+_JUDGE_BYTES = 50  # for each block: flags, and numbers of 32 bits
 
 
 @dataclass
@@ -56,20 +63,81 @@ class Comparison:
         allowed = self.allowed_mean if method == MEAN else self.allowed
         return self.differences.get(method, math.inf) <= max(allowed, self.allowed)
 
-    def is_like(self, usual: float) -> bool:
-        """Whether the block is a smoothed copy of the finer one. `usual` is the spread of most blocks."""
-        if self.correlation is not None and self.correlation < _ALIKE:
-            return self.residual <= self.allowed
-        return self.residual <= _FARTHEST * max(self.spread, _FLAT * usual) + self.allowed
+
+class Comparisons:
+    """The comparisons of the blocks of a level: a table with a short row for each, since there may be millions.
+
+    Parameters
+    ----------
+    blocks : int
+        How many there will be at most.
+    axes : int
+    """
+
+    def __init__(self, blocks: int, axes: int) -> None:
+        self._rows = np.zeros(blocks, _row(axes))
+        self._count = 0
+
+    @staticmethod
+    def nbytes(blocks: int, axes: int) -> int:
+        """The memory of a table, with what `judge` takes."""
+        return blocks * (_row(axes).itemsize + _JUDGE_BYTES)
+
+    def add(self, box: Box, result: Comparison) -> None:
+        """Add the comparison of a block, which is in `box` of the level."""
+        row = self._rows[self._count]
+        row["start"], row["stop"] = [s.start for s in box], [s.stop for s in box]
+        for number, method in enumerate(METHODS):
+            if method in result.differences:
+                row["tried"] |= 1 << number
+                row["fits"] |= result.fits(method) << number
+                row["differences"][number] = _narrow(result.differences[method])
+        row["tells"] = result.correlation is not None
+        row["correlation"] = result.correlation or 0.0
+        for name in ("allowed", "residual", "spread"):
+            row[name] = _narrow(getattr(result, name))
+        self._count += 1
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The table so far."""
+        return self._rows[: self._count]
+
+    def differences(self, method: str) -> np.ndarray:
+        """The largest difference of each block from what a method makes; 0 where it was not tried."""
+        found: np.ndarray = self.rows["differences"][:, METHODS.index(method)]
+        return found
+
+
+def _row(axes: int) -> np.dtype:
+    return np.dtype(
+        [
+            ("start", "u4", (axes,)),
+            ("stop", "u4", (axes,)),
+            ("differences", "f4", (len(METHODS),)),
+            ("allowed", "f4"),
+            ("residual", "f4"),
+            ("spread", "f4"),
+            ("correlation", "f4"),
+            ("tried", "u1"),  # a bit for each method
+            ("fits", "u1"),
+            ("tells", "?"),  # whether it has a correlation
+        ]
+    )
+
+
+def _narrow(value: float) -> float:
+    """A value that a 32-bit float holds, and a few times that."""
+    return min(value, _LARGEST)
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a whole level was made, and which of its blocks were not."""
+    """How a whole level was made, and which of its blocks were not, by their numbers."""
 
     name: str
     largest_difference: float
-    wrong: tuple[int, ...]
+    wrong: np.ndarray
 
 
 def whole_factors(finer: Level, coarser: Level) -> tuple[int, ...] | None:
@@ -139,36 +207,46 @@ def compare(fine: np.ndarray, coarse: np.ndarray, factors: Sequence[int]) -> Com
     return result
 
 
-def judge(blocks: Sequence[Comparison]) -> Method:
+def judge(blocks: Comparisons) -> Method:
     """By which method most blocks of a level were made, and the numbers of those that were not."""
-    used = [(number, block) for number, block in enumerate(blocks) if block.differences]
-    telling = [block for _, block in used if block.correlation is not None]
-    if not telling:
-        wrong = tuple(n for n, block in used if not any(map(block.fits, block.differences)))
-        return Method(NONE if used and len(wrong) == len(used) else CONSTANT, _largest(used, "mean"), wrong)
-    names = list(dict.fromkeys(name for block in telling for name in block.differences))
-    votes = {name: sum(block.fits(name) for block in telling) for name in names}
-    best = max(names, key=lambda name: votes[name])
-    if 2 * votes[best] > len(telling) or (votes[best] and len(telling) == 2):
-        wrong = tuple(number for number, block in used if not block.fits(best) and not _is_ambiguous(block, best))
-        fitting = [(number, block) for number, block in used if block.fits(best)]
-        return Method(best, _largest(fitting, best), wrong)
-    spread = float(np.median([block.spread for block in telling]))
-    alike = [block for block in telling if block.is_like(spread)]
-    if 2 * len(alike) <= len(telling):
-        return Method(NONE, _largest(used, "mean"), tuple(number for number, _ in used))
-    usual = float(np.median([block.spread for block in alike]))
-    wrong = tuple(number for number, block in used if not block.is_like(usual))
-    return Method(GAUSSIAN, _largest([one for one in used if one[0] not in wrong], "mean"), wrong)
+    rows = blocks.rows
+    used, telling = rows["tried"] != 0, rows["tells"]
+    few = int(telling.sum())
+    if not few:
+        wrong = used & (rows["fits"] == 0)
+        name = NONE if used.any() and wrong.sum() == used.sum() else CONSTANT
+        return _method(name, blocks, used, wrong)
+    votes = [int(np.count_nonzero(telling & _has(rows["fits"], method))) for method in METHODS]
+    most = max(votes)
+    if 2 * most > few or (most and few == 2):
+        best = METHODS[votes.index(most)]
+        fits = _has(rows["fits"], best)
+        # Where another method fits, this one may not have been tried: both may give the same there.
+        ambiguous = ~_has(rows["tried"], best) & _has(rows["fits"], MEAN) & ~telling
+        return _method(best, blocks, fits, used & ~fits & ~ambiguous)
+    alike = telling & _is_like(rows, float(np.median(rows["spread"][telling])))
+    if 2 * int(alike.sum()) <= few:
+        return _method(NONE, blocks, used, used)
+    wrong = used & ~_is_like(rows, float(np.median(rows["spread"][alike])))
+    return _method(GAUSSIAN, blocks, used & ~wrong, wrong)
 
 
-def _is_ambiguous(block: Comparison, method: str) -> bool:
-    """Whether a method was not tried on a block, because another one fits: both may give the same there."""
-    return method not in block.differences and block.fits("mean") and block.correlation is None
+def _method(name: str, blocks: Comparisons, measured: np.ndarray, wrong: np.ndarray) -> Method:
+    found = blocks.differences(name if name in METHODS else MEAN)[measured]
+    return Method(name, float(found.max(initial=0.0)), np.flatnonzero(wrong))
 
 
-def _largest(blocks: Sequence[tuple[int, Comparison]], method: str) -> float:
-    return max((block.differences.get(method, 0.0) for _, block in blocks), default=0.0)
+def _has(bits: np.ndarray, method: str) -> np.ndarray:
+    found: np.ndarray = bits & (1 << METHODS.index(method)) != 0
+    return found
+
+
+def _is_like(rows: np.ndarray, usual: float) -> np.ndarray:
+    """Which blocks are smoothed copies of the finer ones. `usual` is the spread of most blocks."""
+    other = rows["tells"] & (rows["correlation"] < _ALIKE)
+    near = _FARTHEST * np.maximum(rows["spread"], _FLAT * usual) + rows["allowed"]
+    found: np.ndarray = rows["residual"] <= np.where(other, rows["allowed"], near)
+    return found
 
 
 def _windows(array: np.ndarray, shape: Sequence[int], factors: Sequence[int]) -> np.ndarray:

@@ -136,10 +136,11 @@ def _read(work: _Work, limits: ConversionOptions) -> Generator[AuditProgress, No
     """Read the voxels of all images."""
     assert isinstance(limits.max_memory, int)
     process = process_memory()
-    free = limits.max_memory - process
+    kept = sum(audit.bytes_kept for audit in work.audits)
+    free = limits.max_memory - process - kept
     of_task = max((audit.bytes_of_task for audit in work.audits), default=0)
     if of_task > free:
-        smallest = process + of_task
+        smallest = process + kept + of_task
         raise BudgetError(
             f"To read the chunks takes {format_size(smallest)} of memory, which is more than the budget. Give more (",
             Advice("max_memory", smallest), "), or verify only metadata and listings.",

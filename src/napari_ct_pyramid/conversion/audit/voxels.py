@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,8 +24,8 @@ from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 
 from .arrangement import check_offset
 from .findings import LevelVerdict, Report
-from .image import Image, Level
-from .methods import CONSTANT, GAUSSIAN, NONE, Comparison, compare, judge, whole_factors
+from .image import Image, Level, first_places
+from .methods import CONSTANT, GAUSSIAN, MEAN, METHODS, NONE, Comparisons, Method, compare, judge, whole_factors
 
 _VOXELS = 2_000_000  # of the finer level, compared at a time
 _TILE = 32  # voxels of the coarser level along each axis, judged together: what is wrong may be small
@@ -39,7 +40,9 @@ Task = Callable[[], None]
 class _Seen:
     """What was seen of a level."""
 
-    damaged: dict[str, str] = field(default_factory=dict)
+    grid: tuple[int, ...]  # of its chunks
+    damaged: np.ndarray | None = None  # which of them are
+    reasons: dict[tuple[int, ...], str] = field(default_factory=dict)  # of the first ones
     odd: int = 0  # NaN and infinities
     low: float = math.inf
     high: float = -math.inf
@@ -51,8 +54,8 @@ class _Pair:
     finer: Level
     coarser: Level
     factors: tuple[int, ...]
-    boxes: list[Box] = field(default_factory=list)
-    compared: list[Comparison] = field(default_factory=list)
+    tiles: int = 0  # that are compared
+    compared: Comparisons | None = None
     new_odd: int = 0
 
 
@@ -79,7 +82,7 @@ class VoxelAudit:
         self._levels = [
             level for level in image.levels if level.array is not None and level.shape and 0 not in level.shape
         ]
-        self._seen = {level.path: _Seen() for level in self._levels}
+        self._seen = {level.path: _Seen(_chunk_grid(level)) for level in self._levels}
         self._lock = threading.Lock()
         self._pairs: list[_Pair] = []
         self._alone: list[Level] = self._levels[:1]
@@ -90,13 +93,15 @@ class VoxelAudit:
                 self._alone.append(coarser)
                 report.note("method-unknown", f"its shape is not a whole part of that of {finer.path}", coarser.path)
             else:
-                self._pairs.append(_Pair(finer, coarser, factors))
+                pair = _Pair(finer, coarser, factors)
+                pair.tiles = _tile_count(pair)
+                self._pairs.append(pair)
         covered = {pair.finer.path for pair in self._pairs}
         self._alone = [level for level in self._alone if level.path not in covered]
         read = [*self._alone, *(level for pair in self._pairs for level in (pair.finer, pair.coarser))]
         self.bytes_total = sum(_nbytes(level) for level in read)
         self.bytes_done = 0
-        self.chunks = sum(_chunk_count(level) for level in self._levels)
+        self.chunks = sum(math.prod(_chunk_grid(level)) for level in self._levels)
 
     @property
     def bytes_of_task(self) -> int:
@@ -110,8 +115,17 @@ class VoxelAudit:
         sizes += [3 * math.prod(_array(level).chunks) * _array(level).dtype.itemsize for level in self._alone]
         return max(sizes)
 
+    @property
+    def bytes_kept(self) -> int:
+        """The most memory that all tasks together keep until `finish`."""
+        tables = sum(Comparisons.nbytes(pair.tiles, len(pair.factors)) for pair in self._pairs)
+        files = sum(level.missing.nbytes for level in self._levels if level.missing is not None)
+        return tables + 2 * files + self.chunks
+
     def tasks(self) -> Iterator[Task]:
         """All that is to be done."""
+        for pair in self._pairs:
+            pair.compared = Comparisons(pair.tiles, len(pair.factors))
         for level in self._alone:
             array = _array(level)
             for index in touched(_whole(level), array.chunks):
@@ -125,6 +139,7 @@ class VoxelAudit:
         self._note(level, self._read(level, box))
 
     def _compare(self, pair: _Pair, box: Box) -> None:
+        assert pair.compared is not None
         coarse = self._read(pair.coarser, box)
         for part in _parts(pair, box):
             region = _finer_box(pair, part)
@@ -138,8 +153,7 @@ class VoxelAudit:
                 there = tuple(slice(t.start - r.start, t.stop - r.start) for t, r in zip(finer, region, strict=True))
                 result = compare(fine[there], coarse[inside], pair.factors)
                 with self._lock:
-                    pair.boxes.append(tile)
-                    pair.compared.append(result)
+                    pair.compared.add(tile, result)
                     pair.new_odd += result.new_odd
 
     def _read(self, level: Level, box: Box) -> np.ndarray | None:
@@ -161,9 +175,15 @@ class VoxelAudit:
             try:
                 array.read_once(intersection(chunk_box(index, array.chunks, array.shape), box))
             except SourceError as error:
-                found["/".join(map(str, index))] = _reason(str(error))
+                found[index] = _reason(str(error))
         with self._lock:
-            self._seen[level.path].damaged |= found or {"": _reason(what)}
+            seen = self._seen[level.path]
+            if seen.damaged is None:
+                seen.damaged = np.zeros(seen.grid, bool)
+            for index in found:
+                seen.damaged[index] = True
+            first = sorted((seen.reasons | (found or {(): _reason(what)})).items())[:_NAMED]
+            seen.reasons = dict(first)
 
     def _note(self, level: Level, voxels: np.ndarray | None) -> None:
         """Note the values of the finest level."""
@@ -183,13 +203,13 @@ class VoxelAudit:
     def finish(self) -> None:
         """Report it."""
         for level in self._levels:
-            damaged = self._seen[level.path].damaged
-            for name, what in itertools.islice(sorted(damaged.items()), _NAMED):
+            seen = self._seen[level.path]
+            for index, what in seen.reasons.items():
+                name = "/".join(map(str, index))
                 self.report.error("chunk-damaged", f"chunk {name} cannot be decoded: {what}", level.path)
-            if len(damaged) > _NAMED:
-                self.report.error(
-                    "chunk-damaged", f"{len(damaged) - _NAMED:,} more chunks cannot be decoded", level.path
-                )
+            damaged = 0 if seen.damaged is None else int(np.count_nonzero(seen.damaged))
+            if damaged > _NAMED:
+                self.report.error("chunk-damaged", f"{damaged - _NAMED:,} more chunks cannot be decoded", level.path)
         for pair in self._pairs:
             self._judge(pair)
         if self._levels:
@@ -197,9 +217,10 @@ class VoxelAudit:
 
     def _judge(self, pair: _Pair) -> None:
         finer, coarser = pair.finer.path, pair.coarser.path
+        assert pair.compared is not None
         method = judge(pair.compared)
         self.report.levels.append(LevelVerdict(self.report.place(coarser), method.name, method.largest_difference))
-        wrong = [pair.boxes[number] for number in method.wrong]
+        wrong = pair.compared.rows[method.wrong]
         if method.name == NONE:
             self.report.error(
                 "level-unrelated",
@@ -209,54 +230,59 @@ class VoxelAudit:
             )
         else:
             made = "a smoothed copy" if method.name == GAUSSIAN else f"the {method.name}"
-            self._report_wrong(pair, wrong, method.wrong, made if method.name != CONSTANT else "made", method.name)
+            self._report_wrong(pair, method, made if method.name != CONSTANT else "made")
         if pair.new_odd:
             self.report.error("nan-new", f"it has NaN or infinity where {finer} has none", coarser)
         if method.name not in (NONE, CONSTANT):
             check_offset(self.image, self._levels[0], pair.coarser, method.name, self.report)
         self._settle_missing(pair, wrong)
+        pair.compared = None
 
-    def _report_wrong(self, pair: _Pair, wrong: list[Box], numbers: tuple[int, ...], made: str, method: str) -> None:
-        key = "mean" if method in (GAUSSIAN, CONSTANT) else method
-        worst: dict[str, float] = {}
-        for number, box in zip(numbers, wrong, strict=True):
-            chunk = tuple(s.start // c for s, c in zip(box, _array(pair.coarser).chunks, strict=True))
-            name = "/".join(map(str, chunk))
-            worst[name] = max(worst.get(name, 0.0), pair.compared[number].differences.get(key, 0.0))
-        for name, difference in itertools.islice(worst.items(), _NAMED):
+    def _report_wrong(self, pair: _Pair, method: Method, made: str) -> None:
+        if not method.wrong.size:
+            return
+        assert pair.compared is not None
+        differences = pair.compared.differences(method.name if method.name in METHODS else MEAN)[method.wrong]
+        at = pair.compared.rows["start"][method.wrong] // np.array(_array(pair.coarser).chunks, "u4")
+        numbers = np.ravel_multi_index(tuple(at.T), _chunk_grid(pair.coarser))
+        chunks = np.unique(numbers)
+        for number in chunks[:_NAMED]:
+            name = "/".join(map(str, np.unravel_index(number, _chunk_grid(pair.coarser))))
+            difference = differences[numbers == number].max()
             self.report.error(
                 "level-differs",
                 f"chunk {name} is not {made} of {pair.finer.path}: the largest difference is {difference:.4g}",
                 pair.coarser.path,
             )
-        if len(worst) > _NAMED:
+        if len(chunks) > _NAMED:
             self.report.error(
                 "level-differs",
-                f"{count(len(worst) - _NAMED, 'more chunk')} differ from {pair.finer.path}",
+                f"{count(len(chunks) - _NAMED, 'more chunk')} differ from {pair.finer.path}",
                 pair.coarser.path,
             )
 
-    def _settle_missing(self, pair: _Pair, wrong: list[Box]) -> None:
-        """Say of files that are missing whether the other level has voxels there."""
-        for level, boxes in (
-            (pair.finer, [_finer_box(pair, box) for box in wrong]),
-            (pair.coarser, wrong),
-        ):
-            if not level.missing or level.metadata is None:
+    def _settle_missing(self, pair: _Pair, wrong: np.ndarray) -> None:
+        """Say of files that are missing whether the other level has voxels there. `wrong` are rows of comparisons."""
+        for level in (pair.finer, pair.coarser):
+            if level.missing is None or level.metadata is None:
                 continue
             locator = ChunkLocator(self.image.path / level.path, level.metadata)
-            shape = locator.shape
-            hit = {index for box in boxes for index in touched(box, shape) if index in level.missing}
-            if hit:
-                names = ", ".join(locator.key(index) for index in sorted(hit)[:_NAMED])
+            hit = np.zeros_like(level.missing)
+            for row in wrong:
+                box = tuple(slice(int(a), int(b)) for a, b in zip(row["start"], row["stop"], strict=True))
+                box = _finer_box(pair, box) if level is pair.finer else box
+                hit[tuple(slice(s.start // n, -(-s.stop // n)) for s, n in zip(box, locator.shape, strict=True))] = True
+            hit &= level.missing
+            if missing := int(np.count_nonzero(hit)):
+                names = ", ".join(map(locator.key, first_places(hit, _NAMED)))
                 self.report.drop("files-missing", level.path)
                 self.report.error(
                     "chunk-missing",
-                    f"{count(len(hit), 'file')} {'is' if len(hit) == 1 else 'are'} missing, where other levels have "
+                    f"{count(missing, 'file')} {'is' if missing == 1 else 'are'} missing, where other levels have "
                     f"voxels: {names}",
                     level.path,
                 )
-                level.missing.clear()
+                level.missing = None
 
     def _check_values(self, finest: Level) -> None:
         seen = self._seen[finest.path]
@@ -292,16 +318,35 @@ def _nbytes(level: Level) -> int:
     return math.prod(level.shape) * int(_array(level).dtype.itemsize)
 
 
-def _chunk_count(level: Level) -> int:
-    return math.prod(math.ceil(n / c) for n, c in zip(level.shape, _array(level).chunks, strict=True))
+def _chunk_grid(level: Level) -> tuple[int, ...]:
+    return tuple(-(-n // c) for n, c in zip(level.shape, _array(level).chunks, strict=True))
 
 
 def _odd(voxels: np.ndarray) -> int:
     return 0 if voxels.dtype.kind != "f" else int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
 
 
+def _tile_count(pair: _Pair) -> int:
+    """The number of tiles that are compared. Along an axis, all chunks but the last have one length."""
+    array = _array(pair.coarser)
+    lengths = [
+        Counter({c: n // c, n % c: 1} if n % c else {c: n // c}) for n, c in zip(array.shape, array.chunks, strict=True)
+    ]
+    total = 0
+    for chunk in itertools.product(*(counts.items() for counts in lengths)):
+        cuts = _cuts(pair, tuple(slice(0, length) for length, _ in chunk))
+        tiles = math.prod(sum(-(-(s.stop - s.start) // _TILE) for s in along) for along in cuts)
+        total += tiles * math.prod(times for _, times in chunk)
+    return total
+
+
 def _parts(pair: _Pair, box: Box) -> Iterator[Box]:
     """A box of the coarser level in parts that whole chunks of the finer level make, a few at a time."""
+    yield from itertools.product(*_cuts(pair, box))
+
+
+def _cuts(pair: _Pair, box: Box) -> list[list[slice]]:
+    """Where the parts of a box begin and end along each axis."""
     chunks = _array(pair.finer).chunks
     steps = [max(1, c // f) for c, f in zip(chunks, pair.factors, strict=True)]
     voxels = math.prod(s * f for s, f in zip(steps, pair.factors, strict=True))
@@ -310,11 +355,10 @@ def _parts(pair: _Pair, box: Box) -> Iterator[Box]:
         grown = min(max(1, _VOXELS // voxels), math.ceil(length / steps[axis]))
         voxels *= grown
         steps[axis] *= grown
-    ranges = [
+    return [
         [slice(a, min(a + step, s.stop)) for a in range(s.start, s.stop, step)]
         for s, step in zip(box, steps, strict=True)
     ]
-    yield from itertools.product(*ranges)
 
 
 def _tiles(box: Box) -> Iterator[Box]:
