@@ -28,8 +28,8 @@ from distributed import Client, LocalCluster, get_task_stream
 from files import FILES
 
 import napari_ct_pyramid as ct
+from napari_ct_pyramid.conversion import convert as conversions
 from napari_ct_pyramid.conversion.buffers import FinishedBlock
-from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import ConversionOptions
@@ -128,9 +128,9 @@ def convert(source: Path, output: Path, workers: int, options: dict[str, Any]) -
 @contextmanager
 def timed(seconds: list[float]) -> Iterator[None]:
     """Record how long the coordinator takes for each block."""
-    assign = BlockScheduler.assign
+    make_blocks = conversions.make_blocks
 
-    def timing(self: BlockScheduler, *args: Any) -> BlockScheduler:
+    def timing(*args: Any) -> Any:
         *others, keep = args
 
         def keep_timed(made: FinishedBlock) -> None:
@@ -138,13 +138,13 @@ def timed(seconds: list[float]) -> Iterator[None]:
             keep(made)
             seconds.append(time.perf_counter() - began)
 
-        return assign(self, *others, keep_timed)
+        return make_blocks(*others, keep_timed)
 
-    BlockScheduler.assign = timing
+    conversions.make_blocks = timing
     try:
         yield
     finally:
-        BlockScheduler.assign = assign
+        conversions.make_blocks = make_blocks
 
 
 def estimate(plan: Plan, measured: Measured, workers: int, storage: float) -> str:

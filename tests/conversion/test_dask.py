@@ -21,9 +21,7 @@ import pytest
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
 from napari_ct_pyramid.conversion.dask import client as dask_client
-from napari_ct_pyramid.conversion.dask import parts
-from napari_ct_pyramid.conversion.dask.client import Cluster
-from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler
+from napari_ct_pyramid.conversion.dask.cluster import Cluster, Job
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
@@ -81,7 +79,6 @@ sys.gone = {name: sys.modules.pop(name) for name in list(sys.modules) if name.st
 sys.modules["napari_ct_pyramid"] = None
 """
 BACK = "import sys; sys.modules.update(sys.gone)"
-BUSY = "__import__('napari_ct_pyramid.conversion.dask.worker', fromlist=['']).state.job"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +119,9 @@ def changed_workers(client: Any, change: str, back: str = RESTORED) -> Iterator[
 
 
 def is_busy(client: Any) -> bool:
-    return any(client.run(eval, BUSY, {}).values())
+    """Whether a worker makes a block."""
+    jobs = lambda worker: [plugin.job for plugin in worker.plugins.values() if getattr(plugin, "job", None)]  # noqa: E731
+    return any(client.run(lambda dask_worker: any(job.busy.locked() for job in jobs(dask_worker))).values())
 
 
 def wait_for(what: Callable[[], Any]) -> None:
@@ -191,20 +190,18 @@ def test_a_worker_that_is_killed_costs_its_block_only(client: Any, scan: Path, w
 def test_a_block_that_a_silent_worker_hands_over_late_is_taken(
     client: Any, scan: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome, silent = BlockScheduler._outcome, [True]
-    monkeypatch.setattr(
-        BlockScheduler, "_outcome", lambda self, future: None if silent and silent.pop() else outcome(self, future)
-    )
+    result, silent = Job._result, [True]
+    monkeypatch.setattr(Job, "_result", lambda self, future: None if silent and silent.pop() else result(self, future))
     assert pyramid_files(ct.convert(scan, client=client, **OPTIONS).output) == whole
     assert not silent
 
 
-def test_parts_of_a_silent_worker_are_done_again(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    result, silent = parts._result, [True, True]
-    monkeypatch.setattr(parts, "_result", lambda future: None if silent and silent.pop() else result(future))
-    done = [found for found in parts.run_parts(Cluster(client), str, [10, 11, 12]) if found]
+def test_the_parts_of_a_job_and_their_numbers(client: Any) -> None:
+    with Cluster(client).prepared() as job:
+        done = [found for found in job.do(str, [10, 11, 12]) if found]
     assert sorted(done) == [(0, "10"), (1, "11"), (2, "12")]
-    assert not silent
+    assert job.workers <= client.nthreads().keys()
+    assert job.peak_memory_bytes > 0
 
 
 def test_a_worker_that_joins_later_makes_blocks(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
@@ -218,6 +215,39 @@ def test_a_worker_that_joins_later_makes_blocks(client: Any, scan: Path, whole: 
             if progress.blocks_done >= 3:  # only the new worker can have made them
                 go.touch()
     assert pyramid_files(scan.with_name("scan.ome.zarr")) == whole
+
+
+def test_a_worker_that_takes_the_place_of_the_only_one_goes_on(
+    client: Any, scan: Path, whole: dict[str, bytes]
+) -> None:
+    client.cluster.scale(1)
+    wait_for(lambda: len(client.nthreads()) == 1)
+    victim = client.run(os.getpid).popitem()[1]
+    with changed_workers(client, SLOW), closing(ct.iter_convert(scan, client=client, **OPTIONS)) as steps:
+        for progress in steps:
+            if victim and progress.blocks_done:
+                os.kill(victim, getattr(signal, "SIGKILL", signal.SIGTERM))
+                victim = 0
+                client.cluster.scale(2)
+    wait_for(lambda: len(client.nthreads()) == 2)
+    assert pyramid_files(scan.with_name("scan.ome.zarr")) == whole
+
+
+def test_a_worker_that_joins_later_and_cannot_read_the_source_is_one_error(client: Any, scan: Path) -> None:
+    steps = ct.iter_convert(scan, client=client, **OPTIONS)
+    with changed_workers(client, SLOW), closing(steps):
+        next(steps)
+        scan.write_bytes(b"another file")
+
+        async def join() -> Any:
+            return await distributed.Worker(client.scheduler.address, nthreads=1, host="127.0.0.1")
+
+        late = client.sync(join)
+        try:
+            with pytest.raises(ct.ConversionError, match=rf"^Worker {late.address} on .* cannot do this"):
+                list(steps)
+        finally:
+            client.sync(late.close)
 
 
 def test_when_it_is_cancelled_the_workers_stop(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
@@ -350,7 +380,7 @@ def test_an_error_on_a_worker_is_one_error(client: Any, scan: Path, whole: dict[
 
 
 def test_a_worker_that_dask_would_pause_is_refused(client: Any, scan: Path) -> None:
-    cluster = dask_client.Cluster(client)
+    cluster = Cluster(client)
     plan = ct.plan(scan, client=client, **OPTIONS)
     cluster.check_memory(plan)
     address, worker = next(iter(cluster.workers.items()))

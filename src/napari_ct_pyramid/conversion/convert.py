@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from napari_ct_pyramid.conversion.dask.client import Cluster
-from napari_ct_pyramid.conversion.dask.scheduler import BlockScheduler, make_scheduler
+from napari_ct_pyramid.conversion.dask.cluster import Cluster, Job
+from napari_ct_pyramid.conversion.dask.scheduler import conversion_job, make_blocks
 from napari_ct_pyramid.errors import (
     Advice,
     OutputExistsError,
@@ -115,16 +115,16 @@ def iter_conversion(
             recover(output)
             check_output(src, output, options.overwrite)  # again: another process may have written there meanwhile
             plan, record = _resume(plan, identity, output)
-            scheduler = None
+            job = None
             if cluster:
                 path = cast("PathLike", src)  # `_cluster` refuses arrays
-                scheduler = stack.enter_context(make_scheduler(cluster, path, output, plan, identity, held))
+                job = stack.enter_context(conversion_job(cluster, path, output, plan, identity, held))
             if record is None:
                 record = begin_output(output, Record(identity, plan.blocks, {}, 0.0, 0))
             else:
                 yield from check_same(source, plan, record, identity, output)
                 record = still_done(output, plan, record, identity)
-            return (yield from run(source, plan, output, record, held, scheduler, start))
+            return (yield from run(source, plan, output, record, held, job, start))
 
 
 class Start(NamedTuple):
@@ -145,7 +145,7 @@ def run(
     output: AnyPath,
     record: Record,
     held: Hold,
-    scheduler: BlockScheduler | None = None,
+    job: Job | None = None,
     start: Start | None = None,
 ) -> Generator[Progress, None, Receipt]:
     """Make the blocks of a plan that are not done, and publish the volume. The caller holds the output's lock.
@@ -159,7 +159,7 @@ def run(
         The output's journal, as read.
     held : Hold
         The output's lock.
-    scheduler : BlockScheduler, optional
+    job : Job, optional
         Has a cluster make the blocks; threads of this process make them if not given.
     start : Start, optional
         When the conversion was requested; now if not given.
@@ -193,12 +193,12 @@ def run(
 
         started = time.perf_counter()
         yield progress()  # before the work begins, so that a viewer can open the empty levels undisturbed
-        if scheduler:
-            runner: Engine | BlockScheduler = scheduler.assign(tracker, checksums, lease, note)
-        else:
-            runner = Engine(source, plan, store, tracker, make_safe)
         started = time.perf_counter()
-        yield from follow(runner, progress, abandon=store.abandon)
+        if job:
+            with closing(make_blocks(job, plan, tracker, checksums, lease, note)) as steps:
+                yield from (progress() for _ in steps)
+        else:
+            yield from follow(Engine(source, plan, store, tracker, make_safe), progress, abandon=store.abandon)
         earlier = read_receipt(output, strict=True)  # of an output that is repaired
         before = None if earlier is None else (earlier["window"][0], earlier["window"][1])
         tallies = tallies_of(plan, tracker.statistics, before)
@@ -209,7 +209,7 @@ def run(
         lease.check()
         writing.close()  # from here on nobody can write chunks, not even a process that was paused
         check_complete(source, plan, output, record.identity)
-        peak = (scheduler and scheduler.peak_memory_bytes) or peak_resident_memory()
+        peak = (job and job.peak_memory_bytes) or peak_resident_memory()
         receipt = Receipt(
             output=output,
             ome_zarr_version=plan.options.ome_zarr_version,
@@ -220,7 +220,7 @@ def run(
             peak_memory_bytes=peak,
             # A process that had taken more before, such as napari, did so for another reason.
             over_budget_bytes=max(0, peak - plan.options.max_memory) if peak > start.peak_memory else 0,
-            workers=len(scheduler.workers_used) if scheduler else 0,
+            workers=len(job.workers) if job else 0,
             minimum=tallies.display["min"],
             maximum=tallies.display["max"],
             nans=tallies.nans,

@@ -251,6 +251,7 @@ class LostChunkError(ConversionError):
 
     def __init__(self, message: str, level: int, index: Triple) -> None:
         super().__init__(message)
+        self.args = (message, level, index)  # with which it is made again in another process
         self.level = level
         self.index = index
 

@@ -29,7 +29,8 @@ from .result import PERCENTILES, SliceStatistics, StatsPlan, StatsProgress, Volu
 from .tallies import FirstReading, Reading, SecondReading, ThirdReading
 
 if TYPE_CHECKING:
-    from napari_ct_pyramid.conversion.dask.client import Client, Cluster
+    from napari_ct_pyramid.conversion.dask.client import Client
+    from napari_ct_pyramid.conversion.dask.cluster import Cluster
 
 _COPIES = 2.0  # of a tile's voxels: the tile, and what NumPy makes of those that are not finite
 _PARTS = 4  # for each worker of a cluster and each reading
@@ -56,7 +57,7 @@ def iter_statistics(
 def _cluster(src: SourceLike, client: Client | None) -> Cluster | None:
     if client is None:
         return None
-    from napari_ct_pyramid.conversion.dask.client import Cluster
+    from napari_ct_pyramid.conversion.dask.cluster import Cluster
 
     if isinstance(parse_input(src), ArrayInput):
         raise RequestError("The workers of a cluster cannot read an array of this process. Give the path of a volume.")
@@ -71,6 +72,7 @@ class _Work:
         self._cluster = cluster
         self._began = began
         self._read = 0  # voxels, of all readings
+        self._workers_peak = 0
         given = parse_input(src)
         self._path = any_path("array") if isinstance(given, ArrayInput) else given.path
 
@@ -138,7 +140,7 @@ class _Work:
             above=int(above.sum()) / ranks.total if some and limit is not None else None,
             slices=self._slices(first, above, limit) if options.per_slice else None,
             seconds=time.perf_counter() - self._began,
-            peak_memory_bytes=peak_resident_memory(),
+            peak_memory_bytes=self._workers_peak or peak_resident_memory(),
             notes=_notes(volume, options),
         )
 
@@ -177,8 +179,6 @@ class _Work:
         return read_through(self._source, self._plan.tiles, self._plan.tiles.threads, reading)
 
     def _by_workers(self, reading: Reading) -> Iterator[int]:
-        from napari_ct_pyramid.conversion.dask.parts import run_parts
-
         assert self._cluster
         tiles = list(self._plan.tiles)
         step = math.ceil(len(tiles) / (_PARTS * len(self._cluster.workers)))
@@ -187,15 +187,17 @@ class _Work:
         work = partial(_part, place, self._plan.options, self._plan.tiles.threads, deepcopy(reading))
         waiting: dict[int, Any] = {}
         added = 0
-        for done in run_parts(self._cluster, work, parts):
-            if done is not None:
-                waiting[done[0]] = done[1]
-            while added in waiting:  # in their order, so that rounding is the same
-                reading.merge(waiting.pop(added))
-                yield sum(math.prod(s.stop - s.start for s in box) for box in parts[added])
-                added += 1
-            if done is None:
-                yield 0
+        with self._cluster.prepared() as job:
+            for done in job.do(work, parts):
+                if done is not None:
+                    waiting[done[0]] = done[1]
+                while added in waiting:  # in their order, so that rounding is the same
+                    reading.merge(waiting.pop(added))
+                    yield sum(math.prod(s.stop - s.start for s in box) for box in parts[added])
+                    added += 1
+                if done is None:
+                    yield 0
+            self._workers_peak = max(self._workers_peak, job.peak_memory_bytes)
 
     def _progress(self, fraction: float, *, is_done: bool = False) -> StatsProgress:
         blocks = len(self._plan.tiles)

@@ -1,12 +1,14 @@
-"""What runs in the process of a Dask worker: it describes itself, checks what it can access, and makes blocks.
+"""What runs in the process of a Dask worker: it is set up for a job, and does the parts of the job one at a time.
 
-A worker gets paths and numbers only, and makes a block with the same engine as any process. When it reports a block,
-the block is safely on disk. `one_block_at_a_time` keeps it within the memory budget, which is that of its process.
+A worker gets paths and numbers only, and makes a block with the same engine as any process. When it hands a block over,
+the block is safely on disk. The resource that a part takes keeps the worker within the budget, which is that of its
+process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import pickle
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +20,7 @@ from napari_ct_pyramid.conversion.buffers import ChunkChecksum, FinishedBlock
 from napari_ct_pyramid.conversion.engine import Engine
 from napari_ct_pyramid.conversion.identity import fingerprint
 from napari_ct_pyramid.conversion.progress import ProgressTracker, follow
-from napari_ct_pyramid.errors import RequestError, SourceError, sentence
+from napari_ct_pyramid.errors import ConversionError, RequestError, SourceError, sentence
 from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan
@@ -33,209 +35,207 @@ from napari_ct_pyramid.storage.paths import AnyPath
 if TYPE_CHECKING:
     from distributed import Worker, WorkerPlugin
 
-T = TypeVar("T")
+P = TypeVar("P")
+R = TypeVar("R")
 
 RESOURCE = "ct-pyramid-block"
-"""What a task that makes a block takes, and every worker has one of."""
+"""What a part of a job takes, and every worker has one of."""
 
 _REPORT_SECONDS = 0.25
 
 
-def one_block_at_a_time() -> WorkerPlugin:
-    """A plugin that gives every worker, also one that joins later, one unit of `RESOURCE`.
-
-    It does nothing else, because it stays on the cluster when a client is killed. Its class is made here, so that
-    cloudpickle sends the class itself: a worker that cannot load a plugin does not start.
-    """
-    from distributed import WorkerPlugin
-
-    resource = RESOURCE
-
-    class OneBlockAtATime(WorkerPlugin):  # type: ignore[misc]  # Dask is not typed here
-        name = resource
-        idempotent = True
-
-        async def setup(self, worker: Worker) -> None:
-            await worker.set_resources(**{resource: 1})
-
-    return OneBlockAtATime()
-
-
 @dataclass(frozen=True)
-class ClusterJob:
-    """A conversion, as it is sent to workers: its unique id, absolute paths, and the source's size and time."""
+class Conversion:
+    """A conversion, as it is sent to workers: absolute paths, the source's size and time, and a lease to try."""
 
-    id: str
     source: str
     size: int
     modified: str
     output: AnyPath
     plan: Plan
+    trial: Lease
+
+    def open(self) -> Source:
+        """Open the source. Raises an error if this process cannot read it, or cannot write to the output."""
+        try:
+            self.trial.check()
+        except OSError as error:
+            raise RequestError(f"It does not see the output {self.output}.") from error
+        try:
+            self.trial.try_writing()
+        except OSError as error:
+            raise RequestError(f"It cannot write to the output {self.output}: {error.strerror or error}.") from error
+        source = open_source(self.source, self.plan.options)
+        found = fingerprint(source, 0)
+        if (found.size, found.modified) != (self.size, self.modified):
+            source.close()
+            raise SourceError(
+                f"{self.source} is another file there: it has {found.size:,} bytes and was changed at "
+                f"{found.modified}, where {self.size:,} and {self.modified} were expected."
+            )
+        return source
 
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker: the version of this package, its threads, and bytes: of its process, and where Dask pauses it or 0."""
+    """A worker: its threads, and bytes: of its process without buffers, and where Dask pauses it or 0."""
 
-    version: str
-    host: str
     threads: int
     memory_limit: int
     process_memory: int
 
 
-@dataclass(frozen=True)
-class Done:
-    """A block that is made, by which worker, and the peak resident memory (bytes) of its process so far."""
+class OpenJob:
+    """A job in a worker. Its source stays open until the job ends, because it may lie in thousands of files."""
 
-    block: FinishedBlock
-    worker: str
-    peak_memory_bytes: int
+    def __init__(self, conversion: Conversion | None) -> None:
+        self.conversion = conversion
+        self.source = conversion and conversion.open()
+        self.ended = False
+        self.busy = threading.Lock()
+
+    def end(self) -> None:
+        """End the job: when this returns, the worker makes no block of it, and never will."""
+        self.ended = True
+        with self.busy:
+            self.close()
+
+    def close(self) -> None:
+        """Close the source."""
+        self.ended = True
+        if self.source:
+            self.source.close()
 
 
-class WorkerError(Exception):
-    """What went wrong on a worker, in a sentence. Not every error can be sent to another process.
+def job_plugin(topic: str, conversion: Conversion | None) -> WorkerPlugin:
+    """A plugin that sets up every worker for a job, also one that joins later, and ends the job there.
 
-    Its arguments are the worker's address, the sentence, and the level and index of a chunk that could not be read back
-    or None.
+    A worker that cannot do the job gets no resource, and so no part of it. The plugin's class is made here, so that
+    cloudpickle sends the class itself: a worker that cannot load a plugin does not start.
     """
+    from distributed import WorkerPlugin
+
+    version, packed = __version__, pickle.dumps(conversion)
+
+    class JobPlugin(WorkerPlugin):  # type: ignore[misc]  # Dask is not typed here
+        name = topic
+        job: OpenJob | None = None
+
+        async def setup(self, worker: Worker) -> None:
+            try:
+                from napari_ct_pyramid.conversion.dask.worker import begin_job
+
+                self.job = await begin_job(worker, version, packed)
+                return
+            except Exception as error:  # noqa: BLE001  every error is passed on
+                said = f"Worker {worker.address} on {socket.gethostname()} cannot do this: {error}"
+            worker.log_event(topic, ["refused", said])
+            raise RuntimeError(said)  # outside the handler, so that it has no context to be pickled
+
+        async def teardown(self, worker: Worker) -> None:  # noqa: ARG002  Dask passes it
+            if self.job:
+                await asyncio.to_thread(self.job.end)
+
+    return JobPlugin()
 
 
-class WorkerState:
-    """What this process works on: the open sources by the id of their job, the job now, and those that have ended."""
+async def begin_job(worker: Worker, version: str, packed: bytes) -> OpenJob:
+    """Set up a worker for a job of this version of the package."""
+    from distributed import Status
 
-    def __init__(self) -> None:
-        self.job = ""
-        self.ended: set[str] = set()
-        self.sources: dict[str, Source] = {}
-        self.opening = threading.Lock()
+    _check_version(version)
+    job = await asyncio.to_thread(lambda: OpenJob(pickle.loads(packed)))
+    await worker.set_resources(**{RESOURCE: 1})
+    if worker.status is Status.running:
+        # The scheduler looks for parts that no worker could do when a worker begins to run, but not when it gets a
+        # resource: without this, a part whose only worker was lost would wait for ever (distributed 2026.8).
+        worker.status = Status.paused
+        worker.status = Status.running
+    return job
 
 
-state = WorkerState()
+def _check_version(expected: str) -> None:
+    if expected != __version__:
+        raise RequestError(f"It has napari-ct-pyramid {__version__}, and here it is {expected}.")
 
 
-def describe_worker(dask_worker: Worker) -> WorkerInfo:
-    """Describe the worker that runs this."""
+def describe_worker(version: str, dask_worker: Worker) -> WorkerInfo:
+    """Describe the worker that runs this. Raises `RequestError` if it has another version of this package."""
+    _check_version(version)
     # `memory_manager` is not documented (distributed 2026.8), but only it has the limit at which a worker pauses.
     memory = dask_worker.memory_manager
     limit = int((memory.memory_limit or 0) * (memory.memory_pause_fraction or 1))
-    return WorkerInfo(__version__, socket.gethostname(), dask_worker.state.nthreads, limit, process_memory())
+    return WorkerInfo(dask_worker.state.nthreads, limit, process_memory())
 
 
-def check_access(job: ClusterJob, lease: Lease, dask_worker: Worker) -> None:
-    """Make sure that this worker can read a job's source and, under a lease, write to its output."""
+def do_part(function: Callable[[P], R], part: P) -> tuple[R, str, int]:
+    """Do a part of a job: its result, by which worker, and the peak resident memory (bytes) of the process so far.
 
-    def check() -> None:
-        _open(job)
-        try:
-            lease.check()
-        except OSError as error:
-            raise RequestError(f"It does not see the output {job.output}.") from error
-        try:
-            lease.try_writing()
-        except OSError as error:
-            raise RequestError(f"It cannot write to the output {job.output}: {error.strerror or error}.") from error
-
-    _with_sendable_errors(dask_worker.address, check)
-
-
-def make_block(job: ClusterJob, lease: Lease, block: BlockId, read_back: Sequence[ChunkChecksum], topic: str) -> Done:
-    """Make a block, under a lease, from chunks of an earlier stage or the source.
-
-    Reports the rows that are read so far as Dask events of a topic: pairs of block and rows. Raises `Reschedule` when
-    the block was cancelled, the client is gone, or this worker is closing.
+    An error becomes one that names the worker, because not every error can be sent to another process.
     """
-    from distributed import Reschedule, Status, get_worker
+    from distributed import Reschedule, get_worker
 
     worker = get_worker()
-    key = worker.get_current_task()
+    try:
+        return function(part), worker.address, peak_resident_memory()
+    except Reschedule:
+        raise
+    except Exception as error:  # noqa: BLE001
+        said = f"Worker {worker.address} on {socket.gethostname()}: {sentence(error)}"
+        found = ConversionError(said)
+        if isinstance(error, LostChunkError):
+            found = LostChunkError(said, error.level, error.index)
+    raise found  # outside the handler, too
 
-    def check_wanted() -> None:
+
+def make_block(topic: str, part: tuple[Lease, BlockId, Sequence[ChunkChecksum]]) -> FinishedBlock:
+    """Make a block, under a lease, from chunks of an earlier stage or the source.
+
+    Reports the rows that are read so far as Dask events of the job's topic. Raises `Reschedule` when the block was
+    cancelled, the job has ended, or the client is gone.
+    """
+    from distributed import Reschedule, get_worker
+
+    worker = get_worker()
+    key, job = worker.get_current_task(), worker.plugins[topic].job
+    lease, block, read_back = part
+
+    def report(rows: int) -> None:
         # Dask does not interrupt the thread of a cancelled task. Only the worker's own table of tasks shows that the
         # task was cancelled (distributed 2026.8).
         task = worker.state.tasks.get(key)
-        leaving = worker.status in (Status.closing, Status.closed, Status.failed)
-        if job.id in state.ended or leaving or task is None or task.state != "executing":
+        if job.ended or task is None or task.state != "executing":
             raise Reschedule
+        worker.log_event(topic, [block, rows])
 
-    def report(rows: int) -> None:
-        check_wanted()
-        worker.log_event(topic, (block, rows))
-
-    state.job = job.id
-    try:
-        check_wanted()
-        made = _with_sendable_errors(worker.address, lambda: _make(job, lease, block, read_back, report))
-        return Done(made, worker.address, peak_resident_memory())
-    except Reschedule:
-        _close(job.id)  # the client may be gone, and never call `end_job`
-        raise
-    finally:
-        state.job = ""
-
-
-async def end_job(job_id: str) -> None:
-    """End a job: when this returns, this process makes no block of it, and never will."""
-    state.ended.add(job_id)
-    while state.job == job_id:
-        await asyncio.sleep(0.02)
-    _close(job_id)
-
-
-def _with_sendable_errors(address: str, work: Callable[[], T]) -> T:
-    from distributed import Reschedule
-
-    try:
-        return work()
-    except Reschedule:
-        raise
-    except Exception as error:  # noqa: BLE001  every error is passed on
-        lost = (error.level, error.index) if isinstance(error, LostChunkError) else None
-        found = WorkerError(address, sentence(error), lost)
-    raise found  # outside the handler, so that it has no context to be pickled
+    with job.busy:
+        try:
+            report(0)
+            return _make(job, lease, block, read_back, report)
+        except Reschedule:
+            job.close()  # the client may be gone, and never end the job
+            raise
 
 
 def _make(
-    job: ClusterJob, lease: Lease, block: BlockId, read_back: Sequence[ChunkChecksum], report: Callable[[int], None]
+    job: OpenJob, lease: Lease, block: BlockId, read_back: Sequence[ChunkChecksum], report: Callable[[int], None]
 ) -> FinishedBlock:
-    source = _open(job)
-    tracker = ProgressTracker(job.plan, only=block)
-    checksums = Checksums(job.plan)
+    assert job.conversion
+    assert job.source
+    plan = job.conversion.plan
+    tracker, checksums = ProgressTracker(plan, only=block), Checksums(plan)
     for level, index, checksum in read_back:
         checksums.put(level, index, checksum)
     made: list[FinishedBlock] = []
-    with closing(OmeZarrWriter(job.output, job.plan, checksums, lease)) as store:
+    with closing(OmeZarrWriter(job.conversion.output, plan, checksums, lease)) as store:
 
         def make_safe(finished: FinishedBlock) -> None:
             store.make_safe((level, index) for level, index, _ in finished.chunks)
             made.append(finished)
 
-        engine = Engine(source, job.plan, store, tracker, make_safe)
+        engine = Engine(job.source, plan, store, tracker, make_safe)
         steps = follow(engine, lambda: tracker.rows_done, abandon=store.abandon, seconds=_REPORT_SECONDS)
         with closing(steps):
             for rows in steps:
                 report(rows)
     return made[0]
-
-
-def _open(job: ClusterJob) -> Source:
-    """The job's source. It stays open until the job ends, because it may lie in thousands of files."""
-    with state.opening:
-        if job.id in state.sources:
-            return state.sources[job.id]
-        source = open_source(job.source, job.plan.options)
-        found = fingerprint(source, 0)
-        if (found.size, found.modified) != (job.size, job.modified):
-            source.close()
-            raise SourceError(
-                f"{job.source} is another file there: it has {found.size:,} bytes and was changed at {found.modified}, "
-                f"where {job.size:,} and {job.modified} were expected."
-            )
-        state.sources[job.id] = source
-        return source
-
-
-def _close(job_id: str) -> None:
-    source = state.sources.pop(job_id, None)
-    if source:
-        source.close()
