@@ -15,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import tifffile
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
@@ -445,6 +447,23 @@ def test_processes_of_this_machine(scan: Path, whole: dict[str, bytes], monkeypa
     assert pyramid_files(receipt.output) == whole
     assert receipt.workers == len(workers) == 2
     assert not any(map(psutil.pid_exists, workers))
+
+
+def test_levels_and_statistics_are_read_by_the_workers(client: Any, tmp_path: Path) -> None:
+    scan = write_scan(tmp_path)
+    image = ct.convert(scan, **OPTIONS).output
+    expected = tifffile.imread(scan)
+    part = ct.open_pyramid(image).crop("1:,,2:").levels[0]
+    for array in (part.to_dask(), part.to_xarray().data):
+        np.testing.assert_array_equal(client.compute(array).result(), expected[1:, :, 2:])
+    factor = 3
+    mapped = part.map_blocks(lambda block: factor * block.astype("i4"), dtype="i4")
+    np.testing.assert_array_equal(client.submit(np.asarray, mapped).result(), 3 * expected[1:, :, 2:].astype("i4"))
+    found = ct.stats(image, client=client, per_slice=True)
+    assert (found.count, found.minimum, found.maximum) == (expected.size, expected.min(), expected.max())
+    assert found.mean == pytest.approx(expected.mean(dtype="f8"))
+    assert found.slices
+    np.testing.assert_allclose(found.slices.std, expected.std((1, 2), dtype="f8"))
 
 
 SBATCH = """#!/bin/sh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,21 @@ def test_dask_and_xarray(pyramid: ct.Pyramid, voxels: np.ndarray) -> None:
     assert array.coords["x"].attrs["units"] == "micrometer"
     np.testing.assert_allclose(array.coords["x"], 0.25 + np.arange(array.shape[2]))
     np.testing.assert_array_equal(array.values, np.asarray(pyramid.levels[1]))
+
+
+@pytest.mark.parametrize("name", ["scan.ome.zarr", "scan.ozx"])
+def test_a_level_is_pickled_as_its_path(pyramid: ct.Pyramid, voxels: np.ndarray, name: str) -> None:
+    path = pyramid.path.parent / name
+    if not path.exists():
+        ct.export(pyramid.path, path)
+    level = ct.open_pyramid(path).crop("2:,,3:").levels[0]
+    mapped = level.map_blocks(np.negative, dtype="i4")
+    packed = pickle.dumps((level, level.array, mapped))
+    assert len(packed) < 5000
+    again, array, negative = pickle.loads(packed)
+    assert again == level
+    for one in (np.asarray(again), np.asarray(array), np.negative(np.asarray(negative))):
+        np.testing.assert_array_equal(one.astype("u2"), voxels[2:, :, 3:])
 
 
 def test_a_missing_library_names_its_extra(pyramid: ct.Pyramid, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class ZarrArray:
         The array's folder, which holds ``.zarray`` or ``zarr.json``.
     likely : str
         Which of them it holds probably.
+    metadata : dict, optional
+        What they hold, if that is known.
 
     Raises
     ------
@@ -56,9 +58,9 @@ class ZarrArray:
     dtype: np.dtype
     chunks: tuple[int, ...]
 
-    def __init__(self, path: AnyPath, *, likely: str = ".zarray") -> None:
+    def __init__(self, path: AnyPath, *, likely: str = ".zarray", metadata: dict[str, Any] | None = None) -> None:
         self.path = path
-        self.metadata = read_array_metadata(path, likely=likely)
+        self.metadata = metadata or read_array_metadata(path, likely=likely)
         self._store, self._begin = _open(path, self.metadata)
         self.shape = tuple(int(n) for n in self._store.shape)
         dtype = self._store.dtype
@@ -80,6 +82,10 @@ class ZarrArray:
         whole = math.prod(-(-n // c) * c for n, c in zip(self.shape, self.chunks, strict=True)) * self.dtype.itemsize
         self._keeps_whole_chunks = whole <= self._cache.limit
         self._seen: set[tuple[int, ...]] = set()  # indices of chunks of which a plane was read
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, it is a path: another process, such as a worker of a Dask cluster, opens the array itself."""
+        return partial(ZarrArray, metadata=self.metadata), (self.path.absolute(),)
 
     @property
     def compression(self) -> str:
