@@ -86,7 +86,13 @@ BACK = "import sys; sys.modules.update(sys.gone)"
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     local = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, memory_limit=0, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        n_workers=2,
+        threads_per_worker=1,
+        memory_limit=0,
+        host="127.0.0.1",
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its own port: other clusters run on this machine
+        silence_logs=50,
     )
     with local, distributed.Client(local, set_as_default=False) as client:
         yield client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -495,6 +496,7 @@ def test_levels_and_parts_are_exported_from_a_store_and_to_it(scan: Path) -> Non
     source = f"{URL}/exported.ome.zarr"
     ct.convert(scan, source, **OPTIONS)
     level = np.asarray(ct.open_pyramid(source).levels[1].array)
+    assert np.array_equal(pickle.loads(pickle.dumps(ct.open_pyramid(source).levels[1])), level)
     ct.export(source, scan.with_name("level.tif"), level=1, crop="4:30,,:10")
     assert np.array_equal(tifffile.imread(scan.with_name("level.tif")), level[2:15, :, :5])
     ct.export(source, f"{URL}/part.ome.zarr", level=1, crop="4:30,,")
