@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 import napari_ct_pyramid as ct
+from napari_ct_pyramid.calibration import Calibration
 from tests.helpers.omezarr import pyramid_of, write_image
 
 SHAPE = (19, 33, 45)
@@ -120,6 +121,10 @@ def test_dask_and_xarray(pyramid: ct.Pyramid, voxels: np.ndarray) -> None:
     assert array.coords["x"].attrs["units"] == "micrometer"
     np.testing.assert_allclose(array.coords["x"], 0.25 + np.arange(array.shape[2]))
     np.testing.assert_array_equal(array.values, np.asarray(pyramid.levels[1]))
+    part = pyramid.crop("2:,,4:").levels[0]
+    made = ct.convert(part.to_xarray(), pyramid.path.parent / "x.ome.zarr", chunks=8, edges="pad", num_levels=1)
+    again = ct.open_pyramid(made.output).levels[0]
+    assert (again.scale, again.translation, again.units) == (part.scale, part.translation, part.units)
 
 
 @pytest.mark.parametrize("name", ["scan.ome.zarr", "scan.ozx"])
@@ -211,6 +216,61 @@ def test_a_result_of_another_kind_needs_its_type(pyramid: ct.Pyramid, voxels: np
         np.asarray(level.map_blocks(lambda block: block.astype(result) + 1))
     made = level.map_blocks(lambda block: block.astype(result) + 1, dtype=result)
     np.testing.assert_array_equal(np.asarray(made), voxels.astype(result) + 1)
+
+
+@pytest.mark.parametrize(("block", "blocks"), [((8, 16, 16), 128), ((1, None, None), 64), ((16, None, None), 4)])
+def test_a_conversion_computes_each_block_about_once(tmp_path: Path, block: Any, blocks: int) -> None:
+    voxels = np.random.default_rng(0).integers(0, 99, (64, 64, 64), "u1")
+    level = ct.open_pyramid(write_image(tmp_path / "a.zarr", [voxels], chunks=(16, 16, 16))).levels[0]
+    shapes = []
+
+    def double(block: np.ndarray) -> np.ndarray:
+        shapes.append(block.shape)
+        block *= 2  # in place, which changes no other block
+        return block
+
+    ct.convert(level.map_blocks(double, block=block, overlap=1), tmp_path / "b.ome.zarr", chunks=16, num_levels=1)
+    np.testing.assert_array_equal(np.asarray(ct.open_pyramid(tmp_path / "b.ome.zarr").levels[0]), voxels * 2)
+    assert blocks < len(shapes) <= blocks + 8  # a few are computed for the plan, and once more at the end
+
+
+def test_blocks_of_thin_slices_are_read_together(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 99, (40, 9, 10), "u1")
+    level = ct.open_pyramid(write_image(tmp_path / "a.zarr", [voxels], chunks=(16, 16, 16))).levels[0]
+    read = level.array._read
+    boxes: list[Any] = []
+    level.array._read = lambda box: (boxes.append(box), read(box))[1]
+    for z, one in enumerate(level.blocks(block=(1, None, None), overlap=(1, 0, 0))):
+        np.testing.assert_array_equal(one.voxels, voxels[max(0, z - 1) : z + 2])
+        np.testing.assert_array_equal(one.voxels[one.inner], voxels[one.box])
+    assert (z, len(boxes)) == (39, 3)
+
+
+def test_what_voxels_stood_for_is_said_to_be_lost(pyramid: ct.Pyramid, tmp_path: Path) -> None:
+    level = replace(pyramid.levels[0], calibration=Calibration(2, 1, "HU"))
+    for source, notes in ((level, 0), (level.map_blocks(np.negative, dtype="i4"), 1)):
+        plan = ct.plan(source, tmp_path / "a.ome.zarr", chunks=8, edges="pad")
+        assert sum("stood for" in str(warning) for warning in plan.warnings) == notes
+
+
+def test_values_that_do_not_fit_the_named_type_are_an_error(pyramid: ct.Pyramid, voxels: np.ndarray) -> None:
+    level = pyramid.levels[0]
+    for function in (np.negative, lambda block: block * 1.0, lambda block: block * np.nan):
+        with pytest.raises(ct.RequestError, match="do not fit in uint8"):
+            np.asarray(level.map_blocks(function, dtype="u1"))
+    halves = level.map_blocks(lambda block: (block - 200) / 2, dtype="u1")
+    np.testing.assert_array_equal(np.asarray(halves), np.rint((voxels - 200) / 2))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"block": 16}, {"block": "16"}, {"block": (1, 2.5, 3)}, {"block": ()}, {"overlap": 1.5}, {"overlap": "1"},
+     {"overlap": None}, {"overlap": -1}, {"threads": "x"}, {"threads": 0}, {"max_memory": "much"}],
+)  # fmt: skip
+def test_odd_arguments_of_blocks_are_named(pyramid: ct.Pyramid, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ct.RequestError):
+        next(pyramid.levels[0].blocks(**wrong))
+    assert next(pyramid.levels[0].blocks(overlap=np.int64(1), block=np.array([4, 5, 6]))).inner[0] == slice(0, 4)
 
 
 def test_blocks_keep_channels_apart(tmp_path: Path) -> None:

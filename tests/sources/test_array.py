@@ -98,6 +98,30 @@ def test_axes_that_xarray_names_are_put_in_order() -> None:
     assert np.array_equal(out, VOXELS.transpose(1, 2, 0))
 
 
+def coordinates(**values: Any) -> dict[str, Any]:
+    """As xarray has them: places with attributes, by the names of the axes."""
+    found = {}
+    for name, (places, unit) in values.items():
+        found[name] = np.asarray(places).view(type("Coordinate", (np.ndarray,), {"attrs": {"units": unit}}))
+    return found
+
+
+def test_coordinates_give_the_voxel_size_and_the_place() -> None:
+    z, y, x = (np.arange(n) for n in VOXELS.shape)
+    named = {"dims": ("z", "y", "x"), "data": VOXELS}
+    good = coordinates(z=(1 + z * 0.65, "um"), y=(y * 650.0, "nm"), x=(x * 0.00065 - 0.1, "mm"))
+    with open_source(Sliced(VOXELS, **named, coords=good)) as source:
+        volume = source.volume
+    assert volume.voxel_size == pytest.approx((0.65, 0.65, 0.65))
+    assert volume.translation == pytest.approx((1, 0, -100))
+    assert volume.unit == "micrometer"
+    assert not volume.notes
+    for odd in ((x**2, "um"), (x[::-1], "um"), (x, None), (x * np.nan, "um"), (x.astype("M8[s]"), "um")):
+        with open_source(Sliced(VOXELS, **named, coords={**good, **coordinates(x=odd)})) as source:
+            assert source.volume.voxel_size is None
+            assert len(source.volume.notes) == 1
+
+
 @pytest.mark.parametrize(
     ("dtype", "values", "stored"),
     [

@@ -139,7 +139,7 @@ def fit_budget(
         If even the smallest cells do not fit.
     """
     asked = options.thread_count
-    best = None
+    best, speed = None, 0.0
     for cell, ahead in _cell_choices(volume, options):
         stages = _make_stages(volume, options, levels, cell, ahead)
         cells = _cells_bytes(levels[0], options, stages)
@@ -160,8 +160,10 @@ def fit_budget(
                 smallest=smallest,
                 process=process_memory,
             )
-        # More threads gain more than larger cells.
-        if best is None or threads == asked:
+        # More threads gain more than larger cells, unless a larger one saves decoding.
+        possible = threads / (decodings(volume, cell, 0) * decodings(volume, cell, 1))
+        if best is None or threads == asked or possible > speed:
+            speed = possible
             ledger = (
                 ("the program itself", process_memory),
                 ("cells of the levels", cells),

@@ -182,7 +182,8 @@ class PyramidLevel:
         """The level with a function applied to its blocks: a lazy array, which is computed where it is read.
 
         ``ct.convert(level.map_blocks(function), "new.ome.zarr", chunks=128)`` streams it into a new OME-Zarr of the
-        same voxel size and place, on all cores and within a budget; `numpy.asarray` computes all of it.
+        same voxel size and place, on all cores and within a budget; `numpy.asarray` computes all of it. A conversion
+        computes each block about once. What the values stand for is not kept, since a function may change it.
 
         Parameters
         ----------
@@ -194,7 +195,8 @@ class PyramidLevel:
         block : sequence, optional
             Voxels of a block along each axis; None along an axis: all of it. ``(16, None, None)`` are whole slices.
         dtype : optional
-            Of the result. If not given, that of the level, which must be able to hold what the function returns.
+            Of the result. If not given, that of the level, which must be able to hold what the function returns. In a
+            type of integers, fractions are rounded; values that do not fit are an error.
         """
         from .streaming import MappedLevel
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,13 @@ from napari_ct_pyramid.model.formatting import format_size
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.model.memory import process_memory
 from napari_ct_pyramid.model.volume import Box, box_shape, chunk_box, intersection, touched, within
-from napari_ct_pyramid.options import available_cores
+from napari_ct_pyramid.options import ExportOptions, available_cores
 from napari_ct_pyramid.parsing import parse_size
 
 BLOCK_BYTES = 16_000_000
 """The size of a block, unless a chunk is larger, or the budget needs smaller ones."""
 
+_MAPPED_BYTES = 4_000_000  # of a block that a function is applied to: a conversion has to hold whole ones
 _COPIES = 6  # of a block for each thread: read, decoded, what the function makes of it, and what waits
 
 
@@ -59,11 +60,13 @@ def iter_blocks(
 
     See `PyramidLevel.blocks`; `kinds` are the types of the axes.
     """
-    halo, asked = _halo(overlap, array.ndim, kinds), parse_size(max_memory)
-    workers = threads or available_cores()
+    options = ExportOptions(max_memory=parse_size(max_memory), threads=threads)
+    halo, asked, workers = _halo(overlap, array.ndim, kinds), options.max_memory, options.thread_count
     left = asked - process_memory()
-    shape = block_shape(array, block, left // (_COPIES * workers), kinds)
-    needed = _COPIES * math.prod(n + 2 * h for n, h in zip(shape, halo, strict=True)) * array.dtype.itemsize
+    most = min(BLOCK_BYTES, left // (_COPIES * workers))
+    shape = block_shape(array, block, most, kinds)
+    together = _read_together(array, shape, most, kinds)
+    needed = _COPIES * math.prod(n + 2 * h for n, h in zip(together, halo, strict=True)) * array.dtype.itemsize
     if needed > left:
         smallest = math.ceil((needed + process_memory()) / 1e6) * 1_000_000
         text = f"{smallest // 1_000_000}MB"
@@ -77,29 +80,38 @@ def iter_blocks(
         )
     workers = max(1, min(workers, left // needed))
 
-    def work(box: Box) -> Any:
-        found = read_block(array, box, halo)
-        return function(found) if function else found
+    def work(region: Box) -> list[Any]:
+        blocks = read_blocks(array, region, shape, halo)
+        return [function(found) for found in blocks] if function else list(blocks)
 
-    waiting: deque[Future[Any]] = deque()
+    waiting: deque[Future[list[Any]]] = deque()
     with ThreadPoolExecutor(workers, "ct-pyramid-blocks") as pool:
         try:
-            for index in itertools.product(*(range(math.ceil(n / s)) for n, s in zip(array.shape, shape, strict=True))):
-                waiting.append(pool.submit(work, chunk_box(index, shape, array.shape)))
+            for number in touched(tuple(slice(0, n) for n in array.shape), together):
+                waiting.append(pool.submit(work, chunk_box(number, together, array.shape)))
                 if len(waiting) > workers:
-                    yield waiting.popleft().result()
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def read_block(array: LazyArray, box: Box, halo: Sequence[int]) -> Block:
-    """Read a block with the voxels around it."""
-    around = tuple(
-        slice(max(0, s.start - h), min(n, s.stop + h)) for s, h, n in zip(box, halo, array.shape, strict=True)
-    )
-    return Block(box, np.asarray(array[around]), within(box, around))
+def read_blocks(array: LazyArray, region: Box, shape: tuple[int, ...], halo: Sequence[int]) -> Iterator[Block]:
+    """Read a region of whole blocks at once, and yield its blocks with the voxels around them."""
+    around = _with_halo(region, halo, array.shape)
+    voxels = np.asarray(array[around])
+    for number in touched(region, shape):
+        box = chunk_box(number, shape, array.shape)
+        wide = _with_halo(box, halo, array.shape)
+        own = voxels[within(wide, around)]
+        if own.size < voxels.size and any(halo):
+            own = own.copy()  # a function may write to what it gets
+        yield Block(box, own, within(box, wide))
+
+
+def _with_halo(box: Box, halo: Sequence[int], shape: Sequence[int]) -> Box:
+    return tuple(slice(max(0, s.start - h), min(n, s.stop + h)) for s, h, n in zip(box, halo, shape, strict=True))
 
 
 def block_shape(
@@ -107,6 +119,7 @@ def block_shape(
     asked: Sequence[int | None] | None,
     most: int = BLOCK_BYTES,
     kinds: Sequence[str | None] = (),
+    halo: Sequence[int] = (),
 ) -> tuple[int, ...]:
     """Voxels of a block: whole chunks, as many as are worth the work of a thread, of one channel and time point.
 
@@ -119,20 +132,39 @@ def block_shape(
         Bytes of a block, unless a chunk is larger.
     kinds : sequence of (str or None)
         The types of the axes; if not given, all are of space.
+    halo : sequence of int
+        Voxels around a block that are read with it: most of what is read shall be the block.
     """
     if asked is not None:
-        if len(asked) != array.ndim or any(n is not None and n < 1 for n in asked):
+        sizes = _whole_numbers(asked, array.shape)
+        if len(sizes) != array.ndim or min(sizes, default=0) < 1:
             raise RequestError(
                 f"{asked!r} is not a block of a volume with {array.ndim} axes: it takes a size for each."
             )
-        return tuple(size if n is None else min(n, size) for n, size in zip(asked, array.shape, strict=True))
+        return tuple(map(min, sizes, array.shape))
     space = _in_space(array.ndim, kinds)
     found = [min(c, n) if s else 1 for c, n, s in zip(array.chunks, array.shape, space, strict=True)]
-    most = min(BLOCK_BYTES, most)
     for axis in (axis for axis in reversed(range(array.ndim)) if space[axis]):
-        while found[axis] < array.shape[axis] and 2 * math.prod(found) * array.dtype.itemsize <= most:
+        least = 4 * halo[axis] if halo else 1
+        while found[axis] < array.shape[axis] and (
+            found[axis] < least or 2 * math.prod(found) * array.dtype.itemsize <= most
+        ):
             found[axis] = min(2 * found[axis], array.shape[axis])
     return tuple(found)
+
+
+def _read_together(array: LazyArray, block: tuple[int, ...], most: int, kinds: Sequence[str | None]) -> tuple[int, ...]:
+    """Voxels of as many blocks as are read at once: whole slices that are thinner than the chunks, several together.
+
+    Otherwise each chunk would be decoded for each of its slices, or be kept in the cache, which no budget counts.
+    """
+    cut = [axis for axis, (n, size) in enumerate(zip(block, array.shape, strict=True)) if n < size]
+    if len(cut) != 1 or not _in_space(array.ndim, kinds)[cut[0]]:
+        return block
+    axis = cut[0]
+    count = min(array.chunks[axis] // block[axis], most // (math.prod(block) * array.dtype.itemsize))
+    least = 2 if block[axis] == 1 < array.chunks[axis] else 1
+    return *block[:axis], block[axis] * max(least, count), *block[axis + 1 :]
 
 
 class MappedLevel(LazyArray):
@@ -161,38 +193,63 @@ class MappedLevel(LazyArray):
         self._source = level.array
         self._halo = _halo(overlap, self._source.ndim, level.axis_types)
         self._is_typed = dtype is not None
-        chunks = block_shape(self._source, block, kinds=level.axis_types)
-        super().__init__(self._compute, self._source.shape, np.dtype(dtype or self._source.dtype), chunks)
+        self._block = block_shape(self._source, block, _MAPPED_BYTES, level.axis_types, self._halo)
+        together = _read_together(self._source, self._block, BLOCK_BYTES, level.axis_types)
+        super().__init__(self._compute, self._source.shape, np.dtype(dtype or self._source.dtype), together)
+
+    @property
+    def block_bytes(self) -> int:
+        """Memory that a thread takes for what is read together, about: the function may need more."""
+        wide = (min(n + 2 * h, size) for n, h, size in zip(self.chunks, self._halo, self.shape, strict=True))
+        return _COPIES * math.prod(wide) * max(self.dtype.itemsize, self._source.dtype.itemsize)
 
     def _compute(self, box: Box) -> np.ndarray:
         whole = tuple(slice(s.start, s.stop) for s in box)
         out = np.empty(box_shape(whole), self.dtype)
+
+        def work(number: tuple[int, ...]) -> None:
+            region = chunk_box(number, self.chunks, self.shape)
+            for block in read_blocks(self._source, region, self._block, self._halo):
+                wanted = intersection(block.box, whole)
+                if all(s.start < s.stop for s in wanted):
+                    out[within(wanted, whole)] = self._apply(block)[within(wanted, block.box)]
+
         indices = list(touched(whole, self.chunks))
-
-        def work(index: tuple[int, ...]) -> None:
-            part = chunk_box(index, self.chunks, self._source.shape)
-            block = read_block(self._source, part, self._halo)
-            made = np.asarray(self._function(block.voxels))
-            if made.shape != block.voxels.shape:
-                raise RequestError(
-                    f"The function returned {made.shape} voxels for {block.voxels.shape}: it must return as many as "
-                    "it gets."
-                )
-            casting: Any = "same_kind" if self.dtype.kind in "fc" else "safe"  # integers would wrap
-            if not self._is_typed and not np.can_cast(made.dtype, self.dtype, casting):
-                raise RequestError(
-                    f"The function returned {made.dtype.name}, which does not fit in {self.dtype.name}. Name the type "
-                    f"of the result, as in map_blocks(function, dtype={made.dtype.name!r})."
-                )
-            wanted = intersection(part, whole)
-            out[within(wanted, whole)] = made[block.inner][within(wanted, part)]
-
         if len(indices) == 1:
             work(indices[0])
         else:
             with ThreadPoolExecutor(available_cores(), "ct-pyramid-blocks") as pool:
                 list(pool.map(work, indices))
         return out[tuple(slice(None, None, s.step) for s in box)]
+
+    def _apply(self, block: Block) -> np.ndarray:
+        """What the function makes of a block, without the overlap."""
+        shape = block.voxels.shape
+        made = np.asarray(self._function(block.voxels))
+        if made.shape != shape:
+            raise RequestError(
+                f"The function returned {made.shape} voxels for {shape}: it must return as many as it gets."
+            )
+        casting: Any = "same_kind" if self.dtype.kind in "fc" else "safe"  # integers would wrap
+        if not self._is_typed and not np.can_cast(made.dtype, self.dtype, casting):
+            raise RequestError(
+                f"The function returned {made.dtype.name}, which does not fit in {self.dtype.name}. Name the type "
+                f"of the result, as in map_blocks(function, dtype={made.dtype.name!r})."
+            )
+        return _fitting(made[block.inner], self.dtype)
+
+
+def _fitting(made: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Values for an array of a type: fractions are rounded, and what does not fit is an error."""
+    if dtype.kind not in "iu" or np.can_cast(made.dtype, dtype, "safe") or not made.size:
+        return made
+    low, high, limits = made.min(), made.max(), np.iinfo(dtype)
+    if not (limits.min - 0.5 <= low and high < limits.max + 0.5):  # nor NaN
+        raise RequestError(
+            f"The function returned values from {low:g} to {high:g}, which do not fit in {dtype.name}. Return "
+            f"numpy.clip(values, {limits.min}, {limits.max}), or name another type."
+        )
+    return np.rint(made).clip(limits.min, limits.max) if made.dtype.kind == "f" else made
 
 
 def _in_space(axes: int, kinds: Sequence[str | None]) -> list[bool]:
@@ -201,9 +258,21 @@ def _in_space(axes: int, kinds: Sequence[str | None]) -> list[bool]:
 
 def _halo(overlap: int | Sequence[int], axes: int, kinds: Sequence[str | None]) -> tuple[int, ...]:
     """The overlap along each axis: one number is along the axes of space."""
-    found = tuple(overlap * s for s in _in_space(axes, kinds)) if isinstance(overlap, int) else tuple(overlap)
-    if len(found) != axes or min(found) < 0:
+    found = _whole_numbers(overlap, ())
+    if len(found) == 1 and not isinstance(overlap, Sequence):
+        found = tuple(found[0] * s for s in _in_space(axes, kinds))
+    if len(found) != axes or min(found, default=-1) < 0:
         raise RequestError(
             f"{overlap!r} is not an overlap: it takes a number of voxels, or one for each of the {axes} axes."
         )
     return found
+
+
+def _whole_numbers(values: Any, where_none: Sequence[int]) -> tuple[int, ...]:
+    """One whole number or several; for None the one at its place. Empty if they are something else."""
+    try:
+        some = list(values) if isinstance(values, Iterable) else [values]
+        none = [*where_none, *some][: len(some)]
+        return tuple(index(there if value is None else value) for value, there in zip(some, none, strict=True))
+    except TypeError:
+        return ()

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
+from napari_ct_pyramid.omezarr.streaming import MappedLevel
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.storage.paths import AnyPath
 
@@ -61,7 +62,9 @@ def open_array(source: ArrayInput) -> VolumeReader:
         translation=source.translation,
         voxel_size_from=source.voxel_size_from if source.voxel_size else None,
         granularity=_granularity(data, shape, axes),
+        decoding_bytes=data.block_bytes if isinstance(data, MappedLevel) else 0,
         is_labels=source.is_labels,
+        notes=source.notes,
         calibration=source.calibration,
         rescale=source.rescale,
     )
@@ -89,8 +92,12 @@ class _ArrayReader:
         self._source = source
         self._data = data
         self._axes = axes
-        in_memory = isinstance(data, np.ndarray)
-        self._piece = volume.shape if in_memory else _piece(volume.granularity, volume.shape, volume.dtype.itemsize)
+        if isinstance(data, np.ndarray):
+            self._piece = volume.shape
+        elif isinstance(data, MappedLevel):  # it would compute several blocks with threads of its own
+            self._piece = volume.granularity
+        else:
+            self._piece = _piece(volume.granularity, volume.shape, volume.dtype.itemsize)
 
     def read(self, start: Triple, out: Voxels) -> None:
         box = tuple(slice(first, first + size) for first, size in zip(start, out.shape, strict=True))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.calibration import Calibration
     from napari_ct_pyramid.model.intensity import Rescale
 
+_UNCALIBRATED = (
+    "What the values stood for ({}) is not kept: the function may have changed it. If it has not, give the calibration "
+    "to the conversion."
+)
 _WILDCARDS = frozenset("*?[")
 
 
@@ -108,6 +112,8 @@ class ArrayInput:
         What the voxels stand for.
     rescale : Rescale or None
         How grey values were stored as these voxels.
+    notes : tuple of str
+        Sentences about the array that are to be shown.
     """
 
     data: Any
@@ -122,6 +128,7 @@ class ArrayInput:
     is_labels: bool = False
     calibration: Calibration | None = None
     rescale: Rescale | None = None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.title
@@ -154,8 +161,23 @@ def parse_input(path: SourceLike, options: SourceOptions | None = None) -> Input
     if isinstance(path, (str, os.PathLike, RemotePath)):
         return replace(_split(path), options=options or SourceOptions())
     if isinstance(path, Array):
-        return _of_level(path) or ArrayInput(data=path, path=_path_of(path))
+        return _of_level(path) or _of_array(path)
     raise RequestError(f"The source is a {type(path).__name__}, which is neither a path nor an array.")
+
+
+def _of_array(array: Array) -> ArrayInput:
+    from .coordinates import spacing_of
+
+    voxel_size, unit, translation, note = spacing_of(array)
+    return ArrayInput(
+        data=array,
+        path=_path_of(array),
+        voxel_size=voxel_size,
+        unit=unit,
+        voxel_size_from="the coordinates",
+        translation=translation,
+        notes=(note,) if note else (),
+    )
 
 
 def _of_level(array: Array) -> ArrayInput | None:
@@ -189,6 +211,7 @@ def _of_level(array: Array) -> ArrayInput | None:
         is_labels=level.is_labels and data.dtype == level.dtype,
         calibration=level.calibration if is_same else None,  # a function may change what values stand for
         rescale=level.rescale if is_same else None,
+        notes=() if is_same or level.calibration is None else (_UNCALIBRATED.format(level.calibration.formula),),
     )
 
 

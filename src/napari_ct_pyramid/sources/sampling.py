@@ -13,17 +13,36 @@ _BYTES = 4_000_000
 _PLACES = 512
 _FEW_PLACES = 8  # at least, however long it takes to decode them
 _DECODED_BYTES = 100_000_000  # at most, for more places than _FEW_PLACES
+_COMPUTED_SHARE = 32  # of a lazy array, one in so many voxels is computed for a sample
 
 
 def a_few_rows(source: Source) -> Voxels:
     """Rows from a few places, the same every time: few enough to be read for every plan.
 
-    Their bytes identify the source in the journal of a conversion, so the choice of rows must never change.
+    Their bytes identify the source in the journal of a conversion, so the choice of rows must never change. That of an
+    array may: no other process knows it.
     """
     depth, height, columns = source.volume.shape
     rows = min(height, math.ceil(_BYTES / _FEW_PLACES / (columns * source.volume.dtype.itemsize)))
+    if source.in_memory:
+        return _of_few_units(source, rows)
     slices = sorted({(depth - 1) * i // (_FEW_PLACES - 1) for i in range(_FEW_PLACES)})
     return _read(source, [(z, (height - rows) * i // len(slices)) for i, z in enumerate(slices)], rows)
+
+
+def _of_few_units(source: Source, rows: int) -> Voxels:
+    """Rows of as few blocks of a lazy array as possible: it may take long to compute one."""
+    volume = source.volume
+    depth, height, columns = volume.shape
+    deep, high, _ = volume.granularity
+    share = volume.nbytes // (_COMPUTED_SHARE * deep * high * columns * volume.dtype.itemsize)
+    places = max(1, min(_FEW_PLACES, depth, share))
+    rows = min(rows, high) if high > 1 else rows
+    starts = [
+        ((2 * i + 1) * depth // (2 * places), (height - rows) * (i + 1) // (places + 1) // high * high)
+        for i in range(places)
+    ]
+    return _read(source, starts, rows)
 
 
 def spread_rows(source: Source) -> Voxels:
