@@ -201,7 +201,7 @@ class MappedLevel(LazyArray):
     def block_bytes(self) -> int:
         """Memory that a thread takes for what is read together, about: the function may need more."""
         wide = (min(n + 2 * h, size) for n, h, size in zip(self.chunks, self._halo, self.shape, strict=True))
-        return _COPIES * math.prod(wide) * max(self.dtype.itemsize, self._source.dtype.itemsize)
+        return int(_COPIES * math.prod(wide) * max(self.dtype.itemsize, self._source.dtype.itemsize))
 
     def _compute(self, box: Box) -> np.ndarray:
         whole = tuple(slice(s.start, s.stop) for s in box)
