@@ -18,10 +18,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # No test fails because something takes long. On a build machine, a run repeats the last one exactly.
 settings.register_profile(
-    "full", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+    "usual",
+    max_examples=30,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("tenth", settings.get_profile("full"), max_examples=10)
-settings.load_profile("full")
+settings.register_profile("thorough", settings.get_profile("usual"), max_examples=300)
+settings.load_profile("usual")
 
 # napari reads and writes its settings when it is imported. The tests leave the user's own settings alone.
 _napari_settings = tempfile.TemporaryDirectory(prefix="napari-settings-")
@@ -35,18 +39,24 @@ if os.access(_memory, os.W_OK) and shutil.disk_usage(_memory).free > _NEEDED:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tenth", action="store_true", help="repeat random tests a tenth as often")
+    parser.addoption("--thorough", action="store_true", help="repeat random tests ten times as often, for hours")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("tenth"):
-        settings.load_profile("tenth")
+    if config.getoption("thorough"):
+        settings.load_profile("thorough")
 
 
 @pytest.fixture(scope="session")
 def times(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """How often to repeat a test that is normally repeated n times."""
-    return lambda n: -(-n // 10) if request.config.getoption("tenth") else n
+    return lambda n: 10 * n if request.config.getoption("thorough") else n
+
+
+@pytest.fixture(scope="session")
+def some(request: pytest.FixtureRequest) -> Callable[[int, int], range]:
+    """Of the moments 1 to n, k that lie evenly; with --thorough, all."""
+    return lambda n, k: range(1, n + 1, 1 if request.config.getoption("thorough") else -(-n // k))
 
 
 @pytest.fixture

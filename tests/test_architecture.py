@@ -16,6 +16,8 @@ import pytest
 import napari_ct_pyramid
 from napari_ct_pyramid.options import ConversionOptions
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "napari_ct_pyramid"
 BENCHMARKS = ROOT / "benchmarks"

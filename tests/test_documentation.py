@@ -24,6 +24,8 @@ from napari_ct_pyramid.cli.main import main
 from napari_ct_pyramid.model import memory
 from napari_ct_pyramid.sources import phantom
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^( *)```(sh|python)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
@@ -104,6 +106,20 @@ def _make(path: Path, name: str) -> None:
             path.mkdir()
             for number in range(3):
                 tifffile.imwrite(path / f"slice_{number}.tif", VOXELS[number])
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    table = [line for line in (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").splitlines() if "|" in line][
+        2:
+    ]
+    for row in table:
+        text = ""
+        for name in re.findall(r"`(.+?)`", row.split("|")[2]):
+            if name.endswith(".py"):
+                text = (ROOT / name).read_text(encoding="utf-8")
+            elif not name.startswith("--"):
+                assert f"def {name}(" in text, name
+        assert "tests/" in row
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +42,21 @@ for step in ct.iter_convert("scan.tif", chunks=16, num_levels=2, max_memory="160
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that holds the wheel and what it requires."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, with the sdist beside it."""
     folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "build", "--outdir", folder, ROOT)  # an sdist, and a wheel of that
     (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "environment", with_pip=True)
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path) -> Path:
+    """The interpreter of an environment that holds the wheel and what it requires."""
+    folder = wheel.parent
+    venv.create(folder / "environment")
     found = folder / "environment" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    run(found, "-m", "pip", "install", "--no-compile", wheel)
+    run(sys.executable, "-m", "pip", "--python", found, "install", "--no-compile", wheel)
     return found
 
 
@@ -58,12 +68,36 @@ def run(*command: object, cwd: Path | None = None, status: int = 0) -> str:
     return done.stdout
 
 
+def test_the_wheel_holds_the_package_and_its_licence_only(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
+    (licence,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
+    folders = {name.partition("/")[0] for name in names}
+    assert folders == {"napari_ct_pyramid", licence.partition("/")[0]}
+    assert {Path(name).suffix for name in names if "dist-info" not in name} == {".py", ".typed", ".yaml"}
+    links = re.findall(r'(?:\]\(|src=")([^)\s"]+)', metadata)  # those of the README, which PyPI shows
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
+
+
+def test_the_sdist_holds_what_the_tests_need_and_nothing_that_was_made(wheel: Path) -> None:
+    (sdist,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "Makefile", "tests/test_wheel.py", "docs/tutorial.md"} <= names
+    assert [name for name in names if {"__pycache__", "site", ".venv", "out"} & {*Path(name).parts}] == []
+
+
 def test_the_plain_install_is_light(python: Path) -> None:
-    names = {line.split("==")[0].lower() for line in run(python, "-m", "pip", "freeze").splitlines()}
+    names = {
+        line.split("==")[0].lower()
+        for line in run(sys.executable, "-m", "pip", "--python", python, "freeze").splitlines()
+    }
     assert "tifffile" in names
     assert not names & TOO_HEAVY
     packages = python.parents[1]
-    files = [path for path in packages.rglob("*") if path.is_file() and not {"pip", "setuptools"} & {*path.parts}]
+    files = [path for path in packages.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
 
 

@@ -12,7 +12,10 @@ import pytest
 from tests.helpers.scans import write_tiff
 from tests.helpers.syscalls import Event, events_of, has_strace
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the events are those of Linux")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="the events are those of Linux"),
+]
 
 OPTIONS = ["-c", "4", "4", "8", "-l", "2", "--threads", "2", "--quiet"]
 CHUNK = re.compile(r"/[01]/(c/)?\d+/\d+/\d+$")

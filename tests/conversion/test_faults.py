@@ -23,6 +23,8 @@ from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.storage.local import LocalStorage
 from tests.helpers.scans import OPTIONS, pyramid_files, small_blocks, write_scan
 
+pytestmark = pytest.mark.once
+
 METADATA = ".zattrs"
 PATIENCE = 300  # seconds; a conversion here takes less than one
 
@@ -133,9 +135,9 @@ def test_a_fault_at_any_moment_is_an_error_and_the_next_run_resumes(
     fault: Fault,
     count: int,
     words: str,
-    times: Callable[[int], int],
+    some: Callable[[int, int], range],
 ) -> None:
-    for n in range(1, count + 1, count // times(count)):
+    for n in some(count, 10):
         with pytest.MonkeyPatch.context() as patch:
             fault.at(patch, n)
             error = error_of(scan)

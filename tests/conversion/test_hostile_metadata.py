@@ -19,6 +19,8 @@ from napari_ct_pyramid.storage.sealed import seal, unseal
 from tests.helpers.omezarr import write_image
 from tests.helpers.scans import OPTIONS, write_scan
 
+pytestmark = pytest.mark.once
+
 FILES = {
     "0.4": (".zattrs", ".zgroup", "0/.zarray", JOURNAL, ".ct-pyramid/receipt.json"),
     "0.5": ("zarr.json", "0/zarr.json", JOURNAL, ".ct-pyramid/receipt.json"),
@@ -77,7 +79,7 @@ def test_a_value_of_another_kind_anywhere_is_one_clear_error(
         lambda: ct.plan_edit(output, name="x", voxel_size="1 um", window=(0, 1)),
         lambda: main(["info", str(output)]),
     ]
-    for seed in range(times(30)):
+    for seed in range(times(8)):
         rng = random.Random(seed)
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(made, output)

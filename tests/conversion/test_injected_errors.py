@@ -6,7 +6,6 @@ A request error means that nothing was touched.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,9 +18,12 @@ from napari_ct_pyramid.storage.lock import lock_file
 from tests.helpers.place import OPTIONS, Place, a_place
 from tests.helpers.scans import pyramid_files
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="takes processes that start at once")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="takes processes that start at once"),
+]
 
-MOMENTS = int(os.environ.get("FAULT_MOMENTS", "4"))  # 1000: all there are, which takes minutes
+ERRORS = 4  # in each test; with --thorough, one at every operation
 FAULTS = [
     pytest.param({"error": errno.ENOSPC, "reads": False, "lasting": True}, id="full"),
     pytest.param({"error": errno.EIO, "reads": True, "lasting": False}, id="one error"),
@@ -57,13 +59,13 @@ def sweep(
     call: tuple[Any, ...],
     options: dict[str, Any],
     fault: dict[str, Any],
-    times: Callable[[int], int],
+    some: Callable[[int, int], range],
 ) -> Iterator[tuple[set[str], str]]:
     """Have the operations of a call fail one after another; yields the classes of its error, and its text."""
     begin()
     operations = place.killer.call_failing(*call, at=0, **fault, **options)[0]
     assert operations
-    for n in range(1, operations + 1, max(1, operations // times(MOMENTS))):
+    for n in some(operations, ERRORS):
         begin()
         before = all_files(place)
         _, kinds, text = place.killer.call_failing(*call, at=n, **fault, **options)
@@ -74,8 +76,8 @@ def sweep(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fresh_conversion(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
-    for kinds, text in sweep(place, place.clear, ("convert", place.scan), OPTIONS, fault, times):
+def test_a_fresh_conversion(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
+    for kinds, text in sweep(place, place.clear, ("convert", place.scan), OPTIONS, fault, some):
         place.check_state(old_may_be_there=False)
         if not kinds:
             assert finished_files(place) == place.new, text
@@ -84,9 +86,9 @@ def test_a_fresh_conversion(place: Place, fault: dict[str, Any], times: Callable
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_overwriting(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
+def test_overwriting(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
     options = {**OPTIONS, "overwrite": True}
-    for kinds, text in sweep(place, place.put_old, ("convert", place.scan), options, fault, times):
+    for kinds, text in sweep(place, place.put_old, ("convert", place.scan), options, fault, some):
         place.check_state(old_may_be_there=bool(kinds))
         if UNTOUCHED & kinds:
             assert pyramid_files(place.output) == place.old, text
@@ -95,14 +97,14 @@ def test_overwriting(place: Place, fault: dict[str, Any], times: Callable[[int],
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_repair(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
+def test_a_repair(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
     def damage() -> None:
         for name in ("0/0/0/1", "0/1/1/0", "1/0/0/0"):
             (place.output / name).write_bytes(b"damaged")
 
     place.put_new()
     call, options = ("verify", place.output, place.scan), {"repair": True, "threads": 1}
-    for kinds, text in sweep(place, damage, call, options, fault, times):
+    for kinds, text in sweep(place, damage, call, options, fault, some):
         if not kinds:
             assert finished_files(place) == place.new, text
         place.killer.call(*call, **options)
@@ -110,7 +112,7 @@ def test_a_repair(place: Place, fault: dict[str, Any], times: Callable[[int], in
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_edit(place: Place, fault: dict[str, Any], times: Callable[[int], int]) -> None:
+def test_an_edit(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
     place.put_new()
     place.killer.call("edit", place.output, name="old", voxel_size="1 um")
     old = pyramid_files(place.output)
@@ -121,7 +123,7 @@ def test_an_edit(place: Place, fault: dict[str, Any], times: Callable[[int], int
         place.killer.call("edit", place.output, name="old", voxel_size="1 um")
 
     options = {"name": "new", "voxel_size": "2 um"}
-    for kinds, text in sweep(place, begin, ("edit", place.output), options, fault, times):
+    for kinds, text in sweep(place, begin, ("edit", place.output), options, fault, some):
         found = finished_files(place)
         assert found in ((old, new) if kinds else (new,)), text
         assert ct.verify(place.output).problems == (), text

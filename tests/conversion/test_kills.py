@@ -6,7 +6,6 @@ makes the new one.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,9 +17,12 @@ from napari_ct_pyramid.storage.lock import lock_file
 from tests.helpers.place import OPTIONS, Place, a_place
 from tests.helpers.scans import pyramid_files
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="takes processes that start at once")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="takes processes that start at once"),
+]
 
-MOMENTS = int(os.environ.get("KILL_MOMENTS", "25"))  # 1000: all there are, which takes minutes
+KILLS = 8  # in each test; with --thorough, one at every change
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +31,9 @@ def place() -> Iterator[Place]:
         yield place
 
 
-def moments(changes: int | None, times: Callable[[int], int]) -> range:
-    """The changes before which to kill it, evenly over all of them."""
-    assert changes
-    return range(1, changes + 1, max(1, changes // times(MOMENTS)))
-
-
-def test_a_fresh_conversion(place: Place, times: Callable[[int], int]) -> None:
+def test_a_fresh_conversion(place: Place, some: Callable[[int, int], range]) -> None:
     place.clear()
-    for n in moments(place.killer.call("convert", place.scan, **OPTIONS), times):
+    for n in some(place.killer.call("convert", place.scan, **OPTIONS), KILLS):
         place.clear()
         place.killer.call("convert", place.scan, kill_at=n, **OPTIONS)
         place.check_state(old_may_be_there=False)
@@ -45,9 +41,9 @@ def test_a_fresh_conversion(place: Place, times: Callable[[int], int]) -> None:
         place.check_made()
 
 
-def test_overwriting(place: Place, times: Callable[[int], int]) -> None:
+def test_overwriting(place: Place, some: Callable[[int, int], range]) -> None:
     place.put_old()
-    for n in moments(place.killer.call("convert", place.scan, overwrite=True, **OPTIONS), times):
+    for n in some(place.killer.call("convert", place.scan, overwrite=True, **OPTIONS), KILLS):
         place.put_old()
         place.killer.call("convert", place.scan, kill_at=n, overwrite=True, **OPTIONS)
         place.check_state(old_may_be_there=True)
@@ -55,10 +51,10 @@ def test_overwriting(place: Place, times: Callable[[int], int]) -> None:
         place.check_made()
 
 
-def test_overwriting_and_then_a_run_that_may_not_overwrite(place: Place, times: Callable[[int], int]) -> None:
+def test_overwriting_and_then_a_run_that_may_not_overwrite(place: Place, some: Callable[[int, int], range]) -> None:
     """It finds the old volume, which is all there, or goes on with the new one."""
     place.put_old()
-    for n in moments(place.killer.call("convert", place.scan, overwrite=True, **OPTIONS), times):
+    for n in some(place.killer.call("convert", place.scan, overwrite=True, **OPTIONS), KILLS):
         place.put_old()
         place.killer.call("convert", place.scan, kill_at=n, overwrite=True, **OPTIONS)
         try:
@@ -69,10 +65,10 @@ def test_overwriting_and_then_a_run_that_may_not_overwrite(place: Place, times: 
             place.check_made()
 
 
-def test_a_batch_says_done_already_only_of_the_new_volume(place: Place, times: Callable[[int], int]) -> None:
+def test_a_batch_says_done_already_only_of_the_new_volume(place: Place, some: Callable[[int, int], range]) -> None:
     folder = str(place.folder)
     place.put_old()
-    for n in moments(place.killer.call("convert_many", [place.scan], folder, overwrite=True, **OPTIONS), times):
+    for n in some(place.killer.call("convert_many", [place.scan], folder, overwrite=True, **OPTIONS), KILLS):
         place.put_old()
         place.killer.call("convert_many", [place.scan], folder, kill_at=n, overwrite=True, **OPTIONS)
         batch = ct.convert_many([place.scan], folder, **OPTIONS)
@@ -85,7 +81,7 @@ def test_a_batch_says_done_already_only_of_the_new_volume(place: Place, times: C
             assert pyramid_files(place.output) == place.old
 
 
-def test_a_repair(place: Place, times: Callable[[int], int]) -> None:
+def test_a_repair(place: Place, some: Callable[[int, int], range]) -> None:
     def damage() -> None:
         for name in ("0/0/0/1", "0/1/1/0", "1/0/0/0"):
             (place.output / name).write_bytes(b"damaged")
@@ -93,7 +89,7 @@ def test_a_repair(place: Place, times: Callable[[int], int]) -> None:
     options: dict[str, Any] = {"repair": True, "threads": 1}
     place.put_new()
     damage()
-    for n in moments(place.killer.call("verify", place.output, place.scan, **options), times):
+    for n in some(place.killer.call("verify", place.output, place.scan, **options), KILLS):
         damage()
         place.killer.call("verify", place.output, place.scan, kill_at=n, **options)
         place.killer.call("verify", place.output, place.scan, **options)

@@ -30,7 +30,7 @@ from napari_ct_pyramid.storage.lock import hold, lock_file
 from tests.helpers.scans import OPTIONS, SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
 METADATA = ".zattrs"
-KILLS = 100
+KILLS = 20
 PATIENCE = 300  # seconds until a hang is shown and ended; a conversion here takes less than one
 
 
@@ -393,11 +393,12 @@ def server() -> Iterator[Server]:
         yield started
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform != "linux", reason="takes processes that start at once, and their clocks")
 def test_killed_at_random_moments_it_resumes_and_makes_the_same(
     server: Server, in_memory: Path, times: Callable[[int], int]
 ) -> None:
-    """`kill -9`, a hundred times. Killed conversions have done none, some or all of their blocks."""
+    """`kill -9`, again and again. Killed conversions have done none, some or all of their blocks."""
     scan = write_scan(in_memory)
     (in_memory / "whole").mkdir()
     whole = in_memory / "whole" / "scan.ome.zarr"
@@ -424,4 +425,4 @@ def test_killed_at_random_moments_it_resumes_and_makes_the_same(
         shutil.rmtree(output)
     print(f"{kills} killed; of {blocks} blocks, done by then: {sorted(done_at_kill)}")  # noqa: T201
     assert kills > times(KILLS) / 2
-    assert len(set(done_at_kill)) > times(KILLS) // 30
+    assert len(set(done_at_kill)) > times(KILLS) // 10

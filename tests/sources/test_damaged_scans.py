@@ -17,6 +17,8 @@ from tests.helpers.scanco import write_aim, write_isq
 from tests.helpers.sources import read_whole
 from tests.helpers.tiffs import coordinates
 
+pytestmark = pytest.mark.once
+
 VOLUME = coordinates((4, 9, 7), "uint16")
 LARGEST = 10**8  # bytes: a header that states more voxels than its file can have must not be believed
 
@@ -88,7 +90,7 @@ def test_damage_is_one_clear_error(tmp_path: Path, name: str, times: Callable[[i
     correct = path.read_bytes()
     rng = np.random.default_rng(sorted(KINDS).index(name))
     errors: list[str] = []
-    for _ in range(times(100)):
+    for _ in range(times(30)):
         path.write_bytes(damage(correct, rng))
         try:
             with open_source(source) as opened:

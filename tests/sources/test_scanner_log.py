@@ -202,7 +202,7 @@ def test_a_log_that_is_damaged_is_used_or_ignored(tmp_path: Path, name: str, tim
     file, text, _, _ = LOGS[name]
     folder = write_slices(tmp_path / "scan", (2, 12, 9))
     rng = np.random.default_rng(len(name))
-    for _ in range(times(50)):
+    for _ in range(times(15)):
         data = bytearray(text, "latin-1")
         for _ in range(rng.integers(1, 20)):
             data[int(rng.integers(len(data)))] = int(rng.integers(256))

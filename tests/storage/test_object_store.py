@@ -41,6 +41,8 @@ from tests.helpers.command import MODULE
 from tests.helpers.s3 import BUCKET, S3
 from tests.helpers.scans import SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
+pytestmark = pytest.mark.once
+
 URL = f"s3://{BUCKET}"
 MEMORY = f"memory://{BUCKET}"
 OPTIONS: dict[str, Any] = {"chunks": (8, 16, 16), "num_levels": 3, "threads": 2}  # five blocks of few objects
@@ -242,7 +244,7 @@ def test_an_overwriting_that_is_killed_at_any_request_resumes(scan: Path, times:
     ct.convert(scan, output, **other, overwrite=True)
     old = objects(output)
     assert {key for key in old if key.startswith("2/")} == set()  # nothing of the first is left
-    for n in itertools.count(1, 60 // times(20)):
+    for n in itertools.count(1, max(1, 60 // times(6))):
         killed = False
         with pytest.MonkeyPatch.context() as patch:
             kill_at(patch, n)

@@ -23,6 +23,8 @@ from tests.helpers.command import command
 from tests.helpers.defects import DEFECTS, Store, plant
 from tests.helpers.omezarr import write_image, write_json, write_unfinished
 
+pytestmark = pytest.mark.once
+
 
 def volume(dtype: str = "u2") -> np.ndarray:
     z, y, x = np.indices((32, 48, 64))

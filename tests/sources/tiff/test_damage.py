@@ -22,7 +22,9 @@ from napari_ct_pyramid.model.memory import peak_resident_memory
 from napari_ct_pyramid.sources.registry import open_source
 from tests.helpers.damage import KINDS, SEEDS, damaged
 
-CASES = 5000
+pytestmark = pytest.mark.once
+
+CASES = 1000
 HANG = 120  # seconds until a hang is shown and ended
 MUCH = 700_000_000  # bytes; the files have a few thousand
 CONVERTED = 25  # one of so many
