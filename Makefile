@@ -50,6 +50,7 @@ docs-serve: ## show the documentation on http://127.0.0.1:8000, as it is written
 .PHONY: benchmark
 benchmark: ## compare with other converters (takes hours; ARGS=... are for benchmarks/run.py)
 	@scripts/setup.sh
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --group benchmark
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: setup

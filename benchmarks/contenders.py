@@ -1,4 +1,4 @@
-"""The converters that are compared, with their commands: this one, the raw limit, the plain algorithm, the peers."""
+"""The converters that are compared, with their commands: this one, the raw limits, the plain algorithm, the peers."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def ours(budget: str, source: Path, out: Path, levels: int, threads: int) -> lis
     return [*command, "--max-memory", budget]
 
 
-def raw_limit(source: Path, out: Path, threads: int) -> list[str]:
-    return [sys.executable, str(HERE / "raw_limit.py"), str(source), str(out), "--threads", str(threads)]
+def raw_limit(script: str, source: Path, out: Path, threads: int) -> list[str]:
+    return [sys.executable, str(HERE / script), str(source), str(out), "--threads", str(threads)]
 
 
 def plain(source: Path, out: Path, levels: int, slices: int) -> list[str]:
@@ -56,6 +56,11 @@ def plain(source: Path, out: Path, levels: int, slices: int) -> list[str]:
 # For peers that do not read TIFF themselves. imagecodecs decodes compressed files.
 TIFF = ("tifffile", "imagecodecs")
 DASK = "its pages, as a dask array"
+
+RAW_LIMITS = {
+    "raw limit: tensorstore writes level 0 alone": "raw_limit.py",
+    "raw limit: zarr-python with zarrs writes level 0 alone": "zarrs_limit.py",
+}
 
 PEERS = {
     peer.script.removeprefix("with_").removesuffix(".py"): peer
@@ -78,6 +83,7 @@ PEERS = {
             "with_bioio_conversion_layout.py",
             ("bioio-conversion", "bioio-tifffile", *TIFF),
         ),
+        Contender("OpenReadout", "with_openreadout.py", ("openreadout",)),
         # For older Pythons pip installs an old zarrify.
         Contender("zarrify", "with_zarrify.py", ("zarrify",), python=(3, 12)),
     )

@@ -1,4 +1,4 @@
-"""Compare this converter with its peers, with the raw limit and with the plain algorithm, on the same volumes.
+"""Compare this converter with its peers, with the raw limits and with the plain algorithm, on the same volumes.
 
     python benchmarks/run.py [--files 1g 4g 13g u16 lzw] [--peers all] [--runs 3] [--json RESULTS.json] [--dir FOLDER]
 
@@ -48,8 +48,10 @@ def make_rows(args: argparse.Namespace, file: File) -> list[Row]:
         for budget in args.budgets
     ]
     if not args.no_raw and not file.lzw:  # the limit of a compressed source is in decoding.py
-        name = "raw limit: tensorstore writes level 0 alone"
-        rows.append(Row(name, "raw", here, command=partial(contenders.raw_limit, threads=threads)))
+        rows += [
+            Row(name, "raw", here, command=partial(contenders.raw_limit, script, threads=threads))
+            for name, script in contenders.RAW_LIMITS.items()
+        ]
     for name in args.peers if not file.alone else ():
         peer = contenders.PEERS[name]
         row = Row(peer.name, "peer", given=peer.given, form=peer.form)
@@ -134,7 +136,7 @@ def main() -> None:
     parser.add_argument(
         "--plain-slices", type=int, default=32, help="slices that the plain algorithm converts; 0 leaves it out"
     )
-    parser.add_argument("--no-raw", action="store_true", help="leave the raw limit out")
+    parser.add_argument("--no-raw", action="store_true", help="leave the raw limits out")
     parser.add_argument(
         "--dir", type=Path, default=HERE / "out", help="working folder; environments and files stay there"
     )
