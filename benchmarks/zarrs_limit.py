@@ -2,8 +2,8 @@
 
     python benchmarks/zarrs_limit.py SOURCE.tif OUT.zarr --threads 2 [--chunks 128 128 128]
 
-Reads one row of chunks into one buffer while zarrs compresses and writes the row in the other. zarrs uses all threads for
-each row.
+Reads one row of chunks into one buffer while zarrs compresses and writes the row in the other. zarrs uses all threads
+for each row.
 """
 
 from __future__ import annotations
