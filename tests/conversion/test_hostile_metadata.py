@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -133,3 +134,36 @@ def test_a_link_out_of_the_source_is_followed_only_if_asked(tmp_path: Path, link
     assert ct.errors.Advice("follow_links", True) in caught.value.message.parts
     output = ct.convert(f"{source}{place}", tmp_path / "new.ome.zarr", chunks=4, follow_links=True).output
     assert np.array_equal(ct.open_pyramid(output).levels[0].array[:], voxels)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("key", [".zattrs", "0/.zarray", "0/0/0/0", JOURNAL, ".ct-pyramid/receipt.json", ".zmetadata"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, key: str) -> None:
+    scan = write_scan(tmp_path)
+    output = ct.convert(scan, tmp_path / "made.ome.zarr", **OPTIONS).output
+    assert isinstance(output, Path)
+    (output / key).unlink(missing_ok=True)
+    os.mkfifo(output / key)
+    calls: list[Callable[[], object]] = [
+        lambda: ct.verify(output),
+        lambda: ct.plan_edit(output, name="x"),
+        lambda: ct.plan(output, tmp_path / "other.ome.zarr", chunks=16),
+        lambda: main(["info", str(output)]),
+        lambda: ct.convert(scan, output, chunks=16, overwrite=True),
+    ]
+    for call in calls:
+        with suppress(ct.CtPyramidError):
+            call()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_among_slices_is_not_waited_for(tmp_path: Path) -> None:
+    import numpy as np
+    import tifffile
+
+    (tmp_path / "slices").mkdir()
+    for z in (0, 1, 3):
+        tifffile.imwrite(tmp_path / "slices" / f"slice_{z}.tif", np.zeros((8, 8), "u2"))
+    os.mkfifo(tmp_path / "slices" / "slice_2.tif")
+    with pytest.raises(ct.SourceError):
+        ct.plan(tmp_path / "slices", tmp_path / "new.ome.zarr", chunks=4)

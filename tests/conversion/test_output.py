@@ -82,3 +82,12 @@ def test_files_that_another_process_removes_meanwhile_are_no_error(
         planned = ct.plan(source, chunks=(4, 4, 4), overwrite=True)
     assert planned.bytes_free
     assert not (output / "0" / "0" / "0" / "0").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")
+@pytest.mark.parametrize("name", ["loop", "n" * 300, "a\0b"])
+def test_a_name_that_the_system_refuses_is_a_wrong_request(source: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ct.RequestError):
+        ct.convert(source, tmp_path / name, chunks=4)
+    assert {path.name for path in tmp_path.iterdir()} == {"loop", source.name}

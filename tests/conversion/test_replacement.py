@@ -228,6 +228,31 @@ def test_an_old_volume_that_cannot_be_removed_is_named_and_the_new_one_goes_on(
     assert sorted(path.name for path in output.parent.iterdir()) == ["out.ome.zarr", "scan.tif"]
 
 
+@pytest.mark.parametrize(("key", "of_this_program"), [("0/.zarray", True), ("0/.zarray", False), (".zattrs", False)])
+def test_an_old_volume_whose_metadata_cannot_be_read_once_is_removed_by_the_next_call(
+    source: Path, output: Path, monkeypatch: pytest.MonkeyPatch, key: str, of_this_program: bool
+) -> None:
+    ct.convert(source, output, **OPTIONS)
+    if not of_this_program:
+        shutil.rmtree(output / ".ct-pyramid")
+    old = output.with_name(".out.ome.zarr.old")
+    read = LocalStorage.read
+
+    def fail(self: LocalStorage) -> bytes:
+        if self._path == old / key:
+            raise OSError(5, "Input/output error")
+        return read(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "read", fail)
+        with pytest.raises(ct.ConversionError) as caught:
+            ct.convert(source, output, **OTHER, overwrite=True)
+    assert str(old) in str(caught.value)
+    ct.convert(source, output, **OTHER)
+    assert ct.verify(output, source).problems == ()
+    assert sorted(path.name for path in output.parent.iterdir()) == ["out.ome.zarr", "scan.tif"]
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")
 def test_an_output_that_is_a_link_is_replaced_where_it_is(source: Path, output: Path) -> None:
     place = output.parent / "big disk"

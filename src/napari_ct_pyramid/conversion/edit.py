@@ -278,7 +278,7 @@ def _write_documents(path: AnyPath, documents: Iterable[tuple[str, dict[str, Any
 def _complete(path: AnyPath) -> None:
     """Complete an edit that was interrupted."""
     try:
-        documents = [(key, dict(document)) for key, document in unseal((path / _NOTE).read_bytes())["documents"]]
+        documents = [(key, dict(document)) for key, document in unseal(storage_of(path / _NOTE).read())["documents"]]
         if not {key for key, _ in documents} <= _files(path):
             raise ValueError("it names files that are not part of the image")
     except (FileNotFoundError, NotADirectoryError):
@@ -356,7 +356,7 @@ def _check_parents(path: AnyPath) -> None:
 
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(storage_of(path).read())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

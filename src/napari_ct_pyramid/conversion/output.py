@@ -73,6 +73,7 @@ def check_output(src: SourceLike, output: AnyPath, overwrite: bool) -> None:
     RequestError
         If it cannot: it exists (`OutputExistsError`), or it cannot lie there.
     """
+    _check_name(output)
     check_apart(src, output)
     target = output.resolve()
     storage_of(output).check_place()
@@ -88,6 +89,18 @@ def check_output(src: SourceLike, output: AnyPath, overwrite: bool) -> None:
             Advice("overwrite", True),
             "), or choose another name.",
         )
+
+
+def _check_name(output: AnyPath) -> None:
+    """Make sure that the system can look for such a path, whether it exists or not."""
+    try:
+        if isinstance(output, Path):
+            output.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as error:  # the name is too long, or a link leads to itself
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise RequestError(f"The output {output} cannot be made: {why}. Choose another name.") from error
 
 
 def check_apart(src: SourceLike, output: AnyPath) -> None:

@@ -280,7 +280,7 @@ def _is_made(output: AnyPath, receipt: dict[str, Any], edit: dict[str, Any]) -> 
     """Whether the metadata of the output are those of an edit."""
     try:
         name, document = group_metadata(receipt["options"]["ome_zarr_version"], edit["metadata"])
-        return bool(parse_json((output / name).read_text(encoding="utf-8")) == document)
+        return bool(parse_json(storage_of(output / name).read()) == document)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -312,7 +312,7 @@ def note_verified(output: AnyPath, problems: int, *, with_source: bool, repaired
 
 def _read(output: AnyPath, *, strict: bool = False) -> dict[str, Any] | None:
     try:
-        data = (output / RECEIPT).read_bytes()
+        data = storage_of(output / RECEIPT).read()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError:

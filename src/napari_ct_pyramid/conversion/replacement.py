@@ -11,6 +11,7 @@ these steps fails before the old chunks are removed, the old journal and metadat
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -222,8 +223,10 @@ def _remove_old(old: Path) -> None:
         storage_of(old.parent).sync_folder()  # the name of the new one is safe before the old one is removed
         try:
             contents = contents_of(old, read_journal(old))
-        except SourceError:  # its metadata are removed already, and nothing but empty folders is left
-            contents = Contents({})
+        except SourceError as error:
+            if is_published(old):
+                raise OSError(errno.EIO, "its metadata cannot be read", str(old)) from error
+            contents = Contents({})  # its metadata are removed already, and nothing but empty folders is left
         _remove(old, contents)
         left = strays(old, Contents({})) if old.exists() else []
     except OSError as error:

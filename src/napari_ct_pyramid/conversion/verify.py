@@ -42,6 +42,7 @@ from napari_ct_pyramid.sources.base import Source, check_shape
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import Hold, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, any_path
 
@@ -341,7 +342,7 @@ def _metadata_problems(path: AnyPath, plan: Plan, identity: dict[str, Any]) -> I
     as_written = True
     for key, written in expected.items():
         try:
-            value = parse_json((path / key).read_text(encoding="utf-8"))
+            value = parse_json(storage_of(path / key).read())
         except FileNotFoundError:
             yield f"{key} is missing"
         except (OSError, ValueError) as error:

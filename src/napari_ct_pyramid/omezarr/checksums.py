@@ -18,6 +18,7 @@ from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.options import Triple
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 
 # That of libdeflate is ten times as fast as that of zlib.
@@ -123,7 +124,7 @@ def read_old_checksums(output: AnyPath, plan: Plan) -> Checksums:
         If there are none that can be read.
     """
     try:
-        data = (output / OLD_FILE).read_bytes()
+        data = storage_of(output / OLD_FILE).read()
     except OSError as error:
         raise SourceError(f"{output / OLD_FILE} cannot be read: {error.strerror or error}.") from error
     checksums = Checksums(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -70,6 +71,8 @@ def contents_of(output: AnyPath, record: Record | None) -> Contents:
     ------
     SourceError
         If it is neither an image nor an output of this package.
+    OSError
+        If the disk or the store fails.
     """
     try:
         paths = [str(k) for k in range(record.identity["num_levels"])] if record else []
@@ -96,10 +99,17 @@ def read_replaced(output: AnyPath) -> dict[str, Any]:
         return {}
 
 
+_BROKEN = (errno.EINVAL, errno.EACCES, errno.EISDIR, errno.ELOOP)  # what is there instead of a file
+
+
 def _locator(array: AnyPath) -> ChunkLocator | None:
     try:
         return ChunkLocator(array, read_array_metadata(array))
-    except (SourceError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError):
+    except SourceError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno not in _BROKEN:
+            raise error.__cause__ from None  # of the disk: its chunks are not known now, and may be at the next look
+        return None
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
 
 

@@ -91,7 +91,7 @@ class Record:
 def read_journal(output: AnyPath) -> Record | None:
     """The content of an output's journal; None if there is no valid one."""
     try:
-        data = (output / JOURNAL).read_bytes()
+        data = storage_of(output / JOURNAL).read()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     first, *lines = data.splitlines(keepends=True) or [b""]

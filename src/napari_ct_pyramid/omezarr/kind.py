@@ -106,7 +106,7 @@ def unpublish(output: AnyPath) -> None:
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
     """The JSON object in a file; None if there is none, or if a file on a disk cannot be read."""
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(storage_of(path).read())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError:

@@ -169,7 +169,7 @@ def read_array_metadata(path: AnyPath, *, likely: str = ".zarray") -> dict[str, 
     """The metadata of an array, from ``.zarray`` or ``zarr.json``. It looks for the `likely` one first."""
     for name in sorted((".zarray", "zarr.json"), key=lambda name: name != likely):
         try:
-            metadata = parse_json((path / name).read_text(encoding="utf-8"))
+            metadata = parse_json(storage_of(path / name).read())
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError) as error:

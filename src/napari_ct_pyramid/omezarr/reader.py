@@ -18,6 +18,7 @@ from napari_ct_pyramid.model.formatting import format_size, html_table, times
 from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.parsing import parse_json
+from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, image_name, image_path
 
 from .channels import Channel, Window, read_channels, read_name
@@ -321,7 +322,7 @@ def _as_dict(value: Any) -> dict[str, Any]:
 def _read_json(path: AnyPath) -> dict[str, Any] | None:
     """The content of a JSON file; None if there is no such file."""
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(storage_of(path).read())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

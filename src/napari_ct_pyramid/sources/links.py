@@ -5,6 +5,7 @@ A file from elsewhere could otherwise put any file that the user may read into a
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,21 +43,33 @@ def linked_file(source: Input, file: Path, what: str) -> Path:
     return file
 
 
-def check_links(source: Input, folder: Path, paths: Iterable[Path]) -> None:
-    """Make sure that none of the paths below a folder, nor a folder between, is a link that leads out of it.
+def check_files(source: Input, folder: Path, paths: Iterable[Path]) -> None:
+    """Make sure that none of the files below a folder, nor a folder between, is a link that leads out of it.
+
+    Files that do not exist are passed over. A pipe would be waited for, for ever.
 
     Raises
     ------
     SourceError
-        If one is, and the user did not ask to follow links.
+        If one is, and the user did not ask to follow links, or if one is no ordinary file.
     """
-    if source.options.follow_links:
-        return
     for path in paths:
+        mode = _mode(path)
+        if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise SourceError(f"{path} is not an ordinary file. Remove it, or get it from where the source comes from.")
+        if source.options.follow_links:
+            continue
         between = len(path.parts) - len(folder.parts) - 1  # of them
         for part in (path, *path.parents[: max(0, between)]):
             if part.is_symlink() and not part.resolve().is_relative_to(folder.resolve()):
                 raise _outside(f"{part} is a link out of the source's own folder: it leads to {part.resolve()}")
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
 
 
 def _outside(what: str) -> SourceError:

@@ -15,7 +15,7 @@ from .base import VolumeReader
 from .image_header import IMAGE_KINDS, ImageKind
 from .image_slices import open_image_slices
 from .inputs import Input
-from .links import check_links
+from .links import check_files
 from .names import in_order, without_previews
 from .row_reader import FileVolumeReader
 from .scanner_log import check_log, find_log
@@ -71,7 +71,7 @@ def open_folder(source: Input, endings: Sequence[str]) -> VolumeReader:
     if slices.step > 1:
         notes.append(f"The numbers of the slices are {slices.step:,} apart, which is taken for their order.")
     files = [path / name for name in slices.names]
-    check_links(source, path, files)
+    check_files(source, path, files)
     if kind:
         reader = open_image_slices(where, source.stem, files, kind, notes=notes)
     else:

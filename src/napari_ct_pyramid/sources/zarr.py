@@ -33,7 +33,7 @@ from .axis_labels import choose_place, known_axes, order_of
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .choice import choose
 from .inputs import Input
-from .links import check_links
+from .links import check_files
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
 
@@ -268,7 +268,7 @@ class _ZarrReader:
         self._place = [slice(index or 0, (index or 0) + 1, 1) for index in place]  # of the other axes
         folders = dict.fromkeys((root, array.path))
         files = [folder / name for folder in folders for name in ZARR_FILES if (folder / name).is_file()]
-        self._check_links(files)
+        self._check_files(files)
         self.paths = tuple(file.absolute() for file in files)
 
     def read(self, start: Triple, out: Voxels) -> None:
@@ -281,12 +281,12 @@ class _ZarrReader:
             place = list(self._place)
             for axis, wanted in zip(self._axes, part, strict=True):
                 place[axis] = slice(wanted.start, wanted.stop, 1)
-            self._check_links(self._array.files(tuple(place)))
+            self._check_files(self._array.files(tuple(place)))
             self._array.read_into(tuple(place), out[within(part, box)][self._all_axes])
 
-    def _check_links(self, files: Iterable[AnyPath]) -> None:
+    def _check_files(self, files: Iterable[AnyPath]) -> None:
         if isinstance(self._source.path, Path):
-            check_links(self._source, self._source.path, cast("Iterable[Path]", files))
+            check_files(self._source, self._source.path, cast("Iterable[Path]", files))
 
     def close(self) -> None:
         self._array = None

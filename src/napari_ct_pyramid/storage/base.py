@@ -29,6 +29,9 @@ class Storage(Protocol):
     def open(self, *, whole: bool = False) -> OpenFile:
         """Open the file for reading, without a buffer. With `whole`, a store sends all of it in one answer."""
 
+    def read(self) -> bytes:
+        """All bytes of a small file. On a disk, what is no ordinary file, such as a pipe, is an error."""
+
     def write(self, buffer: memoryview, size: int, lease: Lease) -> None:
         """Write the first `size` bytes of a `page_buffer` as the whole file, and wait until they are safe.
 

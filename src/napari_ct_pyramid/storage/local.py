@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from io import FileIO
@@ -34,7 +35,15 @@ class LocalStorage:
         return os.path.isfile(self._path)  # noqa: PTH113  # Path.is_file can raise
 
     def open(self, *, whole: bool = False) -> FileIO:  # noqa: ARG002
-        return FileIO(self._path)
+        file = _open(self._path, "r", getattr(os, "O_NONBLOCK", 0))  # a pipe would be waited for
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise OSError(errno.EINVAL, "it is not an ordinary file", str(self._path))
+        return file
+
+    def read(self) -> bytes:
+        with self.open() as file:
+            return file.readall()
 
     def write(self, buffer: memoryview, size: int, lease: Lease) -> None:
         lease = _folder_lease(lease)

@@ -33,6 +33,9 @@ class ObjectStorage:
     def open(self, *, whole: bool = False) -> RemoteFile:
         return self._path.open(whole=whole)
 
+    def read(self) -> bytes:
+        return self._path.read_bytes()
+
     def write(self, buffer: memoryview, size: int, lease: Lease) -> None:
         lease.check()
         self._path.write_bytes(buffer[:size])

@@ -11,6 +11,7 @@ from napari_ct_pyramid.model.formatting import format_size, times
 from napari_ct_pyramid.omezarr.metadata import codecs_of
 from napari_ct_pyramid.omezarr.versions import numbers_of
 from napari_ct_pyramid.parsing import parse_json
+from napari_ct_pyramid.storage.factory import storage_of
 
 from .findings import Report
 from .image import Image, Level
@@ -211,7 +212,7 @@ def _check_copies(image: Image, report: Report) -> None:
     """Compare consolidated metadata with what they are copies of."""
     for name in (".zmetadata", "zarr.json"):
         try:
-            document = parse_json((image.path / name).read_text(encoding="utf-8"))
+            document = parse_json(storage_of(image.path / name).read())
         except (OSError, ValueError):
             continue
         if name == "zarr.json":
