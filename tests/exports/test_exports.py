@@ -256,6 +256,32 @@ def test_grey_values_of_integers_are_integers_again_unless_calibrated(tmp_path: 
     assert (plain.dtype, len(plain.warnings)) == (np.int16, 1)
 
 
+@pytest.mark.parametrize("ending", [".mhd", ".nrrd", ".ome.tif", ".tif"])
+def test_a_calibration_is_stated(tmp_path: Path, ending: str) -> None:
+    source = pyramid(tmp_path, voxels("int16"), calibration="0.25 -7 HU", voxel_size="1um")
+    plan, output = ct.plan_export(source, tmp_path / f"a{ending}"), tmp_path / f"a{ending}"
+    assert any("grey = stored" in str(warning) for warning in plan.warnings) == (ending != ".tif")
+    ct.export(source, output)
+    text = output.read_bytes().decode("latin-1")
+    if ending == ".ome.tif":
+        assert all(f'<M K="{key}">{value}</M>' in text for key, value in [("slope", 0.25), ("intercept", -7.0)])
+    elif ending != ".tif":
+        assert np.array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(output)), voxels("int16"))
+        with open_source(output) as opened:
+            assert opened.volume.calibration is not None
+            assert opened.volume.calibration.slope == 0.25
+            assert opened.volume.calibration.intercept == -7
+    if ending == ".nrrd":
+        assert SimpleITK.ReadImage(output).GetMetaData("calibration") == "0.25 -7.0 HU"
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32", "float64", "float32"])
+def test_types_that_imagej_lacks_are_named(tmp_path: Path, dtype: str) -> None:
+    for ending, expected in ((".tif", dtype in ("int8", "uint32", "float64")), (".mhd", False)):
+        warnings = ct.plan_export(voxels(dtype), tmp_path / f"a{ending}").warnings
+        assert any("ImageJ" in str(warning) for warning in warnings) == expected
+
+
 def test_a_window_applies_to_what_is_exported(tmp_path: Path) -> None:
     greys = voxels("float32")
     source = pyramid(tmp_path, greys)

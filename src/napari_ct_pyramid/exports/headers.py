@@ -41,6 +41,9 @@ def metaimage_header(facts: Facts, data: str) -> bytes:
     if facts.voxel_size:
         lines["ElementSpacing"] = _fastest_first(facts.in_unit(_MILLIMETER))
     lines["Offset"] = _fastest_first(facts.place_in(_MILLIMETER))
+    if facts.calibration:
+        lines["ElementToIntensityFunctionSlope"] = repr(facts.calibration.slope)
+        lines["ElementToIntensityFunctionOffset"] = repr(facts.calibration.intercept)
     lines["ElementDataFile"] = data  # the last line
     return "".join(f"{key} = {value}\n" for key, value in lines.items()).encode()
 
@@ -61,6 +64,7 @@ def nrrd_header(facts: Facts) -> bytes:
         "encoding: raw",
         *(['space units: "mm" "mm" "mm"'] if facts.voxel_size and unit else []),
         f"space origin: ({_fastest_first(facts.place_in(_MILLIMETER), ',')})",
+        *([f"calibration:={facts.calibration}"] if facts.calibration else []),
     ]
     return "".join(f"{line}\n" for line in [*lines, ""]).encode()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from napari_ct_pyramid.calibration import Calibration
-from napari_ct_pyramid.errors import DiskSpaceError, Message
+from napari_ct_pyramid.errors import Advice, DiskSpaceError, Message
 from napari_ct_pyramid.model.formatting import format_size
 from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.model.memory import process_memory
@@ -28,6 +28,16 @@ from .kinds import META_IMAGE, NRRD, SLICES, TIFF, Kind
 _HEADER_BYTES = 4096  # of a file, at least
 _PAGE_BYTES = 400  # of the tags of a page
 _IMAGEJ_BYTES = 2**32  # of a TIFF, above which ImageJ needs a plugin to open it
+
+
+_IN_IMAGEJ = {
+    "float16": "cannot open voxels of {}",
+    "float64": "cannot open voxels of {}",
+    "int8": "shows negative voxels of {} as 128 to 255",
+    "int32": "shows voxels of {} as float32, which rounds those above 16,777,216",
+    "uint32": "shows voxels of {} as float32, which rounds those above 16,777,216",
+}
+"""What ImageJ does with types that it does not have."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +180,7 @@ def make_export_plan(
             needed=size,
             free=free,
         )
-    return ExportPlan(
+    plan = ExportPlan(
         volume=volume,
         options=options,
         output=output,
@@ -182,18 +192,26 @@ def make_export_plan(
         files=files,
         bytes_out=size,
         bytes_free=free,
-        warnings=tuple(_warnings(volume, kind, dtype, size)),
+        warnings=(),
         cells=cells,
     )
+    return replace(plan, warnings=tuple(_warnings(plan, kind)))
 
 
-def _warnings(volume: Volume, kind: Kind, dtype: np.dtype, size: int) -> Iterator[Message]:
+def _warnings(plan: ExportPlan, kind: Kind) -> Iterator[Message]:
+    volume, dtype = plan.volume, plan.dtype
     yield from map(Message.of, volume.notes)
     if kind in (META_IMAGE, NRRD) and volume.voxel_size and not volume.unit:
         yield Message.of(
             "The unit of the voxel size is unknown, and programs that read this kind take it for millimeters."
         )
-    if kind is TIFF and size > _IMAGEJ_BYTES:
+    for_imagej = kind in (TIFF, SLICES)
+    if kind is TIFF and plan.bytes_out > _IMAGEJ_BYTES:
         yield Message.of("It is a BigTIFF, because it is larger than 4 GB: open it in Fiji with Bio-Formats.")
-    if kind in (TIFF, SLICES) and dtype == np.float16:
-        yield Message.of("ImageJ cannot open voxels of float16.")
+    if for_imagej and (how := _IN_IMAGEJ.get(dtype.name)):
+        yield Message.of(f"ImageJ {how.format(dtype.name)}.")
+    # ImageJ takes a calibration only with a voxel size.
+    if plan.calibration and not (for_imagej and volume.voxel_size):
+        shown = f"The header states {plan.calibration.formula}, but programs show the stored values."
+        instead = (" To write the grey values themselves, ask for them (", Advice("grey_values", True), ").")
+        yield Message.of(shown, *(() if plan.rescale else instead))

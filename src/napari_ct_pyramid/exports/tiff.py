@@ -49,6 +49,9 @@ def begin_ome_tiff(path: Path, facts: Facts) -> int:
         symbol = UNIT_SYMBOLS.get(facts.unit or "", "reference frame")  # of the units in the OME schema
         for axis, size in zip("ZYX", facts.in_unit(facts.unit if facts.unit in UNIT_SYMBOLS else None), strict=True):
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": symbol}
+    if facts.calibration:
+        stated = {name: str(value) for name, value in facts.calibration.to_json().items() if value is not None}
+        metadata["MapAnnotation"] = stated
     return _begin(path, facts, facts.shape, None, ome=True, metadata=metadata)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_ct_pyramid.calibration import read_calibration
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import VoxelSize
@@ -38,6 +39,7 @@ _SPACINGS = ("ElementSpacing", "ElementSize")
 _ORIGINS = ("Offset", "Position", "Origin")
 _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 _ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+_SLOPE, _INTERCEPT = "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"
 _LAST = "ElementDataFile"  # the last line of a header
 
 
@@ -75,6 +77,7 @@ def open_metaimage(source: Input) -> VolumeReader:
         voxel_size_from=size.origin,
         translation=translation,
         notes=notes,
+        calibration=read_calibration({"slope": header.get(_SLOPE), "intercept": header.get(_INTERCEPT, 0)}),
     )
     return _open_data(source, header, listed, end, sizes, volume, dtype, part.index)
 

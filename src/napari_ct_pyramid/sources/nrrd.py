@@ -11,7 +11,8 @@ from typing import Any
 import nrrd
 import numpy as np
 
-from napari_ct_pyramid.errors import SourceError
+from napari_ct_pyramid.calibration import Calibration, parse_calibration
+from napari_ct_pyramid.errors import RequestError, SourceError
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import VoxelSize
 from napari_ct_pyramid.units import find_unit
@@ -91,6 +92,7 @@ def open_nrrd(source: Input) -> VolumeReader:
         voxel_size_from=size.origin,
         translation=translation,
         notes=notes,
+        calibration=_calibration(header),
     )
     return _open_data(source, header, listed, end, volume, dtype, part)
 
@@ -167,6 +169,14 @@ def _placement(header: dict[str, Any], axes: slice, size: VoxelSize | None) -> t
     if len(origin) != 3:
         return (0.0, 0.0, 0.0), ()
     return placement(np.asarray(directions, float)[axes].tolist(), origin, size)
+
+
+def _calibration(header: dict[str, Any]) -> Calibration | None:
+    """What an export of this package states in a key of its own."""
+    try:
+        return parse_calibration(header.get("calibration"))
+    except RequestError:
+        return None
 
 
 def _open_data(
