@@ -79,6 +79,37 @@ def test_a_folder_with_something_else_is_left_alone(scan: Path, tmp_path: Path) 
     assert everything(tmp_path) == before
 
 
+@pytest.mark.parametrize("ending", ["", ".tif", ".mhd", ".ozx"])
+def test_what_a_link_leads_to_is_left_alone(scan: Path, ending: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir() if not ending else (tmp_path / "elsewhere").touch()
+    for target in ("elsewhere", "nowhere"):
+        output = tmp_path / f"to {target}{ending}"
+        output.symlink_to(tmp_path / target)
+        before = everything(tmp_path)
+        error = failed(scan, output, overwrite=True)
+        assert isinstance(error, ct.OutputExistsError)
+        assert not error.replaceable
+        assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("ending", ALL)
+def test_a_budget_that_is_too_small_is_a_wrong_request(scan: Path, ending: str, tmp_path: Path) -> None:
+    error = failed(scan, tmp_path / f"out{ending}", max_memory="1M")
+    assert isinstance(error, ct.BudgetError)
+    assert "chunks need" not in str(error)
+
+
+def test_labels_that_are_left_out_are_named(scan: Path, tmp_path: Path) -> None:
+    image = ct.convert(scan, tmp_path / "a.ome.zarr", chunks=8, edges="pad", num_levels=1).output
+    (image / "labels").mkdir()
+    ct.convert(scan, image / "labels" / "cells", chunks=8, edges="pad", num_levels=1)
+    (image / "labels" / ".zgroup").write_text('{"zarr_format": 2}')
+    (image / "labels" / ".zattrs").write_text('{"labels": ["cells"]}')
+    for ending, expected in ((".ome.zarr", True), (".ozx", True)):
+        warnings = ct.plan_export(image, tmp_path / f"b{ending}").warnings
+        assert any("cells" in str(warning) for warning in warnings) == expected
+
+
 def test_voxels_of_another_header_are_left_alone(scan: Path, tmp_path: Path) -> None:
     (tmp_path / "out.raw").write_bytes(b"precious")
     for overwrite in (False, True):
@@ -170,7 +201,7 @@ def test_a_source_that_cannot_be_read_leaves_nothing(
         real(source, start, out)
 
     monkeypatch.setattr(Source, "read_box", read)
-    assert isinstance(failed(scan, tmp_path / f"out{ending}"), ct.ConversionError)
+    assert isinstance(failed(scan, tmp_path / f"out{ending}"), (ct.ConversionError, ct.SourceError))
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 

@@ -173,6 +173,19 @@ def test_a_notebook_shows_a_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "100%" in shown[-1]
 
 
+def test_an_open_image_and_a_part_of_it_are_sources(pyramid: ct.Pyramid, voxels: np.ndarray, tmp_path: Path) -> None:
+    part = pyramid.crop("2:9,,4:")
+    assert ct.stats(pyramid).mean == pytest.approx(voxels.mean())
+    assert ct.stats(part).mean == pytest.approx(voxels[2:9, :, 4:].mean())
+    assert ct.stats(pyramid, level=1).count == math.prod(pyramid.levels[1].shape)
+    ct.export(part, tmp_path / "part.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "part.tif"), voxels[2:9, :, 4:])
+    made = ct.convert(part, tmp_path / "part.ome.zarr", chunks=8, edges="pad", num_levels=1).output
+    assert ct.open_pyramid(made).levels[0].translation == part.levels[0].translation
+    with pytest.raises(ct.RequestError):
+        ct.export(pyramid, pyramid.path, overwrite=True)
+
+
 def test_a_part_of_a_part_is_the_part(pyramid: ct.Pyramid) -> None:
     part, expected = pyramid.crop("1:18,3:30,5:45").crop("2:9,1:12,4:33"), pyramid.crop("3:10,4:15,9:38")
     for level, same in zip(part.levels, expected.levels, strict=True):

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.omezarr.labels import label_images
+from napari_ct_pyramid.plugin.mask import Mask
 from napari_ct_pyramid.plugin.statistics_dock import StatisticsDock
 from tests.helpers.dock import wait_until
 from tests.helpers.screen import sliced
@@ -99,14 +100,21 @@ def test_a_large_tiff_is_counted_only_when_asked(
     dock.close()
 
 
-def test_several_time_points_are_said_to_be_unsupported(viewer: napari.Viewer, tmp_path: Path) -> None:
+def test_a_mask_counts_no_infinity() -> None:
+    level = np.array([[[1, 3, np.inf, -np.inf, np.nan]]], "f4")
+    assert np.asarray(Mask([level], 2).levels[0]).tolist() == [[[0, 1, 0, 0, 0]]]
+
+
+@pytest.mark.parametrize("axes", ["tzyx", "tyx"])
+def test_several_time_points_are_said_to_be_unsupported(viewer: napari.Viewer, tmp_path: Path, axes: str) -> None:
     image = tmp_path / "series.ome.zarr"
     group = zarr.open_group(image, mode="w", zarr_format=3)
-    group.create_array("0", shape=(2, 4, 20, 24), dtype="u2", chunks=(1, 4, 20, 24))[...] = 7
-    axes = [{"name": "t", "type": "time"}, *({"name": name, "type": "space"} for name in "zyx")]
-    scale = [{"type": "scale", "scale": [1, 1, 1, 1]}]
+    shape = (2, 4, 20, 24)[-len(axes) :]
+    group.create_array("0", shape=shape, dtype="u2", chunks=shape)[...] = 7
+    named = [{"name": name, "type": "time" if name == "t" else "space"} for name in axes]
+    scale = [{"type": "scale", "scale": [1.0] * len(axes)}]
     datasets = [{"path": "0", "coordinateTransformations": scale}]
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": named, "datasets": datasets}]}
     (layer,) = viewer.open(image, plugin="napari-ct-pyramid")
     viewer.layers.selection.active = layer
     dock = StatisticsDock(viewer)

@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as arrays
 from skimage.filters import threshold_otsu
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.errors import Advice
 from napari_ct_pyramid.model.otsu import otsu_threshold
 from napari_ct_pyramid.statistics.picture import draw_histogram
 
@@ -211,8 +210,9 @@ def test_numbers_at_the_limits_of_a_type_are_no_error(values: list[float]) -> No
     assert found.counts.sum() == len(finite)
 
 
-def test_wide_integers_are_to_be_converted_first(tmp_path: Path) -> None:
-    np.save(tmp_path / "labels.npy", np.arange(24, dtype="i8").reshape(2, 3, 4))
-    with pytest.raises(ct.SourceError, match="Convert the volume to uint8 first") as caught:
-        ct.stats(tmp_path / "labels.npy")
-    assert not any(isinstance(part, Advice) for part in caught.value.message.parts)
+def test_wide_integers_are_counted_as_floats(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(-(2**40), 2**40, (2, 3, 4))
+    np.save(tmp_path / "labels.npy", labels)
+    found = ct.stats(tmp_path / "labels.npy")
+    check(labels.astype("f8"), found)
+    assert any("int64" in note for note in found.notes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -10,10 +11,13 @@ import numpy as np
 
 from napari_ct_pyramid.conversion.convert import iter_conversion, plan_conversion
 from napari_ct_pyramid.conversion.progress import Pace, Steps
+from napari_ct_pyramid.errors import BudgetError, Message
+from napari_ct_pyramid.model.formatting import first_names
 from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.omezarr.labels import label_images
 from napari_ct_pyramid.options import ConversionOptions, ExportOptions, SourceOptions
 from napari_ct_pyramid.sources.base import Source
-from napari_ct_pyramid.sources.inputs import SourceLike
+from napari_ct_pyramid.sources.inputs import Input, SourceLike, parse_input
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.paths import AnyPath
 
@@ -27,8 +31,9 @@ _SHARED = [option.name for option in fields(ExportOptions) if option.name in Con
 def plan_zarr(src: SourceLike, output: AnyPath, options: ExportOptions, version: str = "0.4") -> ExportPlan:
     """Plan an export, and check that it can be written."""
     opener = _Opener(options)
-    plan = plan_conversion(src, output, opener.conversion(src, version), opened=opener)
-    return _export_plan(plan, output, options)
+    with _no_chunks_to_choose():
+        plan = plan_conversion(src, output, opener.conversion(src, version), opened=opener)
+    return _export_plan(plan, output, options, tuple(_left_out(src)))
 
 
 def iter_zarr(
@@ -42,10 +47,11 @@ def iter_zarr(
     version : str
         Of OME-Zarr.
     """
-    opener = _Opener(options)
-    with Steps(iter_conversion(src, output, opener.conversion(src, version), opened=opener)) as steps:
+    opener, notes = _Opener(options), tuple(_left_out(src))
+    conversion = iter_conversion(src, output, opener.conversion(src, version), opened=opener)
+    with _no_chunks_to_choose(), Steps(conversion) as steps:
         for step in steps:
-            plan = _export_plan(step.plan, output, options)
+            plan = _export_plan(step.plan, output, options, notes)
             shared = {item.name: getattr(step, item.name) for item in fields(Pace)}
             yield ExportProgress(plan=plan, **shared)
         receipt = steps.result
@@ -83,7 +89,28 @@ class _Opener:
         return ConversionOptions(**shared, ome_zarr_version=version)
 
 
-def _export_plan(plan: Plan, output: AnyPath, options: ExportOptions) -> ExportPlan:
+@contextmanager
+def _no_chunks_to_choose() -> Iterator[None]:
+    """An export has no option for the chunks, so that none is advised."""
+    try:
+        yield
+    except BudgetError as error:
+        parts = [part.split(" Smaller chunks")[0] if isinstance(part, str) else part for part in error.message.parts]
+        raise BudgetError(*parts, smallest=error.smallest, process=error.process) from error
+
+
+def _left_out(src: SourceLike) -> Iterator[Message]:
+    """A note on the labels of an image, which an export does not take along."""
+    asked = parse_input(src)
+    labels = label_images(asked.path) if isinstance(asked, Input) and not asked.inside and asked.pattern is None else []
+    if labels:
+        yield Message.of(
+            f"The labels of the image are not exported with it: {first_names([folder.name for folder in labels])}. "
+            f"Export them by their paths, such as {labels[0]}."
+        )
+
+
+def _export_plan(plan: Plan, output: AnyPath, options: ExportOptions, notes: tuple[Message, ...]) -> ExportPlan:
     return ExportPlan(
         volume=plan.volume,
         options=options,
@@ -96,6 +123,6 @@ def _export_plan(plan: Plan, output: AnyPath, options: ExportOptions) -> ExportP
         files=plan.files,
         bytes_out=plan.bytes_out_estimate,
         bytes_free=plan.bytes_free,
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *notes),
         conversion=plan,
     )

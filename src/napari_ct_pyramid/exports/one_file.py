@@ -48,6 +48,7 @@ def iter_one_file(src: SourceLike, output: Path, options: ExportOptions) -> Gene
     with hold(output):
         _check_place(src, output, options)
         discard()  # what a killed export left
+        plan_one_file(src, output, options)  # what cannot be done is said before anything is made
         with nothing_left(discard, output):
             with Steps(iter_zarr(src, folder, options, PACKED_VERSION)) as steps:
                 for converting in steps:

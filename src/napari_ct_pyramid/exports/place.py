@@ -44,6 +44,13 @@ def check_place(src: SourceLike, files: Iterable[AnyPath], output: Path, kind: K
     for path in written:
         if path.resolve() in read:
             raise RequestError(f"The export would replace {path}, which the input is read from. Choose another name.")
+    for path in written:
+        if path.is_symlink():
+            raise OutputExistsError(
+                f"{path} is a link, and what it leads to would be replaced. It is left alone: choose another name, or "
+                f"name {path.resolve()} itself.",
+                replaceable=False,
+            )
     if kind is SLICES:
         _check_folder(output, overwrite=overwrite)
         return

@@ -32,8 +32,10 @@ class Mask:
     def _level(self, level: Any) -> LazyArray:
         def read(box: Box) -> np.ndarray:
             voxels = np.asarray(level[tuple(slice(s.start, s.stop) for s in box)])
-            above: np.ndarray = (voxels > np.float64(self.threshold))[tuple(slice(None, None, s.step) for s in box)]
-            return above.astype(np.uint8)
+            above: np.ndarray = voxels > np.float64(self.threshold)
+            if voxels.dtype.kind == "f":
+                above &= voxels < np.inf  # which statistics do not count, either
+            return above[tuple(slice(None, None, s.step) for s in box)].astype(np.uint8)
 
         chunks = getattr(level, "chunks", level.shape)
         return LazyArray(read, tuple(level.shape), np.dtype(np.uint8), chunks)

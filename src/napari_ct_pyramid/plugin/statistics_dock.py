@@ -180,7 +180,7 @@ class StatisticsDock(QWidget):
         if origin is None:
             show_error("The voxels of this layer are not those of its OME-Zarr any more.")
             return
-        if np.prod(finest(self._layer).shape[:-3]) > 1:
+        if _has_time_points(self._layer):
             self.title.setText(f"{shorten(self._layer.name, 40)}: {_SEVERAL}")
             return
         options = StatsOptions(level=level, channel=origin.channel, per_slice=True)
@@ -329,3 +329,10 @@ def _level_at_once(layer: Any) -> int | None:
     if isinstance(levels[0], SourceArray):  # only an OME-Zarr has coarse levels
         return 0 if 0 in small else None
     return small[0] if small else len(levels) - 1
+
+
+def _has_time_points(layer: Any) -> bool:
+    """Whether a layer has several time points, or other volumes side by side."""
+    shape = finest(layer).shape
+    named = zip(layer.axis_labels, shape, strict=True)
+    return np.prod(shape[:-3]) > 1 or any(size > 1 and name.lower() in ("t", "time") for name, size in named)

@@ -134,7 +134,18 @@ class ArrayInput:
         return self.title
 
 
-SourceLike = PathLike | Array | ArrayInput
+@runtime_checkable
+class OpenImage(Protocol):
+    """An OME-Zarr that is open, or a part of one: a `Pyramid`."""
+
+    @property
+    def path(self) -> AnyPath: ...
+
+    @property
+    def levels(self) -> Any: ...
+
+
+SourceLike = PathLike | Array | ArrayInput | OpenImage
 """What a user may give as a source in Python."""
 
 
@@ -160,9 +171,17 @@ def parse_input(path: SourceLike, options: SourceOptions | None = None) -> Input
         return path
     if isinstance(path, (str, os.PathLike, RemotePath)):
         return replace(_split(path), options=options or SourceOptions())
+    if isinstance(path, OpenImage):
+        return _of_image(path, options)
     if isinstance(path, Array):
         return _of_level(path) or _of_array(path)
     raise RequestError(f"The source is a {type(path).__name__}, which is neither a path nor an array.")
+
+
+def _of_image(image: OpenImage, options: SourceOptions | None) -> Input | ArrayInput:
+    """An open image is its path; a part of one is its finest level."""
+    found = None if image.levels[0].start == () else _of_level(image.levels[0])
+    return found or Input(image.path, options=options or SourceOptions())
 
 
 def _of_array(array: Array) -> ArrayInput:

@@ -28,25 +28,25 @@ def narrowed(reader: VolumeReader, options: SourceOptions) -> VolumeReader:
     if volume.dtype.kind == "b":
         note = "True and False are stored as 1 and 0. For a mask, the method mode keeps these values at every level."
         return Narrowed(reader, np.dtype(np.uint8), note)
+    if not options.offers_dtype:
+        note = f"Voxels of {volume.dtype} are counted as float64, which rounds those beyond 9,007,199,254,740,992."
+        return Narrowed(reader, np.dtype(np.float64), note)
     if options.dtype is None:
-        raise _no_type(reader, offers_dtype=options.offers_dtype)
+        raise _no_type(reader)
     return Narrowed(reader, np.dtype(options.dtype))
 
 
-def _no_type(reader: VolumeReader, *, offers_dtype: bool) -> SourceError:
+def _no_type(reader: VolumeReader) -> SourceError:
     """The error for integers of 64 bits, which states their range and the types that may be enough."""
     sample = spread_rows(Source(reader))
     low, high = int(sample.min()), int(sample.max())
     enough = [name for name in DTYPES if np.iinfo(name).min <= low and high <= np.iinfo(name).max]
-    unusable = "cannot be converted" if offers_dtype else "cannot be counted"
     what = (
-        f"{reader.paths[0]} has voxels of a type that {unusable}: {reader.volume.dtype}. In a sample, they "
+        f"{reader.paths[0]} has voxels of a type that cannot be converted: {reader.volume.dtype}. In a sample, they "
         f"are {low:,} to {high:,}"
     )
     if not enough:
         return SourceError(f"{what}, which fits no type that can be stored. Try saving them as floats.")
-    if not offers_dtype:
-        return SourceError(f"{what}. Convert the volume to {enough[0]} first.")
     return SourceError(f"{what}: ask for a type in which every value fits (", Advice("dtype", enough[0]), ").")
 
 
@@ -80,7 +80,7 @@ class Narrowed:
     def read(self, start: Triple, out: Voxels) -> None:
         voxels = np.empty(out.shape, self._source.volume.dtype)
         self._source.read(start, voxels)
-        if voxels.dtype.kind != "b":
+        if voxels.dtype.kind != "b" and self.volume.dtype.kind != "f":
             limits = np.iinfo(self.volume.dtype)
             for extreme in (voxels.argmin(), voxels.argmax()):
                 place = np.unravel_index(extreme, voxels.shape)

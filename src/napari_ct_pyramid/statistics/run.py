@@ -74,6 +74,9 @@ class _Work:
         self._read = 0  # voxels, of all readings
         self._workers_peak = 0
         given = parse_input(src)
+        self._is_array = isinstance(given, ArrayInput)
+        # What a user named, with what is inside of it, such as a dataset.
+        self._named = "array" if self._is_array else str(getattr(src, "path", src))
         self._path = any_path("array") if isinstance(given, ArrayInput) else given.path
 
     def run(self) -> Generator[StatsProgress, None, VolumeStatistics]:
@@ -118,7 +121,7 @@ class _Work:
         found = ranks.percentiles(lower)
         yield self._progress(1.0, is_done=True)
         return VolumeStatistics(
-            path=str(self._src) if not hasattr(self._src, "dtype") else "array",
+            path=self._named,
             name=volume.name,
             shape=volume.shape,
             dtype=dtype,
@@ -183,7 +186,7 @@ class _Work:
         tiles = list(self._plan.tiles)
         step = math.ceil(len(tiles) / (_PARTS * len(self._cluster.workers)))
         parts = [tiles[at : at + step] for at in range(0, len(tiles), step)]
-        place = str(any_path(str(self._src)).absolute())
+        place = str(any_path(self._named).absolute())
         work = partial(_part, place, self._plan.options, self._plan.tiles.threads, deepcopy(reading))
         waiting: dict[int, Any] = {}
         added = 0
