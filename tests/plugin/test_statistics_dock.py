@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import napari
@@ -12,8 +13,12 @@ import zarr
 from qtpy.QtWidgets import QFileDialog
 
 import napari_ct_pyramid as ct
+from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.omezarr.labels import label_images
+from napari_ct_pyramid.plugin import label_writer
+from napari_ct_pyramid.plugin.image_writer import write_image
 from napari_ct_pyramid.plugin.mask import Mask
+from napari_ct_pyramid.plugin.origins import finest
 from napari_ct_pyramid.plugin.statistics_dock import StatisticsDock
 from tests.helpers.dock import wait_until
 from tests.helpers.screen import sliced
@@ -46,7 +51,13 @@ def test_numbers_threshold_mask_labels_and_table(
     dock.slider.setValue(0)
     wait_until(lambda: sliced(mask).sum() > before)
     dock.otsu.click()
+    writers: list[threading.Thread] = []
+    monkeypatch.setattr(
+        label_writer, "write_image", lambda *a, **k: writers.append(threading.current_thread()) or write_image(*a, **k)
+    )
     dock.save_mask.click()
+    assert len(writers) == 1
+    assert threading.main_thread() not in writers  # the window does not wait
     (folder,) = label_images(Path(image))
     saved = ct.open_pyramid(folder)
     np.testing.assert_array_equal(np.asarray(saved.levels[0]), voxels > float(dock.value.text()))
@@ -63,10 +74,11 @@ def test_numbers_threshold_mask_labels_and_table(
     assert not dock.slider.isEnabled()
 
 
-def test_the_mask_is_of_the_share_that_is_shown(viewer: napari.Viewer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("levels", [1, 2])
+def test_the_mask_is_of_the_share_that_is_shown(viewer: napari.Viewer, tmp_path: Path, levels: int) -> None:
     voxels = (1e6 + np.random.default_rng(0).integers(0, 33, (4, 20, 20)) / 16).astype("f4")
     tifffile.imwrite(tmp_path / "scan.tif", voxels, photometric="minisblack")
-    image = ct.convert(tmp_path / "scan.tif", chunks=16, num_levels=2, edges="pad").output
+    image = ct.convert(tmp_path / "scan.tif", chunks=16, num_levels=levels, edges="pad").output
     (layer,) = viewer.open(image, plugin="napari-ct-pyramid")
     viewer.layers.selection.active = layer
     dock = StatisticsDock(viewer)
@@ -76,7 +88,14 @@ def test_the_mask_is_of_the_share_that_is_shown(viewer: napari.Viewer, tmp_path:
     assert float(text) == dock.found.threshold
     dock.show_mask.setChecked(True)
     (mask,) = [one for one in viewer.layers if one is not layer]
-    assert np.asarray(mask.data[0]).mean() == pytest.approx(dock.found.above)
+    assert isinstance(finest(mask), LazyArray)  # only what is displayed is read
+    assert np.asarray(finest(mask)).mean() == pytest.approx(dock.found.above)
+    viewer.dims.set_point(0, 1)
+    assert sliced(mask).mean() < 1
+    dock.value.setText("0")
+    dock.value.editingFinished.emit()
+    wait_until(lambda: sliced(mask).all())
+    dock.otsu.click()
     dock.value.editingFinished.emit()
     assert dock.value.text() == text
     dock.close()
@@ -97,6 +116,9 @@ def test_a_large_tiff_is_counted_only_when_asked(
     dock.count_all.click()
     wait_until(lambda: dock.found is not None)
     assert dock.numbers["Voxels"].text() == f"{voxels.size:,}"
+    assert not dock.count_all.isEnabled()  # all are counted
+    dock.show_mask.setChecked(True)
+    assert not dock.save_mask.isEnabled()  # a TIFF has no labels
     dock.close()
 
 

@@ -42,13 +42,13 @@ class Mask:
 
 
 def mask_layer(layer: Any, mask: Mask) -> Any:
-    """A Labels layer for a mask, in the place of a layer."""
+    """A Labels layer for a mask, in the place of a layer. It reads only what is displayed."""
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
     several = len(mask.levels) > 1
     return Labels(
-        mask.levels if several else np.asarray(mask.levels[0]),
+        mask.levels if several else mask.levels[0],
         name=f"{layer.name} above",
         multiscale=several,
         scale=layer.scale,

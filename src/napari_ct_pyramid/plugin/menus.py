@@ -71,22 +71,38 @@ def edit_layer() -> None:
 
 def export_layer() -> None:
     """Show the dialog that exports the volume of the selected layer: a menu command of napari."""
-    from .export_dialog import ExportDialog
-    from .export_source import export_source
-
     viewer = napari.current_viewer()
     if viewer is None:
         return
     layer = viewer.layers.selection.active
     if layer is None:
         show_info("Select the layer of a volume, then try again.")
-        return
+    else:
+        _show_export_dialog(viewer, layer)
+
+
+def export_output(viewer: Viewer, output: AnyPath) -> None:
+    """Show a finished output, and the dialog that exports it."""
+    from .placing import show_output
+
+    try:
+        layer = show_output(viewer, output)
+    except CtPyramidError as error:
+        show_error(sentence(error, wording))
+    else:
+        _show_export_dialog(viewer, layer)
+
+
+def _show_export_dialog(viewer: Viewer, layer: Any) -> None:
+    from .export_dialog import ExportDialog
+    from .export_source import export_source
+
     try:
         source = export_source(layer)
     except CtPyramidError as error:
         show_error(sentence(error, wording))
-        return
-    ExportDialog(viewer, layer, source, dialog_parent(viewer)).show()
+    else:
+        ExportDialog(viewer, layer, source, dialog_parent(viewer)).show()
 
 
 def verify_layer() -> None:

@@ -12,7 +12,11 @@ from napari.layers import Image
 
 from .viewer_hooks import short_switch_interval
 
-_MODULES = ("napari_ct_pyramid.conversion.convert", "napari_ct_pyramid.plugin.layers")
+_MODULES = (
+    "napari_ct_pyramid.conversion.convert",
+    "napari_ct_pyramid.plugin.layers",
+    "napari_ct_pyramid.plugin.export_dialog",
+)
 
 
 @cache

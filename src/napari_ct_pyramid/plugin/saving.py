@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 from napari_ct_pyramid.errors import RequestError
 
@@ -11,6 +12,22 @@ from .viewer_hooks import is_saved_in_window
 
 _SHOWN_AFTER_MS = 500
 _STEPS = 1000
+
+_from_dock: list[bool] = []  # not empty while a dock saves
+
+
+@contextmanager
+def saved_from_dock() -> Iterator[None]:
+    """In this context, a dock saves for a user, who can be asked, and see progress, as in napari's own menu."""
+    _from_dock.append(True)
+    try:
+        yield
+    finally:
+        _from_dock.pop()
+
+
+def _has_window() -> bool:
+    return bool(_from_dock) or is_saved_in_window()
 
 
 def run_in_window(words: str, work: Generator[float]) -> None:
@@ -23,7 +40,7 @@ def run_in_window(words: str, work: Generator[float]) -> None:
     RequestError
         If the user cancels.
     """
-    if not is_saved_in_window():
+    if not _has_window():
         for _ in work:
             pass
         return
@@ -88,7 +105,7 @@ class _Job:
 
 def ask(question: str, yes: str) -> bool:
     """Whether the user agrees. In a script, nobody can be asked: False."""
-    if not is_saved_in_window():
+    if not _has_window():
         return False
     import napari
     from qtpy.QtWidgets import QMessageBox

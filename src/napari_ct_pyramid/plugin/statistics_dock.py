@@ -36,6 +36,7 @@ from napari_ct_pyramid.storage.paths import any_path
 from .histogram_plot import HistogramPlot
 from .mask import Mask, mask_layer
 from .origins import finest, origin_of
+from .saving import saved_from_dock
 from .widget.worker import StepsWorker
 from .wording import wording
 from .writer import write_layers
@@ -68,6 +69,7 @@ class StatisticsDock(QWidget):
         self._mask_layer: Any = None
         self._threshold: float | None = None  # the field shows it, and is read only when its text changes
         self._shown = ""
+        self._exact = False  # whether `found` is of all voxels
         self.found: VolumeStatistics | None = None
         self.title = QLabel(_NOTHING)
         self.title.setWordWrap(True)
@@ -86,7 +88,7 @@ class StatisticsDock(QWidget):
         self.otsu.setToolTip("The value that separates two classes of voxels best")
         self.show_mask = QCheckBox("Show what is above")
         self.save_mask = QPushButton("Save mask")
-        self.save_mask.setToolTip("As labels of the image, in its OME-Zarr")
+        self.save_mask.setToolTip("As labels of the image, in its OME-Zarr: convert a volume of another format first")
         self.export_table = QPushButton("Export table…")
         self.export_table.setToolTip("A line for each slice, as CSV. It needs the numbers of all voxels")
         self._arrange()
@@ -206,7 +208,7 @@ class StatisticsDock(QWidget):
 
     def _show(self, found: VolumeStatistics, level: int) -> None:
         before = self._threshold if self.found else None
-        self.found = found
+        self.found, self._exact = found, level == 0
         where = "all voxels" if level == 0 else f"level {level}, which is a mean"
         self.title.setText(f"{shorten(found.name, 40)}: {where}")
         self.plot.show_counts(found.edges, found.counts)
@@ -264,10 +266,7 @@ class StatisticsDock(QWidget):
         self.numbers["Above"].setText(share)
         if self._mask and self._mask_layer is not None:
             self._mask.threshold = value
-            if self._mask_layer.multiscale:
-                self._mask_layer.refresh()
-            else:
-                self._mask_layer.data = np.asarray(self._mask.levels[0])
+            self._mask_layer.refresh(extent=False)
 
     # --- the mask
 
@@ -289,7 +288,8 @@ class StatisticsDock(QWidget):
         value = self._shown.replace(".", "_").replace("-", "minus")
         target = any_path(origin.path) / LABELS / f"above_{value}"
         try:
-            write_layers(str(target), [self._mask_layer.as_layer_data_tuple()])
+            with saved_from_dock():
+                write_layers(str(target), [self._mask_layer.as_layer_data_tuple()])
         except (SaveError, CtPyramidError) as error:
             show_error(sentence(error, wording))
             return
@@ -310,10 +310,10 @@ class StatisticsDock(QWidget):
         busy, known = self._worker is not None, self.found is not None and self.found.mean is not None
         self.bar.setVisible(busy)
         self.count_all.setText("Cancel" if busy else "Count all voxels")
-        self.count_all.setEnabled(self._layer is not None)
+        self.count_all.setEnabled(self._layer is not None and not (known and self._exact))
         for widget in (self.slider, self.value, self.otsu, self.show_mask):
             widget.setEnabled(known)
-        self.save_mask.setEnabled(self._mask_layer is not None)
+        self.save_mask.setEnabled(self._mask_layer is not None and not isinstance(finest(self._layer), SourceArray))
         self.export_table.setEnabled(known and not busy)
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802  of Qt

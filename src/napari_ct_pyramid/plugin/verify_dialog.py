@@ -113,4 +113,5 @@ class VerifyDialog(QDialog):
             text = f"Level {level.level}: {level.method}, largest difference {level.largest_difference:.4g}"
             self.found.addItem(QListWidgetItem(text))
         self.found.setVisible(self.found.count() > 0)
-        self.resize(560, 320)
+        if not self.found.isHidden():
+            self.resize(560, 320)

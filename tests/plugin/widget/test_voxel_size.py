@@ -36,7 +36,7 @@ def type_size(widget: ConvertWidget, text: str) -> None:
 
 def note(widget: ConvertWidget) -> str:
     """The words below the field."""
-    label = widget.form.size_note
+    label = widget.form.size_note.label
     return label.text() if label.isVisibleTo(widget) else ""
 
 
@@ -55,7 +55,7 @@ def test_an_unknown_voxel_size_is_asked_for_and_does_not_stop_the_conversion(
     widget = add_widget(viewer, plain)
     assert shown(widget) == ("", "unit?")
     assert note(widget).startswith("unknown")
-    assert "color" in widget.form.size_note.styleSheet()
+    assert "color" in widget.form.size_note.label.styleSheet()
     assert enabled(widget) == {"form", "Convert"}
     assert ">unknown<" in widget.plan_panel.table.text()
 

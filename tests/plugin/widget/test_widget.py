@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.errors import ConversionError
+from napari_ct_pyramid.plugin.export_dialog import ExportDialog
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import (
     add_widget,
@@ -46,11 +47,16 @@ def test_a_conversion_from_state_to_state(viewer: napari.Viewer, source: Path, m
         gate.open()
         wait_for(widget, WidgetState.DONE)
     assert enabled(widget) == {"form"}
-    assert offers(widget) == ["Show in napari", "Neuroglancer", "Folder", "Verify"]
+    assert offers(widget) == ["Show in napari", "Neuroglancer", "Folder", "Verify", "Export…"]
+    assert not widget.plan_panel.needs.isVisibleTo(widget)  # it is made
     assert not panel.bar.isVisibleTo(widget)
     assert "Made scan.ome.zarr: 3 levels" in said(widget)
     press(widget, "Folder")
     assert opened == [str(source.parent)]
+    press(widget, "Export…")
+    [dialog] = [window for window in QApplication.topLevelWidgets() if isinstance(window, ExportDialog)]
+    assert "scan" in dialog.windowTitle()
+    dialog.reject()
     made = open_pyramid(source.with_name("scan.ome.zarr"))
     assert np.array_equal(np.asarray(made.levels[0].array), volume())
     widget.set_source("")

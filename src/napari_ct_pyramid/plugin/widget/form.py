@@ -6,32 +6,35 @@ It does not know whether a request can be carried out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, FileEdit
+from magicgui.widgets import CheckBox
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_ct_pyramid.errors import RequestError, UnknownShapeError
 from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.plugin.origins import LayerInput
-from napari_ct_pyramid.plugin.wording import volume_facts, voxel_size_words
+from napari_ct_pyramid.plugin.wording import volume_facts
 from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import FILE_FILTER, INPUTS
-from napari_ct_pyramid.sources.voxel_size import NO_UNIT
 
 from .browse import BrowseMenu
 from .fields import GROUPS, OF_SOURCE, ON_FORM, OptionFields, UnknownUnitError, form, in_group
 from .fold_words import fold_words
-from .parts import AMBER, ElideMiddle, Fold, Quiet, text_label
+from .parts import Fold, Quiet, same_width, text_label
+from .path_fields import path_field
 from .planner import PlanAnswer, PlanRequest
 from .preferences import Preferences
 from .remedies import Offer
+from .size_note import SizeNote
 
 _LONGEST_LABEL = "Voxel size"  # beside the fields that are always in sight
 _SOURCE_TIP = f"The volume to convert: {INPUTS}. It can also be dropped here."
+_OUTPUT_TIP = "The OME-Zarr to make. Nothing is overwritten unasked."
+_FOLDER_TIP = "The folder in which the OME-Zarrs are made"
 _FOLD_TIPS = {
     "Raw file": "What a file without a header does not state: its shape and the type of its voxels",
     "Pyramid": "The resolutions that are stored, and the blocks in which they are stored",
@@ -53,23 +56,12 @@ class Form(QWidget):
         self._array: ArrayInput | None = None
         self._extent: Triple | None = None  # of the whole source, once it is known
         self.preferences = Preferences()
-        self.source = _prepared(FileEdit(mode=FileDialogMode.EXISTING_FILE), _SOURCE_TIP, "Input")
+        self.source = path_field("Input", _SOURCE_TIP, "scan.tif", FileDialogMode.EXISTING_FILE)
         self.browse = BrowseMenu(self.source.choose_btn.native, FILE_FILTER, self.preferences)
         self.facts = text_label()
-        self.size_note = text_label()
-        self.output = _prepared(
-            FileEdit(mode=FileDialogMode.OPTIONAL_FILE),
-            "The OME-Zarr to make. Nothing is overwritten unasked.",
-            "Output",
-        )
-        self.folder = _prepared(
-            FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY),
-            "The folder in which the OME-Zarrs are made",
-            "Output folder",
-        )
-        self.folder.line_edit.native.setPlaceholderText("beside each input")
-        self.output.line_edit.native.setPlaceholderText("beside the input")
-        self.source.line_edit.native.setPlaceholderText("scan.tif")
+        self.size_note = SizeNote()
+        self.output = path_field("Output", _OUTPUT_TIP, "beside the input", FileDialogMode.OPTIONAL_FILE)
+        self.folder = path_field("Output folder", _FOLDER_TIP, "beside each input", FileDialogMode.EXISTING_DIRECTORY)
         self.options = OptionFields(self)
         self.draw_crop = QPushButton("Draw a rectangle")
         self.draw_crop.setToolTip("Draw the part to convert as a rectangle in the viewer, or use the selected one")
@@ -81,7 +73,6 @@ class Form(QWidget):
         self._for_one, self._for_several = self._lay_out()
         self.options.recall(self.preferences.read("options", {}))
         self.facts.hide()
-        self.size_note.hide()
         self.show_several(False)
         self._show_summaries(None)
         self._show_rest()
@@ -226,7 +217,7 @@ class Form(QWidget):
         names = self.options.invalid() if error else set()
         if isinstance(error, UnknownUnitError):
             names.add("voxel_size")
-            self._show_note("choose its unit", AMBER)
+            self.size_note.say("choose its unit", amber=True)
         self.options.mark(names)
         for group, fold in self.folds.items():
             if names & set(in_group(group)):
@@ -245,7 +236,7 @@ class Form(QWidget):
         fields["voxel_size"].widget.native.setMinimumWidth(64)
         row.addWidget(fields["voxel_size"].widget.native, 1)
         unit = fields["unit"].widget.native
-        unit.setMinimumWidth(56)
+        unit.setMinimumWidth(68)
         unit.setMaximumWidth(84)
         unit.setMinimumContentsLength(5)
         row.addWidget(unit)
@@ -253,7 +244,8 @@ class Form(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        for part in (source, self.facts, form([(fields["voxel_size"].label, size)], _LONGEST_LABEL), self.size_note):
+        size_row = form([(fields["voxel_size"].label, size)], _LONGEST_LABEL)
+        for part in (source, self.facts, size_row, self.size_note.label):
             column.addWidget(part)
         for part in (output, folder, self.overwrite):
             column.addWidget(part)
@@ -273,25 +265,18 @@ class Form(QWidget):
         self._show_rest()
         return [source, output], folder
 
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
+        """Let the fields, and the lines that sum up the folds, begin and end below one another."""
+        super().showEvent(event)
+        same_width(fold.button for fold in self.folds.values())
+        same_width(edit.choose_btn.native for edit in (self.source, self.output, self.folder))
+
     # What the fields say
 
     def _show_size_note(self, volume: Volume | None) -> None:
-        """Where the voxel size comes from, or in amber that it is unknown."""
-        words, colour = "", ""
-        typed = not self.options.from_file and bool(self.options.fields["voxel_size"].read())
-        if volume and volume.voxel_size:
-            stated = voxel_size_words(volume.voxel_size, volume.unit)
-            words = f"typed; the file says {stated}" if typed or not self.options.from_file else _from(volume)
-            if self.options.from_file and not volume.unit:
-                words, colour = f"{_from(volume)}, without a unit: choose one", AMBER
-        elif volume and not typed:
-            words, colour = "unknown: type it here", AMBER
-        self._show_note(words, colour)
-
-    def _show_note(self, words: str, colour: str = "") -> None:
-        self.size_note.setVisible(bool(words))
-        self.size_note.setText(words)
-        self.size_note.setStyleSheet(f"color: rgb({colour});" if colour else "")
+        from_file = self.options.from_file
+        typed = not from_file and bool(self.options.fields["voxel_size"].read())
+        self.size_note.show_origin(volume, typed=typed, from_file=from_file)
 
     def _show_summaries(self, plan: object) -> None:
         try:
@@ -356,22 +341,3 @@ class Form(QWidget):
     def _changed(self) -> None:
         if not self._quiet:
             self.changed.emit()
-
-
-_Edit = TypeVar("_Edit", bound=FileEdit)
-
-
-def _prepared(edit: _Edit, tip: str, name: str) -> _Edit:
-    edit.choose_btn.text = "Browse"
-    edit.tooltip = tip
-    edit.line_edit.native.setAccessibleName(name)
-    edit.choose_btn.native.setToolTip(f"Choose: {name.lower()}")
-    edit.choose_btn.native.setAccessibleName(f"Browse: {name.lower()}")
-    edit.choose_btn.native.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-    ElideMiddle(edit.line_edit.native, tip)
-    return edit
-
-
-def _from(volume: Volume) -> str:
-    origin = (volume.voxel_size_from or "").removesuffix(NO_UNIT)
-    return f"from the file ({origin})" if origin else "from the file"

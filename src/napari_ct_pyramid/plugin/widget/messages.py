@@ -87,7 +87,7 @@ def success_offers(output: AnyPath) -> list[Offer]:
     offers = [Offer("Show in napari", Act.SHOW, [output]), Offer("Neuroglancer", Act.NEUROGLANCER, [output])]
     if not isinstance(output, RemotePath):
         offers.append(Offer("Folder", Act.OPEN_FOLDER, output.parent))
-    return [*offers, Offer("Verify", Act.VERIFY)]
+    return [*offers, Offer("Verify", Act.VERIFY), Offer("Export…", Act.EXPORT, output)]
 
 
 _overwrite = [Offer("Overwrite it", Act.SET, {"overwrite": True})]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QPainter
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -18,8 +18,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QStyle,
-    QStyleOptionFrame,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -79,6 +77,14 @@ def text_label(words: str = "") -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setMinimumWidth(1)  # otherwise one long word sets the width of the window
     return label
+
+
+def same_width(widgets: Iterable[QWidget]) -> None:
+    """Make widgets as wide as the widest of them. They must have their style, so be shown."""
+    widgets = list(widgets)
+    width = max(widget.sizeHint().width() for widget in widgets)
+    for widget in widgets:
+        widget.setMinimumWidth(width)
 
 
 def fitting(words: str) -> str:
@@ -241,35 +247,6 @@ class ScrollColumn(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         return QSize(self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width(), 80)
-
-
-class ElideMiddle(QObject):
-    """Leaves out the middle of a text that is too long for its line edit, until the user edits it."""
-
-    def __init__(self, line: QLineEdit, tip: str) -> None:
-        super().__init__(line)
-        line.installEventFilter(self)
-        line.setToolTip(tip)
-        line.textChanged.connect(lambda text: line.setToolTip(text or tip))
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        if event.type() != QEvent.Type.Paint or not isinstance(watched, QLineEdit) or watched.hasFocus():
-            return False
-        option = QStyleOptionFrame()
-        watched.initStyleOption(option)
-        style = watched.style()
-        contents = style.subElementRect(QStyle.SubElement.SE_LineEditContents, option, watched)
-        space: QRect = contents.adjusted(2, 0, -2, 0)
-        metrics = watched.fontMetrics()
-        if metrics.horizontalAdvance(watched.text()) <= space.width():
-            return False
-        painter = QPainter(watched)
-        style.drawPrimitive(QStyle.PrimitiveElement.PE_PanelLineEdit, option, painter, watched)
-        words = metrics.elidedText(watched.text(), Qt.TextElideMode.ElideMiddle, space.width())
-        painter.setPen(watched.palette().color(watched.foregroundRole()))
-        painter.drawText(space, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, words)
-        painter.end()
-        return True
 
 
 class NoWheel(QObject):

@@ -27,6 +27,7 @@ class PlanPanel(QWidget):
         self.hint = text_label()
         self.table = QLabel()
         self.table.setMinimumWidth(1)
+        self.table.setWordWrap(True)  # in a narrow dock, a shape breaks, and no size is cut off
         self.values = text_label()
         self.notes = text_label()
         self.notes.setStyleSheet(f"color: rgb({AMBER});")
@@ -143,7 +144,8 @@ def _table(plan: Plan) -> str:
 
 def _cells(level: Level, plan: Plan) -> Sequence[str]:
     size = voxel_size_words(level.voxel_size, plan.unit) if plan.voxel_size else "unknown"
-    return level.path, times(level.shape), size, format_size(level.nbytes)
+    shape = times(level.shape).replace(" × ", "×\N{ZERO WIDTH SPACE}")  # it fits 270 pixels
+    return level.path, shape, size, format_size(level.nbytes).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _row(cells: Sequence[str], tag: str) -> str:

@@ -34,6 +34,7 @@ class Act(Enum):
     MAKE_FOLDER = "make a folder: its path"
     SHOW = "show outputs in napari: their paths"
     NEUROGLANCER = "show outputs in Neuroglancer: their paths"
+    EXPORT = "export an output: its path"
     OPEN_FOLDER = "show a folder in the file manager: its path"
     VERIFY = "verify the output, against the source if there is one"
     VERIFY_ALONE = "verify the output by its checksums"

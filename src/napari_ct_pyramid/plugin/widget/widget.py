@@ -11,10 +11,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ct_pyramid.conversion.batch import BatchItem
-from napari_ct_pyramid.conversion.progress import Progress
 from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import DiskSpaceError, RequestError
-from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.plugin.picture_offers import PictureOffers
 from napari_ct_pyramid.plugin.preload import preload
 from napari_ct_pyramid.plugin.preview import LivePreview
@@ -28,8 +26,9 @@ from .actions import after_verification, carry_out, make_folder, selected_layer,
 from .crop_rectangle import CropRectangle
 from .disk_watch import DiskWatch
 from .form import Form
-from .jobs import ConversionJob, Job, VerificationJob
-from .messages import Message, batch_plan_message, plan_message, problem, verification_hint
+from .job_view import JobView
+from .jobs import Job, VerificationJob
+from .messages import Message, batch_plan_message, plan_message, problem
 from .parts import FileDrops, ScrollColumn, painted_once
 from .plan_panel import HINT, PlanPanel
 from .planner import PlanAnswer, Planner, PlanRequest
@@ -61,7 +60,6 @@ class ConvertWidget(QWidget):
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._job: Job | None = None
         self._answer: PlanAnswer | None = None
-        self._shown_plan: Plan | None = None
         self._result: Result | None = None  # of the last job
         self.state = WidgetState.EMPTY
 
@@ -72,6 +70,7 @@ class ConvertWidget(QWidget):
         self.plan_panel = PlanPanel()
         self.status_panel = StatusPanel()
         self.queue = Queue.of(self._viewer)  # may still run, if a widget that is closed by now started it
+        self._job_view = JobView(self.form, self.queue, self.queue_panel, self.plan_panel, self.status_panel)
         self._planner = Planner(self)
         self._watch = DiskWatch(self)
         self._crop = CropRectangle(self._viewer, self.form)
@@ -310,40 +309,20 @@ class ConvertWidget(QWidget):
             self._job = job
             self._result = None
             self._watch.stop()
-            job.progressed.connect(self._show_progress)
             if isinstance(job, VerificationJob):
                 job.ended.connect(self._show_end)
-            if isinstance(job, ConversionJob) or not self.form.output_path:
-                volume = job.last.plan.volume if job.last else None
-                self.form.set_request(PlanRequest(job.source, job.output, job.options), volume)
-            if isinstance(job, VerificationJob) and not self.plan_panel.shows_plan:
-                self.plan_panel.show_hint(verification_hint(job.output, job.source))
+            self._job_view.follow(job)
             first = self.state is not WidgetState.RUNNING
             self._enter(WidgetState.RUNNING)
             if first:  # of several
                 self.status_panel.show_running()
             if job.last:
-                self._show_progress(job.last)
+                self._job_view.show_progress(job.last)
 
     def _cancel(self) -> None:
         if self._job and self.state is WidgetState.RUNNING:
             self._enter(WidgetState.CANCELLING)
             (self.queue if self.queue.running else self._job).cancel()
-
-    def _show_progress(self, progress: Progress) -> None:
-        assert self._job
-        several = self.several and self.queue.running
-        if several:
-            self.queue_panel.show_progress(self.queue.batch.items)
-        if isinstance(self._job, ConversionJob) and progress.plan is not self._shown_plan:
-            self._shown_plan = progress.plan
-            if several:
-                self.plan_panel.show_batch(self.queue.batch)
-            else:
-                self.plan_panel.show_plan(progress.plan)
-        with painted_once(self.status_panel):
-            run = self.queue.batch.run if several else None
-            self.status_panel.show_progress(progress, self._job.activity, run)
 
     def _show_end(self, job: Job | None) -> None:
         """Nothing runs any more: show the result of the job, or of several volumes."""
@@ -362,6 +341,8 @@ class ConvertWidget(QWidget):
             after_verification(job, self._viewer)
         if isinstance(job.outcome, Receipt):
             self._watch.watch([job.source], [job.output])
+            if job.last:
+                self.plan_panel.show_plan(job.last.plan, made=True)
             self._enter(WidgetState.DONE, self._result(None))
         else:
             self.status_panel.show_message(self._result(None))
