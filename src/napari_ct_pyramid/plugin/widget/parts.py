@@ -142,7 +142,8 @@ class Box(QFrame):
 class Fold(QWidget):
     """Content that can be folded away: its name, and a line that sums it up, stay in sight.
 
-    (superqt's QCollapsible has no second text, and keeps the colour of its arrow when napari's theme changes.)
+    (superqt's QCollapsible has no second text, its head is a button with a background as if it did something, and
+    its arrow is black on napari's dark theme, too.)
     """
 
     toggled = Signal(bool)
