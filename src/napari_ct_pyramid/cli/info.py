@@ -13,7 +13,7 @@ from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.paths import AnyPath, image_path
 
 from .group import describe_group
-from .render import describe_info
+from .info_text import describe_info
 from .terminal import write, write_json
 
 if TYPE_CHECKING:
