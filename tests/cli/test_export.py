@@ -34,11 +34,14 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     for name in ("made.tif", "made.ome.zarr", "made.mhd"):
         words = ["export", str(output), str(tmp_path / name), "--level", "1", "--dry-run"]
         assert main(words) == 0
-        assert "3 × 12 × 20" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "3 × 12 × 20" in said
+        assert "Time         about" in said
         assert main([*words, "--json"]) == 0
         plan = json.loads(capsys.readouterr().out)
         assert plan["shape"] == [3, 12, 20]
         assert plan["voxel_size"] == [1.0, 1.0, 1.0]
+        assert plan["seconds_estimate"] >= 0
         assert plan["peak_memory_bytes"] == sum(plan["memory"].values())
     assert everything(tmp_path) == before
 

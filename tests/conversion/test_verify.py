@@ -193,7 +193,7 @@ def test_changed_metadata_are_found(scan: Path, output: Path, damage: Callable[[
     [{"minimum": 1}, {"maximum": 9}, {"nans": 1}, {"infinities": 2}, {"window": [0, 1]}, {"histogram": None}],
 )
 @pytest.mark.parametrize("with_source", [False, True])
-def test_a_receipt_that_states_other_tallies_is_found(
+def test_a_receipt_that_states_other_numbers_is_found(
     scan: Path, output: Path, changes: dict[str, Any], with_source: bool
 ) -> None:
     """Also if its checksum was made to fit."""
@@ -207,7 +207,7 @@ def test_a_receipt_that_states_other_tallies_is_found(
 
 
 @pytest.mark.parametrize("changes", [{"minimum": -1.0}, {"nans": 3}, {"clipped": 1}, {"histogram": Histogram()}])
-def test_a_journal_that_states_other_tallies_is_found_by_counting_again(
+def test_a_journal_that_states_other_numbers_is_found_by_counting_again(
     scan: Path, output: Path, changes: dict[str, Any]
 ) -> None:
     before, receipt = pyramid_files(output), read_receipt(output)
@@ -221,8 +221,8 @@ def test_a_journal_that_states_other_tallies_is_found_by_counting_again(
     assert ct.verify(output, scan, repair=True).repaired
     assert ct.verify(output, scan).problems == ()
     assert pyramid_files(output) == before
-    tallies = ("minimum", "maximum", "nans", "infinities", "window", "histogram", "rescaled")
-    assert [(read_receipt(output) or {})[name] for name in tallies] == [(receipt or {})[name] for name in tallies]
+    names = ("minimum", "maximum", "nans", "infinities", "window", "histogram", "rescaled")
+    assert [(read_receipt(output) or {})[name] for name in names] == [(receipt or {})[name] for name in names]
 
 
 @pytest.mark.once

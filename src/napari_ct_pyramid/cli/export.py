@@ -19,7 +19,7 @@ from napari_ct_pyramid.model.formatting import (
 )
 from napari_ct_pyramid.options import ExportOptions, VoxelSize
 
-from .render import wording
+from .render import time_line, wording
 from .terminal import write, write_json
 from .watch import watch
 
@@ -64,6 +64,7 @@ def describe_export_plan(plan: ExportPlan) -> str:
         *([f"Levels       {', '.join(times(level.shape) for level in plan.conversion.levels)}"]
           if plan.conversion else []),
         f"Work         {count(plan.threads, 'thread')}",
+        *time_line(plan.seconds_estimate),
         "",
         *table(
             ("Memory", "Size"),

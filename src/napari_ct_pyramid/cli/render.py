@@ -86,15 +86,14 @@ def describe_plan(plan: Plan) -> str:
         + (f"; {_resumes_text(plan)}" if plan.blocks_done else ""),
         f"Output       {count(plan.files, 'file')}, about {format_size(plan.bytes_out_estimate)}"
         + (f" of {format_size(plan.bytes_free)} free" if plan.bytes_free is not None else ""),
-        *_time_lines(plan),
+        *time_line(plan.seconds_estimate),
     ]  # fmt: skip
     return "\n".join(lines + [f"Warning      {warning.worded(wording)}" for warning in plan.warnings])
 
 
-def _time_lines(plan: Plan) -> list[str]:
-    if plan.seconds_estimate is None:
-        return []
-    return [f"Time         about {rough_duration(plan.seconds_estimate)}, at the rate of a sample"]
+def time_line(seconds: float | None) -> list[str]:
+    """The line of a plan with its estimate of the time; none where there is no estimate."""
+    return [] if seconds is None else [f"Time         about {rough_duration(seconds)}, at the rate of a sample"]
 
 
 def _workers_text(plan: Plan) -> str:

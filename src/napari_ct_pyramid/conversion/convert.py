@@ -27,7 +27,6 @@ from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
 from napari_ct_pyramid.model.plan import Plan, make_plan
 from napari_ct_pyramid.model.rescaling import rescaling
 from napari_ct_pyramid.model.version import __version__
-from napari_ct_pyramid.model.volume import Volume
 from napari_ct_pyramid.omezarr.checksums import Checksums, crc32
 from napari_ct_pyramid.omezarr.chunk_files import lost_chunks
 from napari_ct_pyramid.omezarr.codec import compressed_size
@@ -41,7 +40,7 @@ from napari_ct_pyramid.options import AUTO, ConversionOptions, SourceOptions
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.sources.registry import open_source
-from napari_ct_pyramid.sources.sampling import a_few_rows, spread_rows
+from napari_ct_pyramid.sources.sampling import a_few_rows, share_decoded, spread_rows
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import Hold, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, image_name, outer_path
@@ -56,8 +55,8 @@ from .receipt import Receipt, disagreement, edited_facts, read_receipt, write_re
 from .recheck import still_done
 from .replacement import begin_output, check_replaceable, recover
 from .same_source import check_same
-from .tallies import tallies_of
 from .unfinished import check_complete, explained, unfinished_on_error
+from .voxel_facts import voxel_facts
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.dask.client import Client
@@ -201,8 +200,8 @@ def run(
             yield from follow(Engine(source, plan, store, tracker, make_safe), progress, abandon=store.abandon)
         earlier = read_receipt(output, strict=True)  # of an output that is repaired
         before = None if earlier is None else (earlier["window"][0], earlier["window"][1])
-        tallies = tallies_of(plan, tracker.statistics, before)
-        attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=tallies.display)
+        found = voxel_facts(plan, tracker.statistics, before)
+        attributes = make_attributes(plan, name=image_name(output.name), version=__version__, window=found.display)
         if facts := edited_facts(earlier):
             attributes = edit_attributes(attributes, facts)
         yield progress()  # the last chance to cancel
@@ -221,13 +220,13 @@ def run(
             # A process that had taken more before, such as napari, did so for another reason.
             over_budget_bytes=max(0, peak - plan.options.max_memory) if peak > start.peak_memory else 0,
             workers=len(job.workers) if job else 0,
-            minimum=tallies.display["min"],
-            maximum=tallies.display["max"],
-            nans=tallies.nans,
-            infinities=tallies.infinities,
-            rescaled=tallies.rescaled,
-            window=tallies.window,
-            histogram=tallies.histogram,
+            minimum=found.display["min"],
+            maximum=found.display["max"],
+            nans=found.nans,
+            infinities=found.infinities,
+            rescaled=found.rescaled,
+            window=found.window,
+            histogram=found.histogram,
             strays=tuple(stray_chunks(output, plan)),
         )
         write_receipt(output, receipt, plan, record.identity, attributes, earlier and earlier.get("edited"))
@@ -285,23 +284,12 @@ def plan_source(
     )
     if cluster:
         cluster.check_memory(plan)
-    sampled = _share_decoded(source.volume, rows.shape)
+    sampled = share_decoded(source.volume, rows.shape)
     written = rows.size / sum(np.prod(level.shape, dtype=float) for level in plan.levels)
     estimate = (reading / sampled + writing / written) / (plan.threads * max(1, plan.workers))
     bins = choose_bins(stored.dtype, math.prod(plan.volume.shape), some_of(stored, BINS_SAMPLE))
     plan = replace(plan, seconds_estimate=float(estimate), bins=bins)
     return plan, identify(plan, fingerprint(source, crc32(rows)))
-
-
-def _share_decoded(volume: Volume, sample: tuple[int, ...]) -> float:
-    """How much of a volume was decoded to read a sample, shape (places, rows, x), from 0 to 1.
-
-    Whole strips, tiles or chunks are decoded, even where the sample takes only a few of their rows.
-    """
-    slices, height, _ = volume.granularity
-    places, rows, _ = sample
-    decoded = min(places * slices, volume.shape[0]) * min(-(-rows // height) * height, volume.shape[1])
-    return decoded / (volume.shape[0] * volume.shape[1])
 
 
 def _resume(plan: Plan, identity: dict[str, Any], output: AnyPath) -> tuple[Plan, Record | None]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from napari_ct_pyramid.model.formatting import format_size, html_table, times
+from napari_ct_pyramid.model.formatting import count, format_size, html_table, times
 from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
@@ -124,7 +124,7 @@ class Receipt:
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.levels[0].shape))
         return (
-            f"<Receipt of {self.output}: {size} {self.levels[0].dtype}, {len(self.levels)} levels, "
+            f"<Receipt of {self.output}: {size} {self.levels[0].dtype}, {count(len(self.levels), 'level')}, "
             f"{self.seconds:.1f} s, {format_size(self.peak_memory_bytes)} of memory>"
         )
 

@@ -54,8 +54,8 @@ from .identity import asked_options, differences, fingerprint, identify
 from .padded_reader import VoxelSource
 from .progress import Progress, ProgressTracker, follow
 from .receipt import disagreement, note_verified, read_receipt, settle_edit
-from .tallies import wrong_blocks, wrong_tallies
 from .unfinished import explained
+from .voxel_facts import wrong_blocks, wrong_facts
 
 # A source may have another name and time; these must be equal.
 _OF_THE_VOXELS = ("sample", "shape", "source_dtype")
@@ -244,7 +244,7 @@ def _find(
     chunks = store.problems()
     named = {(problem.level, problem.chunk) for problem in chunks}
     chunks += [Problem(*lost, "it is not the file that was written") for lost in lost_files if lost not in named]
-    problems += _tally_problems(path, plan, record, counted if source else {}, chunks)
+    problems += _fact_problems(path, plan, record, counted if source else {}, chunks)
     problems += [
         Problem(None, None, f"{key} does not belong to the volume", is_stray=True) for key in stray_chunks(path, plan)
     ]
@@ -258,18 +258,18 @@ def _find(
     )
 
 
-def _tally_problems(
+def _fact_problems(
     path: AnyPath, plan: Plan, record: Record, counted: dict[BlockId, Statistics], chunks: list[Problem]
 ) -> Iterator[Problem]:
-    """Where journal and receipt state other tallies than were counted again, or than each other."""
+    """Where journal and receipt state other numbers than were counted again, or than each other."""
     made_anew = {block for chunk in chunks for block in _blocks_with(plan, chunk)}
     counted = {block: found for block, found in counted.items() if block not in made_anew and block[0] == 0}
     for block in wrong_blocks(counted, record.done, histograms=record.identity.get("version") == __version__):
-        yield Problem(None, None, f"the journal states other tallies of block {block[1]} than it has", block=block)
+        yield Problem(None, None, f"the journal states other numbers of block {block[1]} than it has", block=block)
     receipt = read_receipt(path)
     if receipt is None or not set(plan.block_ids) <= record.done.keys():
         return
-    for name in wrong_tallies(receipt, plan, sum(record.done.values(), start=Statistics())):
+    for name in wrong_facts(receipt, plan, sum(record.done.values(), start=Statistics())):
         yield Problem(None, None, f"the receipt states another {name} than the volume has")
 
 

@@ -13,12 +13,12 @@ from napari_ct_pyramid.options import Dtype, ExportOptions
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.storage.paths import PathLike
 
-from .copying import iter_copy, plan_copy
 from .kinds import OME_ZARR_FOLDER, ONE_FILE, find_kind
 from .omezarr import iter_zarr, plan_zarr
 from .one_file import iter_one_file, plan_one_file
 from .plan import ExportPlan
 from .result import Export, ExportProgress
+from .voxel_export import iter_copy, plan_copy
 
 
 def plan_of(src: SourceLike, output: PathLike, options: ExportOptions) -> ExportPlan:

@@ -125,4 +125,5 @@ def _export_plan(plan: Plan, output: AnyPath, options: ExportOptions, notes: tup
         bytes_free=plan.bytes_free,
         warnings=(*plan.warnings, *notes),
         conversion=plan,
+        seconds_estimate=plan.seconds_estimate,
     )

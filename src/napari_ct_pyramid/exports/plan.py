@@ -71,6 +71,8 @@ class ExportPlan:
         How the voxels are copied; None for an OME-Zarr.
     conversion : Plan or None
         The plan of the conversion that makes an OME-Zarr; None for other outputs.
+    seconds_estimate : float or None
+        How long the export takes, about, at the rate at which a sample was read; None if none was.
     """
 
     volume: Volume
@@ -87,6 +89,7 @@ class ExportPlan:
     warnings: tuple[Message, ...]
     cells: Cells | None = None
     conversion: Plan | None = None
+    seconds_estimate: float | None = None
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -137,6 +140,7 @@ class ExportPlan:
             "peak_memory_bytes": self.peak_memory_bytes,
             "max_memory_bytes": self.options.max_memory,
             "threads": self.threads,
+            "seconds_estimate": None if self.seconds_estimate is None else round(self.seconds_estimate, 1),
             "levels": [level.to_json() for level in self.conversion.levels] if self.conversion else None,
             "warnings": [str(warning) for warning in self.warnings],
         }

@@ -83,7 +83,7 @@ class Plan:
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.volume.shape))
         return (
-            f"<Plan for {self.volume.name}: {size} {self.volume.dtype}, {len(self.levels)} levels, "
+            f"<Plan for {self.volume.name}: {size} {self.volume.dtype}, {count(len(self.levels), 'level')}, "
             f"{format_size(self.peak_memory_bytes)} of memory>"
         )
 

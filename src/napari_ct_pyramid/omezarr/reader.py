@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ct_pyramid.calibration import Calibration, read_calibration
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
-from napari_ct_pyramid.model.formatting import format_size, html_table, times
+from napari_ct_pyramid.model.formatting import count, format_size, html_table, times
 from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.parsing import parse_json
@@ -153,7 +153,7 @@ class Pyramid:
 
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.levels[0].shape))
-        return f"<Pyramid {self.name}: {size} {self.levels[0].dtype}, {len(self.levels)} levels>"
+        return f"<Pyramid {self.name}: {size} {self.levels[0].dtype}, {count(len(self.levels), 'level')}>"
 
     def _repr_html_(self) -> str:
         rows = [

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_ct_pyramid.model.volume import Volume
+
 from .base import Source, Voxels
 
 _BYTES = 4_000_000
@@ -69,6 +71,17 @@ def spread_rows(source: Source) -> Voxels:
         for i in range(places)
     ]
     return _read(source, starts, rows)
+
+
+def share_decoded(volume: Volume, sample: tuple[int, ...]) -> float:
+    """How much of a volume was decoded to read a sample of the shape (places, rows, x), from 0 to 1.
+
+    Whole strips, tiles or chunks are decoded, even where the sample takes only a few of their rows.
+    """
+    slices, height, _ = volume.granularity
+    places, rows, _ = sample
+    decoded = min(places * slices, volume.shape[0]) * min(-(-rows // height) * height, volume.shape[1])
+    return decoded / (volume.shape[0] * volume.shape[1])
 
 
 def _read(source: Source, starts: Sequence[tuple[int, int]], rows: int) -> Voxels:

@@ -1,4 +1,4 @@
-"""Reads a volume tile by tile with threads, and tallies each tile."""
+"""Reads a volume tile by tile with threads, and counts each tile."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from napari_ct_pyramid.options import Triple
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.registry import open_source
 
+from .counts import Reading
 from .options import StatsOptions
-from .tallies import Reading
 
 
 def open_volume(src: Any, options: StatsOptions) -> Source:
@@ -26,7 +26,7 @@ def open_volume(src: Any, options: StatsOptions) -> Source:
 
 
 def read_through(source: Source, tiles: Iterable[Box], threads: int, reading: Reading) -> Iterator[int]:
-    """Tally tiles, and add the tallies in the order of the tiles. Yields the voxels of each tile that is done."""
+    """Count tiles, and add the counts in the order of the tiles. Yields the voxels of each tile that is done."""
     own = threading.local()
 
     def count_tile(box: Box) -> Any:
@@ -48,8 +48,8 @@ def read_through(source: Source, tiles: Iterable[Box], threads: int, reading: Re
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _add(reading: Reading, box: Box, tallied: Future[Any]) -> int:
-    reading.add(tallied.result(), box[0].start)
+def _add(reading: Reading, box: Box, counted: Future[Any]) -> int:
+    reading.add(counted.result(), box[0].start)
     return int(np.prod(box_shape(box)))
 
 
@@ -63,7 +63,7 @@ def _buffer(own: threading.local, box: Box, dtype: np.dtype) -> np.ndarray:
 
 
 def read_part(src: str, options: StatsOptions, tiles: list[Box], threads: int, reading: Reading) -> Reading:
-    """Tally some tiles, in any process: it opens the volume itself. `reading` is empty, and stays so."""
+    """Count some tiles, in any process: it opens the volume itself. `reading` is empty, and stays so."""
     reading = deepcopy(reading)
     with open_volume(src, options) as source:
         for _ in read_through(source, tiles, threads, reading):

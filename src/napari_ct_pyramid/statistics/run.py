@@ -23,10 +23,10 @@ from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.storage.paths import any_path
 
+from .counts import FirstReading, Reading, SecondReading, ThirdReading
 from .options import OTSU, StatsOptions
 from .reading import open_volume, read_part, read_through
 from .result import PERCENTILES, SliceStatistics, StatsPlan, StatsProgress, VolumeStatistics, empty_progress
-from .tallies import FirstReading, Reading, SecondReading, ThirdReading
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.dask.client import Client

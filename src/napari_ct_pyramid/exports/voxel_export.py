@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from napari_ct_pyramid.options import AUTO, ExportOptions
 from napari_ct_pyramid.sources.base import Source
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
-from napari_ct_pyramid.sources.sampling import spread_rows
+from napari_ct_pyramid.sources.sampling import a_few_rows, share_decoded, spread_rows
 from napari_ct_pyramid.storage.lock import hold
 
 from .copier import Copier
@@ -32,7 +33,11 @@ from .targets import make_target, put_back, voxels_beside
 def plan_copy(src: SourceLike, output: Path, kind: Kind, options: ExportOptions) -> ExportPlan:
     """Plan an export, and check that it can be written."""
     with _open(src, options) as source:
-        return _plan(src, source, output, kind, options)
+        plan = _plan(src, source, output, kind, options)
+        began = time.perf_counter()
+        rows = a_few_rows(source)
+        seconds = (time.perf_counter() - began) / share_decoded(source.volume, rows.shape) / plan.threads
+        return replace(plan, seconds_estimate=seconds)
 
 
 def iter_copy(

@@ -1,4 +1,4 @@
-"""What is counted of each tile of a volume, in up to three readings. Tallies of tiles are added up, and are picklable.
+"""What is counted of each tile of a volume, in up to three readings. Counts of tiles are added up, and are picklable.
 
 1. The moments of each slice, and all voxels by the upper 16 bits of their patterns: of 8 and 16 bits, that is all.
 2. Of wider types: the histogram, whose edges are the extremes, and the ranks of the percentiles.

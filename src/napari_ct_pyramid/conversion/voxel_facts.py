@@ -22,7 +22,7 @@ from .receipt import Rescaled, rescaled
 
 
 @dataclass(frozen=True)
-class Tallies:
+class VoxelFacts:
     """What the receipt states of the voxels of level 0; see `Receipt`.
 
     Attributes
@@ -58,8 +58,8 @@ class Tallies:
         }
 
 
-def tallies_of(plan: Plan, statistics: Statistics, before: tuple[float, float] | None = None) -> Tallies:
-    """The tallies of a volume.
+def voxel_facts(plan: Plan, statistics: Statistics, before: tuple[float, float] | None = None) -> VoxelFacts:
+    """What the receipt states of a volume.
 
     Parameters
     ----------
@@ -74,17 +74,17 @@ def tallies_of(plan: Plan, statistics: Statistics, before: tuple[float, float] |
     histogram = None
     if statistics.histogram is not None:
         histogram = histogram_json(bins, statistics.histogram, display["min"], display["max"])
-    return Tallies(display, statistics.nans, statistics.infinities, histogram, rescaled(plan, statistics))
+    return VoxelFacts(display, statistics.nans, statistics.infinities, histogram, rescaled(plan, statistics))
 
 
-def wrong_tallies(receipt: dict[str, Any], plan: Plan, statistics: Statistics) -> list[str]:
-    """The names of the tallies that a receipt states otherwise than the blocks do.
+def wrong_facts(receipt: dict[str, Any], plan: Plan, statistics: Statistics) -> list[str]:
+    """The names of what a receipt states otherwise than the blocks do.
 
     Without `Plan.bins`, neither window nor histogram is looked at.
     """
     if plan.bins is None:
         statistics = replace(statistics, histogram=None)
-    stated = tallies_of(plan, statistics).to_json()
+    stated = voxel_facts(plan, statistics).to_json()
     if statistics.histogram is None:
         del stated["window"], stated["histogram"]
     written: dict[str, Any] = json.loads(json.dumps(stated))
