@@ -40,16 +40,15 @@ def main(source: str, folder: Path) -> None:
     part = pyramid.crop(z=(depth // 4, depth - depth // 4))
     print(part)
 
-    # Histogram and Otsu's threshold of all voxels, and the share above it in every slice. What is not above it counts as
-    # pores, with the air around the sample: crop to a box within the sample for its own porosity.
+    # Histogram and Otsu's threshold of all voxels, and the share above it in every slice. The rest counts as pores,
+    # with the air around the sample: crop to a box within the sample for its own porosity.
     found = ct.stats(image, per_slice=True, max_memory=BUDGET)
     print(found)
     (folder / "slices.csv").write_text(found.to_csv())
     if found.slices is not None:
         porosity = 1 - found.slices.above
-        print(
-            f"porosity of slices {porosity.min():.1%} to {porosity.max():.1%}, {found.peak_memory_bytes / 1e9:.2f} GB of memory"
-        )
+        print(f"porosity of slices {porosity.min():.1%} to {porosity.max():.1%}")
+        print(f"{found.peak_memory_bytes / 1e9:.2f} GB of memory")
 
     # A filter, slice by slice, into a new OME-Zarr. The overlap holds the neighbours of the voxels at a block's edge.
     smooth = part.levels[0].map_blocks(smooth_slices, overlap=(0, 1, 1), dtype="f4")

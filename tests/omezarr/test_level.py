@@ -299,6 +299,15 @@ def test_blocks_keep_channels_apart(tmp_path: Path) -> None:
     assert made.chunks[0] == 1
 
 
+def test_time_is_not_taken_for_z(tmp_path: Path) -> None:
+    voxels = np.zeros((4, 5, 6), "u1")
+    level = replace(ct.open_pyramid(write_image(tmp_path / "a.zarr", [voxels])).levels[0], axes=("t", "y", "x"))
+    level = replace(level, axis_types=("time", "space", "space"))
+    for source in (level, level.map_blocks(np.negative)):
+        with pytest.raises(ct.RequestError, match="not one of space"):
+            ct.export(source, tmp_path / "a.tif")
+
+
 def test_a_level_keeps_what_its_voxels_mean(tmp_path: Path, voxels: np.ndarray) -> None:
     made = ct.convert(voxels, tmp_path / "a.ome.zarr", chunks=8, num_levels=1, dtype="uint8", window=(200, 300))
     pyramid = ct.open_pyramid(made.output)

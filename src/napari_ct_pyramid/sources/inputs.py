@@ -216,6 +216,11 @@ def _of_level(array: Array) -> ArrayInput | None:
             f"The axes of level {level.path} of {level.name} are {', '.join(order)}, and not z, y, x. Give the path of "
             "the image, whose axes are put in order."
         )
+    others = [level.axes[axis] for axis in space if level.axis_types and level.axis_types[axis] not in ("space", None)]
+    if others and len(space) == 3:
+        raise RequestError(
+            f"Level {level.path} of {level.name} is not a volume of z, y, x: its axis {others[0]} is not one of space."
+        )
     units = {find_unit(level.units[axis]) for axis in space}
     is_known = len(space) == 3 and len(units) == 1 and None not in units
     scale, place = ([values[axis] for axis in space] for values in (level.scale, level.translation))
