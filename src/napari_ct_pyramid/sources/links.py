@@ -5,6 +5,7 @@ A file from elsewhere could otherwise put any file that the user may read into a
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,6 +64,14 @@ def check_files(source: Input, folder: Path, paths: Iterable[Path]) -> None:
         for part in (path, *path.parents[: max(0, between)]):
             if part.is_symlink() and not part.resolve().is_relative_to(folder.resolve()):
                 raise _outside(f"{part} is a link out of the source's own folder: it leads to {part.resolve()}")
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a path is an ordinary file and no link, or does not exist. Quick."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return True
 
 
 def _mode(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from .axis_labels import choose_place, known_axes, order_of
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .choice import choose
 from .inputs import Input
-from .links import check_files
+from .links import check_files, is_plain
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
 
@@ -262,6 +263,7 @@ class _ZarrReader:
     ) -> None:
         self.volume = volume
         self._source = source
+        self._checked: set[str] = set()  # folders of chunks
         self._array: ZarrArray | None = array
         self._axes = _axes(place)
         self._all_axes = tuple(slice(None) if index is None else np.newaxis for index in place)
@@ -285,8 +287,13 @@ class _ZarrReader:
             self._array.read_into(tuple(place), out[within(part, box)][self._all_axes])
 
     def _check_files(self, files: Iterable[AnyPath]) -> None:
-        if isinstance(self._source.path, Path):
-            check_files(self._source, self._source.path, cast("Iterable[Path]", files))
+        if not isinstance(self._source.path, Path):
+            return
+        for file in cast("Iterable[Path]", files):
+            folder = os.path.dirname(file)  # noqa: PTH120  thrice as fast, and there may be millions of files
+            if folder not in self._checked or not is_plain(file):
+                check_files(self._source, self._source.path, [file])
+                self._checked.add(folder)
 
     def close(self) -> None:
         self._array = None
