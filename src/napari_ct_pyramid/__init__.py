@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .conversion.edit import Edit, edit, plan_edit
     from .conversion.output import default_output
     from .conversion.progress import Progress
+    from .conversion.rebuild.api import iter_rebuild_levels, rebuild_levels
+    from .conversion.rebuild.run import Rebuild, RebuildProgress
     from .conversion.receipt import Receipt
     from .conversion.verify_api import iter_verify, verify
     from .errors import (
@@ -78,6 +80,8 @@ __all__ = [
     "Problem",
     "Progress",
     "Pyramid",
+    "Rebuild",
+    "RebuildProgress",
     "Receipt",
     "RequestError",
     "SaveError",
@@ -99,6 +103,7 @@ __all__ = [
     "iter_convert_many",
     "iter_export",
     "iter_plan_many",
+    "iter_rebuild_levels",
     "iter_stats",
     "iter_verify",
     "iter_verify_many",
@@ -106,6 +111,7 @@ __all__ = [
     "plan",
     "plan_edit",
     "plan_export",
+    "rebuild_levels",
     "stats",
     "verify",
 ]
@@ -121,6 +127,8 @@ _MODULES = {
     "conversion.edit": ("Edit", "edit", "plan_edit"),
     "conversion.output": ("default_output",),
     "conversion.progress": ("Progress",),
+    "conversion.rebuild.api": ("iter_rebuild_levels", "rebuild_levels"),
+    "conversion.rebuild.run": ("Rebuild", "RebuildProgress"),
     "conversion.receipt": ("Receipt",),
     "conversion.verify_api": ("iter_verify", "verify"),
     "exports.api": ("export", "iter_export", "plan_export"),

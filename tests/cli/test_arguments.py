@@ -199,7 +199,7 @@ def completions(line: str, tmp_path: Path) -> list[str]:
         ("ct-pyramid convert --max", ["--max-memory"]),
         ("ct-pyramid convert scan.tif -c vis", ["visualization"]),
         ("ct-pyramid convert scan.tif --method m", ["mean", "median", "mode", "min", "max"]),
-        ("ct-pyramid verify out.ome.zarr --re", ["--repair"]),
+        ("ct-pyramid verify out.ome.zarr --re", ["--rebuild-levels", "--repair"]),
     ],
 )
 def test_a_shell_completes_commands_options_and_values(line: str, words: list[str], tmp_path: Path) -> None:

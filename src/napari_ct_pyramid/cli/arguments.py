@@ -225,6 +225,12 @@ class _Program:
                          "that the conversion stored)")  # fmt: skip
         parser.flag(options, "--repair", action="store_true",
                     help="make the parts that are wrong again; this needs --source")  # fmt: skip
+        parser.flag(options, "--rebuild-levels", action="store_true",
+                    help="make coarser levels that are missing or wrong new from level 0, in place; works with an "
+                         "OME-Zarr of any program")  # fmt: skip
+        parser.flag(options, "--method", metavar="NAME",
+                    help=f"how --rebuild-levels makes them: {', '.join(METHODS)} (default: as the levels that are "
+                         "right; otherwise mean, and mode for labels)")  # fmt: skip
         _add_conversion_options(parser, options, only=("max_memory", "threads"))
         parser.flag(options, "--json", action="store_true", help="print the result as JSON; for many, a list")
         parser.flag(options, "--quiet", action="store_true", help="print only errors, and the JSON if asked for")

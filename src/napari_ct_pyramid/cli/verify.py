@@ -9,7 +9,7 @@ from napari_ct_pyramid.errors import CtPyramidError, RequestError
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath, image_path
 
-from . import audit
+from . import audit, rebuild
 from .render import batch_verify_summary, item_to_json, names, verify_advice, verify_announcement, verify_summary
 from .terminal import write, write_json
 from .watch import watch, watch_batch
@@ -27,6 +27,12 @@ def run(args: argparse.Namespace) -> None:
     options = ConversionOptions(chunks=(1, 1, 1), max_memory=args.max_memory, threads=args.threads)
     if args.quick and (args.deep or args.repair or args.source):
         raise RequestError("--quick looks at metadata and listings alone. Leave --deep, --source and --repair out.")
+    if args.rebuild_levels and (args.quick or args.repair or args.source):
+        raise RequestError(
+            "--rebuild-levels makes levels from level 0, without the source. Leave --quick, --source and --repair out."
+        )
+    if args.method and not args.rebuild_levels:
+        raise RequestError("--method says how levels are made new. Give --rebuild-levels, too.")
     if len(args.outputs) > 1:
         _verify_many(args, options)
     else:
@@ -37,6 +43,9 @@ def _verify_one(args: argparse.Namespace, options: ConversionOptions) -> None:
     from napari_ct_pyramid.omezarr.kind import is_audited
 
     path = image_path(args.outputs[0])
+    if args.rebuild_levels:
+        rebuild.run(path, args, options)
+        return
     if args.quick or (is_audited(path) and not (args.source or args.repair)):
         audit.run(path, args, options)
         return
@@ -61,10 +70,10 @@ def _announcement(plan: Any, path: AnyPath, width: int) -> str:
 
 
 def _verify_many(args: argparse.Namespace, options: ConversionOptions) -> None:
-    if args.source or args.repair or args.quick or args.deep:
+    if args.source or args.repair or args.quick or args.deep or args.rebuild_levels:
         raise RequestError(
-            "--source, --repair, --quick and --deep work on one OUTPUT at a time. Verify all without them first, then "
-            "repair each that has problems."
+            "--source, --repair, --rebuild-levels, --quick and --deep work on one OUTPUT at a time. Verify all without "
+            "them first, then repair each that has problems."
         )
     from napari_ct_pyramid.conversion.batch import iter_verify_batch
 

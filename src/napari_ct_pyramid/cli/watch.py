@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.audit.run import AuditProgress
     from napari_ct_pyramid.conversion.batch import Batch, BatchItem
     from napari_ct_pyramid.conversion.progress import Progress
+    from napari_ct_pyramid.conversion.rebuild.run import RebuildProgress
     from napari_ct_pyramid.exports.result import ExportProgress
     from napari_ct_pyramid.statistics.result import StatsProgress
 
-    Planned = Progress | ExportProgress | AuditProgress | StatsProgress
+    Planned = Progress | ExportProgress | AuditProgress | RebuildProgress | StatsProgress
 
 
 Announce = Callable[[Any, AnyPath, int], str]

@@ -9,7 +9,6 @@ of its labels and the copies of all metadata: until it is written, the image is 
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -19,12 +18,19 @@ from typing import Any
 
 from napari_ct_pyramid.errors import Advice, ConversionError, CtPyramidError, RequestError, SourceError
 from napari_ct_pyramid.omezarr.coordinate_systems import has_systems
+from napari_ct_pyramid.omezarr.documents import (
+    CONSOLIDATED,
+    check_parents,
+    read_group,
+    replace_document,
+    with_attributes,
+    with_copies,
+)
 from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, finest_voxel, image_in, read_facts
-from napari_ct_pyramid.omezarr.kind import JOURNAL, is_group
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_being_rebuilt, is_group
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.versions import numbers_of
 from napari_ct_pyramid.options import parse_window
-from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lock import check_state_folder, hold
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath, PathLike, any_path
@@ -36,7 +42,6 @@ from .receipt import begin_edit, finish_edit
 from .unfinished import explained
 
 _VERSIONS = ((0, 4), (0, 5), (0, 6))
-_CONSOLIDATED = ".zmetadata"
 _NOTE = f"{STATE_FOLDER}/edit.json"
 
 
@@ -195,6 +200,11 @@ def _prepare(path: AnyPath, changes: Facts) -> _Prepared:
 
 def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
     pyramid = open_pyramid(path)
+    if is_being_rebuilt(path):
+        raise RequestError(
+            f"Levels of {path.name} are being made new, or that was interrupted. Rebuild its levels again to complete "
+            "it, then edit."
+        )
     multiscales = pyramid.metadata["multiscales"]
     if numbers_of(pyramid.ome_zarr_version) not in _VERSIONS or not all(
         isinstance(a, dict) for a in multiscales[0].get("axes", () if has_systems(multiscales[0]) else "-")
@@ -202,8 +212,8 @@ def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
         raise RequestError(f"The image is of OME-Zarr {pyramid.ome_zarr_version}. Only 0.4 to 0.6 can be edited.")
     if len(multiscales) > 1:
         raise RequestError("The group holds more than one image. Only a group of one image can be edited.")
-    _check_parents(path)
-    file, document, attributes = _read(path)
+    check_parents(path)
+    file, document, attributes = read_group(path)
     before = read_facts(attributes)
     if changes.voxel_size and not (changes.unit or before.unit):
         raise RequestError(
@@ -217,31 +227,13 @@ def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
     for label in labels:
         key = f"labels/{label}"
         open_pyramid(path / key)
-        own_file, own_document, attributes = _read(path / key)
+        own_file, own_document, attributes = read_group(path / key)
         if changes.voxel_size:
             _check_labels(attributes, label, before)
         attributes = edit_attributes(attributes, place, finest)
-        documents[f"{key}/{own_file}"] = _with(own_document, own_file, attributes)
-    documents[file] = _with(document, file, edited)
-    documents |= _copies(path, documents)
-    documents[file] = documents.pop(file)  # as the last one
-    return _Prepared(Edit(path, before, read_facts(edited), labels), changes, tuple(documents.items()))
-
-
-def _copies(path: AnyPath, documents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The files that hold copies of these documents: consolidated metadata, which each group above them may have."""
-    found = {}
-    for folder in sorted({parent for key in documents for parent in PurePosixPath(key).parents}, reverse=True):
-        prefix = "" if folder == PurePosixPath() else f"{folder}/"
-        below = {key.removeprefix(prefix): value for key, value in documents.items() if key.startswith(prefix)}
-        if copies := _read_json(path / f"{prefix}{_CONSOLIDATED}"):
-            found[prefix + _CONSOLIDATED] = {**copies, "metadata": {**copies["metadata"], **below}}
-        group = documents.get(f"{prefix}zarr.json") or _read_json(path / f"{prefix}zarr.json") or {}
-        if inline := group.get("consolidated_metadata"):
-            groups = {key.removesuffix("/zarr.json"): value for key, value in below.items() if "/" in key}
-            inline = {**inline, "metadata": {**inline["metadata"], **groups}}
-            found[f"{prefix}zarr.json"] = {**group, "consolidated_metadata": inline}
-    return found
+        documents[f"{key}/{own_file}"] = with_attributes(own_document, own_file, attributes)
+    documents[file] = with_attributes(document, file, edited)
+    return _Prepared(Edit(path, before, read_facts(edited), labels), changes, with_copies(path, documents))
 
 
 def _write(prepared: _Prepared) -> None:
@@ -268,7 +260,7 @@ def _incomplete(path: AnyPath, error: OSError) -> ConversionError:
 
 def _write_documents(path: AnyPath, documents: Iterable[tuple[str, dict[str, Any]]]) -> None:
     for key, document in documents:
-        _replace(path / key, document)
+        replace_document(path / key, document)
     (path / _NOTE).unlink(missing_ok=True)
     if isinstance(path, Path):
         with suppress(OSError):  # it holds more in an output of this program, and is not there if one file changed
@@ -296,11 +288,7 @@ def _complete(path: AnyPath) -> None:
 def _files(path: AnyPath) -> set[str]:
     """All files that an edit can write."""
     folders = ["", "labels/", *(f"labels/{label}/" for label in _labels(path))]
-    return {folder + name for folder in folders for name in (".zattrs", "zarr.json", _CONSOLIDATED)}
-
-
-def _replace(path: AnyPath, document: dict[str, Any]) -> None:
-    storage_of(path).replace(json.dumps(document, indent=2).encode())
+    return {folder + name for folder in folders for name in (".zattrs", "zarr.json", CONSOLIDATED)}
 
 
 def _lock(path: AnyPath) -> AbstractContextManager[object]:
@@ -308,24 +296,11 @@ def _lock(path: AnyPath) -> AbstractContextManager[object]:
     return hold(path) if storage_of(path / JOURNAL).is_file() else nullcontext()
 
 
-def _read(path: AnyPath) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The name and the content of the file with the attributes of a group, and the attributes."""
-    group = _read_json(path / "zarr.json")
-    if group is not None:
-        return "zarr.json", group, group["attributes"]
-    attributes = _read_json(path / ".zattrs") or {}
-    return ".zattrs", attributes, attributes
-
-
-def _with(document: dict[str, Any], file: str, attributes: dict[str, Any]) -> dict[str, Any]:
-    return attributes if file == ".zattrs" else {**document, "attributes": attributes}
-
-
 def _labels(path: AnyPath) -> Iterator[str]:
     """The names of the labels of an image: https://ngff.openmicroscopy.org/0.4/#labels-md."""
     if not is_group(path / "labels"):
         return
-    for label in image_in(_read(path / "labels")[2]).get("labels") or ():
+    for label in image_in(read_group(path / "labels")[2]).get("labels") or ():
         if not isinstance(label, str) or not set(PurePosixPath(label).parts).isdisjoint(("..", "/")):
             raise SourceError(f"{path} names labels that do not lie in it: {label!r}.")
         if is_group(path / "labels" / label):
@@ -338,27 +313,3 @@ def _check_labels(attributes: dict[str, Any], label: str, image: Facts) -> None:
     unit = read_facts(attributes).unit
     if unit and unit != image.unit:
         raise RequestError(f"The labels {label} are in {unit}, and the image is not. Edit the labels first.")
-
-
-def _check_parents(path: AnyPath) -> None:
-    """Make sure that no group above the image holds a copy of its metadata, which would stay as it is."""
-    above = path.resolve().parent
-    while is_group(above):
-        if (above / _CONSOLIDATED).is_file() or "consolidated_metadata" in (_read_json(above / "zarr.json") or {}):
-            raise RequestError(
-                f"The group {above.name} around the image holds a copy of its metadata (consolidated metadata), which "
-                "would not change. Remove the copy first."
-            )
-        if above.parent == above:
-            return
-        above = above.parent
-
-
-def _read_json(path: AnyPath) -> dict[str, Any] | None:
-    try:
-        value = parse_json(storage_of(path).read())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
-    return value if isinstance(value, dict) else None

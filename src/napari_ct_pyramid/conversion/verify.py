@@ -31,7 +31,7 @@ from napari_ct_pyramid.omezarr.chunk_files import lost_chunks
 from napari_ct_pyramid.omezarr.codec import ChunkReader
 from napari_ct_pyramid.omezarr.contents import stray_chunks
 from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journal
-from napari_ct_pyramid.omezarr.kind import JOURNAL, is_published, unpublish
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_being_rebuilt, is_published, unpublish
 from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.validation import flaw_in, load_models
@@ -76,13 +76,13 @@ def iter_verification(
     if repair and source is None:
         raise RequestError("A repair needs the source. Give the source (", Advice("source"), ").")
     with explained(f"{path} could not be {'repaired' if repair else 'verified'}"), ExitStack() as stack:
-        record = _read_record(path, repair)
+        record = read_record(path, repair=repair)
         opened = None if source is None else stack.enter_context(_open(source, record.identity))
         held = None
         if repair:
             held = stack.enter_context(hold(path))
-            record = _read_record(path, repair)
-        plan, identity = _plan(path, record, opened, limits)
+            record = read_record(path, repair=repair)
+        plan, identity = plan_of(path, record, opened, limits)
         if repair:
             _check_trustworthy(path, record)
         found = yield from _find(path, plan, record, opened)
@@ -114,7 +114,14 @@ def _damaged(error: Exception) -> SourceError:
     return SourceError(f"The journal of the output is damaged: {str(error).rstrip('.')}. Convert the source again.")
 
 
-def _read_record(path: AnyPath, repair: bool) -> Record:
+def read_record(path: AnyPath, *, repair: bool = False) -> Record:
+    """The journal of an output, which is finished unless it is to be repaired.
+
+    Raises
+    ------
+    SourceError
+        If there is none.
+    """
     try:
         record = read_journal(path)
     except OSError as error:
@@ -129,7 +136,7 @@ def _read_record(path: AnyPath, repair: bool) -> Record:
     return record
 
 
-def _plan(
+def plan_of(
     path: AnyPath, record: Record, source: Source | None, limits: ConversionOptions
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan with which to read the output, and the identity of its conversion, as a repair writes it."""
@@ -339,6 +346,8 @@ def _metadata_problems(path: AnyPath, plan: Plan, identity: dict[str, Any]) -> I
             yield f"the journal and the receipt differ in {different}"
         name, metadata = group_metadata(plan.options.ome_zarr_version, receipt.get("metadata", {}))
         expected[name] = metadata
+    if is_being_rebuilt(path):
+        yield "levels are being made new, or that was interrupted: rebuild its levels again to complete it"
     as_written = True
     for key, written in expected.items():
         try:

@@ -26,6 +26,9 @@ GROUP_FILE_NAMES = tuple(dict.fromkeys(GROUP_FILES.values()))
 JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
 """The journal of a conversion, within its output."""
 
+REBUILD = f"{STATE_FOLDER}/rebuild.json"
+"""The note of levels that are being made new, within the image."""
+
 Kind = Literal["image", "unfinished", "array", "group"]
 """An OME-Zarr image, the output of an unfinished conversion, a Zarr array, or any other Zarr group."""
 
@@ -94,6 +97,11 @@ def can_be_verified(output: AnyPath) -> bool:
 def is_audited(path: AnyPath) -> bool:
     """Whether it can only be verified without a receipt: no conversion of this package has left its journal there."""
     return not (path / JOURNAL).is_file()
+
+
+def is_being_rebuilt(path: AnyPath) -> bool:
+    """Whether levels of an image are being made new, or that was interrupted."""
+    return storage_of(path / REBUILD).is_file()
 
 
 def unpublish(output: AnyPath) -> None:

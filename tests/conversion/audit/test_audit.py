@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.conversion.audit import voxels
+from napari_ct_pyramid.conversion.audit import regions, voxels
 from napari_ct_pyramid.conversion.audit.methods import Comparison, Comparisons, Method, compare, judge
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.model.downsample import reduce
@@ -196,7 +196,7 @@ def test_the_comparisons_of_a_level_are_as_many_as_was_counted_before(
         return judge(blocks)
 
     monkeypatch.setattr(voxels, "_TILE", 4)
-    monkeypatch.setattr(voxels, "_VOXELS", 3000)
+    monkeypatch.setattr(regions, "VOXELS", 3000)
     monkeypatch.setattr(voxels, "judge", count)
     assert [level.method for level in ct.audit(path).levels] == ["mean", "mean"]
     assert len(counts) == 2

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from napari_ct_pyramid.conversion.progress import PROGRESS_SECONDS, Pace
-from napari_ct_pyramid.errors import Advice, BudgetError, SourceError
+from napari_ct_pyramid.conversion.progress import Pace
+from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import format_size
-from napari_ct_pyramid.model.memory import peak_resident_memory, process_memory
+from napari_ct_pyramid.model.memory import peak_resident_memory
 from napari_ct_pyramid.omezarr.collection import list_images
 from napari_ct_pyramid.omezarr.kind import read_attributes
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.validation import load_models
 from napari_ct_pyramid.omezarr.versions import version_of
-from napari_ct_pyramid.options import ConversionOptions, available_cores
+from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.parsing import parse_size
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, image_path
@@ -28,7 +27,8 @@ from .findings import Audit, Report, worst_first
 from .listing import check_files
 from .packed import packed_file_tasks
 from .specification import read_image
-from .voxels import Task, VoxelAudit
+from .tasks import spread, threads_within
+from .voxels import VoxelAudit
 
 _MOST_REMOTE_BYTES = 4_000_000_000  # of voxels that are fetched without being asked for
 
@@ -134,46 +134,12 @@ def _images(place: AnyPath) -> list[tuple[str, AnyPath]]:
 
 def _read(work: _Work, limits: ConversionOptions) -> Generator[AuditProgress, None, None]:
     """Read the voxels of all images."""
-    assert isinstance(limits.max_memory, int)
-    process = process_memory()
-    kept = sum(audit.bytes_kept for audit in work.audits)
-    free = limits.max_memory - process - kept
     of_task = max((audit.bytes_of_task for audit in work.audits), default=0)
-    if of_task > free:
-        smallest = process + kept + of_task
-        raise BudgetError(
-            f"To read the chunks takes {format_size(smallest)} of memory, which is more than the budget. Give more (",
-            Advice("max_memory", smallest), "), or verify only metadata and listings.",
-            smallest=smallest, process=process,
-        )  # fmt: skip
-    threads = max(1, min(limits.threads or available_cores(), free // max(of_task, 1)))
+    kept = sum(audit.bytes_kept for audit in work.audits)
+    threads = threads_within(limits, of_task, kept, ", or verify only metadata and listings")
     for audit in work.audits:
-        for _ in _spread(chain(packed_file_tasks(audit.image, audit.report), audit.tasks()), threads):
+        for _ in spread(chain(packed_file_tasks(audit.image, audit.report), audit.tasks()), threads):
             yield work.progress()
         audit.finish()
         work.images_done += 1
         yield work.progress()
-
-
-def _spread(tasks: Iterator[Task], threads: int) -> Generator[None, None, None]:
-    """Do tasks in several threads, and yield at least every `PROGRESS_SECONDS`. Closing it stops after those begun."""
-    pending: set[Future[None]] = set()
-    shown = time.monotonic()
-    with ThreadPoolExecutor(threads, "ct-pyramid-audit") as pool:
-        try:
-            more = True
-            while pending or more:
-                while more and len(pending) < 2 * threads:
-                    task = next(tasks, None)
-                    more = task is not None
-                    if task is not None:
-                        pending.add(pool.submit(task))
-                done, pending = wait(pending, PROGRESS_SECONDS / 2, FIRST_COMPLETED)
-                for one in done:
-                    one.result()
-                if time.monotonic() - shown >= PROGRESS_SECONDS / 2:
-                    shown = time.monotonic()
-                    yield
-        finally:
-            for one in pending:
-                one.cancel()

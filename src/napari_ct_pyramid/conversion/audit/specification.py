@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from napari_ct_pyramid.omezarr.coordinate_systems import as_0_5, has_systems
+from napari_ct_pyramid.omezarr.kind import is_being_rebuilt
 from napari_ct_pyramid.omezarr.metadata import read_array_metadata
 from napari_ct_pyramid.omezarr.validation import flaw_in
 from napari_ct_pyramid.omezarr.versions import NEWEST, numbers_of, version_of
@@ -48,6 +49,8 @@ def read_image(path: AnyPath, attributes: dict[str, Any], report: Report) -> Ima
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         report.error("coordinate-systems", f"its coordinate systems are broken: {what}")
         return None
+    if is_being_rebuilt(path):
+        report.error("rebuild-unfinished", "levels are being made new, or that was interrupted; only others are listed")
     image = Image(path, version, attributes, multiscales)
     _read_axes(image, numbers, report)
     _read_levels(image, numbers, report)

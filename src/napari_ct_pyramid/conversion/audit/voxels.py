@@ -10,7 +10,7 @@ import itertools
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,14 +26,13 @@ from .arrangement import check_offset
 from .findings import LevelVerdict, Report
 from .image import Image, Level, first_places
 from .methods import CONSTANT, GAUSSIAN, MEAN, METHODS, NONE, Comparisons, Method, compare, judge, whole_factors
+from .regions import VOXELS, cuts, finer_box, parts
+from .tasks import Task
 
-_VOXELS = 2_000_000  # of the finer level, compared at a time
 _TILE = 32  # voxels of the coarser level along each axis, judged together: what is wrong may be small
 _BYTES_A_VOXEL = 40  # of the arrays of 64-bit floats that a comparison makes, beside the voxels
 _NAMED = 5  # chunks with something wrong, for each level
 _NARROW, _WIDE = 0.01, 1.0  # parts of the range of the data that a display window may show
-
-Task = Callable[[], None]
 
 
 @dataclass
@@ -109,7 +108,7 @@ class VoxelAudit:
         sizes = [0]
         for pair in self._pairs:
             assert pair.finer.array is not None
-            fine = max(_VOXELS, math.prod(pair.finer.array.chunks))
+            fine = max(VOXELS, math.prod(pair.finer.array.chunks))
             coarse = math.prod(_array(pair.coarser).chunks) * _array(pair.coarser).dtype.itemsize
             sizes.append(fine * (2 * _array(pair.finer).dtype.itemsize + _BYTES_A_VOXEL) + 2 * coarse)
         sizes += [3 * math.prod(_array(level).chunks) * _array(level).dtype.itemsize for level in self._alone]
@@ -141,7 +140,7 @@ class VoxelAudit:
     def _compare(self, pair: _Pair, box: Box) -> None:
         assert pair.compared is not None
         coarse = self._read(pair.coarser, box)
-        for part in _parts(pair, box):
+        for part in parts(box, _array(pair.finer).chunks, pair.factors):
             region = _finer_box(pair, part)
             fine = self._read(pair.finer, region)
             self._note(pair.finer, fine)
@@ -334,31 +333,10 @@ def _tile_count(pair: _Pair) -> int:
     ]
     total = 0
     for chunk in itertools.product(*(counts.items() for counts in lengths)):
-        cuts = _cuts(pair, tuple(slice(0, length) for length, _ in chunk))
-        tiles = math.prod(sum(-(-(s.stop - s.start) // _TILE) for s in along) for along in cuts)
+        along_axes = cuts(tuple(slice(0, length) for length, _ in chunk), _array(pair.finer).chunks, pair.factors)
+        tiles = math.prod(sum(-(-(s.stop - s.start) // _TILE) for s in along) for along in along_axes)
         total += tiles * math.prod(times for _, times in chunk)
     return total
-
-
-def _parts(pair: _Pair, box: Box) -> Iterator[Box]:
-    """A box of the coarser level in parts that whole chunks of the finer level make, a few at a time."""
-    yield from itertools.product(*_cuts(pair, box))
-
-
-def _cuts(pair: _Pair, box: Box) -> list[list[slice]]:
-    """Where the parts of a box begin and end along each axis."""
-    chunks = _array(pair.finer).chunks
-    steps = [max(1, c // f) for c, f in zip(chunks, pair.factors, strict=True)]
-    voxels = math.prod(s * f for s, f in zip(steps, pair.factors, strict=True))
-    for axis in reversed(range(len(steps))):
-        length = box[axis].stop - box[axis].start
-        grown = min(max(1, _VOXELS // voxels), math.ceil(length / steps[axis]))
-        voxels *= grown
-        steps[axis] *= grown
-    return [
-        [slice(a, min(a + step, s.stop)) for a in range(s.start, s.stop, step)]
-        for s, step in zip(box, steps, strict=True)
-    ]
 
 
 def _tiles(box: Box) -> Iterator[Box]:
@@ -369,11 +347,7 @@ def _tiles(box: Box) -> Iterator[Box]:
 
 
 def _finer_box(pair: _Pair, box: Box) -> Box:
-    """The same place in the finer level; at the end of the coarser level, up to the end of the finer one."""
-    return tuple(
-        slice(min(s.start * f, n), n if s.stop == m else min(s.stop * f, n))
-        for s, f, n, m in zip(box, pair.factors, pair.finer.shape, pair.coarser.shape, strict=True)
-    )
+    return finer_box(box, pair.factors, pair.finer.shape, pair.coarser.shape)
 
 
 def _reason(text: str) -> str:

@@ -1,0 +1,61 @@
+"""`ct-pyramid verify --rebuild-levels`: makes coarser levels new that are missing or wrong."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from napari_ct_pyramid.model.formatting import count, duration, format_size
+from napari_ct_pyramid.options import ConversionOptions
+from napari_ct_pyramid.storage.paths import AnyPath
+
+from .audit import audit_announcement
+from .render import verify_announcement
+from .terminal import write, write_json
+from .watch import watch
+
+if TYPE_CHECKING:
+    from napari_ct_pyramid.conversion.rebuild.planning import RebuildPlan
+    from napari_ct_pyramid.conversion.rebuild.run import Rebuild
+
+
+def run(path: AnyPath, args: argparse.Namespace, options: ConversionOptions) -> None:
+    """Verify an image, and make its levels new that are missing or wrong."""
+    from napari_ct_pyramid.conversion.rebuild.planning import check_method, iter_planning
+    from napari_ct_pyramid.conversion.rebuild.run import iter_rebuilding
+
+    check_method(args.method)
+    verifying = iter_planning(path, args.method, max_memory=options.max_memory, threads=options.threads)
+    plan = watch(verifying, _verify_announcement, quiet=args.quiet)
+    made = watch(iter_rebuilding(plan, options), _announcement, quiet=args.quiet)
+    if args.json:
+        write_json(made.to_json())
+    elif not args.quiet:
+        write(_summary(made))
+
+
+def _verify_announcement(plan: Any, path: AnyPath, width: int) -> str:
+    from napari_ct_pyramid.model.plan import Plan
+
+    return (verify_announcement if isinstance(plan, Plan) else audit_announcement)(plan, path, width)
+
+
+def _announcement(plan: RebuildPlan, path: AnyPath, width: int) -> str:
+    assert plan.note
+    how = "Completing" if plan.resumed else "Making"
+    levels = ", ".join(level.path for level in plan.note.levels)
+    read = format_size(plan.nbytes)
+    return f"{how} {_named(len(plan.note.levels))} {levels} of {path} by {plan.note.method} ({read} to read)"[:width]
+
+
+def _summary(made: Rebuild) -> str:
+    if not made.levels:
+        return f"{made.path}: no level is missing or wrong. Nothing was changed."
+    return (
+        f"{made.path}: {count(len(made.levels), 'level')} made new by {made.method}, in {duration(made.seconds)}: "
+        f"{', '.join(made.levels)}"
+    )
+
+
+def _named(levels: int) -> str:
+    return "level" if levels == 1 else "levels"

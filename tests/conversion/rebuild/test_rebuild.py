@@ -1,0 +1,327 @@
+"""Coarser levels that are missing or wrong are made new from level 0, of an image of any program."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from numcodecs import LZMA, GZip
+from skimage.transform import downscale_local_mean
+
+import napari_ct_pyramid as ct
+from napari_ct_pyramid.cli.main import main
+from napari_ct_pyramid.errors import BudgetError, ConversionError, RequestError, SourceError
+from napari_ct_pyramid.omezarr.kind import read_multiscales
+from napari_ct_pyramid.storage import local
+from napari_ct_pyramid.storage.paths import STATE_FOLDER
+from tests.helpers.defects import Store
+from tests.helpers.kills import Killer
+from tests.helpers.omezarr import write_image, write_json
+
+
+def noise(shape: tuple[int, ...], dtype: str = "u2") -> np.ndarray:
+    """A slope, so that every box has a mean of its own, with noise."""
+    slope = np.add.reduce(np.indices(shape)) * 30
+    return (slope + np.random.default_rng(1).integers(0, 50, shape)).astype(dtype)
+
+
+def halved(array: np.ndarray, factors: tuple[int, ...], *, floor: bool = False) -> np.ndarray:
+    """The mean by scikit-image. Voxels that are left over make groups of their own, or are left out."""
+    if floor:
+        array = array[tuple(slice(n // f * f) for n, f in zip(array.shape, factors, strict=True))]
+    missing = [(0, -n % f) for n, f in zip(array.shape, factors, strict=True)]
+    made = downscale_local_mean(np.pad(array, missing, mode="edge").astype("f8"), factors)
+    return (np.rint(made) if array.dtype.kind in "iu" else made).astype(array.dtype)
+
+
+def pyramid(first: np.ndarray, factors: tuple[int, ...], *, floor: bool = False) -> list[np.ndarray]:
+    levels = [first]
+    while len(levels) < 4:
+        levels.append(halved(levels[-1], factors, floor=floor))
+    return levels
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+def voxels(path: Path, level: int | str) -> np.ndarray:
+    return np.asarray(zarr.open_array(path / str(level), mode="r")[...])
+
+
+CASES: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
+    "0.4": (pyramid(noise((24, 32, 40)), (2, 2, 2)), {"chunks": (8, 8, 8)}),
+    "0.4, five axes, odd, gzip": (
+        pyramid(noise((1, 2, 25, 33, 41)), (1, 1, 2, 2, 2)),
+        {"axes": "tczyx", "compressor": GZip(1), "chunks": (1, 1, 8, 16, 16)},
+    ),
+    "0.4, big-endian, order F": (pyramid(noise((24, 32, 40), ">f4"), (2, 2, 2)), {"order": "F", "chunks": (8, 8, 8)}),
+    "0.5, shards, odd and left out": (
+        pyramid(noise((25, 33, 41), "i2"), (2, 2, 2), floor=True),
+        {"version": "0.5", "chunks": (4, 4, 4), "shards": (8, 16, 16)},
+    ),
+    "0.6, thirds": (pyramid(noise((54, 54, 54), "f8"), (3, 3, 3)), {"version": "0.6", "chunks": (8, 8, 8)}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_levels_that_are_missing_or_wrong_are_made_as_they_were(tmp_path: Path, case: str) -> None:
+    levels, how = CASES[case]
+    path = write_image(tmp_path / "scan.zarr", levels, **how)
+    before = files(path)
+    found = [str(finding) for finding in ct.audit(path).problems]
+    array = zarr.open_array(path / "1", mode="r+")
+    array[...] = np.asarray(array[...])[tuple(slice(None, None, -1) for _ in array.shape)]
+    shutil.rmtree(path / "2")
+
+    made = ct.rebuild_levels(path)
+
+    assert made.levels[:2] == ("1", "2")
+    assert made.method == "mean"
+    for number, level in enumerate(levels):
+        near = 1e-6 * np.abs(level).max() if level.dtype.kind == "f" else 1  # rounding of ties
+        assert np.abs(voxels(path, number) - level.astype("f8")).max() <= near, number
+    after = files(path)
+    assert after.keys() == before.keys() - {"2/.zattrs"}  # no note, no lock, no file of another chunk
+    for key, data in before.items():
+        if key == "2/.zattrs":
+            continue
+        if key.endswith((".zarray", "zarr.json", ".zattrs")):
+            assert json.loads(after[key]) == json.loads(data), key
+        elif key.startswith("0/"):
+            assert after[key] == data
+    assert [str(finding) for finding in ct.audit(path).problems] == found
+    assert ct.rebuild_levels(path).levels == ()
+    assert files(path) == after
+
+
+@pytest.mark.parametrize(("version", "shards"), [("0.4", None), ("0.5", "auto")])
+def test_an_output_of_this_package_verifies_afterwards(tmp_path: Path, version: str, shards: str | None) -> None:
+    path = tmp_path / "scan.ome.zarr"
+    options = {} if shards is None else {"shards": shards}
+    volume = noise((33, 37, 41), "f4")
+    ct.convert(volume, path, chunks=8, ome_zarr_version=version, num_levels=3, edges="pad", method="median",
+               threads=1, **options)  # fmt: skip
+    good = files(path)
+    store = Store(path)
+    damaged = store.chunks(1)[0]
+    damaged.write_bytes(damaged.read_bytes()[:-5] + b"wrong")
+    assert not ct.verify(path).sound
+
+    made = ct.rebuild_levels(path)
+
+    assert (made.levels, made.method) == (("1",), "median")
+    assert ct.verify(path).sound
+    assert ct.verify(path, volume).sound
+    assert {k: v for k, v in files(path).items() if k[0] == "0"} == {k: v for k, v in good.items() if k[0] == "0"}
+
+
+def test_killed_at_any_write_no_half_level_is_shown_and_the_same_call_completes_it(
+    tmp_path: Path, times: Callable[[int], int]
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    path = place / "scan.zarr"
+    levels = pyramid(noise((16, 16, 16)), (2, 2, 2))[:3]
+    ct.convert(levels[0], tmp_path / "ours.zarr", chunks=8, num_levels=3, threads=1)
+    write_image(tmp_path / "other.zarr", levels)
+    with Killer(place, tmp_path / "report") as killer:
+        for kept in (tmp_path / "ours.zarr", tmp_path / "other.zarr"):
+            good = [voxels(kept, k) for k in range(3)]
+            zarr.open_array(kept / "1", mode="r+")[...] = 7
+            shutil.copytree(kept, path)
+            changes = killer.call("rebuild_levels", path, threads=1)
+            assert changes is not None
+            assert changes > 15
+            for at in range(1, changes + 1, max(1, changes // times(5))):
+                shutil.rmtree(path)
+                shutil.copytree(kept, path)
+                assert killer.call("rebuild_levels", path, threads=1, kill_at=at) is None
+                shown = [dataset["path"] for dataset in read_multiscales(path)[0]["datasets"]]
+                if shown == ["0", "1", "2"]:  # as it was, or complete
+                    whole = all(np.array_equal(voxels(path, k), good[k]) for k in range(3))
+                    assert whole or all(files(path)[key] == data for key, data in files(kept).items() if key[0] == "1")
+                else:
+                    assert shown in (["0"], ["0", "2"])
+                killer.call("rebuild_levels", path, threads=1)
+                assert all(np.array_equal(voxels(path, k), good[k]) for k in range(3)), at
+                assert ct.verify(path).sound if kept.name == "ours.zarr" else ct.audit(path).sound
+                assert {p.name for p in place.iterdir()} <= {"scan.zarr", ".scan.zarr.lock"}, at
+                assert not (path / STATE_FOLDER / "rebuild.json").exists()
+            shutil.rmtree(path)
+
+
+def test_a_rebuild_that_is_interrupted_goes_on_where_it_was_and_keeps_others_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((32, 32, 32)), (2, 2, 2)))
+    shutil.rmtree(path / "1")
+    full = local.LocalStorage.replace
+    left = [5]
+
+    def fail(storage: Any, data: bytes) -> None:
+        if "/1/" in str(storage._path) and not str(storage._path).endswith("zarray"):
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(28, "No space left on device")
+        full(storage, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local.LocalStorage, "replace", fail)
+        with pytest.raises(ConversionError, match="No space left"):
+            ct.rebuild_levels(path, threads=1)
+    made = {key: (path / key).stat().st_mtime_ns for key in files(path) if key.startswith("1/") and key[-1].isdigit()}
+    assert len(made) == 5
+    assert "rebuild-unfinished" in [finding.code for finding in ct.audit(path, deep=False).findings]
+    with pytest.raises(RequestError):
+        ct.edit(path, voxel_size="2 um")
+    with pytest.raises(RequestError, match="mean"):
+        ct.rebuild_levels(path, method="max")
+
+    assert ct.rebuild_levels(path).resumed
+
+    assert {key: (path / key).stat().st_mtime_ns for key in made} == made  # not made again
+    assert ct.audit(path).sound
+
+
+def smoothed(path: Path) -> None:
+    """Level 1 is wrong, and the others are made in a way that nobody can tell."""
+    from scipy.ndimage import gaussian_filter
+
+    finer = voxels(path, 1).astype("f8")
+    for level in (2, 3):
+        finer = gaussian_filter(finer, 1.2)[::2, ::2, ::2]
+        zarr.open_array(path / str(level), mode="r+")[...] = finer.round()
+    (path / "1/0/0/0").write_bytes(b"broken")
+
+
+def another_shape(path: Path) -> None:
+    store = Store(path)
+    store.rewrite(2, voxels(path, 2)[:5])
+    store.chunks(2)[0].write_bytes(b"broken")
+
+
+def unknown_codec(path: Path) -> None:
+    file = path / "1/.zarray"
+    write_json(file, {**read_json(file), "compressor": {"id": "of-the-future"}})
+
+
+def two_in_one_folder(path: Path) -> None:
+    store = Store(path)
+    store.image["datasets"][1]["path"] = "./0"
+    store.save()
+    (path / "2/0/0/0").write_bytes(b"broken")
+
+
+def outside(path: Path) -> None:
+    store = Store(path)
+    (path / "1").rename(path.parent / "1")
+    (path.parent / "1/0/0/0").write_bytes(b"broken")
+    store.image["datasets"][1]["path"] = "../1"
+    store.save()
+
+
+def linked(path: Path) -> None:
+    (path / "1/0/0/0").write_bytes(b"broken")
+    (path / "1").rename(path.parent / "1")
+    (path / "1").symlink_to(path.parent / "1")
+
+
+def finest_damaged(path: Path) -> None:
+    (path / "0/0/0/0").write_bytes(b"broken")
+    (path / "1/0/0/0").write_bytes(b"broken")
+
+
+def newer(path: Path) -> None:
+    store = Store(path)
+    store.image["version"] = "0.9"
+    store.save()
+
+
+@pytest.mark.parametrize(
+    "prepare", [smoothed, another_shape, two_in_one_folder, outside, linked, finest_damaged, newer]
+)
+def test_what_cannot_be_rebuilt_is_refused_and_nothing_is_changed(
+    tmp_path: Path, prepare: Callable[[Path], None]
+) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((40, 40, 40)), (2, 2, 2)))
+    prepare(path)
+    before = files(tmp_path)
+    with pytest.raises((RequestError, SourceError)) as raised:
+        ct.rebuild_levels(path)
+    assert not isinstance(raised.value, ConversionError)
+    assert files(tmp_path) == before
+
+
+def test_a_level_of_an_unknown_codec_gets_that_of_the_finer_one(tmp_path: Path) -> None:
+    levels = pyramid(noise((40, 40, 40)), (2, 2, 2))
+    path = write_image(tmp_path / "scan.zarr", levels, compressor=LZMA())
+    unknown_codec(path)
+    assert "1" in ct.rebuild_levels(path).levels
+    assert read_json(path / "1/.zarray")["compressor"]["id"] == "lzma"
+    assert ct.audit(path).sound
+
+
+def test_no_place_that_is_only_read_is_changed(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "scan.ome.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    ct.export(path, tmp_path / "scan.ozx")
+    with pytest.raises(RequestError):
+        ct.rebuild_levels(tmp_path / "scan.ozx")
+    (path / "1/0/0/0").write_bytes(b"broken")
+    before = files(tmp_path)
+    with pytest.raises(BudgetError):
+        ct.rebuild_levels(path, max_memory="100M")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(("labels", "expected"), [(False, "mean"), (True, "mode")])
+def test_without_a_level_that_tells_the_mean_is_taken_and_for_labels_the_mode(
+    tmp_path: Path, labels: bool, expected: str
+) -> None:
+    first = noise((16, 16, 16)) // 100
+    path = write_image(tmp_path / "scan.zarr", pyramid(first, (2, 2, 2))[:2])
+    shutil.rmtree(path / "1")
+    if labels:
+        store = Store(path)
+        store.attributes["image-label"] = {"version": "0.4"}
+        store.save()
+    assert ct.rebuild_levels(path).method == expected
+    levels = [voxels(path, 0), voxels(path, 1)]
+    if labels:
+        assert set(np.unique(levels[1])) <= set(np.unique(levels[0]))
+
+
+def test_empty_chunks_stay_left_out_and_copies_of_metadata_follow(tmp_path: Path) -> None:
+    first = np.zeros((32, 32, 32), "u2")
+    first[:16, :16, :16] = noise((16, 16, 16))
+    path = write_image(tmp_path / "scan.zarr", pyramid(first, (2, 2, 2))[:3])
+    zarr.consolidate_metadata(path)
+    before = files(path)
+    shutil.rmtree(path / "1")
+    ct.rebuild_levels(path)
+    after = files(path)
+    assert after.keys() == before.keys() - {"1/.zattrs"}
+    assert json.loads(after[".zmetadata"]) == json.loads(before[".zmetadata"])
+    assert ct.audit(path).sound
+
+
+def test_the_command_rebuilds_and_says_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    (path / "1/0/0/0").write_bytes(b"broken")
+    assert main(["verify", str(path), "--rebuild-levels", "--method", "max", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["levels"], found["method"]) == (["1"], "max")
+    assert voxels(path, 1)[0, 0, 0] == voxels(path, 0)[:2, :2, :2].max()
+    assert main(["verify", str(path), "--rebuild-levels", "--quick"]) != 0
+    assert main(["verify", str(path), "--method", "max"]) != 0
