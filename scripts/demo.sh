@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-[ -d .venv ] || echo "The first time, this installs about 1.4 GB, which takes 1.5 minutes or more."
+[ -d .venv ] || echo "The first time, this installs about 1.7 GB, which takes 2 minutes or more."
 scripts/setup.sh
 .venv/bin/ct-pyramid demo demo
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
