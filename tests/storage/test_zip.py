@@ -119,14 +119,18 @@ def test_what_is_damaged_in_it_is_an_error(tmp_path: Path) -> None:
             open_source(tmp_path / "b.ozx")
 
 
-def test_an_archive_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("far", [False, True], ids=["disk", "web"])
+def test_an_archive_that_was_replaced_is_read_again(tmp_path: Path, far: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = pack(write_image(tmp_path / "a.ome.zarr", LEVELS), tmp_path / "a.ozx")
-    assert np.asarray(ct.open_pyramid(archive).levels[0].array[3]).any()
-    shutil.rmtree(tmp_path / "a.ome.zarr")
-    pack(write_image(tmp_path / "a.ome.zarr", [LEVELS[0] + 1]), archive)
-    pyramid = ct.open_pyramid(archive)
-    assert len(pyramid.levels) == 1
-    np.testing.assert_array_equal(np.asarray(pyramid.levels[0].array[3]), LEVELS[0][3] + 1)
+    with FolderServer({"files": tmp_path}) as server:
+        place = f"{server.url}files/a.ozx" if far else str(archive)
+        assert np.asarray(ct.open_pyramid(place).levels[0].array[3]).any()
+        shutil.rmtree(tmp_path / "a.ome.zarr")
+        pack(write_image(tmp_path / "a.ome.zarr", [LEVELS[0] + 1]), archive)
+        monkeypatch.setattr(zip_archive, "_TRUSTED_SECONDS", 0.0)  # as if some seconds had passed
+        pyramid = ct.open_pyramid(place)
+        assert len(pyramid.levels) == 1
+        np.testing.assert_array_equal(np.asarray(pyramid.levels[0].array[3]), LEVELS[0][3] + 1)
 
 
 def test_nothing_is_written_into_it(archive: Path) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import struct
 import threading
+import time
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -25,6 +27,8 @@ _TAIL_BYTES = 2**18  # read from the end of the archive at once: the list of 2,0
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _LARGEST_UNPACKED = 256_000_000  # a compressed member is unpacked as a whole
 _CHECKED_BYTES = 4_000_000  # of a member, at a time
+_TRUSTED_SECONDS = 5.0  # between two looks whether an archive on another machine has changed
+_MOST_STATES = 100
 _KEPT_BYTES = 64_000_000  # of unpacked members
 
 
@@ -160,15 +164,31 @@ class Archive:
 def open_archive(path: Path | RemotePath) -> Archive:
     """The archive at a path. One that was read before is read again only if it has changed.
 
+    On another machine, that is asked at most every `_TRUSTED_SECONDS`: each time is a request.
+
     Raises
     ------
     OSError
         If it cannot be read.
     """
     if isinstance(path, RemotePath):
-        return _archive(path, None)
+        return _archive(path, _state_there(path))
     status = path.stat()
     return _archive(path.resolve(), (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+def _state_there(path: RemotePath) -> object:
+    """The mark, time and size of an archive on another machine, as they were a moment ago."""
+    asked, state = _states.get(path, (-math.inf, None))
+    if time.monotonic() - asked >= _TRUSTED_SECONDS:
+        state = path.stat()
+        if len(_states) >= _MOST_STATES:
+            _states.clear()
+        _states[path] = time.monotonic(), state
+    return state
+
+
+_states: dict[RemotePath, tuple[float, object]] = {}
 
 
 @lru_cache(maxsize=8)
