@@ -92,7 +92,7 @@ def test_what_a_link_leads_to_is_left_alone(scan: Path, ending: str, tmp_path: P
         assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize("ending", ALL)
+@pytest.mark.parametrize("ending", [*ALL, ".ome.zarr"])
 def test_a_budget_that_is_too_small_is_a_wrong_request(scan: Path, ending: str, tmp_path: Path) -> None:
     error = failed(scan, tmp_path / f"out{ending}", max_memory="1M")
     assert isinstance(error, ct.BudgetError)
@@ -233,6 +233,7 @@ def test_what_a_killed_export_left_is_replaced(scan: Path, tmp_path: Path, endin
         (hidden / "out_0050.tif.part").write_bytes(b"old")
     else:
         hidden.write_bytes(b"old")
+    ct.plan_export(scan, tmp_path / f"out{ending}")
     ct.export(scan, tmp_path / f"out{ending}")
     assert not list(tmp_path.glob(".*"))
     if ending == "":

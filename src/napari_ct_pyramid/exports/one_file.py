@@ -32,7 +32,8 @@ _CONVERTED = 0.8  # of all the work, about: what is packed is compressed already
 def plan_one_file(src: SourceLike, output: Path, options: ExportOptions) -> ExportPlan:
     """Plan an export, and check that it can be written."""
     _check_place(src, output, options)
-    return _plan_of(plan_zarr(src, _folder(output), replace(options, overwrite=True), PACKED_VERSION), output)
+    # Not in the folder that an export makes: one that was killed may have left something there.
+    return _plan_of(plan_zarr(src, beside(output, "plan"), options, PACKED_VERSION), output)
 
 
 def iter_one_file(src: SourceLike, output: Path, options: ExportOptions) -> Generator[ExportProgress, None, Export]:
