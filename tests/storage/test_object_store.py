@@ -28,6 +28,7 @@ from zarr.storage import MemoryStore
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli import main as cli
+from napari_ct_pyramid.conversion.rebuild import note
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.neuroglancer.server import FolderServer
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
@@ -38,6 +39,7 @@ from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 from tests.helpers.command import MODULE
+from tests.helpers.omezarr import flat_indices
 from tests.helpers.s3 import BUCKET, S3
 from tests.helpers.scans import SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
@@ -505,3 +507,40 @@ def test_levels_and_parts_are_exported_from_a_store_and_to_it(scan: Path) -> Non
     part = ct.open_pyramid(f"{URL}/part.ome.zarr").levels[0]
     assert np.array_equal(part.array, level[2:15])
     assert part.translation[0] == 4.5
+
+
+def test_levels_are_rebuilt_in_a_store_and_go_on_where_they_were(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, prefix = f"s3://{BUCKET}/rebuilt.ome.zarr", "rebuilt.ome.zarr"
+    ct.convert(flat_indices((16, 16, 16), "u2"), url, chunks=8, num_levels=2, ome_zarr_version="0.5", shards="none")
+    good = s3.objects(prefix)
+    s3.put(f"{prefix}/1/c/0/0/0", b"broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(note, "publish", lambda *_: (_ for _ in ()).throw(OSError(5, "The store does not answer")))
+        with pytest.raises(ct.ConversionError):
+            ct.rebuild_levels(url)
+    assert [level.path for level in ct.open_pyramid(url).levels] == ["0"]
+    assert ct.rebuild_levels(url).resumed
+    assert ct.verify(url).sound
+    now = s3.objects(prefix)
+    assert {key for key in now if not key.startswith(".ct-pyramid")} == {
+        key for key in good if not key.startswith(".ct-pyramid")
+    }
+    assert {key: data for key, data in now.items() if key[0] == "0"} == {
+        key: data for key, data in good.items() if key[0] == "0"
+    }
+    assert ".ct-pyramid/rebuild.json" not in now
+
+
+def test_an_archive_in_a_store_is_read_in_place(s3: S3, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voxels = flat_indices((16, 16, 16), "u2")
+    ct.convert(voxels, tmp_path / "a.ome.zarr", chunks=8, num_levels=2)
+    ct.export(tmp_path / "a.ome.zarr", tmp_path / "a.ozx")
+    s3.put("a.ozx", (tmp_path / "a.ozx").read_bytes())
+    url = f"s3://{BUCKET}/a.ozx"
+    assert cli.main(["info", url]) == 0
+    assert "16" in capsys.readouterr().out
+    assert cli.main(["verify", url, "--quiet"]) == 0
+    assert cli.main(["convert", url, str(tmp_path / "b.ome.zarr"), "--chunks", "8", "--quiet"]) == 0
+    np.testing.assert_array_equal(np.asarray(ct.open_pyramid(tmp_path / "b.ome.zarr").levels[0].array[:]), voxels)
+    with pytest.raises(ct.RequestError):
+        ct.rebuild_levels(url)
