@@ -299,6 +299,24 @@ def test_blocks_keep_channels_apart(tmp_path: Path) -> None:
     assert made.chunks[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("scale", "units", "size", "place", "unit"),
+    [((1, 1, 1), (None,) * 3, None, (2, 0, 1), None), ((3, 2, 1), (None,) * 3, (3, 2, 1), (6, 0, 1), None),
+     ((1, 500, 1), ("micrometer", "nm", "um"), (1, 0.5, 1), (2, 0, 1), "micrometer"),
+     ((1, 1, 2), ("um", None, None), None, (0, 0, 0), None)],
+)  # fmt: skip
+def test_a_level_is_where_its_image_is(
+    tmp_path: Path, scale: Any, units: Any, size: Any, place: Any, unit: str | None
+) -> None:
+    image = ct.open_pyramid(write_image(tmp_path / "a.zarr", [np.zeros((5, 6, 7), "u1")]))
+    level = replace(image.levels[0], scale=scale, units=units, translation=(0, 0, 0))
+    part = replace(image, levels=(level,), units=units).crop("2:,,1:")
+    for source in (part, part.levels[0], part.levels[0].map_blocks(np.negative)):
+        volume = ct.plan_export(source, tmp_path / "a.tif").volume
+        assert (volume.voxel_size, volume.unit) == (size, unit)
+        assert volume.translation == place
+
+
 def test_time_is_not_taken_for_z(tmp_path: Path) -> None:
     voxels = np.zeros((4, 5, 6), "u1")
     level = replace(ct.open_pyramid(write_image(tmp_path / "a.zarr", [voxels])).levels[0], axes=("t", "y", "x"))

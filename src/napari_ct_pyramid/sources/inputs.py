@@ -12,7 +12,7 @@ from napari_ct_pyramid.options import SourceOptions, VoxelSize
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 from napari_ct_pyramid.storage.zip_path import ZipPath
-from napari_ct_pyramid.units import find_unit
+from napari_ct_pyramid.units import UNITS, find_unit
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.calibration import Calibration
@@ -221,17 +221,22 @@ def _of_level(array: Array) -> ArrayInput | None:
         raise RequestError(
             f"Level {level.path} of {level.name} is not a volume of z, y, x: its axis {others[0]} is not one of space."
         )
-    units = {find_unit(level.units[axis]) for axis in space}
-    is_known = len(space) == 3 and len(units) == 1 and None not in units
-    scale, place = ([values[axis] for axis in space] for values in (level.scale, level.translation))
+    units = [find_unit(level.units[axis]) for axis in space]
+    factors = [UNITS[unit] / UNITS[units[0]] if unit and units[0] else 1.0 for unit in units]
+    scale, place = (
+        [values[axis] * factor for axis, factor in zip(space, factors, strict=True)]
+        for values in (level.scale, level.translation)
+    )
+    is_placed = len(space) == 3 and len({unit is None for unit in units}) == 1
+    is_known = is_placed and (units[0] is not None or scale != [1, 1, 1])  # which stands for an unknown voxel size
     return ArrayInput(
         data=data,
         name=level.name or "array",
         title=f"Level {level.path} of {level.name}",
         voxel_size=(scale[0], scale[1], scale[2]) if is_known else None,
-        unit=units.pop() if is_known else None,
+        unit=units[0] if is_known else None,
         voxel_size_from="the level",
-        translation=(place[0], place[1], place[2]) if is_known else (0.0, 0.0, 0.0),
+        translation=(place[0], place[1], place[2]) if is_placed else (0.0, 0.0, 0.0),
         is_labels=level.is_labels and data.dtype == level.dtype,
         calibration=level.calibration if is_same else None,  # a function may change what values stand for
         rescale=level.rescale if is_same else None,
