@@ -1,8 +1,8 @@
 """Strips and tiles that must be decoded: by tifffile or, with some codecs, directly into the array without a copy.
 
 tifffile (2026.3.3) alone would take 4 to 14 % more processor time for strips of LZW, zlib and zstd, and 48 to 80 % more
-for PackBits: medians of 15 runs in turns with pages of 2048 × 2048 uint16 and float32. Conversions of such files wait for
-the decoder, on all cores.
+for PackBits: medians of 15 runs in turns with pages of 2048 × 2048 uint16 and float32. Conversions of such files wait
+for the decoder, on all cores.
 """
 
 from __future__ import annotations
