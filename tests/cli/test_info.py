@@ -10,7 +10,7 @@ import pytest
 
 from napari_ct_pyramid.cli.main import main
 from tests.helpers.command import CHUNKS, VOXELS
-from tests.helpers.omezarr import write_image
+from tests.helpers.omezarr import write_image, write_json
 
 
 def test_info_of_a_tiff(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,3 +69,17 @@ def test_info_understands_the_units_of_other_programs(tmp_path: Path, capsys: py
         assert main(["info", str(path), "--json"]) == 0
         info = json.loads(capsys.readouterr().out)
         assert (info["voxel_size"], info["unit"], bool(info["notes"])) == (size, unit, unit is None)
+
+
+def test_the_labels_of_an_image_are_listed_with_paths_that_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_image(tmp_path / "scan.zarr", [np.ones((4, 4, 4), "u2")])
+    write_image(path / "labels" / "cells", [np.ones((4, 4, 4), "u1")])
+    write_json(path / "labels" / ".zgroup", {"zarr_format": 2})
+    write_json(path / "labels" / ".zattrs", {"labels": ["cells", "lost"]})
+    assert main(["info", str(path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  Labels")]
+    assert main(["info", line.split()[1], "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["dtype"], found["labels"]) == ("uint8", [])

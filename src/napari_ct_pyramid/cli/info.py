@@ -113,12 +113,14 @@ def _volume_info(path: AnyPath, source: Source) -> dict[str, Any]:
         "notes": list(volume.notes),
         "compression": volume.compression,
         "levels": [],
+        "labels": [],
         "receipt": None,
     }
 
 
 def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
     from napari_ct_pyramid.conversion.receipt import read_receipt
+    from napari_ct_pyramid.omezarr.labels import LABELS, label_images
     from napari_ct_pyramid.sources.voxel_size import FoundVoxelSize
     from napari_ct_pyramid.sources.zarr import find_geometry
 
@@ -154,5 +156,6 @@ def _pyramid_info(pyramid: Pyramid) -> dict[str, Any]:
             }
             for level in pyramid.levels
         ],
+        "labels": [f"{LABELS}/{folder.name}" for folder in label_images(pyramid.path)],
         "receipt": read_receipt(pyramid.path),
     }

@@ -29,6 +29,7 @@ def describe_info(info: dict[str, Any]) -> str:
         f"  Size         {size}",
         f"  Voxel size   {_known_voxel_size_text(info)}",
         f"  Compression  {info['compression']}",
+        *(f"  Labels       {info['path']}::{path}" for path in info["labels"]),
         *(f"  Note         {note}" for note in info["notes"]),
     ]
     if receipt:

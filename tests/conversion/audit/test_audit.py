@@ -292,3 +292,8 @@ def test_a_flipped_bit_in_a_zip_archive_is_found_by_its_checksums(tmp_path: Path
     (found,) = ct.audit(archive).findings
     assert (found.code, found.severity) == ("file-damaged", "error")
     assert chunk.filename in found.what
+
+
+def test_voxels_that_are_text_are_an_error(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.zarr", [np.full((4, 4, 4), "x", "<U5")])
+    assert "type" in [finding.code for finding in ct.audit(path, deep=False).having("error")]

@@ -7,6 +7,8 @@ import json
 import math
 from typing import Any
 
+import numpy as np
+
 from napari_ct_pyramid.model.formatting import format_size, times
 from napari_ct_pyramid.omezarr.metadata import codecs_of
 from napari_ct_pyramid.omezarr.versions import numbers_of
@@ -61,14 +63,20 @@ def _check_array(image: Image, level: Level, report: Report) -> None:
         return
     if level.dtype is not None:
         _check_chunks(level, chunk, shard, level.dtype.itemsize, report)
-        if level.dtype.kind == "c" or level.dtype.name in ("float16", "float64", "bool"):
-            report.note("type", f"its voxels are {level.dtype}, which Neuroglancer does not read", level.path)
+        _check_type(level, level.dtype, report)
     for codec in codecs:
         name = str(codec.get("id") or codec.get("name"))
         inner = codec.get("cname") or (codec.get("configuration") or {}).get("cname")
         if name not in _COMMON or (name == "blosc" and inner not in _BLOSC):
             what = f"{name} {inner}" if inner else name
             report.warning("codec", f"it is compressed with {what}, which common viewers cannot read", level.path)
+
+
+def _check_type(level: Level, dtype: np.dtype, report: Report) -> None:
+    if dtype.kind not in "iufcb":
+        report.error("type", f"its voxels are {dtype}, which are no numbers", level.path)
+    elif dtype.kind == "c" or dtype.name in ("float16", "float64", "bool"):
+        report.note("type", f"its voxels are {dtype}, which Neuroglancer does not read", level.path)
 
 
 def _check_names(image: Image, level: Level, metadata: dict[str, Any], report: Report) -> None:
