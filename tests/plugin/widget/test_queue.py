@@ -111,8 +111,8 @@ def test_cancel_stops_one_and_leaves_the_rest_waiting(
     with gated(monkeypatch, slices=16, only="b") as gate:
         press(widget, "Convert 4 volumes")
         wait_until(lambda: widget.queue.batch.run.place[0] == 2 and widget.queue.batch.items[1].fraction > 0)
-        assert widget.status_panel.bar.text().startswith("2 of 4 · ")
-        assert "b.ome.zarr" in widget.status_panel.status.text()
+        wait_until(lambda: widget.status_panel.bar.text().startswith("2 of 4 · "))
+        wait_until(lambda: "b.ome.zarr" in widget.status_panel.status.text())
         take_off(widget, "b.tif")  # not while it runs
         take_off(widget, "c.tif")
         assert listed(widget) == {"a.tif": "done", "b.tif": "running", "d.tif": "waiting"}
