@@ -26,6 +26,7 @@ from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
 from napari_ct_pyramid.sources import sampling
 from napari_ct_pyramid.storage.lock import hold, lock_file
+from napari_ct_pyramid.storage.sealed import seal, unseal
 from tests.helpers.omezarr import write_image
 from tests.helpers.scans import OPTIONS, VOXELS, pyramid_files, small_blocks, write_scan
 
@@ -199,11 +200,77 @@ def test_a_receipt_that_states_other_numbers_is_found(
     """Also if its checksum was made to fit."""
     before = {key: value for key, value in (read_receipt(output) or {}).items() if key in changes}
     change_receipt(output, **changes)
-    (problem,) = ct.verify(output, scan if with_source else None).problems
-    assert next(iter(changes)) in str(problem)
+    problems = ct.verify(output, scan if with_source else None).problems
+    assert problems
+    assert all(next(iter(changes)) in str(problem) for problem in problems)
     assert ct.verify(output, scan, repair=True).repaired
     assert before.items() <= (read_receipt(output) or {}).items()
     assert ct.verify(output, scan).problems == ()
+
+
+def within(**parts: Any) -> Callable[[dict[str, Any]], None]:
+    """Change some entries of parts of a receipt; None removes one."""
+
+    def change(receipt: dict[str, Any]) -> None:
+        for part, entries in parts.items():
+            for name, value in entries.items():
+                receipt[part].pop(name) if value is None else receipt[part].update({name: value})
+
+    return change
+
+
+NO_EDIT = {"when": "2026", "voxel_size": None, "unit": None, "name": None, "window": None}
+
+
+EMPTIED: list[Callable[[dict[str, Any]], object]] = [
+    dict.clear,
+    lambda receipt: receipt.update(source={}),
+    lambda receipt: receipt.update(metadata={}),
+    lambda receipt: receipt.update(edited=["x"]),
+]
+
+
+def test_a_receipt_with_a_checksum_that_fits_and_other_content_is_found(output: Path) -> None:
+    changes: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+        *((emptied, "receipt") for emptied in EMPTIED),
+        (lambda receipt: receipt.update(options={}), "receipt"),
+        (lambda receipt: receipt.pop("nans"), "nans"),
+        (within(options={"method": "max"}), "method"),
+        (within(options={"num_levels": 7}), "levels"),
+        (within(options={"chunks": None}), "receipt"),
+        (within(source={"name": "another"}), "the source's name"),
+        (within(source={"dtype": "int8"}), "the source's type"),
+        (within(source={"modified": "2000-01-01T00:00:00.000+00:00"}), "the source's last change"),
+        (within(software={"napari-ct-pyramid": "9"}), "version"),
+        (lambda receipt: receipt.update(edited=NO_EDIT | {"name": "other"}), "name"),
+        (lambda receipt: receipt.update(edited=NO_EDIT | {"unit": "meter"}), "unit"),
+    ]
+    written = (output / RECEIPT).read_bytes()
+    for change, word in changes:
+        receipt = unseal(written)
+        change(receipt)
+        (output / RECEIPT).write_bytes(seal(receipt))
+        assert [word in str(problem) for problem in ct.verify(output).problems] == [True], word
+
+
+@pytest.mark.parametrize("empty", EMPTIED)
+def test_a_receipt_that_was_emptied_is_made_again(
+    scan: Path, output: Path, empty: Callable[[dict[str, Any]], object]
+) -> None:
+    before, receipt = pyramid_files(output), unseal((output / RECEIPT).read_bytes())
+    empty(receipt)
+    (output / RECEIPT).write_bytes(seal(receipt))
+    assert ct.verify(output, scan, repair=True).repaired
+    assert ct.verify(output, scan).problems == ()
+    assert pyramid_files(output) == before
+
+
+def test_an_edit_that_the_receipt_no_longer_notes_is_found(output: Path) -> None:
+    ct.edit(output, voxel_size="3 um", window=(1, 2), name="mine")
+    assert ct.verify(output).sound
+    change_receipt(output, edited=None)
+    (problem,) = ct.verify(output).problems
+    assert all(fact in str(problem) for fact in ("voxel size", "unit", "display window"))
 
 
 @pytest.mark.parametrize("changes", [{"minimum": -1.0}, {"nans": 3}, {"clipped": 1}, {"histogram": Histogram()}])

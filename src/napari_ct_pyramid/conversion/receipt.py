@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from napari_ct_pyramid.model.formatting import count, format_size, html_table, times
 from napari_ct_pyramid.model.intensity import Rescale
 from napari_ct_pyramid.model.levels import Level
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.statistics import Statistics
-from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, facts_from_json
+from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, facts_from_json, read_facts
 from napari_ct_pyramid.omezarr.metadata import group_metadata
 from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
@@ -285,16 +287,48 @@ def _is_made(output: AnyPath, receipt: dict[str, Any], edit: dict[str, Any]) -> 
         return False
 
 
-def disagreement(receipt: dict[str, Any], identity: dict[str, Any]) -> str:
-    """What a receipt and the identity in the journal state differently, for people; empty if nothing is."""
+def disagreement(receipt: dict[str, Any], identity: dict[str, Any], *, same_source: bool = True) -> str:
+    """What a receipt and the identity in the journal state differently, for people; empty if nothing is.
+
+    Parameters
+    ----------
+    receipt, identity : dict
+    same_source : bool
+        Whether both must name the same files and version. A repair that was stopped, from a copy of the source or by
+        another version, has noted its own in the journal only: then what both state of the voxels is compared.
+    """
     try:
-        stated = {**receipt["options"], "shape": receipt["source"]["shape"]}
+        source, options = receipt["source"], receipt["options"]
+        stated = {**options, "shape": source["shape"]}
+        if same_source:
+            stated |= {name: options[name] for name in OPTIONS if name in identity}
+            stated |= {"source": source["name"], "size": source["size"], "modified": source["modified"]}
+            stated["source_dtype"] = np.dtype(source["dtype"]).str
+            stated["version"] = receipt["software"]["napari-ct-pyramid"]
         return differences(
             {key: value for key, value in stated.items() if key in identity},
             {key: identity[key] for key in stated if key in identity},
         )
     except (KeyError, TypeError, ValueError):  # something else wrote them
         return "everything"
+
+
+def wrong_metadata(receipt: dict[str, Any]) -> list[str]:
+    """Which facts the metadata in a receipt state otherwise than its conversion and the edits it notes.
+
+    The name of an image that was not renamed is not looked at: the output may have had another one.
+    """
+    size, unit = (receipt["options"].get(name) for name in ("voxel_size", "unit"))
+    made = Facts(tuple(size) if size else None, unit, None, tuple(receipt["window"]))
+    noted, shown = made.updated(edited_facts(receipt) or Facts()), read_facts(receipt["metadata"])
+    unknown = (1.0, 1.0, 1.0)  # as metadata have it
+    same = {
+        "voxel size": (noted.voxel_size or unknown) == (shown.voxel_size or unknown),
+        "unit": noted.unit == shown.unit,
+        "name": noted.name in (None, shown.name),
+        "display window": shown.window in (None, noted.window),  # labels have none
+    }
+    return [what for what, is_same in same.items() if not is_same]
 
 
 def change_receipt(output: AnyPath, **changes: Any) -> None:
@@ -320,12 +354,12 @@ def _read(output: AnyPath, *, strict: bool = False) -> dict[str, Any] | None:
             raise
         return None
     try:
-        if b'"crc32"' in data or b'"format_version"' in data:
-            return unseal(data)
-        value = parse_json(data)  # of version 0.1.0
-    except ValueError:
+        is_sealed = b'"crc32"' in data or b'"format_version"' in data  # by versions after 0.1.0
+        value = unseal(data) if is_sealed else parse_json(data)
+        wrong_metadata(value)
+        return value if value["source"]["shape"] else None
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError):  # it is not what a conversion wrote
         return None
-    return value if isinstance(value, dict) else None
 
 
 def _write(output: AnyPath, value: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ from .engine import Engine
 from .identity import asked_options, differences, fingerprint, identify
 from .padded_reader import VoxelSource
 from .progress import Progress, ProgressTracker, follow
-from .receipt import disagreement, note_verified, read_receipt, settle_edit
+from .receipt import disagreement, note_verified, read_receipt, settle_edit, wrong_metadata
 from .unfinished import explained
 from .voxel_facts import wrong_blocks, wrong_facts
 
@@ -184,7 +184,7 @@ def _check_trustworthy(path: AnyPath, record: Record) -> None:
                 "confirms what its journal states. Convert the source again."
             )
         return
-    different = disagreement(receipt, record.identity)
+    different = disagreement(receipt, record.identity, same_source=False)
     if different:
         raise SourceError(
             f"The journal and the receipt of {path} state different conversions: they differ in {different}. Nothing "
@@ -217,7 +217,7 @@ def _find(
 ) -> Generator[Progress, None, Verification]:
     began = time.perf_counter()
     unfinished = not is_published(path)
-    problems = [Problem(None, None, what) for what in _metadata_problems(path, plan, record.identity)]
+    problems = [Problem(None, None, what) for what in _metadata_problems(path, plan, record)]
     try:
         checksums = read_old_checksums(path, plan) if record.is_old else Checksums(plan, record.checksums)
     except SourceError as error:
@@ -276,7 +276,8 @@ def _fact_problems(
     receipt = read_receipt(path)
     if receipt is None or not set(plan.block_ids) <= record.done.keys():
         return
-    for name in wrong_facts(receipt, plan, sum(record.done.values(), start=Statistics())):
+    total = sum(record.done.values(), start=Statistics())
+    for name in wrong_facts(receipt, plan, total, complete=not record.is_old):
         yield Problem(None, None, f"the receipt states another {name} than the volume has")
 
 
@@ -334,17 +335,15 @@ def _blocks_with(plan: Plan, problem: Problem) -> Iterator[BlockId]:
             yield number, stage.block_of(level, z // fz, y // fy)
 
 
-def _metadata_problems(path: AnyPath, plan: Plan, identity: dict[str, Any]) -> Iterator[str]:
+def _metadata_problems(path: AnyPath, plan: Plan, record: Record) -> Iterator[str]:
     """What is wrong with the metadata, compared with the specification and with what the conversion wrote."""
     receipt = read_receipt(path)
     expected: dict[str, Any] = array_metadata(plan)
     if receipt is None:
         yield "the receipt is missing, or is not as it was written"
     else:
-        different = disagreement(receipt, identity)
-        if different:
-            yield f"the journal and the receipt differ in {different}"
-        name, metadata = group_metadata(plan.options.ome_zarr_version, receipt.get("metadata", {}))
+        yield from _receipt_problems(receipt, record)
+        name, metadata = group_metadata(plan.options.ome_zarr_version, receipt["metadata"])
         expected[name] = metadata
     if is_being_rebuilt(path):
         yield "levels are being made new, or that was interrupted: rebuild its levels again to complete it"
@@ -364,6 +363,13 @@ def _metadata_problems(path: AnyPath, plan: Plan, identity: dict[str, Any]) -> I
         as_written = False
     if (as_written or is_published(path)) and (flaw := flaw_in(path, plan.options.ome_zarr_version)):
         yield f"the metadata are not valid by the specification: {flaw}"
+
+
+def _receipt_problems(receipt: dict[str, Any], record: Record) -> Iterator[str]:
+    if different := disagreement(receipt, record.identity, same_source=not record.is_old):
+        yield f"the journal and the receipt differ in {different}"
+    elif not record.is_old and (names := wrong_metadata(receipt)):
+        yield f"the receipt notes neither a conversion nor an edit to its {', '.join(names)}"
 
 
 def _changes(written: Any, value: Any, at: str = "") -> Iterator[str]:

@@ -77,8 +77,8 @@ def voxel_facts(plan: Plan, statistics: Statistics, before: tuple[float, float] 
     return VoxelFacts(display, statistics.nans, statistics.infinities, histogram, rescaled(plan, statistics))
 
 
-def wrong_facts(receipt: dict[str, Any], plan: Plan, statistics: Statistics) -> list[str]:
-    """The names of what a receipt states otherwise than the blocks do.
+def wrong_facts(receipt: dict[str, Any], plan: Plan, statistics: Statistics, *, complete: bool = True) -> list[str]:
+    """The names of what a receipt states otherwise than the blocks do, or, if it is to be `complete`, does not state.
 
     Without `Plan.bins`, neither window nor histogram is looked at.
     """
@@ -88,7 +88,11 @@ def wrong_facts(receipt: dict[str, Any], plan: Plan, statistics: Statistics) -> 
     if statistics.histogram is None:
         del stated["window"], stated["histogram"]
     written: dict[str, Any] = json.loads(json.dumps(stated))
-    return [name for name, value in written.items() if name in receipt and receipt[name] != value]
+    return [
+        name
+        for name, value in written.items()
+        if (name in receipt or complete) and (name not in receipt or receipt[name] != value)
+    ]
 
 
 def wrong_blocks(
