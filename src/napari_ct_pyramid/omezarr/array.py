@@ -61,7 +61,7 @@ class ZarrArray:
     def __init__(self, path: AnyPath, *, likely: str = ".zarray", metadata: dict[str, Any] | None = None) -> None:
         self.path = path
         self.metadata = metadata or read_array_metadata(path, likely=likely)
-        self._store, self._begin = _open(path, self.metadata)
+        self._store, self._read = _open(path, self.metadata)
         self.shape = tuple(int(n) for n in self._store.shape)
         dtype = self._store.dtype
         self.dtype = np.dtype(getattr(dtype, "numpy_dtype", dtype))
@@ -136,10 +136,16 @@ class ZarrArray:
         import tensorstore as ts
 
         try:
+            self._files.check_ordinary(box)
             target = ts.array(out, copy=False)[ts.d[:].translate_to[tuple(s.start for s in box)]]
             target.write(self._store[box]).result()
         except (ValueError, RuntimeError, OSError) as error:
             raise SourceError(f"{self.path} cannot be read: {first_line(error)}") from error
+
+    def _begin(self, box: Box) -> Callable[[], np.ndarray]:
+        """Begin to read a box. Returns a function that waits for the voxels."""
+        self._files.check_ordinary(box)
+        return self._read(box)
 
     def _read_remote(self, box: Box) -> np.ndarray:
         assert self._remote is not None

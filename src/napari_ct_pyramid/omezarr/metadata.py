@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
+import os
+import stat
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -316,6 +321,21 @@ class ChunkLocator:
     def paths(self, box: Box) -> Iterator[AnyPath]:
         """The files that hold voxels of a box."""
         return (self._file(index) for index in touched(box, self._shape))
+
+    def check_ordinary(self, box: Box) -> None:
+        """Make sure that on a disk no file with voxels of a box is a pipe or a device: a library would wait for it.
+
+        Raises
+        ------
+        OSError
+            If one is. It is not opened.
+        """
+        if isinstance(self._path, Path):
+            for path in self.paths(box):
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    mode = os.stat(str(path)).st_mode  # noqa: PTH116  # Path.stat takes longer
+                    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                        raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
 
     def _file(self, number: tuple[int, ...]) -> AnyPath:
         return self._path / self.key(number)

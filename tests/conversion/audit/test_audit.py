@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -297,3 +298,23 @@ def test_a_flipped_bit_in_a_zip_archive_is_found_by_its_checksums(tmp_path: Path
 def test_voxels_that_are_text_are_an_error(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.zarr", [np.full((4, 4, 4), "x", "<U5")])
     assert "type" in [finding.code for finding in ct.audit(path, deep=False).having("error")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("writer", ["conversion", "by hand"])
+def test_a_pipe_in_the_place_of_a_chunk_is_named_and_not_waited_for(
+    stores: dict[str, Path], tmp_path: Path, writer: str
+) -> None:
+    path = tmp_path / "a.ome.zarr"
+    shutil.copytree(stores[writer], path)
+    chunk = max((path / "1").rglob("*"), key=lambda file: (file.name.isdigit() and file.is_file(), file))
+    chunk.rename(tmp_path / "elsewhere")
+    chunk.symlink_to(tmp_path / "elsewhere")
+    assert ct.audit(path).sound
+    chunk.unlink()
+    os.mkfifo(chunk)
+    for deep in (False, True):
+        (named,) = (f for f in ct.audit(path, deep=deep).findings if f.code == "file-special")
+        assert chunk.relative_to(path / "1").as_posix() in named.what
+    with pytest.raises(SourceError):
+        np.asarray(ct.open_pyramid(path).levels[1].array[:])

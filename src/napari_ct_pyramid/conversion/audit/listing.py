@@ -26,7 +26,7 @@ _MOST_MISSING = 100_000_000  # files of which each is kept in mind, with a byte
 
 
 def check_files(image: Image, report: Report) -> bool:
-    """Report files that are missing, empty, of no chunk, or of a wrong size. False if files cannot be listed."""
+    """Report files that are missing, empty, special, of no chunk, or of a wrong size. False if none can be listed."""
     path = image.path
     if isinstance(path, RemotePath) and path.scheme in WEB and not isinstance(path, ZipPath):
         report.note("not-listed", "a web server lists no files, so missing ones are not looked for")
@@ -48,29 +48,30 @@ def _check_level(image: Image, level: Level, report: Report) -> None:
     keeps = total <= _MOST_MISSING
     missing = np.ones(locator.grid if keeps else (), bool)
     found = 0
-    stray: list[str] = []
-    empty: list[str] = []
-    wrong: list[tuple[str, int]] = []
+    flawed: dict[str, list[str]] = {"empty": [], "special": [], "wrong": [], "stray": []}
+    sizes: dict[str, int] = {}
     for key, size in storage_of(image.path / level.path).files_below():
         if locator.has_file(key):
             found += 1
             missing[locator.index(key) if keeps else ()] = False
-            if size == 0:
-                empty.append(key)
-            elif _is_wrong(size, largest, is_exact):
-                wrong.append((key, size))
+            if flaw := _flaw(image.path / level.path / key, size, largest, is_exact):
+                flawed[flaw].append(key)
+                sizes[key] = size
         elif key not in _METADATA and PurePosixPath(key).name not in _OF_SYSTEMS:
-            stray.append(key)
+            flawed["stray"].append(key)
     if found < total:
         level.missing = missing if keeps else None
         _report_missing(level, locator, total - found, total, report)
-    if empty:
+    if empty := flawed["empty"]:
         report.error("file-empty", f"{_named(empty)} {_have(empty)} no bytes", level.path)
-    for key, size in wrong[:_NAMED]:
-        what = f"{key} has {format_size(size)}, and a chunk has {'' if is_exact else 'at most '}{format_size(largest)}"
+    if special := flawed["special"]:
+        report.error("file-special", f"{_named(special)} {_are(special)} no ordinary file", level.path)
+    for key in flawed["wrong"][:_NAMED]:
+        most = "" if is_exact else "at most "
+        what = f"{key} has {format_size(sizes[key])}, and a chunk has {most}{format_size(largest)}"
         report.error("file-size", what, level.path)
-    if stray:
-        report.warning("file-stray", f"{_named(stray)} {'is' if len(stray) == 1 else 'are'} of no chunk", level.path)
+    if stray := flawed["stray"]:
+        report.warning("file-stray", f"{_named(stray)} {_are(stray)} of no chunk", level.path)
 
 
 def _report_missing(level: Level, locator: ChunkLocator, missing: int, total: int, report: Report) -> None:
@@ -86,9 +87,13 @@ def _report_missing(level: Level, locator: ChunkLocator, missing: int, total: in
         )
 
 
-def _is_wrong(size: int, largest: int, is_exact: bool) -> bool:
-    """Whether a file cannot have so many bytes."""
-    return size > 2 * largest + 65536 or (is_exact and size != largest)
+def _flaw(path: AnyPath, size: int, largest: int, is_exact: bool) -> str:
+    """What is wrong with the file of a chunk, by its kind and size; empty if nothing is."""
+    if size < 0:  # a link to a file is as good as the file; a pipe, a device or a link to nothing is not
+        return "" if storage_of(path).is_file() else "special"
+    if size == 0:
+        return "empty"
+    return "wrong" if size > 2 * largest + 65536 or (is_exact and size != largest) else ""
 
 
 def _file_bytes(level: Level) -> int:
@@ -119,9 +124,7 @@ def _check_others(image: Image, report: Report) -> None:
     arrays = [p.name for p in others if any((p / name).is_file() for name in (".zarray", "zarr.json"))]
     files = [p.name for p in others if p.name not in arrays]
     if arrays:
-        report.warning(
-            "array-unlisted", f"{_named(arrays)} {'is' if len(arrays) == 1 else 'are'} not listed as a level"
-        )
+        report.warning("array-unlisted", f"{_named(arrays)} {_are(arrays)} not listed as a level")
     if files:
         report.note("file-stray", f"{_named(files)} {'belongs' if len(files) == 1 else 'belong'} to no OME-Zarr")
 
@@ -129,6 +132,10 @@ def _check_others(image: Image, report: Report) -> None:
 def _named(keys: list[str]) -> str:
     shown = ", ".join(sorted(keys)[:_NAMED])
     return shown if len(keys) <= _NAMED else f"{shown} and {len(keys) - _NAMED:,} more"
+
+
+def _are(keys: list[str]) -> str:
+    return "is" if len(keys) == 1 else "are"
 
 
 def _have(keys: list[str]) -> str:

@@ -39,7 +39,7 @@ from .note import NewLevel, Note, check_paths, locator, read_note
 
 _OF_VOXELS = {
     "chunk-damaged", "chunk-missing", "level-differs", "level-unrelated", "nan-new", "file-empty", "file-size",
-    "file-damaged", "level-missing", "array-metadata",
+    "file-damaged", "file-special", "level-missing", "array-metadata",
 }  # fmt: skip
 _MADE = {*METHODS, CENTRE}
 
