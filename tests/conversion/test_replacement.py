@@ -198,6 +198,29 @@ def test_a_file_that_is_put_into_the_old_volume_meanwhile_is_kept_and_named(
     ct.convert(source, output, **OTHER, overwrite=True)
 
 
+@pytest.mark.parametrize("ending", ["old", "new"])
+@pytest.mark.parametrize("there", ["finished", "unfinished", "nothing"])
+def test_a_copy_that_a_user_keeps_under_a_name_of_ours_is_left_alone_and_named(
+    source: Path, output: Path, ending: str, there: str
+) -> None:
+    kept = output.with_name(f".out.ome.zarr.{ending}")
+    ct.convert(source, output, **OPTIONS)
+    shutil.copytree(output, kept)
+    if there == "unfinished":
+        (output / ".zattrs").unlink()
+    elif there == "nothing":
+        shutil.rmtree(output)
+    before = all_files(output.parent)
+    for overwrite in (False, True):
+        with pytest.raises(ct.OutputExistsError) as caught:
+            ct.convert(source, output, **OPTIONS, overwrite=overwrite)
+        if overwrite or there != "finished":
+            assert str(kept) in str(caught.value)
+        assert all_files(output.parent) == before
+    kept.rename(output.with_name("kept.ome.zarr"))
+    ct.convert(source, output, **OPTIONS, overwrite=True)
+
+
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_an_old_volume_that_cannot_be_removed_is_named_and_the_new_one_goes_on(
     source: Path, output: Path, monkeypatch: pytest.MonkeyPatch, n: int

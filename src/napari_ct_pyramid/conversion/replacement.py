@@ -36,6 +36,9 @@ from napari_ct_pyramid.storage.remote_path import RemotePath
 from napari_ct_pyramid.storage.sealed import seal
 from napari_ct_pyramid.storage.store_lock import is_store_lock
 
+_JOURNAL_NAME = Path(JOURNAL).name
+_NEW_JOURNAL = f"{_JOURNAL_NAME}.new"  # while it is written
+
 
 def is_empty(output: AnyPath) -> bool:
     """Whether it is a folder without content, or with what a conversion leaves that is killed right at the start."""
@@ -43,13 +46,14 @@ def is_empty(output: AnyPath) -> bool:
         return all(is_store_lock(key) for key, _ in storage_of(output).files_below())
     try:
         with os.scandir(output) as entries:
-            return all(entry.name == STATE_FOLDER and _has_not_begun(Path(entry.path)) for entry in entries)
+            return all(entry.name == STATE_FOLDER and _holds(Path(entry.path), _NEW_JOURNAL) for entry in entries)
     except OSError:
         return False
 
 
-def _has_not_begun(state: Path) -> bool:
-    return {entry.name for entry in os.scandir(state)} <= {Path(JOURNAL).name + ".new"}
+def _holds(folder: Path, *names: str) -> bool:
+    """Whether a folder holds nothing but files of these names."""
+    return {entry.name for entry in os.scandir(folder)} <= set(names)
 
 
 def check_replaceable(output: AnyPath, record: Record | None) -> None:
@@ -147,7 +151,7 @@ def recover(output: AnyPath) -> None:
     Raises
     ------
     OutputExistsError
-        If what is left of it holds files that are not part of an image.
+        If what is left of it holds files that are not part of an image, or another has made what has its names.
     ConversionError
         If what is left of it cannot be removed.
     """
@@ -162,12 +166,41 @@ def recover(output: AnyPath) -> None:
                 replaceable=False,
             )
     end_trial(beside(output, "trial"))
+    if new.exists() and not _is_only_begun(new):
+        raise _in_the_way(new, target)
     if old.exists():
-        if not target.exists():
+        # Whoever replaces begins the new output before the old one is moved, and makes no block before it is removed.
+        if not target.exists() and (new / JOURNAL).is_file():
             old.rename(target)
-        else:
+        elif is_empty(old) or _has_no_blocks(target):
             _remove_old(old)
+        else:
+            raise _in_the_way(old, target)
     _discard(new)
+
+
+def _is_only_begun(folder: Path) -> bool:
+    """Whether a folder holds what `_begin` makes, and nothing else."""
+    state = folder / STATE_FOLDER
+    try:
+        return _holds(folder, STATE_FOLDER) and (not state.exists() or _holds(state, _JOURNAL_NAME, _NEW_JOURNAL))
+    except OSError:
+        return False
+
+
+def _has_no_blocks(target: Path) -> bool:
+    """Whether an output has begun, and nothing more."""
+    record = read_journal(target)
+    return record is not None and not record.done and not is_published(target)
+
+
+def _in_the_way(folder: Path, target: Path) -> OutputExistsError:
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    return OutputExistsError(
+        f"{folder} is in the way: this program uses that name while it replaces {target.name}, and did not make what "
+        f"is there{f': {first_names(names)}' if names else ''}. Move it to another name, and try again.",
+        replaceable=False,
+    )
 
 
 def _begin(folder: Path, record: Record) -> Record:
