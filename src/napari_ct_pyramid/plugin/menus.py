@@ -107,16 +107,21 @@ def _show_export_dialog(viewer: Viewer, layer: Any) -> None:
 
 def verify_layer() -> None:
     """Verify the OME-Zarr of the selected layer, of any program: a menu command of napari."""
-    from .verify_dialog import VerifyDialog
-
     viewer = napari.current_viewer()
     if viewer is None:
         return
     paths = ome_zarrs([viewer.layers.selection.active] if viewer.layers.selection.active else [])
     if paths:
-        VerifyDialog(paths[0], dialog_parent(viewer)).show()
+        audit_image(viewer, paths[0])
     else:
         show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+
+
+def audit_image(viewer: Viewer, path: AnyPath) -> None:
+    """Verify an OME-Zarr of any program, in a dialog."""
+    from .verify_dialog import VerifyDialog
+
+    VerifyDialog(path, dialog_parent(viewer)).show()
 
 
 def save_contrast() -> None:

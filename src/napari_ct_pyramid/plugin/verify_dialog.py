@@ -1,6 +1,6 @@
 """A dialog that verifies the OME-Zarr of a layer, of any program: progress, Cancel, and what was found.
 
-It does not compare with a source: the Verify button of the widget does.
+It does not compare with a source: the widget does, for an output of this package.
 """
 
 from __future__ import annotations

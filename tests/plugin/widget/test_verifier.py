@@ -8,7 +8,9 @@ import napari
 import numpy as np
 import pytest
 
-from napari_ct_pyramid import open_pyramid
+from napari_ct_pyramid import convert, open_pyramid
+from napari_ct_pyramid.conversion.audit.findings import Audit
+from napari_ct_pyramid.plugin.verify_dialog import VerifyDialog
 from napari_ct_pyramid.plugin.widget.widget import WidgetState
 from tests.helpers.dock import (
     add_widget,
@@ -23,6 +25,7 @@ from tests.helpers.dock import (
     wait_until,
     write_tiff,
 )
+from tests.helpers.omezarr import pyramid_of, write_image
 
 
 def test_an_output_is_verified_and_repaired(viewer: napari.Viewer, source: Path) -> None:
@@ -81,3 +84,48 @@ def test_a_verification_is_cancelled_and_needs_no_source(
     press(widget, "Verify")
     wait_for(widget, WidgetState.EMPTY)
     assert "agree with the checksums of its source" in said(widget)
+
+
+@pytest.mark.parametrize("field", ["input", "output"])
+def test_an_image_of_another_program_is_verified(viewer: napari.Viewer, tmp_path: Path, field: str) -> None:
+    image = write_image(tmp_path / "scan.zarr", pyramid_of(volume(), 2))
+    (image / "1" / "0" / "0" / "0").write_bytes(b"")
+    widget = add_widget(viewer)
+    if field == "input":
+        widget.set_source(image)
+        wait_for(widget, WidgetState.READY)
+    else:
+        widget.form.output.line_edit.value = str(image)
+        wait_until(lambda: said(widget))
+    assert said(widget) == "scan.zarr is an OME-Zarr already."
+    press(widget, "Verify")
+    (dialog,) = viewer.window._qt_window.findChildren(VerifyDialog)
+    wait_until(lambda: dialog.outcome)
+    assert isinstance(dialog.outcome, Audit)
+    assert not dialog.outcome.sound
+    dialog.close()
+
+
+def test_an_image_that_cannot_be_read_is_verified(viewer: napari.Viewer, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "scan.zarr", pyramid_of(volume(), 2))
+    (image / "0" / ".zarray").write_text("{}")
+    widget = add_widget(viewer)
+    widget.set_source(image)
+    wait_for(widget, WidgetState.WRONG)
+    assert offers(widget) == ["Try again", "Verify"]
+
+
+def test_an_output_as_the_input_is_verified_by_its_checksums(viewer: napari.Viewer, tmp_path: Path) -> None:
+    image = tmp_path / "scan.ome.zarr"
+    convert(volume(), image, chunks=16, num_levels=2)
+    widget = add_widget(viewer, image)
+    for _ in range(2):  # and again, from the message about the first time
+        press(widget, "Verify")
+        assert widget.state is WidgetState.RUNNING
+        wait_for(widget, WidgetState.READY)
+        assert "agree with the checksums of its source" in said(widget)
+    chunk = image / "0" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    press(widget, "Verify")
+    wait_for(widget, WidgetState.WRONG)  # it cannot be converted, either
+    assert "choose its source" in said(widget)

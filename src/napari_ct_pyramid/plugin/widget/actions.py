@@ -11,7 +11,7 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
 from napari_ct_pyramid.errors import CtPyramidError
-from napari_ct_pyramid.plugin.menus import export_output, show_in_napari, show_in_neuroglancer
+from napari_ct_pyramid.plugin.menus import audit_image, export_output, show_in_napari, show_in_neuroglancer
 from napari_ct_pyramid.plugin.origins import LayerInput, layer_input
 from napari_ct_pyramid.plugin.raw_view import show_raw
 from napari_ct_pyramid.storage.paths import AnyPath
@@ -30,6 +30,8 @@ def carry_out(offer: Offer, viewer: Viewer) -> bool:
         show_in_neuroglancer(offer.value)
     elif offer.act is Act.EXPORT:
         export_output(viewer, offer.value)
+    elif offer.act is Act.AUDIT:
+        audit_image(viewer, offer.value)
     elif offer.act is Act.OPEN_FOLDER:
         _open_folder(offer.value)
     else:

@@ -53,10 +53,14 @@ def plan_message(answer: PlanAnswer) -> Message | None:
         words = f"{name} is there already, made from something else or with other settings."
         offers = [*remedies(answer.error, answer.output), *success_offers(any_path(answer.output))]
         return Message("warning", words, offers)
+    verify = Act.VERIFY_ALONE if answer.is_own else Act.AUDIT
     if answer.error:
-        return problem(answer.error, answer.output)
-    if answer.verifiable and answer.plan is None:
-        return Message("success", f"{name} is a finished OME-Zarr.", success_offers(any_path(answer.output)))
+        found = problem(answer.error, answer.output)
+        if answer.image and isinstance(answer.error, SourceError):  # verifying tells more
+            found = found._replace(offers=[*found.offers, Offer("Verify", verify, answer.image)])
+        return found
+    if answer.image:
+        return Message("success", f"{answer.image.name} is an OME-Zarr already.", success_offers(answer.image, verify))
     return None
 
 
@@ -82,12 +86,12 @@ def batch_plan_message(batch: Batch[Receipt], error: Exception | None) -> Messag
 # About a job
 
 
-def success_offers(output: AnyPath) -> list[Offer]:
-    """What can be done with a finished output."""
+def success_offers(output: AnyPath, verify: Act = Act.VERIFY) -> list[Offer]:
+    """What can be done with a finished output, or another OME-Zarr."""
     offers = [Offer("Show in napari", Act.SHOW, [output]), Offer("Neuroglancer", Act.NEUROGLANCER, [output])]
     if not isinstance(output, RemotePath):
         offers.append(Offer("Folder", Act.OPEN_FOLDER, output.parent))
-    return [*offers, Offer("Verify", Act.VERIFY), Offer("Export…", Act.EXPORT, output)]
+    return [*offers, Offer("Verify", verify, output), Offer("Export…", Act.EXPORT, output)]
 
 
 _overwrite = [Offer("Overwrite it", Act.SET, {"overwrite": True})]
@@ -172,7 +176,8 @@ def verification_message(found: Verification, source: Any) -> Message:
     """The result of a verification or a repair. Without a source, it used only checksums."""
     tip = "\n".join(map(str, found.problems[:_LISTED_IN_TIP]))
     if found.sound:
-        return Message("success", _sound_words(found, source), success_offers(found.output), tip)
+        verify = Act.VERIFY if source else Act.VERIFY_ALONE
+        return Message("success", _sound_words(found, source), success_offers(found.output, verify), tip)
     how = "" if source else "\nTo repair it, choose its source, and verify it again."
     offers = [Offer("Repair", Act.REPAIR)] if source else []
     return Message("error", _wrong_words(found) + how, offers, tip)
@@ -184,7 +189,7 @@ def verification_failed_message(error: Exception, output: str, source: Any, answ
         return stopped_message(error, output, answer)
     offers = [offer for offer in remedies(error, output) if offer.act is not Act.CHECK_AGAIN]
     if source and isinstance(error, (RequestError, SourceError)) and not isinstance(error, BudgetError):
-        offers.append(Offer("Verify without the source", Act.VERIFY_ALONE))
+        offers.append(Offer("Verify without the source", Act.VERIFY_ALONE, output))
     return Message("error", error_words(error), [*offers, CHECK_AGAIN])
 
 

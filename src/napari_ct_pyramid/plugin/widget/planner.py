@@ -14,11 +14,11 @@ from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import CtPyramidError, OutputExistsError
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import Volume
-from napari_ct_pyramid.omezarr.kind import can_be_verified, is_unfinished
+from napari_ct_pyramid.omezarr.kind import can_be_verified, is_audited, is_unfinished, kind_of
 from napari_ct_pyramid.options import ConversionOptions, VoxelSize
 from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import open_source
-from napari_ct_pyramid.storage.paths import any_path
+from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_path
 
 _PAUSE_MS = 50  # planning begins after this time without a change: a pasted path arrives letter by letter
 
@@ -30,7 +30,7 @@ class PlanRequest:
     Attributes
     ----------
     source : str or ArrayInput
-        A path, or an array. Without a source, the answer only states whether the output can be verified.
+        A path, or an array. Without a source, the answer only states whether the output is an OME-Zarr.
     output : str
         A path. If empty, the default one.
     options : ConversionOptions
@@ -60,6 +60,10 @@ class PlanAnswer:
         Whether the output exists already, is finished, and was made by this package.
     made : bool
         Whether the output is just what the plan would make.
+    image : path or None
+        The source, or the output if there is no source, where that is an OME-Zarr already.
+    is_own : bool
+        Whether this package made that image.
     """
 
     request: PlanRequest
@@ -70,6 +74,8 @@ class PlanAnswer:
     resumes: bool = False
     verifiable: bool = False
     made: bool = False
+    image: AnyPath | None = None
+    is_own: bool = False
 
     @property
     def voxel_size(self) -> VoxelSize | None:
@@ -164,12 +170,14 @@ class Planner(QObject):
 
 def answer(request: PlanRequest) -> PlanAnswer:
     """Plan a conversion. Reads the file's header and a few of its rows."""
-    output, verifiable = request.output, False
+    output, verifiable, image, is_own = request.output, False, None, False
     try:
+        image = _image(request)
+        is_own = image is not None and not is_audited(image)
         output = output or str(default_output(request.source))
         verifiable = can_be_verified(any_path(output))
         if not request.source:
-            return PlanAnswer(request, output, verifiable=verifiable)
+            return PlanAnswer(request, output, image=image, is_own=is_own)
         try:
             plan = plan_conversion(request.source, output, request.options)
         except OutputExistsError:
@@ -178,9 +186,13 @@ def answer(request: PlanRequest) -> PlanAnswer:
                 raise
             return PlanAnswer(request, output, made.volume, made, verifiable=True, made=True)
         resumes = plan.blocks_done > 0 or (is_unfinished(any_path(output)) and not plan.options.overwrite)
-        return PlanAnswer(request, output, plan.volume, plan, resumes=resumes, verifiable=verifiable)
+        return PlanAnswer(
+            request, output, plan.volume, plan, resumes=resumes, verifiable=verifiable, image=image, is_own=is_own
+        )
     except Exception as error:  # noqa: BLE001  the panel shows any error
-        return PlanAnswer(request, output, _volume(request), error=error, verifiable=verifiable)
+        return PlanAnswer(
+            request, output, _volume(request), error=error, verifiable=verifiable, image=image, is_own=is_own
+        )
 
 
 def answer_batch(request: BatchRequest) -> BatchAnswer:
@@ -192,6 +204,15 @@ def answer_batch(request: BatchRequest) -> BatchAnswer:
     except Exception as error:  # noqa: BLE001  the panel shows any error
         return BatchAnswer(request, batch, error)
     return BatchAnswer(request, batch)
+
+
+def _image(request: PlanRequest) -> AnyPath | None:
+    """The OME-Zarr that a request names as its source or, without a source, as its output."""
+    named = request.source or request.output
+    if isinstance(named, ArrayInput) or not named:
+        return None
+    path = image_path(named)
+    return path if kind_of(path) == "image" else None
 
 
 def _volume(request: PlanRequest) -> Volume | None:

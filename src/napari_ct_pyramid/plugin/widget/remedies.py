@@ -37,7 +37,8 @@ class Act(Enum):
     EXPORT = "export an output: its path"
     OPEN_FOLDER = "show a folder in the file manager: its path"
     VERIFY = "verify the output, against the source if there is one"
-    VERIFY_ALONE = "verify the output by its checksums"
+    VERIFY_ALONE = "verify an output by its checksums: its path"
+    AUDIT = "verify an OME-Zarr of another program: its path"
     REPAIR = "repair the output"
 
 

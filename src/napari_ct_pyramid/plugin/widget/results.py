@@ -7,6 +7,7 @@ from functools import partial
 
 from napari_ct_pyramid.conversion.batch import Batch
 from napari_ct_pyramid.conversion.receipt import Receipt
+from napari_ct_pyramid.storage.paths import any_path
 
 from .jobs import Job, VerificationJob
 from .messages import (
@@ -26,15 +27,27 @@ Result = Callable[[PlanAnswer | None], Message]
 def result_of(job: Job) -> Result:
     """The result of a job that has ended."""
     outcome = job.outcome
-    if isinstance(job, VerificationJob) and job.verification:
-        found = verification_message(job.verification, job.source)
-        return lambda _: found
+    if isinstance(job, VerificationJob):
+        return _verification_result(job)
     if isinstance(outcome, Receipt):
         made = made_message(outcome)
         return lambda _: made
-    if isinstance(job, VerificationJob) and isinstance(outcome, Exception):
-        return partial(verification_failed_message, outcome, job.output, job.source)
     return partial(stopped_message, outcome, job.output)
+
+
+def _verification_result(job: VerificationJob) -> Result:
+    if job.verification:
+        found = verification_message(job.verification, job.source)
+        return lambda _: found
+
+    def message(answer: PlanAnswer | None) -> Message:
+        if answer and any_path(answer.output) != any_path(job.output):
+            answer = None  # the plan is of a conversion of what was verified
+        if isinstance(job.outcome, Exception):
+            return verification_failed_message(job.outcome, job.output, job.source, answer)
+        return stopped_message(None, job.output, answer)
+
+    return message
 
 
 def batch_result(batch: Batch[Receipt]) -> Result:

@@ -194,7 +194,7 @@ class ConvertWidget(QWidget):
             self._planner.ask(request)
         else:
             self._show_nothing_to_do()
-            self._planner.ask(request)  # there may be an output to verify
+            self._planner.ask(request)  # the output may be an OME-Zarr already
 
     def _show_nothing_to_do(self) -> None:
         self._planner.forget()
@@ -274,7 +274,7 @@ class ConvertWidget(QWidget):
         elif offer.act is Act.CHECK_AGAIN:
             self._refresh()
         elif offer.act is Act.VERIFY_ALONE:
-            self._verify(PlanRequest("", self.form.output_path, self.form.options.options()))
+            self._verify(PlanRequest("", str(offer.value), self.form.options.options()))
         else:
             self._verify(self.form.request(), repair=offer.act is Act.REPAIR)
 
