@@ -16,8 +16,12 @@ from skimage.transform import downscale_local_mean
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
+from napari_ct_pyramid.conversion.progress import run_through
+from napari_ct_pyramid.conversion.rebuild.planning import iter_planning
+from napari_ct_pyramid.conversion.rebuild.run import iter_rebuilding
 from napari_ct_pyramid.errors import BudgetError, ConversionError, RequestError, SourceError
 from napari_ct_pyramid.omezarr.kind import read_multiscales
+from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage import local
 from napari_ct_pyramid.storage.paths import STATE_FOLDER
 from tests.helpers.defects import Store
@@ -238,6 +242,43 @@ def linked(path: Path) -> None:
     (path / "1").symlink_to(path.parent / "1")
 
 
+def linked_within(path: Path) -> None:
+    """The chunks of level 1 are those of level 0."""
+    shutil.rmtree(path / "1/0")
+    (path / "1/0").symlink_to("../0/0")
+
+
+def listed_twice(path: Path) -> None:
+    store = Store(path)
+    store.image["datasets"].append(dict(store.image["datasets"][2]))
+    store.save()
+    (path / "1/0/0/0").write_bytes(b"broken")
+
+
+def without_a_path(path: Path) -> None:
+    store = Store(path)
+    del store.image["datasets"][2]["path"]
+    store.save()
+    (path / "1/0/0/0").write_bytes(b"broken")
+
+
+def of_two_versions(path: Path) -> None:
+    """An old program goes on showing the levels that zarr.json does not list while they are made."""
+    attributes = read_json(path / ".zattrs")
+    write_json(path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes})
+    (path / "1/0/0/0").write_bytes(b"broken")
+
+
+def of_another_image(path: Path) -> None:
+    levels = pyramid(noise((20, 20, 20)), (2, 2, 2))
+    (path / "labels").mkdir()
+    write_image(path / "labels/cells", levels[:1])
+    (path / "labels/cells/0/0/0/0").write_bytes(b"broken")
+    store = Store(path)
+    store.image["datasets"][1]["path"] = "labels/cells/0"
+    store.save()
+
+
 def finest_damaged(path: Path) -> None:
     (path / "0/0/0/0").write_bytes(b"broken")
     (path / "1/0/0/0").write_bytes(b"broken")
@@ -250,8 +291,12 @@ def newer(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "prepare", [smoothed, another_shape, two_in_one_folder, outside, linked, finest_damaged, newer]
-)
+    "prepare",
+    [
+        smoothed, another_shape, two_in_one_folder, outside, linked, linked_within, listed_twice, without_a_path,
+        of_two_versions, of_another_image, finest_damaged, newer,
+    ],
+)  # fmt: skip
 def test_what_cannot_be_rebuilt_is_refused_and_nothing_is_changed(
     tmp_path: Path, prepare: Callable[[Path], None]
 ) -> None:
@@ -300,6 +345,65 @@ def test_without_a_level_that_tells_the_mean_is_taken_and_for_labels_the_mode(
     levels = [voxels(path, 0), voxels(path, 1)]
     if labels:
         assert set(np.unique(levels[1])) <= set(np.unique(levels[0]))
+
+
+def blocks_of(labels: list[int], dtype: str) -> np.ndarray:
+    found = np.array(labels, dtype)[np.random.default_rng(0).integers(0, len(labels), (8, 8, 8))]
+    return found.repeat(5, 0).repeat(5, 1).repeat(5, 2)
+
+
+def test_labels_that_differ_by_no_more_than_rounding_are_not_averaged(tmp_path: Path) -> None:
+    first = blocks_of([0, 2], "u4")
+    path = write_image(tmp_path / "labels.zarr", [first, first[::2, ::2, ::2], first[::4, ::4, ::4]])
+    shutil.rmtree(path / "2")
+    assert ct.rebuild_levels(path).method == "stride"
+    assert np.array_equal(voxels(path, 2), first[::4, ::4, ::4])
+
+
+def test_labels_of_an_image_are_labels_without_metadata_of_their_own(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "scan.zarr", [noise((16, 16, 16))])
+    (image / "labels").mkdir()
+    write_json(image / "labels/.zgroup", {"zarr_format": 2})
+    write_json(image / "labels/.zattrs", {"labels": ["cells"]})
+    first = blocks_of([0, 5, 9], "u2")
+    path = write_image(image / "labels/cells", [first, first[::2, ::2, ::2]])
+    shutil.rmtree(path / "1")
+    with pytest.raises(RequestError):
+        ct.rebuild_levels(path, method="mean")
+    assert ct.rebuild_levels(path).method == "mode"
+    assert set(np.unique(voxels(path, 1))) == {0, 5, 9}
+
+
+def test_what_was_edited_while_it_was_verified_is_kept(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    (path / "1/0/0/0").write_bytes(b"broken")
+    plan = run_through(iter_planning(path, None, max_memory="4G", threads=1), None)
+    ct.edit(path, voxel_size="7 um")
+    before = files(path)
+    with pytest.raises(RequestError):
+        run_through(iter_rebuilding(plan, ConversionOptions(chunks=(1, 1, 1))), None)
+    assert files(path) == before
+
+
+def test_copies_of_metadata_are_renewed_also_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    shutil.rmtree(path / "1")
+    zarr.consolidate_metadata(path)
+    full = local.LocalStorage.replace
+
+    def fail(storage: Any, data: bytes) -> None:
+        if storage._path.name == ".zmetadata":
+            raise OSError(28, "No space left on device")
+        full(storage, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local.LocalStorage, "replace", fail)
+        with pytest.raises(ConversionError):
+            ct.rebuild_levels(path)
+    ct.rebuild_levels(path)
+    assert read_json(path / ".zmetadata")["metadata"]["1/.zarray"] == read_json(path / "1/.zarray")
 
 
 def test_empty_chunks_stay_left_out_and_copies_of_metadata_follow(tmp_path: Path) -> None:

@@ -219,7 +219,9 @@ def judge(blocks: Comparisons) -> Method:
     votes = [int(np.count_nonzero(telling & _has(rows["fits"], method))) for method in METHODS]
     most = max(votes)
     if 2 * most > few or (most and few == 2):
-        best = METHODS[votes.index(most)]
+        # The nearest of those that fit alike: the mean of labels from 0 to 2 may differ by no more than rounding does.
+        likely = [method for method, number in zip(METHODS, votes, strict=True) if number == most]
+        best = min(likely, key=lambda method: float(blocks.differences(method)[_has(rows["fits"], method)].max()))
         fits = _has(rows["fits"], best)
         # Where another method fits, this one may not have been tried: both may give the same there.
         ambiguous = ~_has(rows["tried"], best) & _has(rows["fits"], MEAN) & ~telling

@@ -94,15 +94,19 @@ def read_note(path: AnyPath) -> Note | None:
 
 
 def _check_places(note: Note) -> None:
-    listed = [str(dataset["path"]) for dataset in note.datasets]
-    if not {level.path for level in note.levels} <= set(listed[1:]):
+    check_paths(note.datasets)
+    if not {level.path for level in note.levels} <= {dataset["path"] for dataset in note.datasets[1:]}:
         raise ValueError("it names levels that the image does not have")
-    check_paths(listed)
 
 
-def check_paths(paths: list[str]) -> None:
-    """Make sure that levels are in the image, and that no two of them are the same folder. Raises `ValueError`."""
-    parts = [PurePosixPath(path).parts for path in paths]
+def check_paths(datasets: list[Any]) -> None:
+    """Make sure that listed levels are in the image, and no two of them in one folder. Raises `ValueError`."""
+    parts = []
+    for dataset in datasets:
+        path = dataset.get("path") if isinstance(dataset, dict) else None
+        if not isinstance(path, str):
+            raise ValueError("a level has no path")
+        parts.append(PurePosixPath(path).parts)
     for one in parts:
         if not one or not set(one).isdisjoint(("..", "/")):
             raise ValueError("a level is not in the image")
@@ -129,14 +133,11 @@ def remove_note(path: AnyPath) -> None:
 
 def withdraw(path: AnyPath, note: Note) -> None:
     """Take the levels out of the image's metadata, and give arrays that had no metadata those that they will have."""
-    new = {level.path for level in note.levels}
-    made = {}
-    for level in note.levels:
-        key = f"{level.path}/{metadata_name(level.metadata)}"
-        if not _holds(path / key, level.metadata):
-            (path / level.path).mkdir(parents=True, exist_ok=True)
-            made[key] = level.metadata
-    _write(path, [dataset for dataset in note.datasets if dataset["path"] not in new], made)
+    new = {level.path: level.metadata for level in note.levels}
+    for level in new:
+        (path / level).mkdir(parents=True, exist_ok=True)
+    arrays = {f"{level}/{metadata_name(metadata)}": metadata for level, metadata in new.items()}
+    _write(path, [dataset for dataset in note.datasets if dataset["path"] not in new], arrays)
 
 
 def _holds(file: AnyPath, metadata: dict[str, Any]) -> bool:
@@ -151,14 +152,15 @@ def publish(path: AnyPath, note: Note) -> None:
 
 
 def _write(path: AnyPath, datasets: list[dict[str, Any]], arrays: dict[str, dict[str, Any]]) -> None:
-    """Write the metadata of the image with other levels, and those of arrays before."""
+    """Write the metadata of the image with other levels, and those of arrays before; files that hold them stay."""
     file, document, attributes = read_group(path)
     place: dict[str, Any] = attributes.get("ome", attributes)
     first, *rest = place["multiscales"]
     image = {**place, "multiscales": [{**first, "datasets": datasets}, *rest]}
     whole = {**attributes, "ome": image} if "ome" in attributes else image
     for key, changed in with_copies(path, {**arrays, file: with_attributes(document, file, whole)}):
-        replace_document(path / key, changed)
+        if not _holds(path / key, changed):
+            replace_document(path / key, changed)
 
 
 def clear(path: AnyPath, note: Note) -> Note:

@@ -7,8 +7,8 @@ import math
 import os
 from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ from napari_ct_pyramid.omezarr.collection import list_images
 from napari_ct_pyramid.omezarr.documents import check_parents, read_json
 from napari_ct_pyramid.omezarr.file_encoder import encode_file
 from napari_ct_pyramid.omezarr.journal import Record
-from napari_ct_pyramid.omezarr.kind import JOURNAL, read_attributes
+from napari_ct_pyramid.omezarr.kind import JOURNAL, has_multiscales, read_attributes
+from napari_ct_pyramid.omezarr.labels import listed_labels
 from napari_ct_pyramid.omezarr.metadata import array_metadata
 from napari_ct_pyramid.options import METHODS, ConversionOptions
 from napari_ct_pyramid.parsing import parse_size
@@ -42,6 +43,8 @@ _OF_VOXELS = {
     "file-damaged", "file-special", "level-missing", "array-metadata",
 }  # fmt: skip
 _MADE = {*METHODS, CENTRE}
+_OF_NUMBERS = {"mean", "median"}
+"""Methods that make values between those that there are: labels that nothing has."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,15 @@ class RebuildPlan:
         Of the voxels that are read to make the levels.
     resumed : bool
         Whether an earlier one was interrupted.
+    attributes : dict
+        Of the image, as it was verified.
     """
 
     path: AnyPath
     note: Note | None
     nbytes: int = 0
     resumed: bool = False
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 def check_method(method: str | None) -> None:
@@ -91,6 +97,13 @@ def iter_planning(
                 f"The levels are being made by {found.method}, and that was interrupted. Complete it without a method."
             )
         return RebuildPlan(path, found, _bytes_to_read(path, found), resumed=True)
+    attributes = read_attributes(path)
+    is_labels = _is_labels(path, attributes)
+    if is_labels and method in _OF_NUMBERS:
+        raise RequestError(
+            f"{path} is an image of labels, and by {method} it would get labels that nothing has. Choose another (",
+            Advice("method", "mode"), ").",
+        )  # fmt: skip
     if storage_of(path / JOURNAL).is_file():
         wrong, method = yield from _wrong_of_ours(path, method, max_memory, threads)
         ours = array_metadata(plan_of_ours(path, max_memory, threads)[0])
@@ -98,13 +111,12 @@ def iter_planning(
     else:
         audit = yield from iter_audit_steps(path, deep=True, max_memory=max_memory, threads=threads)
         wrong, metadata = _wrong(audit), {}
-        method = method or (_vote(audit, wrong, path) if wrong else "mean")
+        method = method or (_vote(audit, wrong, is_labels=is_labels) if wrong else "mean")
     image = _image(path)
     if not wrong:
         return RebuildPlan(path, None)
-    new = _new_levels(image, wrong, metadata)
-    note = Note(new, method, read_attributes(path)["multiscales"][0]["datasets"])
-    return RebuildPlan(path, note, _bytes_to_read(path, note))
+    note = Note(_new_levels(image, wrong, metadata), method, image.attributes["multiscales"][0]["datasets"])
+    return RebuildPlan(path, note, _bytes_to_read(path, note), attributes=attributes)
 
 
 def _check_place(path: AnyPath) -> None:
@@ -119,7 +131,17 @@ def _check_place(path: AnyPath) -> None:
     attributes = read_attributes(path)
     if len(attributes.get("multiscales") or ()) > 1:
         raise RequestError("The group holds more than one image. Only levels of a group of one image can be rebuilt.")
+    if (path / "zarr.json").is_file() and "multiscales" in (read_json(path / ".zattrs") or {}):
+        raise RequestError(
+            f"{path} lists its levels twice, in zarr.json and in .zattrs, for two versions of Zarr. Remove one of them."
+        )
     check_parents(path)
+
+
+def _is_labels(path: AnyPath, attributes: dict[str, Any]) -> bool:
+    """Whether it states so, or the group around it lists it as labels."""
+    whole = path.resolve()
+    return "image-label" in attributes or whole.name in listed_labels(read_attributes(whole.parent))
 
 
 # Which levels
@@ -130,13 +152,14 @@ def _wrong(audit: Audit) -> set[str]:
     return {found.where for found in audit.having("error") if found.where and found.code in _OF_VOXELS}
 
 
-def _vote(audit: Audit, wrong: set[str], path: AnyPath) -> str:
+def _vote(audit: Audit, wrong: set[str], *, is_labels: bool) -> str:
     """The method of the levels that are right; if there is none, that of what is right in the others."""
+    made = _MADE - _OF_NUMBERS if is_labels else _MADE
     for levels in (
         [level for level in audit.levels if level.level not in wrong],
         list(audit.levels),
     ):
-        votes = Counter(level.method for level in levels if level.method in _MADE)
+        votes = Counter(level.method for level in levels if level.method in made)
         if votes:
             return votes.most_common(1)[0][0]
         if any(level.method == GAUSSIAN for level in levels):
@@ -144,7 +167,7 @@ def _vote(audit: Audit, wrong: set[str], path: AnyPath) -> str:
                 "The other levels are smoothed copies, made in a way that cannot be told. Say how to make the new "
                 "ones (", Advice("method", "mean"), ").",
             )  # fmt: skip
-    return "mode" if "image-label" in read_attributes(path) else "mean"
+    return "mode" if is_labels else "mean"
 
 
 def plan_of_ours(path: AnyPath, max_memory: str | int, threads: int | None) -> tuple[Plan, Record]:
@@ -193,9 +216,8 @@ def _image(path: AnyPath) -> Image:
 
 
 def _new_levels(image: Image, wrong: set[str], ours: dict[str, dict[str, Any]]) -> tuple[NewLevel, ...]:
-    paths = [level.path for level in image.levels]
     try:
-        check_paths(paths)
+        check_paths(image.attributes["multiscales"][0]["datasets"])
     except ValueError as error:
         raise RequestError(f"The levels of {image.path} cannot be rebuilt: {error}.") from error
     first = image.levels[0]
@@ -206,7 +228,6 @@ def _new_levels(image: Image, wrong: set[str], ours: dict[str, dict[str, Any]]) 
     new: list[NewLevel] = []
     finer = first
     for level in image.levels[1:]:
-        _check_links(image.path, level.path)
         if level.path in wrong:
             if level.path in ours:
                 level.metadata = ours[level.path]
@@ -217,13 +238,22 @@ def _new_levels(image: Image, wrong: set[str], ours: dict[str, dict[str, Any]]) 
     return tuple(new)
 
 
-def _check_links(path: AnyPath, level: str) -> None:
-    if isinstance(path, Path):
-        for folder in (path / level, *(path / level).parents):
-            if folder == path:
-                return
-            if folder.is_symlink():
-                raise RequestError(f"{folder} is a link, and levels are not written through links.")
+def check_folders(path: AnyPath, note: Note) -> None:
+    """Make sure that all folders of the new levels are this image's alone: a link may lead to level 0."""
+    for level in note.levels:
+        names = [level.path, *(str(part) for part in PurePosixPath(level.path).parents if part.name)]
+        if any(has_multiscales(path / name) for name in names):
+            raise RequestError(f"Level {level.path} is in the folder of another image.")
+        if isinstance(path, Path):
+            _check_links([path / name for name in names])
+
+
+def _check_links(folders: list[Path]) -> None:
+    """Check a level's folder, those around it, and those in it."""
+    below = (Path(folder, name) for folder, names, _ in os.walk(folders[0]) for name in names)
+    for folder in itertools.chain(folders, below):
+        if folder.is_symlink():
+            raise RequestError(f"{folder} is a link, and levels are not written through links.")
 
 
 def _new_level(image: Image, finer: Level, level: Level, dtype: np.dtype) -> NewLevel:

@@ -14,11 +14,12 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
+from napari_ct_pyramid.conversion.audit.image import open_array
 from napari_ct_pyramid.conversion.audit.tasks import Task, spread, threads_within
 from napari_ct_pyramid.conversion.progress import Pace
 from napari_ct_pyramid.conversion.receipt import change_receipt
 from napari_ct_pyramid.conversion.unfinished import explained
-from napari_ct_pyramid.errors import ConversionError, CtPyramidError
+from napari_ct_pyramid.errors import ConversionError, CtPyramidError, RequestError
 from napari_ct_pyramid.model.memory import peak_resident_memory
 from napari_ct_pyramid.model.volume import Box, chunk_box, touched
 from napari_ct_pyramid.omezarr.array import ZarrArray
@@ -26,7 +27,7 @@ from napari_ct_pyramid.omezarr.checksums import Checksums
 from napari_ct_pyramid.omezarr.codec import ChunkReader, chunk_name
 from napari_ct_pyramid.omezarr.file_encoder import encode_file
 from napari_ct_pyramid.omezarr.journal import write_journal
-from napari_ct_pyramid.omezarr.kind import JOURNAL
+from napari_ct_pyramid.omezarr.kind import JOURNAL, read_attributes
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.factory import storage_of
@@ -35,7 +36,7 @@ from napari_ct_pyramid.storage.paths import AnyPath
 
 from . import note as steps
 from .note import NewLevel, Note, read_note
-from .planning import RebuildPlan, plan_of_ours
+from .planning import RebuildPlan, check_folders, plan_of_ours
 from .voxels import bytes_of_task, make
 
 
@@ -95,6 +96,8 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
     ------
     BudgetError
         If the memory budget is too small for a file of the levels. Nothing was changed.
+    RequestError
+        If the image was changed since it was verified, or a level is behind a link. Nothing was changed.
     OutputBusyError
         If another process changes the image.
     ConversionError
@@ -105,7 +108,11 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
     if note is None:
         return Rebuild(path, (), None, False, 0.0, peak_resident_memory())
     with explained(f"The levels of {path} could not be rebuilt"), hold(path):
-        note = read_note(path) or note
+        if found := read_note(path):
+            note = found
+        elif read_attributes(path) != plan.attributes:
+            raise RequestError(f"The metadata of {path} were changed while it was verified. Rebuild its levels again.")
+        check_folders(path, note)
         threads = threads_within(limits, max(_bytes_of(path, note)))
         try:
             yield from _carry_out(replace(plan, note=note), note, threads, limits, began)
@@ -125,11 +132,10 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
 
 
 def _bytes_of(path: AnyPath, note: Note) -> Iterator[int]:
-    """The most memory that a file of each level takes. A finer level that is made new has chunks like this one."""
-    finest = ZarrArray(path / note.datasets[0]["path"])
-    made = {level.path for level in note.levels}
+    """The most memory that a file of each level takes. An array that is missing gets the chunks of the finer one."""
+    finer = ZarrArray(path / note.datasets[0]["path"])
     for level in note.levels:
-        finer = finest if level.finer in made else ZarrArray(path / level.finer)
+        finer = open_array(path / level.finer)[0] or finer
         yield bytes_of_task(finer, steps.locator(path, level).shape, level.factors)
 
 
