@@ -360,6 +360,18 @@ def test_labels_that_differ_by_no_more_than_rounding_are_not_averaged(tmp_path: 
     assert np.array_equal(voxels(path, 2), first[::4, ::4, ::4])
 
 
+def test_an_image_with_labels_is_rebuilt_and_its_labels_stay(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    (path / "labels").mkdir()
+    write_json(path / "labels/.zgroup", {"zarr_format": 2})
+    write_json(path / "labels/.zattrs", {"labels": ["cells"]})
+    write_image(path / "labels/cells", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    before = files(path)
+    (path / "1/0/0/0").write_bytes(b"broken")
+    assert ct.rebuild_levels(path).levels == ("1",)
+    assert {k: v for k, v in files(path).items() if k[0] == "l"} == {k: v for k, v in before.items() if k[0] == "l"}
+
+
 def test_labels_of_an_image_are_labels_without_metadata_of_their_own(tmp_path: Path) -> None:
     image = write_image(tmp_path / "scan.zarr", [noise((16, 16, 16))])
     (image / "labels").mkdir()

@@ -122,7 +122,7 @@ def iter_planning(
 def _check_place(path: AnyPath) -> None:
     """Make sure that there is one image, which can be changed in place."""
     images = list_images(path)
-    if images and (len(images) > 1 or images[0].path):
+    if images and images[0].path:  # otherwise it is an image itself; its labels stay as they are
         raise RequestError(f"{path} holds {len(images)} images. Name one of them, such as {path}::{images[0].path}.")
     storage_of(path).check_place()
     check_state_folder(path)
