@@ -5,7 +5,7 @@ Neuroglancer's volumes are served until napari closes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -27,15 +27,31 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
-def convert_layer() -> None:
-    """Show the widget, with the selected layer filled in: a menu command of napari."""
+_NO_VOLUME = "Select the layer of a volume, then try again."
+_NO_OME_ZARR = "Select a layer that was opened from an OME-Zarr, then try again."
+
+
+def _selected(
+    hint: str, fits: Callable[[Any], object] = lambda _layer: True, *, several: bool = False
+) -> tuple[Viewer, list[Any]] | None:
+    """The viewer, and the selected layer that a command fits, or all such layers; if there is none, say the hint."""
     viewer = napari.current_viewer()
     if viewer is None:
+        return None
+    chosen = viewer.layers.selection
+    layers = [layer for layer in viewer.layers if layer in chosen] if several else [chosen.active]
+    if fitting := [layer for layer in layers if layer is not None and fits(layer)]:
+        return viewer, fitting
+    show_info(hint)
+    return None
+
+
+def convert_layer() -> None:
+    """Show the widget, with the selected layer filled in: a menu command of napari."""
+    found = _selected(_NO_VOLUME)
+    if found is None:
         return
-    layer = viewer.layers.selection.active
-    if layer is None:
-        show_info("Select the layer of a volume, then try again.")
-        return
+    viewer, (layer,) = found
     try:
         asked = layer_input(layer)
     except CtPyramidError as error:
@@ -54,13 +70,10 @@ def edit_layer() -> None:
     """Show the dialog for name, voxel size and contrast of the selected layer's OME-Zarr: a menu command of napari."""
     from .edit_dialog import EditDialog, is_editable
 
-    viewer = napari.current_viewer()
-    if viewer is None:
+    found = _selected(_NO_OME_ZARR, is_editable)
+    if found is None:
         return
-    layer = viewer.layers.selection.active
-    if layer is None or not is_editable(layer):
-        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
-        return
+    viewer, (layer,) = found
     try:
         pyramid = open_pyramid(any_path(layer.metadata["path"]))
     except CtPyramidError as error:
@@ -71,13 +84,8 @@ def edit_layer() -> None:
 
 def export_layer() -> None:
     """Show the dialog that exports the volume of the selected layer: a menu command of napari."""
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return
-    layer = viewer.layers.selection.active
-    if layer is None:
-        show_info("Select the layer of a volume, then try again.")
-    else:
+    if found := _selected(_NO_VOLUME):
+        viewer, (layer,) = found
         _show_export_dialog(viewer, layer)
 
 
@@ -107,14 +115,9 @@ def _show_export_dialog(viewer: Viewer, layer: Any) -> None:
 
 def verify_layer() -> None:
     """Verify the OME-Zarr of the selected layer, of any program: a menu command of napari."""
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return
-    paths = ome_zarrs([viewer.layers.selection.active] if viewer.layers.selection.active else [])
-    if paths:
-        audit_image(viewer, paths[0])
-    else:
-        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+    if found := _selected(_NO_OME_ZARR, _has_ome_zarr):
+        viewer, layers = found
+        audit_image(viewer, *ome_zarrs(layers))
 
 
 def audit_image(viewer: Viewer, path: AnyPath) -> None:
@@ -129,12 +132,10 @@ def save_contrast() -> None:
     from .edit_dialog import has_contrast, is_editable
     from .edit_dialog import save_contrast as save
 
-    viewer = napari.current_viewer()
-    if viewer is None:
+    found = _selected(_NO_OME_ZARR, lambda layer: is_editable(layer) and has_contrast(layer), several=True)
+    if found is None:
         return
-    layers = [layer for layer in viewer.layers.selection if is_editable(layer) and has_contrast(layer)]
-    if not layers:
-        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+    viewer, layers = found
     try:
         for layer in layers:
             save(viewer, layer)
@@ -160,14 +161,8 @@ _served: dict[tuple[AnyPath, ...], Neuroglancer] = {}
 
 def open_layers() -> None:
     """Show the OME-Zarrs of the selected layers in Neuroglancer: a menu command of napari."""
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return
-    paths = ome_zarrs(layer for layer in viewer.layers if layer in viewer.layers.selection)
-    if paths:
-        show_in_neuroglancer(paths)
-    else:
-        show_info("Select a layer that was opened from an OME-Zarr, then try again.")
+    if found := _selected(_NO_OME_ZARR, _has_ome_zarr, several=True):
+        show_in_neuroglancer(ome_zarrs(found[1]))
 
 
 def show_in_neuroglancer(paths: Sequence[AnyPath]) -> None:
@@ -191,3 +186,7 @@ def ome_zarrs(layers: Iterable[Any]) -> list[AnyPath]:
     paths = (getattr(layer, "metadata", {}).get("path") or layer.source.path for layer in layers)
     folders = map(any_path, dict.fromkeys(filter(None, paths)))
     return [folder for folder in folders if isinstance(folder, RemotePath) or folder.is_dir()]
+
+
+def _has_ome_zarr(layer: Any) -> bool:
+    return bool(ome_zarrs([layer]))
