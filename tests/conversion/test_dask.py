@@ -175,6 +175,8 @@ def test_many_processes_make_the_same_files_as_one(
     assert ct.verify(receipt.output, scan).sound
     receipt_json = json.loads((receipt.output / ".ct-pyramid" / "receipt.json").read_text())
     assert (receipt_json["workers"], receipt_json["peak_memory_bytes"]) == (2, receipt.peak_memory_bytes)
+    assert {path.name for path in (receipt.output / ".ct-pyramid").iterdir()} == {"journal.jsonl", "receipt.json"}
+    assert not list(scan.parent.glob(".*"))  # nor is anything left beside it
 
 
 def test_a_worker_that_is_killed_costs_its_block_only(client: Any, scan: Path, whole: dict[str, bytes]) -> None:
