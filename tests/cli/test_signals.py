@@ -161,6 +161,18 @@ def test_a_second_signal_ends_the_process_at_once(scan: Path, tmp_path: Path) ->
     assert main(["convert", str(scan), *CHUNKS, "--quiet"]) == 0
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_python_ends_changes_no_result(name: str) -> None:
+    prelude = (
+        "import os\nclass Last:\n"
+        f"    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.{name}): kill(me, number)\n"
+        "last = Last()"
+    )
+    for words, status in ((["--version"], 0), (["info", "nothing.tif"], 2)):
+        done = subprocess.run(command_after(prelude, *words), capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, "Interrupted" in done.stderr) == (status, False)
+
+
 def test_an_interruption_that_python_ignores_comes_again(scan: Path) -> None:
     prelude = (
         "class Dies:\n    def __del__(self): signal.raise_signal(signal.SIGINT)\n"

@@ -5,6 +5,7 @@ Either way the user reads one line, and the exit status is 128 and the number of
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -79,7 +80,8 @@ def _signal_main_thread(number: int) -> None:
 def interruptible(*, process_ends: bool = False) -> Iterator[Interruption]:
     """In this context, SIGTERM raises KeyboardInterrupt, as Ctrl-C does. A second signal ends the process at once.
 
-    If `process_ends`, a signal after this context ends the process at once, too; otherwise it does what it did before.
+    If `process_ends`, a signal after this context ends the process at once, too, until all threads have ended; then the
+    exit status is final, and signals are ignored. Otherwise they do what they did before.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -87,6 +89,8 @@ def interruptible(*, process_ends: bool = False) -> Iterator[Interruption]:
         return
     before = _handlers()
     hook = sys.unraisablehook
+    if process_ends:
+        atexit.register(_ignore, tuple(before))
     try:
         sys.unraisablehook = interruption.raise_again
         for number in before:
@@ -110,6 +114,12 @@ def ends_at_once() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ignore(numbers: tuple[int, ...]) -> None:
+    """Ignore signals: while Python ends, one would kill the process, and change its exit status."""
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _handlers() -> dict[int, Any]:
