@@ -127,6 +127,42 @@ def test_dask_and_xarray(pyramid: ct.Pyramid, voxels: np.ndarray) -> None:
     assert (again.scale, again.translation, again.units) == (part.scale, part.translation, part.units)
 
 
+def test_an_xarray_states_what_its_voxels_stand_for(pyramid: ct.Pyramid, tmp_path: Path) -> None:
+    pytest.importorskip("dask.array")
+    pytest.importorskip("xarray")
+    assert pyramid.levels[0].to_xarray().attrs == {}
+    level = replace(pyramid.levels[0], calibration=Calibration(0.5, -1000.0, "HU"))
+    array = level.to_xarray()
+    assert array.attrs == {"calibration": "0.5 -1000.0 HU"}
+    plan = ct.plan(array, tmp_path / "new.ome.zarr", chunks=8, edges="pad")
+    assert plan.volume.calibration is None
+    assert any("0.5" in note for note in plan.volume.notes)
+    plan = ct.plan(array, tmp_path / "new.ome.zarr", chunks=8, edges="pad", calibration=array.attrs["calibration"])
+    assert plan.calibration == level.calibration
+    plan = ct.plan(array.assign_attrs(calibration="by hand"), tmp_path / "new.ome.zarr", chunks=8, edges="pad")
+    assert not plan.volume.notes
+
+
+def test_a_slice_of_a_level_says_what_it_does_not_keep(pyramid: ct.Pyramid, tmp_path: Path) -> None:
+    plan = ct.plan(pyramid.levels[0][2:12], tmp_path / "new.ome.zarr", chunks=8, edges="pad")
+    assert plan.volume.voxel_size is None
+    assert any("crop" in note for note in plan.volume.notes)
+
+
+def test_the_overlap_of_a_budget_ends_with_the_level(pyramid: ct.Pyramid) -> None:
+    (one,) = pyramid.levels[0].blocks(overlap=1000, block=(None, None, None))
+    assert one.voxels.shape == SHAPE
+
+
+def test_a_level_with_channels_is_not_one_volume(tmp_path: Path) -> None:
+    voxels = np.arange(2 * 4 * 5 * 6, dtype="u2").reshape(2, 4, 5, 6)
+    pyramid = ct.open_pyramid(write_image(tmp_path / "a.zarr", [voxels], axes="czyx"))
+    for options in ({}, {"channel": 1}):
+        with pytest.raises(ct.RequestError, match=r"crop\(c="):
+            ct.stats(pyramid.levels[0], **options)
+    assert ct.stats(pyramid.crop(c=(1, 2))).minimum == voxels[1].min()
+
+
 @pytest.mark.parametrize("name", ["scan.ome.zarr", "scan.ozx"])
 def test_a_level_is_pickled_as_its_path(pyramid: ct.Pyramid, voxels: np.ndarray, name: str) -> None:
     path = pyramid.path.parent / name
@@ -284,6 +320,14 @@ def test_odd_arguments_of_blocks_are_named(pyramid: ct.Pyramid, wrong: dict[str,
     with pytest.raises(ct.RequestError):
         next(pyramid.levels[0].blocks(**wrong))
     assert next(pyramid.levels[0].blocks(overlap=np.int64(1), block=np.array([4, 5, 6]))).inner[0] == slice(0, 4)
+
+
+def test_types_that_voxels_cannot_have_are_named(pyramid: ct.Pyramid) -> None:
+    level = pyramid.levels[0]
+    with pytest.raises(ct.RequestError, match="nothing"):
+        level.map_blocks(np.negative, dtype="nothing")
+    with pytest.raises(ct.RequestError, match="complex"):
+        np.asarray(level.map_blocks(lambda block: block * 1j, dtype="f4"))
 
 
 def test_blocks_keep_channels_apart(tmp_path: Path) -> None:

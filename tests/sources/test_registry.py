@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -183,3 +184,13 @@ def test_an_array_inside_of_a_format_that_has_none(tmp_path: Path) -> None:
             open_source(f"{tmp_path / name}::/data")
         assert "::/data" in str(caught.value)
         assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_store_that_does_not_answer_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise OSError(errno.EIO, "no connection to localhost:1", "http://localhost:1/scan.ome.zarr")
+
+    monkeypatch.setattr("napari_ct_pyramid.sources.registry._format_in_store", broken)
+    with pytest.raises(SourceError, match="no connection to localhost:1") as caught:
+        open_source("http://localhost:1/scan.ome.zarr")
+    assert "damaged" not in str(caught.value)

@@ -99,7 +99,9 @@ class PyramidLevel:
         return self.array.__array__(dtype, copy)
 
     def to_dask(self) -> Any:
-        """The voxels as a Dask array, without padding, in the chunks of the image.
+        """The voxels as they are stored, as a Dask array, without padding, in the chunks of the image.
+
+        It knows no voxel size, and not what the voxels stand for (`calibration`).
 
         Raises
         ------
@@ -111,7 +113,10 @@ class PyramidLevel:
         return to_dask(self)
 
     def to_xarray(self) -> Any:
-        """The voxels as an xarray.DataArray over a Dask array, with the places of the voxels' centres as coordinates.
+        """The voxels as they are stored, as an xarray.DataArray over a Dask array.
+
+        Its coordinates are the places of the voxels' centres, and their ``attrs["units"]`` the units. Its
+        ``attrs["calibration"]`` states what the voxels stand for, as the option `calibration` of `convert` takes it.
 
         Raises
         ------

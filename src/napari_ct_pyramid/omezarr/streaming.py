@@ -66,7 +66,8 @@ def iter_blocks(
     most = min(BLOCK_BYTES, left // (_COPIES * workers))
     shape = block_shape(array, block, most, kinds)
     together = _read_together(array, shape, most, kinds)
-    needed = _COPIES * math.prod(n + 2 * h for n, h in zip(together, halo, strict=True)) * array.dtype.itemsize
+    wide = (min(n + 2 * h, size) for n, h, size in zip(together, halo, array.shape, strict=True))
+    needed = _COPIES * math.prod(wide) * array.dtype.itemsize
     if needed > left:
         smallest = math.ceil((needed + process_memory()) / 1e6) * 1_000_000
         text = f"{smallest // 1_000_000}MB"
@@ -195,7 +196,7 @@ class MappedLevel(LazyArray):
         self._is_typed = dtype is not None
         self._block = block_shape(self._source, block, _MAPPED_BYTES, level.axis_types, self._halo)
         together = _read_together(self._source, self._block, BLOCK_BYTES, level.axis_types)
-        super().__init__(self._compute, self._source.shape, np.dtype(dtype or self._source.dtype), together)
+        super().__init__(self._compute, self._source.shape, _type_of(dtype or self._source.dtype), together)
 
     @property
     def block_bytes(self) -> int:
@@ -239,8 +240,21 @@ class MappedLevel(LazyArray):
         return _fitting(made[block.inner], self.dtype)
 
 
+def _type_of(asked: Any) -> np.dtype:
+    try:
+        dtype: np.dtype = np.dtype(asked)
+    except TypeError as error:
+        raise RequestError(f"{asked!r} is not a type of voxels. Try one such as uint8 or float32.") from error
+    return dtype
+
+
 def _fitting(made: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Values for an array of a type: fractions are rounded, and what does not fit is an error."""
+    if made.dtype.kind == "c" and dtype.kind != "c":
+        raise RequestError(
+            f"The function returned {made.dtype.name}, of which {dtype.name} holds only the real part. Return "
+            "numpy.real(values) or numpy.abs(values)."
+        )
     if dtype.kind not in "iu" or np.can_cast(made.dtype, dtype, "safe") or not made.size:
         return made
     low, high, limits = made.min(), made.max(), np.iinfo(dtype)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
+from napari_ct_pyramid.calibration import Calibration, parse_calibration
 from napari_ct_pyramid.errors import RequestError
+from napari_ct_pyramid.model.formatting import times
+from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.options import SourceOptions, VoxelSize
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
@@ -15,12 +18,15 @@ from napari_ct_pyramid.storage.zip_path import ZipPath
 from napari_ct_pyramid.units import UNITS, find_unit
 
 if TYPE_CHECKING:
-    from napari_ct_pyramid.calibration import Calibration
     from napari_ct_pyramid.model.intensity import Rescale
 
 _UNCALIBRATED = (
-    "What the values stood for ({}) is not kept: the function may have changed it. If it has not, give the calibration "
-    "to the conversion."
+    "What the values stood for ({}) is not kept: what was computed of them may have changed it. If it has not, give "
+    "the calibration to the conversion."
+)
+_SLICED = (
+    "A slice of a level has no voxel size, place or calibration. To keep them, take the part with crop, as in "
+    "pyramid.crop('10:20,,').levels[0]."
 )
 _WILDCARDS = frozenset("*?[")
 
@@ -188,6 +194,12 @@ def _of_array(array: Array) -> ArrayInput:
     from .coordinates import spacing_of
 
     voxel_size, unit, translation, note = spacing_of(array)
+    stated = _stated_calibration(array)
+    notes = (
+        note,
+        _UNCALIBRATED.format(stated.formula) if stated else None,
+        _SLICED if isinstance(array, LazyArray) else None,
+    )
     return ArrayInput(
         data=array,
         path=_path_of(array),
@@ -195,8 +207,17 @@ def _of_array(array: Array) -> ArrayInput:
         unit=unit,
         voxel_size_from="the coordinates",
         translation=translation,
-        notes=(note,) if note else (),
+        notes=tuple(text for text in notes if text),
     )
+
+
+def _stated_calibration(array: Any) -> Calibration | None:
+    """What an xarray states that its values stand for, or stood for before something was computed of them."""
+    attributes = getattr(array, "attrs", {}) if hasattr(array, "dims") else {}
+    try:
+        return parse_calibration(attributes.get("calibration"))
+    except (RequestError, TypeError):  # another program's
+        return None
 
 
 def _of_level(array: Array) -> ArrayInput | None:
@@ -209,7 +230,15 @@ def _of_level(array: Array) -> ArrayInput | None:
     level = array if isinstance(array, PyramidLevel) else array.level
     is_same = isinstance(array, PyramidLevel)
     data = array.array if isinstance(array, PyramidLevel) else array
-    space = [axis for axis, size in enumerate(level.shape) if size > 1 or level.ndim == 3][-3:]
+    long = [axis for axis, size in enumerate(level.shape) if size > 1 or level.ndim == 3]
+    if len(long) > 3 and level.axes:
+        first, names = level.axes[long[0]], ", ".join(level.axes[axis] for axis in long)
+        size = times([level.shape[axis] for axis in long])
+        raise RequestError(
+            f"Level {level.path} of {level.name} is not one volume: its axes {names} have {size} voxels. Take one "
+            f"along {first} first, as in pyramid.crop({first}=(0, 1))."
+        )
+    space = long[-3:]
     order = [level.axes[axis].lower() for axis in space if level.axes]
     if sorted(order) == ["x", "y", "z"] and order != ["z", "y", "x"]:
         raise RequestError(

@@ -106,8 +106,9 @@ def open_source(
 def _open_array(source: ArrayInput, options: SourceOptions) -> VolumeReader:
     from .array import open_array
 
+    reader = open_array(source)
     choose(source, {}, options)
-    return open_array(source)
+    return reader
 
 
 def _open_path(source: Input) -> VolumeReader:
@@ -123,6 +124,10 @@ def _open_path(source: Input) -> VolumeReader:
     except PermissionError as exc:
         raise SourceError(f"{path} may not be read by this user. Try changing its permissions.") from exc
     except Exception as exc:  # libraries raise errors of every kind on damaged files
+        if isinstance(path, RemotePath) and isinstance(exc, OSError):
+            raise SourceError(
+                f"{path} could not be read{_reason(exc)}. Check the address and the connection, and try again."
+            ) from exc
         raise SourceError(
             f"{path} could not be read as {name}{_reason(exc)}. It may be damaged: try opening it in another "
             "program, such as Fiji, and saving it again."

@@ -34,4 +34,6 @@ def to_xarray(level: Any) -> Any:
     for name, unit, scale, start, size in axes:
         attributes = {"units": unit} if unit else {}
         coordinates[name] = xarray.DataArray(start + scale * np.arange(size), dims=(name,), attrs=attributes)
-    return xarray.DataArray(to_dask(level), dims=level.axes, coords=coordinates, name=level.name or None)
+    # As the option `calibration` takes it.
+    stated = {"calibration": str(level.calibration)} if level.calibration else {}
+    return xarray.DataArray(to_dask(level), dims=level.axes, coords=coordinates, name=level.name or None, attrs=stated)
