@@ -15,6 +15,7 @@ _SERVER = f"""
 import errno, faulthandler, json, os, signal, sys, threading
 import tempfile, pathlib, numpy, tifffile
 import napari_ct_pyramid as ct
+from napari_ct_pyramid.conversion.rebuild import run  # running it would leave threads, which a child does not have
 from napari_ct_pyramid.storage import local
 
 with tempfile.TemporaryDirectory() as folder:  # otherwise each child imports all that this imports
