@@ -188,8 +188,10 @@ def test_errors_end_the_process_with_their_status(tmp_path: Path) -> None:
 
 
 # No file may grow larger than this, which is more than any metadata and less than an uncompressed chunk.
+# Python before 3.12.8 keeps bytecode that did not fit, and could not import those modules again.
 SMALL_FILES = """
-import resource, signal
+import resource, signal, sys
+sys.dont_write_bytecode = True
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 """

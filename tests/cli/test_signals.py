@@ -177,10 +177,10 @@ def test_an_interruption_that_python_ignores_comes_again(scan: Path) -> None:
     prelude = (
         "class Dies:\n    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
         "from napari_ct_pyramid.cli import commands\nimport time\n"
-        "commands.parse = lambda words: (Dies() and None, time.sleep(30))"
+        "commands.parse = lambda words: (Dies() and None, time.sleep(300))"
     )
     done = subprocess.run(
-        command_after(prelude, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=25, check=False
+        command_after(prelude, "convert", scan, *CHUNKS), capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (130, "ct-pyramid: Interrupted.\n")
 

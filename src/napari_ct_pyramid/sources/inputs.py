@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 from napari_ct_pyramid.calibration import Calibration, parse_calibration
 from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.model.formatting import times
-from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.options import SourceOptions, VoxelSize
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
@@ -191,6 +190,8 @@ def _of_image(image: OpenImage, options: SourceOptions | None) -> Input | ArrayI
 
 
 def _of_array(array: Array) -> ArrayInput:
+    from napari_ct_pyramid.model.lazy_array import LazyArray
+
     from .coordinates import spacing_of
 
     voxel_size, unit, translation, note = spacing_of(array)

@@ -112,8 +112,11 @@ def test_a_missing_folder_is_made_or_noticed(viewer: napari.Viewer, source: Path
     press(widget, "Make it")
     wait_for(widget, WidgetState.READY)
     assert folder.is_dir()
+    watch = widget.findChild(disk_watch.DiskWatch)
+    wait_until(lambda: watch.has_looked)
     folder.rmdir()
     wait_for(widget, WidgetState.WRONG)
+    wait_until(lambda: watch.has_looked)
     folder.mkdir()
     wait_for(widget, WidgetState.READY)
 

@@ -44,6 +44,11 @@ class DiskWatch(QObject):
         self._timer.setInterval(_PAUSE_MS)
         self._timer.timeout.connect(self._look)
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether changes from now on are noticed: the first look is only compared with later ones."""
+        return self._seen is not None
+
     def watch(self, sources: Sequence[str | ArrayInput], outputs: Sequence[str], *, space: bool = False) -> None:
         """Watch these from now on, and nothing else.
 
