@@ -275,7 +275,7 @@ def test_an_edit_that_waited_for_a_conversion_edits_what_that_made(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is there is looked at when nobody else can change it any more."""
-    lock = edit_module._lock
+    lock = edit_module.hold
 
     @contextmanager
     def overwritten_meanwhile(path: Path) -> Iterator[None]:
@@ -283,7 +283,7 @@ def test_an_edit_that_waited_for_a_conversion_edits_what_that_made(
         with lock(path):
             yield
 
-    monkeypatch.setattr(edit_module, "_lock", overwritten_meanwhile)
+    monkeypatch.setattr(edit_module, "hold", overwritten_meanwhile)
     ct.edit(output, name="Bone")
     assert ct.verify(output).problems == ()
     assert len(ct.open_pyramid(output).levels) == 2

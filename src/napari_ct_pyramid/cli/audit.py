@@ -10,12 +10,14 @@ from napari_ct_pyramid.model.formatting import count, duration, format_size
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath
 
+from .render import verify_announcement
 from .terminal import write, write_json
 from .watch import watch
 
 if TYPE_CHECKING:
     from napari_ct_pyramid.conversion.audit.findings import Audit, Finding
     from napari_ct_pyramid.conversion.audit.run import AuditPlan
+    from napari_ct_pyramid.model.plan import Plan
 
 
 def run(path: AnyPath, args: argparse.Namespace, options: ConversionOptions) -> None:
@@ -43,6 +45,13 @@ def audit_announcement(plan: AuditPlan, path: AnyPath, width: int) -> str:
     """What begins, in one line."""
     several = f"{plan.images} images, " if plan.images > 1 else ""
     return f"Verifying {path} ({several}{format_size(plan.nbytes)} to read)"[:width]
+
+
+def any_announcement(plan: AuditPlan | Plan, path: AnyPath, width: int) -> str:
+    """What begins, in one line, whichever program made the OME-Zarr."""
+    from napari_ct_pyramid.model.plan import Plan
+
+    return verify_announcement(plan, path, width) if isinstance(plan, Plan) else audit_announcement(plan, path, width)
 
 
 def audit_summary(found: Audit) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from napari_ct_pyramid.errors import CtPyramidError
 from napari_ct_pyramid.model.formatting import count, duration, format_size
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.paths import AnyPath
 
-from .audit import audit_announcement
-from .render import verify_announcement
+from .audit import any_announcement
 from .terminal import write, write_json
 from .watch import watch
 
@@ -20,24 +20,26 @@ if TYPE_CHECKING:
 
 
 def run(path: AnyPath, args: argparse.Namespace, options: ConversionOptions) -> None:
-    """Verify an image, and make its levels new that are missing or wrong."""
+    """Verify an image, and make its levels new that are missing or wrong.
+
+    Raises
+    ------
+    CtPyramidError
+        If they cannot be made, or something else is wrong with the image.
+    """
     from napari_ct_pyramid.conversion.rebuild.planning import check_method, iter_planning
     from napari_ct_pyramid.conversion.rebuild.run import iter_rebuilding
 
     check_method(args.method)
     verifying = iter_planning(path, args.method, max_memory=options.max_memory, threads=options.threads)
-    plan = watch(verifying, _verify_announcement, quiet=args.quiet)
+    plan = watch(verifying, any_announcement, quiet=args.quiet)
     made = watch(iter_rebuilding(plan, options), _announcement, quiet=args.quiet)
     if args.json:
         write_json(made.to_json())
     elif not args.quiet:
         write(_summary(made))
-
-
-def _verify_announcement(plan: Any, path: AnyPath, width: int) -> str:
-    from napari_ct_pyramid.model.plan import Plan
-
-    return (verify_announcement if isinstance(plan, Plan) else audit_announcement)(plan, path, width)
+    if made.errors:
+        raise CtPyramidError(f"{path.name} has {count(len(made.errors), 'error')} that new levels do not change.")
 
 
 def _announcement(plan: RebuildPlan, path: AnyPath, width: int) -> str:
@@ -49,12 +51,12 @@ def _announcement(plan: RebuildPlan, path: AnyPath, width: int) -> str:
 
 
 def _summary(made: Rebuild) -> str:
-    if not made.levels:
-        return f"{made.path}: no level is missing or wrong. Nothing was changed."
-    return (
-        f"{made.path}: {count(len(made.levels), 'level')} made new by {made.method}, in {duration(made.seconds)}: "
-        f"{', '.join(made.levels)}"
-    )
+    if made.levels:
+        levels, seconds = count(len(made.levels), "level"), duration(made.seconds)
+        head = f"{made.path}: {levels} made new by {made.method}, in {seconds}: {', '.join(made.levels)}"
+    else:
+        head = f"{made.path}: no level is missing or wrong. Nothing was changed."
+    return "\n".join([head, *(f"  error    {error}" for error in made.errors)])
 
 
 def _named(levels: int) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from napari_ct_pyramid.errors import CtPyramidError, RequestError
 from napari_ct_pyramid.options import ConversionOptions
-from napari_ct_pyramid.storage.paths import AnyPath, image_path
+from napari_ct_pyramid.storage.paths import image_path
 
 from . import audit, rebuild
 from .render import batch_verify_summary, item_to_json, names, verify_advice, verify_announcement, verify_summary
@@ -63,12 +62,6 @@ def _verify_one(args: argparse.Namespace, options: ConversionOptions) -> None:
         raise CtPyramidError(verify_advice(found))
 
 
-def _announcement(plan: Any, path: AnyPath, width: int) -> str:
-    from napari_ct_pyramid.model.plan import Plan
-
-    return (verify_announcement if isinstance(plan, Plan) else audit.audit_announcement)(plan, path, width)
-
-
 def _verify_many(args: argparse.Namespace, options: ConversionOptions) -> None:
     if args.source or args.repair or args.quick or args.deep or args.rebuild_levels:
         raise RequestError(
@@ -78,7 +71,7 @@ def _verify_many(args: argparse.Namespace, options: ConversionOptions) -> None:
     from napari_ct_pyramid.conversion.batch import iter_verify_batch
 
     steps = iter_verify_batch(args.outputs, max_memory=options.max_memory, threads=options.threads)
-    batch = watch_batch(steps, _announcement, quiet=args.quiet)
+    batch = watch_batch(steps, audit.any_announcement, quiet=args.quiet)
     if args.json:
         write_json([item_to_json(item) for item in batch.items])
     elif not args.quiet:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +27,7 @@ from napari_ct_pyramid.omezarr.documents import (
     with_copies,
 )
 from napari_ct_pyramid.omezarr.edit import Facts, edit_attributes, finest_voxel, image_in, read_facts
-from napari_ct_pyramid.omezarr.kind import JOURNAL, is_being_rebuilt, is_group
+from napari_ct_pyramid.omezarr.kind import EDIT, is_being_rebuilt, is_group
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.versions import numbers_of
 from napari_ct_pyramid.options import parse_window
@@ -42,7 +42,6 @@ from .receipt import begin_edit, finish_edit
 from .unfinished import explained
 
 _VERSIONS = ((0, 4), (0, 5), (0, 6))
-_NOTE = f"{STATE_FOLDER}/edit.json"
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,14 @@ def edit(
         If the disk or the store failed. The same edit completes it.
     """
     place, changes = any_path(path), _changes(voxel_size, unit, name, window)
-    with explained(f"{path} could not be edited"), _lock(place):
-        _complete(place)
-        prepared = _prepare(place, changes)
-        _write(prepared)
+    with explained(f"{path} could not be edited"):
+        open_pyramid(place)  # raises a better error than the lock if it is no image,
+        storage_of(place).check_place()  # or in a place that is only read
+        with hold(place):
+            _check_not_rebuilt(place)
+            _complete(place)
+            prepared = _prepare(place, changes)
+            _write(prepared)
     return prepared.edit
 
 
@@ -200,11 +203,7 @@ def _prepare(path: AnyPath, changes: Facts) -> _Prepared:
 
 def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
     pyramid = open_pyramid(path)
-    if is_being_rebuilt(path):
-        raise RequestError(
-            f"Levels of {path.name} are being made new, or that was interrupted. Rebuild its levels again to complete "
-            "it, then edit."
-        )
+    _check_not_rebuilt(path)
     multiscales = pyramid.metadata["multiscales"]
     if numbers_of(pyramid.ome_zarr_version) not in _VERSIONS or not all(
         isinstance(a, dict) for a in multiscales[0].get("axes", () if has_systems(multiscales[0]) else "-")
@@ -227,6 +226,7 @@ def _prepared(path: AnyPath, changes: Facts) -> _Prepared:
     for label in labels:
         key = f"labels/{label}"
         open_pyramid(path / key)
+        _check_not_rebuilt(path / key)
         own_file, own_document, attributes = read_group(path / key)
         if changes.voxel_size:
             _check_labels(attributes, label, before)
@@ -245,7 +245,7 @@ def _write(prepared: _Prepared) -> None:
         begin_edit(path, prepared.changes)
         if len(prepared.documents) > 1:
             (path / STATE_FOLDER).mkdir(exist_ok=True)
-            storage_of(path / _NOTE).replace(seal({"documents": prepared.documents}))
+            storage_of(path / EDIT).replace(seal({"documents": prepared.documents}))
         _write_documents(path, prepared.documents)
         finish_edit(path)
     except OSError as error:
@@ -261,7 +261,7 @@ def _incomplete(path: AnyPath, error: OSError) -> ConversionError:
 def _write_documents(path: AnyPath, documents: Iterable[tuple[str, dict[str, Any]]]) -> None:
     for key, document in documents:
         replace_document(path / key, document)
-    (path / _NOTE).unlink(missing_ok=True)
+    (path / EDIT).unlink(missing_ok=True)
     if isinstance(path, Path):
         with suppress(OSError):  # it holds more in an output of this program, and is not there if one file changed
             (path / STATE_FOLDER).rmdir()
@@ -270,14 +270,14 @@ def _write_documents(path: AnyPath, documents: Iterable[tuple[str, dict[str, Any
 def _complete(path: AnyPath) -> None:
     """Complete an edit that was interrupted."""
     try:
-        documents = [(key, dict(document)) for key, document in unseal(storage_of(path / _NOTE).read())["documents"]]
+        documents = [(key, dict(document)) for key, document in unseal(storage_of(path / EDIT).read())["documents"]]
         if not {key for key, _ in documents} <= _files(path):
             raise ValueError("it names files that are not part of the image")
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(
-            f"{path / _NOTE}, the note of an interrupted edit, cannot be used: {error}. Remove it, and try again."
+            f"{path / EDIT}, the note of an interrupted edit, cannot be used: {error}. Remove it, and try again."
         ) from error
     try:
         _write_documents(path, documents)
@@ -291,9 +291,13 @@ def _files(path: AnyPath) -> set[str]:
     return {folder + name for folder in folders for name in (".zattrs", "zarr.json", CONSOLIDATED)}
 
 
-def _lock(path: AnyPath) -> AbstractContextManager[object]:
-    """Keeps repairs away. Nothing else writes into an OME-Zarr of another program, so no lock file is made there."""
-    return hold(path) if storage_of(path / JOURNAL).is_file() else nullcontext()
+def _check_not_rebuilt(path: AnyPath) -> None:
+    """Make sure that no levels are being made new: the end of that writes the metadata that it began with."""
+    if is_being_rebuilt(path):
+        raise RequestError(
+            f"Levels of {path.name} are being made new, or that was interrupted. Rebuild its levels again to complete "
+            "it, then edit."
+        )
 
 
 def _labels(path: AnyPath) -> Iterator[str]:

@@ -29,6 +29,9 @@ JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
 REBUILD = f"{STATE_FOLDER}/rebuild.json"
 """The note of levels that are being made new, within the image."""
 
+EDIT = f"{STATE_FOLDER}/edit.json"
+"""The note of an edit of several files with metadata, within the image."""
+
 Kind = Literal["image", "unfinished", "array", "group"]
 """An OME-Zarr image, the output of an unfinished conversion, a Zarr array, or any other Zarr group."""
 

@@ -26,7 +26,8 @@ def rebuild_levels(
 ) -> Rebuild:
     """Make the coarser levels of an OME-Zarr that are missing or wrong new from its level 0, in place.
 
-    The image is verified first, with all its voxels; levels that are right stay as they are. Level 0 is never written.
+    The image is verified first, with all its voxels; levels that are right stay as they are, but for those that another
+    program made after the first wrong one, which are made of it. Level 0 is never written, nor are the image's labels.
     Chunks, shards, codecs and type of a level stay, and so does its place. While levels are being made, the image does
     not list them, so that no viewer shows half of one; they are published last. If that is interrupted, the same call
     completes it.
@@ -45,6 +46,7 @@ def rebuild_levels(
     Returns
     -------
     Rebuild
+        Its `errors` are what else is wrong.
 
     Raises
     ------

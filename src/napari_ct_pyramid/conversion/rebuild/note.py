@@ -4,7 +4,7 @@ So that an interruption at any moment leaves either the image as it was or one w
 before the next begins:
 
 1. the note, which states all that is to be done;
-2. the image's metadata without these levels, and the metadata of arrays that had none;
+2. the image's metadata without these levels, and then the metadata of arrays that had none;
 3. the chunks of these levels are removed, and the note states that;
 4. each new chunk or shard, in one step: a file that is there is complete;
 5. the journal of an output of this package, with the checksums of these chunks;
@@ -19,8 +19,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from napari_ct_pyramid.errors import SourceError
-from napari_ct_pyramid.omezarr.documents import read_group, read_json, replace_document, with_attributes, with_copies
+from napari_ct_pyramid.errors import RequestError, SourceError
+from napari_ct_pyramid.omezarr.documents import (
+    Document,
+    read_group,
+    read_json,
+    replace_document,
+    with_attributes,
+    with_copies,
+)
 from napari_ct_pyramid.omezarr.kind import REBUILD
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 from napari_ct_pyramid.storage.factory import storage_of
@@ -77,6 +84,8 @@ def read_note(path: AnyPath) -> Note | None:
     ------
     SourceError
         If it cannot be used.
+    OSError
+        If it cannot be read.
     """
     try:
         value = unseal(storage_of(path / REBUILD).read())
@@ -85,7 +94,7 @@ def read_note(path: AnyPath) -> Note | None:
         _check_places(note)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(
             f"{path / REBUILD}, the note of an interrupted rebuild of levels, cannot be used: {error}. The image lists "
             "only the levels that are complete. Convert it into a new one."
@@ -95,6 +104,8 @@ def read_note(path: AnyPath) -> Note | None:
 
 def _check_places(note: Note) -> None:
     check_paths(note.datasets)
+    if not note.levels:
+        raise ValueError("it names no levels")
     if not {level.path for level in note.levels} <= {dataset["path"] for dataset in note.datasets[1:]}:
         raise ValueError("it names levels that the image does not have")
 
@@ -126,18 +137,53 @@ def write_note(path: AnyPath, note: Note) -> Note:
 def remove_note(path: AnyPath) -> None:
     """Remove the note: all is done."""
     (path / REBUILD).unlink(missing_ok=True)
+
+
+def remove_folder(path: AnyPath) -> None:
+    """Remove the folder of the note, if nothing is in it."""
     folder = path / STATE_FOLDER
-    if isinstance(folder, Path) and not any(folder.iterdir()):
-        folder.rmdir()
+    if isinstance(folder, Path):
+        with suppress(OSError):  # it holds more in an output of this program, or the note
+            folder.rmdir()
 
 
 def withdraw(path: AnyPath, note: Note) -> None:
-    """Take the levels out of the image's metadata, and give arrays that had no metadata those that they will have."""
-    new = {level.path: level.metadata for level in note.levels}
-    for level in new:
-        (path / level).mkdir(parents=True, exist_ok=True)
-    arrays = {f"{level}/{metadata_name(metadata)}": metadata for level, metadata in new.items()}
-    _write(path, [dataset for dataset in note.datasets if dataset["path"] not in new], arrays)
+    """Take the levels out of the image's metadata, and give arrays that had no metadata those that they will have.
+
+    A level that is listed has no array without chunks at any moment: viewers would show it as zeros.
+    """
+    _write(path, _kept(note), {})
+    for level in note.levels:
+        (path / level.path).mkdir(parents=True, exist_ok=True)
+    _write(path, _kept(note), _arrays(note))
+
+
+def check_documents(path: AnyPath, note: Note) -> None:
+    """Make sure that the metadata, and the copies of them, can be changed.
+
+    Raises
+    ------
+    RequestError
+        If they are broken.
+    """
+    try:
+        _documents(path, _kept(note), _arrays(note))
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise RequestError(
+            f"The levels of {path} cannot be rebuilt: its metadata, or a copy of them (consolidated metadata), are "
+            f"broken: {what}. If it is the copy, remove it first."
+        ) from error
+
+
+def _kept(note: Note) -> list[dict[str, Any]]:
+    """The list of levels without those that are made."""
+    new = {level.path for level in note.levels}
+    return [dataset for dataset in note.datasets if dataset["path"] not in new]
+
+
+def _arrays(note: Note) -> dict[str, dict[str, Any]]:
+    return {f"{level.path}/{metadata_name(level.metadata)}": level.metadata for level in note.levels}
 
 
 def _holds(file: AnyPath, metadata: dict[str, Any]) -> bool:
@@ -153,14 +199,20 @@ def publish(path: AnyPath, note: Note) -> None:
 
 def _write(path: AnyPath, datasets: list[dict[str, Any]], arrays: dict[str, dict[str, Any]]) -> None:
     """Write the metadata of the image with other levels, and those of arrays before; files that hold them stay."""
+    for key, changed in _documents(path, datasets, arrays):
+        if not _holds(path / key, changed):
+            replace_document(path / key, changed)
+
+
+def _documents(
+    path: AnyPath, datasets: list[dict[str, Any]], arrays: dict[str, dict[str, Any]]
+) -> tuple[Document, ...]:
     file, document, attributes = read_group(path)
     place: dict[str, Any] = attributes.get("ome", attributes)
     first, *rest = place["multiscales"]
     image = {**place, "multiscales": [{**first, "datasets": datasets}, *rest]}
     whole = {**attributes, "ome": image} if "ome" in attributes else image
-    for key, changed in with_copies(path, {**arrays, file: with_attributes(document, file, whole)}):
-        if not _holds(path / key, changed):
-            replace_document(path / key, changed)
+    return with_copies(path, {**arrays, file: with_attributes(document, file, whole)})
 
 
 def clear(path: AnyPath, note: Note) -> Note:

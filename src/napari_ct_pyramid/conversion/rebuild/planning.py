@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_ct_pyramid.conversion.audit.findings import Audit, Report
+from napari_ct_pyramid.conversion.audit.findings import Audit, LevelVerdict, Report
 from napari_ct_pyramid.conversion.audit.image import Image, Level
 from napari_ct_pyramid.conversion.audit.methods import CENTRE, GAUSSIAN, whole_factors
 from napari_ct_pyramid.conversion.audit.run import AuditProgress, iter_audit_steps
 from napari_ct_pyramid.conversion.audit.specification import read_image
 from napari_ct_pyramid.conversion.progress import Progress
+from napari_ct_pyramid.conversion.unfinished import explained
 from napari_ct_pyramid.conversion.verify import iter_verification, plan_of, read_record
 from napari_ct_pyramid.errors import Advice, RequestError, SourceError
 from napari_ct_pyramid.model.plan import Plan
@@ -27,7 +28,7 @@ from napari_ct_pyramid.omezarr.collection import list_images
 from napari_ct_pyramid.omezarr.documents import check_parents, read_json
 from napari_ct_pyramid.omezarr.file_encoder import encode_file
 from napari_ct_pyramid.omezarr.journal import Record
-from napari_ct_pyramid.omezarr.kind import JOURNAL, has_multiscales, read_attributes
+from napari_ct_pyramid.omezarr.kind import EDIT, JOURNAL, has_multiscales, read_attributes
 from napari_ct_pyramid.omezarr.labels import listed_labels
 from napari_ct_pyramid.omezarr.metadata import array_metadata
 from napari_ct_pyramid.options import METHODS, ConversionOptions
@@ -44,7 +45,7 @@ _OF_VOXELS = {
 }  # fmt: skip
 _MADE = {*METHODS, CENTRE}
 _OF_NUMBERS = {"mean", "median"}
-"""Methods that make values between those that there are: labels that nothing has."""
+"""Methods that compute values, so that labels would get ones that no voxel has."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class RebuildPlan:
         Whether an earlier one was interrupted.
     attributes : dict
         Of the image, as it was verified.
+    errors : tuple of str
+        What else the verification found wrong, which this does not change.
     """
 
     path: AnyPath
@@ -70,6 +73,7 @@ class RebuildPlan:
     nbytes: int = 0
     resumed: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
 
 
 def check_method(method: str | None) -> None:
@@ -91,12 +95,15 @@ def iter_planning(
         If it is not in a place that can be changed, or its levels cannot be made.
     """
     _check_place(path)
-    if found := read_note(path):
+    with explained(f"The levels of {path} could not be rebuilt"):
+        found = read_note(path)
+    if found:
         if method and method != found.method:
             raise RequestError(
-                f"The levels are being made by {found.method}, and that was interrupted. Complete it without a method."
+                f"An interrupted rebuild makes the levels by {found.method}. Complete it first, without a method."
             )
         return RebuildPlan(path, found, _bytes_to_read(path, found), resumed=True)
+    check_no_edit(path)
     attributes = read_attributes(path)
     is_labels = _is_labels(path, attributes)
     if is_labels and method in _OF_NUMBERS:
@@ -104,19 +111,29 @@ def iter_planning(
             f"{path} is an image of labels, and by {method} it would get labels that nothing has. Choose another (",
             Advice("method", "mode"), ").",
         )  # fmt: skip
+    errors: tuple[str, ...]
     if storage_of(path / JOURNAL).is_file():
-        wrong, method = yield from _wrong_of_ours(path, method, max_memory, threads)
+        wrong, method, errors = yield from _wrong_of_ours(path, method, max_memory, threads)
+        image = _image(path)
+        new = {level.path for level in image.levels[1:]} & wrong
         ours = array_metadata(plan_of_ours(path, max_memory, threads)[0])
         metadata = {key.rpartition("/")[0]: value for key, value in ours.items()}
     else:
         audit = yield from iter_audit_steps(path, deep=True, max_memory=max_memory, threads=threads)
-        wrong, metadata = _wrong(audit), {}
-        method = method or (_vote(audit, wrong, is_labels=is_labels) if wrong else "mean")
-    image = _image(path)
-    if not wrong:
-        return RebuildPlan(path, None)
-    note = Note(_new_levels(image, wrong, metadata), method, image.attributes["multiscales"][0]["datasets"])
-    return RebuildPlan(path, note, _bytes_to_read(path, note), attributes=attributes)
+        image = _image(path)
+        listed = {level.path for level in image.levels}
+        wrong, metadata = _wrong(audit) & listed, {}
+        first = next((k for k, level in enumerate(image.levels) if level.path in wrong), len(image.levels))
+        new = {level.path for level in image.levels[max(1, first) :]}
+        if new and not method:
+            verdicts = [verdict for verdict in audit.levels if verdict.level in listed]
+            method = _vote(verdicts, wrong, is_labels=is_labels)
+        errors = tuple(str(e) for e in audit.having("error") if not (e.where in new and e.code in _OF_VOXELS))
+    levels = _new_levels(image, wrong, new, metadata) if new or wrong else ()
+    if not levels:
+        return RebuildPlan(path, None, errors=errors)
+    note = Note(levels, method or "mean", image.attributes["multiscales"][0]["datasets"])
+    return RebuildPlan(path, note, _bytes_to_read(path, note), attributes=attributes, errors=errors)
 
 
 def _check_place(path: AnyPath) -> None:
@@ -138,6 +155,14 @@ def _check_place(path: AnyPath) -> None:
     check_parents(path)
 
 
+def check_no_edit(path: AnyPath) -> None:
+    """Make sure that no edit was interrupted: its end writes the list of levels that it began with."""
+    if storage_of(path / EDIT).is_file():
+        raise RequestError(
+            f"An edit of the metadata of {path} was interrupted. Repeat it to complete it, then rebuild the levels."
+        )
+
+
 def _is_labels(path: AnyPath, attributes: dict[str, Any]) -> bool:
     """Whether it states so, or the group around it lists it as labels."""
     whole = path.resolve()
@@ -152,12 +177,12 @@ def _wrong(audit: Audit) -> set[str]:
     return {found.where for found in audit.having("error") if found.where and found.code in _OF_VOXELS}
 
 
-def _vote(audit: Audit, wrong: set[str], *, is_labels: bool) -> str:
+def _vote(verdicts: Sequence[LevelVerdict], wrong: set[str], *, is_labels: bool) -> str:
     """The method of the levels that are right; if there is none, that of what is right in the others."""
     made = _MADE - _OF_NUMBERS if is_labels else _MADE
     for levels in (
-        [level for level in audit.levels if level.level not in wrong],
-        list(audit.levels),
+        [level for level in verdicts if level.level not in wrong],
+        verdicts,
     ):
         votes = Counter(level.method for level in levels if level.method in made)
         if votes:
@@ -179,8 +204,11 @@ def plan_of_ours(path: AnyPath, max_memory: str | int, threads: int | None) -> t
 
 def _wrong_of_ours(
     path: AnyPath, method: str | None, max_memory: str | int, threads: int | None
-) -> Generator[Progress, None, tuple[set[str], str]]:
-    """The levels of an output of this package that are not as they were written, and the method of its conversion."""
+) -> Generator[Progress, None, tuple[set[str], str, tuple[str, ...]]]:
+    """The levels of an output of this package that are not as they were written, the method, and what else is wrong.
+
+    Verifying makes each level of level 0, and compares: a level that is right fits the new ones.
+    """
     plan, record = plan_of_ours(path, max_memory, threads)
     if record.is_old:
         raise RequestError(
@@ -201,7 +229,9 @@ def _wrong_of_ours(
             same = False
         if level and not same:
             wrong.add(level)
-    return wrong, made_by
+    new = tuple(f"{level}/" for level in wrong)
+    others = (p for p in found.problems if p.level is None and (p.is_stray or not p.what.startswith(new)))
+    return wrong, made_by, tuple(map(str, others))
 
 
 # How they are made
@@ -215,7 +245,7 @@ def _image(path: AnyPath) -> Image:
     return image
 
 
-def _new_levels(image: Image, wrong: set[str], ours: dict[str, dict[str, Any]]) -> tuple[NewLevel, ...]:
+def _new_levels(image: Image, wrong: set[str], made: set[str], ours: dict[str, dict[str, Any]]) -> tuple[NewLevel, ...]:
     try:
         check_paths(image.attributes["multiscales"][0]["datasets"])
     except ValueError as error:
@@ -228,7 +258,7 @@ def _new_levels(image: Image, wrong: set[str], ours: dict[str, dict[str, Any]]) 
     new: list[NewLevel] = []
     finer = first
     for level in image.levels[1:]:
-        if level.path in wrong:
+        if level.path in made:
             if level.path in ours:
                 level.metadata = ours[level.path]
             elif level.array is None:

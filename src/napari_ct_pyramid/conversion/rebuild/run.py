@@ -27,16 +27,17 @@ from napari_ct_pyramid.omezarr.checksums import Checksums
 from napari_ct_pyramid.omezarr.codec import ChunkReader, chunk_name
 from napari_ct_pyramid.omezarr.file_encoder import encode_file
 from napari_ct_pyramid.omezarr.journal import write_journal
-from napari_ct_pyramid.omezarr.kind import JOURNAL, read_attributes
+from napari_ct_pyramid.omezarr.kind import JOURNAL, is_being_rebuilt, read_attributes
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage.factory import storage_of
+from napari_ct_pyramid.storage.lease import Lease
 from napari_ct_pyramid.storage.lock import hold
-from napari_ct_pyramid.storage.paths import AnyPath
+from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 
 from . import note as steps
 from .note import NewLevel, Note, read_note
-from .planning import RebuildPlan, check_folders, plan_of_ours
+from .planning import RebuildPlan, check_folders, check_no_edit, plan_of_ours
 from .voxels import bytes_of_task, make
 
 
@@ -56,6 +57,8 @@ class Rebuild:
     seconds : float
     peak_memory_bytes : int
         Peak resident memory of the process.
+    errors : tuple of str
+        What else the verification found wrong. It is as it was.
     """
 
     path: AnyPath
@@ -64,6 +67,7 @@ class Rebuild:
     resumed: bool
     seconds: float
     peak_memory_bytes: int
+    errors: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
@@ -72,6 +76,7 @@ class Rebuild:
             "levels": list(self.levels),
             "method": self.method,
             "resumed": self.resumed,
+            "errors": list(self.errors),
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
         }
@@ -106,21 +111,31 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
     began = time.perf_counter()
     note, path = plan.note, plan.path
     if note is None:
-        return Rebuild(path, (), None, False, 0.0, peak_resident_memory())
-    with explained(f"The levels of {path} could not be rebuilt"), hold(path):
+        return Rebuild(path, (), None, False, 0.0, peak_resident_memory(), plan.errors)
+    with explained(f"The levels of {path} could not be rebuilt"), hold(path) as held:
         if found := read_note(path):
             note = found
-        elif read_attributes(path) != plan.attributes:
-            raise RequestError(f"The metadata of {path} were changed while it was verified. Rebuild its levels again.")
+        else:
+            check_no_edit(path)
+            if read_attributes(path) != plan.attributes:
+                raise RequestError(
+                    f"The metadata of {path} were changed while it was verified. Rebuild its levels again."
+                )
+        plan = replace(plan, note=note, resumed=found is not None)
         check_folders(path, note)
+        steps.check_documents(path, note)
         threads = threads_within(limits, max(_bytes_of(path, note)))
         try:
-            yield from _carry_out(replace(plan, note=note), note, threads, limits, began)
+            (path / STATE_FOLDER).mkdir(exist_ok=True)
+            with held.lease() as lease:
+                yield from _carry_out(plan, note, lease, threads, limits, began)
+            steps.remove_note(path)
         except (CtPyramidError, OSError) as error:
             why = str(error).rstrip(".") if isinstance(error, CtPyramidError) else error.strerror or str(error)
-            raise ConversionError(
-                f"{why}. The image lists only the levels that are complete; rebuild its levels again to complete it."
-            ) from error
+            listed = " The image lists only the levels that are complete." if is_being_rebuilt(path) else ""
+            raise ConversionError(f"{why}.{listed} Rebuild its levels again to complete it.") from error
+        finally:
+            steps.remove_folder(path)
     return Rebuild(
         path=path,
         levels=tuple(level.path for level in note.levels),
@@ -128,6 +143,7 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
         resumed=plan.resumed,
         seconds=time.perf_counter() - began,
         peak_memory_bytes=peak_resident_memory(),
+        errors=plan.errors,
     )
 
 
@@ -140,10 +156,11 @@ def _bytes_of(path: AnyPath, note: Note) -> Iterator[int]:
 
 
 def _carry_out(
-    plan: RebuildPlan, note: Note, threads: int, limits: ConversionOptions, began: float
+    plan: RebuildPlan, note: Note, lease: Lease, threads: int, limits: ConversionOptions, began: float
 ) -> Generator[RebuildProgress, None, None]:
+    """Take all steps of the note but the last, under a lease: a process that was paused may find that it has ended."""
     path = plan.path
-    work = _Work(path, note.method)
+    work = _Work(path, note.method, lease)
 
     def progress(done: int) -> RebuildProgress:
         return RebuildProgress(
@@ -168,9 +185,9 @@ def _carry_out(
         _make_names_safe(path / level.path)
         yield progress(done + 1)
     if storage_of(path / JOURNAL).is_file():
-        _renew_journal(path, note, limits)
+        _renew_journal(path, note, lease, limits)
+    lease.check()
     steps.publish(path, note)
-    steps.remove_note(path)
 
 
 def _make_names_safe(folder: AnyPath) -> None:
@@ -182,8 +199,9 @@ def _make_names_safe(folder: AnyPath) -> None:
 class _Work:
     """Makes the files of levels. Several threads use it at once."""
 
-    def __init__(self, path: AnyPath, method: str) -> None:
+    def __init__(self, path: AnyPath, method: str, lease: Lease) -> None:
         self._path = path
+        self._lease = lease
         self._method = method
         self.bytes_done = 0
         self._lock = threading.Lock()
@@ -207,9 +225,11 @@ class _Work:
         voxels = make(finer, box, shape, level.factors, self._method)
         if not self._is_left_out(level, finer, voxels, box):
             file = self._path / level.path / locator.key(index)
+            data = encode_file(level.metadata, voxels)
+            self._lease.check()
             if isinstance(file, Path):
                 file.parent.mkdir(parents=True, exist_ok=True)
-            storage_of(file).replace(encode_file(level.metadata, voxels))
+            storage_of(file).replace(data)
         self._count(finer, box, level)
 
     def _is_left_out(self, level: NewLevel, finer: ZarrArray, voxels: np.ndarray, box: Box) -> bool:
@@ -229,7 +249,7 @@ class _Work:
             self.bytes_done += int(voxels) * finer.dtype.itemsize
 
 
-def _renew_journal(path: AnyPath, note: Note, limits: ConversionOptions) -> None:
+def _renew_journal(path: AnyPath, note: Note, lease: Lease, limits: ConversionOptions) -> None:
     """Write the checksums of the new chunks into the journal of an output of this package; this reads them all."""
     assert limits.max_memory is not None
     plan, record = plan_of_ours(path, limits.max_memory, limits.threads)
@@ -246,6 +266,7 @@ def _renew_journal(path: AnyPath, note: Note, limits: ConversionOptions) -> None
                     name = chunk_name(number, (z, y, x))
                     raise ConversionError(f"Chunk {name} was written, and cannot be read: {error}") from error
     packed = {block: checksums.packed(plan, block) for block in record.done}
+    lease.check()
     write_journal(path, replace(record, checksums=packed))
     with suppress(OSError):
         change_receipt(path, verified=None)
