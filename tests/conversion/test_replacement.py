@@ -301,7 +301,11 @@ def test_nothing_is_written_through_a_link_in_the_output(source: Path, output: P
     outside = (output / linked).rename(output.parent / "outside")
     (output / linked).symlink_to(outside, target_is_directory=outside.is_dir())
     place = outside if outside.is_dir() else outside.parent
-    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and output not in path.parents}
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and output not in path.parents}
+
+    before = files()
     with suppress(ct.RequestError, ct.ConversionError):
         if how == "resume":
             ct.convert(source, output, **OPTIONS)
@@ -309,7 +313,7 @@ def test_nothing_is_written_through_a_link_in_the_output(source: Path, output: P
             ct.verify(output, source, repair=True)
         else:
             ct.edit(output, name="new")
-    assert {path: path.read_bytes() for path in before} == before
+    assert files() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="there are no links")

@@ -425,4 +425,4 @@ def test_killed_at_random_moments_it_resumes_and_makes_the_same(
         shutil.rmtree(output)
     print(f"{kills} killed; of {blocks} blocks, done by then: {sorted(done_at_kill)}")  # noqa: T201
     assert kills > times(KILLS) / 2
-    assert len(set(done_at_kill)) > times(KILLS) // 10
+    assert len(set(done_at_kill)) > 2

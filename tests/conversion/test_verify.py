@@ -6,7 +6,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -314,6 +314,18 @@ def test_a_flipped_bit_in_the_journal_or_the_receipt_never_damages_the_output(
                 assert ct.verify(output, scan).problems == ()
             assert pyramid_files(output) == before
             (output / name).write_bytes(written)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", [".zattrs", ".zgroup", "0/.zarray"])
+def test_a_flipped_bit_in_the_metadata_is_found(output: Path, some: Callable[[int, int], range], name: str) -> None:
+    written = (output / name).read_bytes()
+    for number, at in enumerate(some(len(written), 12)):
+        data = bytearray(written)
+        data[-at] ^= 1 << number % 8
+        (output / name).write_bytes(data)
+        with suppress(ct.SourceError):
+            assert ct.verify(output).problems, (at, bytes(data))
 
 
 def test_a_journal_of_another_conversion_is_recognized(scan: Path, output: Path, tmp_path: Path) -> None:

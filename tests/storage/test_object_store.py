@@ -381,7 +381,7 @@ def tell(*args):
     append(*args)
     print("done", flush=True)
     if len(sys.argv) > 3:
-        import time; time.sleep(60)
+        import time; time.sleep(600)
 journal.Journal.append = tell
 ct.convert(sys.argv[1], sys.argv[2], **{OPTIONS!r})
 """
