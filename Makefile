@@ -15,7 +15,7 @@ demo: ## make a CT-like volume, convert it, open it in napari (without a display
 
 .PHONY: test
 test: ## run all checks: lint, types, import rules, tests on every Python found
-	@scripts/setup.sh browser
+	@scripts/setup.sh browser strace
 	@scripts/test.sh
 
 .PHONY: check
@@ -55,7 +55,7 @@ benchmark: ## compare with other converters (takes hours; ARGS=... are for bench
 
 .PHONY: setup
 setup: ## install what the other targets need
-	@scripts/setup.sh browser
+	@scripts/setup.sh browser strace
 
 .PHONY: clean
 clean: ## remove everything that these targets made, with the environments

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install everything that `make demo` and `make test` need. Arguments: more package sets of system.sh.
+# Install everything that `make demo` needs. Arguments: more package sets of system.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,5 +11,5 @@ read -r minor python < <(scripts/pythons.sh) || {
 # Debian has these two modules in a separate package.
 "$python" -c 'import ensurepip, venv' 2>/dev/null || set -- "python$minor-venv" "$@"
 [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] || set -- screen "$@"
-scripts/system.sh window strace "$@"
+scripts/system.sh window "$@"
 scripts/environment.sh .venv "$python" "[all]" "dev"

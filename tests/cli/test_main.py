@@ -199,7 +199,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 
 def test_a_failure_after_the_start_has_its_own_exit_status(scan: Path, tmp_path: Path) -> None:
     failing = command_after(SMALL_FILES, "convert", scan, "-c", 8, 32, 32, "--compressor", "none")
-    done = subprocess.run(failing, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(failing, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr

@@ -35,8 +35,8 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def scan(in_memory: Path) -> Path:
-    return write_scan(in_memory)
+def scan(tmp_path: Path) -> Path:
+    return write_scan(tmp_path)
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_all_voxels_of_every_type_are_the_same_in_every_kind(tmp_path: Path, dty
 CROPS = ("", "3:20,,", "4:5,36:37,44:45", ":-3,2:-1,9:30", "22:,1:2,:1")
 
 
-@pytest.mark.parametrize("ending", [".tif", "", ".nrrd", ".ome.zarr"])
+@pytest.mark.parametrize("ending", [".tif", "", ".mhd", ".nrrd", ".ome.zarr"])
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_a_crop_at_every_level_has_all_voxels_with_a_share_in_it(
     tmp_path: Path, level: int, ending: str, monkeypatch: pytest.MonkeyPatch
@@ -107,14 +107,16 @@ def test_a_crop_at_every_level_has_all_voxels_with_a_share_in_it(
         assert np.array_equal(read(output).reshape(made.shape), whole[inside]), crop
         assert made.voxel_size == tuple(n * step for n in SIZE)
         first = [t + s.start * n for t, s, n in zip(opened.translation, inside, opened.scale, strict=True)]
-        if ending == ".nrrd":
+        if ending in (".mhd", ".nrrd"):
             image = SimpleITK.ReadImage(output)
             assert np.allclose(image.GetOrigin()[::-1], np.array(first) / 1000, rtol=1e-12)
             assert np.allclose(image.GetSpacing()[::-1], np.array(opened.scale) / 1000, rtol=1e-12)
         if ending == ".ome.zarr":
-            finest = ct.open_pyramid(output).levels[0]
-            assert np.allclose(finest.translation, first, rtol=1e-12)
-            assert finest.scale == opened.scale
+            attribute: Any = zarr.open_group(output, mode="r").attrs["multiscales"]
+            finest = attribute[0]["datasets"][0]["coordinateTransformations"]
+            stated = {one["type"]: one[one["type"]] for one in finest}
+            assert np.allclose(stated.get("translation", (0, 0, 0)), first, rtol=1e-12)
+            assert tuple(stated["scale"]) == opened.scale
 
 
 def test_one_file_is_an_archive_as_rfc_9_has_it(tmp_path: Path) -> None:
@@ -195,15 +197,18 @@ def test_imagej_counts_signed_voxels_from_the_lowest(tmp_path: Path) -> None:
 
 
 def test_voxel_sizes_and_units_are_read_back(tmp_path: Path) -> None:
-    source = pyramid(tmp_path, voxels(), voxel_size="650 nm", unit=None)
-    for ending, unit, size in [(".tif", "nanometer", 650), (".ome.tif", "nanometer", 650), ("", "nanometer", 650),
-                               (".nrrd", "millimeter", 0.00065), (".mhd", "millimeter", 0.00065)]:  # fmt: skip
+    sizes = 1300, 700, 650
+    source = pyramid(tmp_path, voxels(), voxel_size=sizes, unit="nm")
+    for ending, unit, factor in [(".tif", "nanometer", 1), (".ome.tif", "nanometer", 1), ("", "nanometer", 1),
+                                 (".nrrd", "millimeter", 1e-6), (".mhd", "millimeter", 1e-6)]:  # fmt: skip
         ct.export(source, tmp_path / f"out{ending}")
         with open_source(tmp_path / f"out{ending}") as opened:
-            assert (opened.volume.voxel_size, opened.volume.unit) == ((size,) * 3, unit), ending
+            assert opened.volume.voxel_size == pytest.approx([size * factor for size in sizes], rel=1e-9), ending
+            assert opened.volume.unit == unit, ending
     with tifffile.TiffFile(tmp_path / "out.ome.tif") as tif:
-        xml = tif.ome_metadata
-    assert 'PhysicalSizeZ="650.0" PhysicalSizeZUnit="nm"' in str(xml)
+        xml = str(tif.ome_metadata)
+    for axis, size in zip("ZYX", sizes, strict=True):
+        assert f'PhysicalSize{axis}="{size}.0" PhysicalSize{axis}Unit="nm"' in xml
 
 
 @pytest.mark.parametrize("size", [1e-10, 1e10])

@@ -242,8 +242,12 @@ def test_the_redirect_and_the_event_stream(folder: Path) -> None:
 def test_an_idle_connection_is_closed(server: FolderServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RequestHandler, "timeout", 0.1)
     with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=30) as connection:
-        connection.sendall(b"GET /")  # and no more of it
-        assert connection.recv(1) == b""
+        try:
+            connection.sendall(b"GET /")  # and no more of it
+            answer = connection.recv(1)
+        except ConnectionError:  # it was closed before this was sent or read
+            answer = b""
+    assert answer == b""
 
 
 def test_too_many_connections_are_closed_and_later_ones_are_answered(

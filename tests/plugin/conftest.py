@@ -208,7 +208,7 @@ def _wait_for_jobs() -> None:
         return [*Job.under_way, *Queue.under_way, *LivePreview.under_way, *WorkerBase._worker_set, *threads]
 
     try:
-        wait_until(lambda: not under_way(), seconds=60)
+        wait_until(lambda: not under_way())
     except AssertionError:
         raise AssertionError(f"left under way: {under_way()}") from None
 

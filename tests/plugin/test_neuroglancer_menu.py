@@ -46,7 +46,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def layers_in(url: str) -> list[str]:
     """The names of the layers of the view that an address leads to."""
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=300) as answer:
         state = json.loads(unquote(answer.url.partition("#!")[2]))
     return [layer["name"] for layer in state["layers"]]
 
@@ -91,7 +91,7 @@ def test_a_volume_opened_again_shows_its_present_state(
     image(path, unit=None).joinpath("0", ".zarray").touch()
     show_in_neuroglancer([path])
     assert opened[0] == opened[1]
-    with urllib.request.urlopen(opened[1], timeout=30) as answer:
+    with urllib.request.urlopen(opened[1], timeout=300) as answer:
         assert json.loads(unquote(answer.url.partition("#!")[2]))["dimensions"]["x"] == [1, ""]
 
 

@@ -37,14 +37,14 @@ def test_every_kind_in_every_view(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tiff", "folder", "hdf5, gzip", "npy, Fortran", "zarr 3, shards", "ome-zarr 0.4"])
 @pytest.mark.parametrize("view", ["yxz", "turned and cropped"])
-def test_converted_and_verified(in_memory: Path, name: str, view: str) -> None:
+def test_converted_and_verified(tmp_path: Path, name: str, view: str) -> None:
     """Chunks smaller and larger than read units, and block edges across them."""
-    (in_memory / "in").mkdir()
-    given, written, _ = KINDS[name](in_memory / "in")
+    (tmp_path / "in").mkdir()
+    given, written, _ = KINDS[name](tmp_path / "in")
     axes, crop = VIEWS[view]
     options = {"axes": axes, "crop": crop, "num_levels": 1, "threads": 2}
     for number, chunks in enumerate([(2, 4, 8), (5, 3, 4)]):
-        output = in_memory / f"{number}.ome.zarr"
+        output = tmp_path / f"{number}.ome.zarr"
         ct.convert(given, output, chunks=chunks, **options)
         np.testing.assert_array_equal(ct.open_pyramid(output).levels[0].array[:], viewed(written, axes, crop))
         assert ct.verify(output, given).sound

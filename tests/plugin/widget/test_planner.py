@@ -21,7 +21,7 @@ def test_only_the_latest_request_is_answered(qtbot: Any, monkeypatch: pytest.Mon
 
     def slowly(request: PlanRequest) -> PlanAnswer:
         asked.append(request.source)
-        go_on.wait(10)
+        go_on.wait(300)
         return PlanAnswer(request)
 
     monkeypatch.setattr(_planner, "answer", slowly)

@@ -1,6 +1,6 @@
 """Small TIFFs of every kind, damaged at random: each is read correctly, or is an error of one sentence.
 
-Five thousand of them; a few are converted as well. None may hang, take much memory, or leave an output
+A thousand of them; a few are converted as well. None may hang, take much memory, or leave an output
 after an error.
 """
 
@@ -25,7 +25,7 @@ from tests.helpers.damage import KINDS, SEEDS, damaged
 pytestmark = pytest.mark.once
 
 CASES = 1000
-HANG = 120  # seconds until a hang is shown and ended
+HANG = 120  # seconds for one file, until a hang is shown and ended
 MUCH = 700_000_000  # bytes; the files have a few thousand
 CONVERTED = 25  # one of so many
 
@@ -86,15 +86,15 @@ def as_tifffile_reads(path: Path) -> np.ndarray[Any, Any] | None:
 @pytest.mark.filterwarnings("ignore")  # tifffile and its codecs warn of the damage
 @pytest.mark.parametrize("kind", range(len(KINDS)))
 def test_damage_is_read_correctly_or_an_error(
-    kind: int, in_memory: Path, caplog: pytest.LogCaptureFixture, times: Callable[[int], int]
+    kind: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, times: Callable[[int], int]
 ) -> None:
-    faulthandler.dump_traceback_later(HANG, exit=True)
-    path = in_memory / "scan.tif"
+    path = tmp_path / "scan.tif"
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     before = peak_resident_memory()
     errors, compared, count = [], 0, times(-(-CASES // len(KINDS)))
     try:
-        for number, data in enumerate(cases(kind, in_memory, count)):
+        for number, data in enumerate(cases(kind, tmp_path, count)):
+            faulthandler.dump_traceback_later(HANG, exit=True)  # in place of that for the file before
             path.write_bytes(data)
             try:
                 with open_source(path) as source:
@@ -116,7 +116,7 @@ def test_damage_is_read_correctly_or_an_error(
         logging.getLogger("tifffile").setLevel(logging.NOTSET)
     assert errors
     assert all(str(path) in error and "\n" not in error for error in errors)
-    assert compared or count < 100  # of a few, all may be refused
+    assert compared
     assert peak_resident_memory() - before < MUCH
     assert not [record for record in caplog.records if record.levelno < logging.CRITICAL and record.name != "tifffile"]
 
