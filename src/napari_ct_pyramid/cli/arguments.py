@@ -226,8 +226,8 @@ class _Program:
         parser.flag(options, "--repair", action="store_true",
                     help="make the parts that are wrong again; this needs --source")  # fmt: skip
         parser.flag(options, "--rebuild-levels", action="store_true",
-                    help="make coarser levels that are missing or wrong new from level 0, in place; works with an "
-                         "OME-Zarr of any program")  # fmt: skip
+                    help="make coarser levels that are missing or wrong again, in place, each from the next finer "
+                         "one; works with an OME-Zarr of any program")  # fmt: skip
         parser.flag(options, "--method", metavar="NAME",
                     help=f"how --rebuild-levels makes them: {', '.join(METHODS)} (default: as the levels that are "
                          "right; otherwise mean, and mode for labels)")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The files with the attributes of a group, and the copies of them that consolidated metadata are."""
+"""The files with the metadata of arrays and groups, and the copies of them that consolidated metadata are."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def read_group(path: AnyPath) -> tuple[str, dict[str, Any], dict[str, Any]]:
         return "zarr.json", group, group["attributes"]
     attributes = read_json(path / ".zattrs") or {}
     return ".zattrs", attributes, attributes
+
+
+def array_file(metadata: dict[str, Any]) -> str:
+    """The name of the file that holds this metadata of an array."""
+    return ".zarray" if metadata["zarr_format"] == 2 else "zarr.json"
 
 
 def with_attributes(document: dict[str, Any], file: str, attributes: dict[str, Any]) -> dict[str, Any]:

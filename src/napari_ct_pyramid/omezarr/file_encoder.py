@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_ct_pyramid.errors import SourceError
 
+from .documents import array_file
 from .metadata import first_line
 
 
@@ -27,7 +28,7 @@ def encode_file(metadata: dict[str, Any], voxels: np.ndarray) -> bytes:
     SourceError
         If no library can write the array's codecs.
     """
-    name = ".zarray" if metadata["zarr_format"] == 2 else "zarr.json"
+    name = array_file(metadata)
     alone = json.dumps({**metadata, "shape": list(voxels.shape)}).encode()
     files: dict[str, bytes]
     try:

@@ -1,4 +1,4 @@
-"""The public functions that make coarser levels new."""
+"""The public functions that make coarser levels again."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from typing import Any
 from napari_ct_pyramid.errors import RequestError, SourceError
 from napari_ct_pyramid.omezarr.documents import (
     Document,
+    array_file,
     read_group,
     read_json,
     replace_document,
@@ -183,7 +184,7 @@ def _kept(note: Note) -> list[dict[str, Any]]:
 
 
 def _arrays(note: Note) -> dict[str, dict[str, Any]]:
-    return {f"{level.path}/{metadata_name(level.metadata)}": level.metadata for level in note.levels}
+    return {f"{level.path}/{array_file(level.metadata)}": level.metadata for level in note.levels}
 
 
 def _holds(file: AnyPath, metadata: dict[str, Any]) -> bool:
@@ -225,8 +226,3 @@ def clear(path: AnyPath, note: Note) -> Note:
 def locator(path: AnyPath, level: NewLevel) -> ChunkLocator:
     """Finds the files of a level."""
     return ChunkLocator(path / level.path, level.metadata)
-
-
-def metadata_name(metadata: dict[str, Any]) -> str:
-    """The name of the file with the metadata of an array."""
-    return ".zarray" if metadata["zarr_format"] == 2 else "zarr.json"
