@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import napari
 import numpy as np
 import pytest
 
 from napari_ct_pyramid import open_pyramid
-from napari_ct_pyramid.plugin.widget import disk_watch
+from napari_ct_pyramid.conversion.convert import plan_conversion
+from napari_ct_pyramid.model.plan import Plan
+from napari_ct_pyramid.plugin.widget import disk_watch, planner
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import (
     add_widget,
@@ -112,11 +115,8 @@ def test_a_missing_folder_is_made_or_noticed(viewer: napari.Viewer, source: Path
     press(widget, "Make it")
     wait_for(widget, WidgetState.READY)
     assert folder.is_dir()
-    watch = widget.findChild(disk_watch.DiskWatch)
-    wait_until(lambda: watch.has_looked)
     folder.rmdir()
     wait_for(widget, WidgetState.WRONG)
-    wait_until(lambda: watch.has_looked)
     folder.mkdir()
     wait_for(widget, WidgetState.READY)
 
@@ -132,6 +132,23 @@ def test_a_disk_with_space_again_is_noticed(
     wait_for(widget, WidgetState.WRONG)
     assert offers(widget) == ["Check again"]
     free = 10**12
+    wait_for(widget, WidgetState.READY)
+
+
+def test_what_changes_during_the_planning_is_noticed(
+    viewer: napari.Viewer, source: Path, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan_and_put_back(*asked: Any) -> Plan:
+        try:
+            return plan_conversion(*asked)
+        finally:
+            if elsewhere.exists():
+                elsewhere.rename(source)
+
+    elsewhere = source.rename(source.with_name("moved.tif"))
+    monkeypatch.setattr(planner, "plan_conversion", plan_and_put_back)
+    widget = add_widget(viewer)
+    widget.set_source(source)
     wait_for(widget, WidgetState.READY)
 
 

@@ -22,7 +22,8 @@ from napari_ct_pyramid.storage.remote_path import is_url
 _PAUSE_MS = 2000
 _SPACE_STEP = 50_000_000  # bytes: smaller changes of free space are not reported
 
-Look = tuple[Any, ...]
+Look = dict[tuple[str, str], Any]
+"""What was found, by what was looked at: ("file" or "space", a path)."""
 
 
 class DiskWatch(QObject):
@@ -44,12 +45,14 @@ class DiskWatch(QObject):
         self._timer.setInterval(_PAUSE_MS)
         self._timer.timeout.connect(self._look)
 
-    @property
-    def has_looked(self) -> bool:
-        """Whether changes from now on are noticed: the first look is only compared with later ones."""
-        return self._seen is not None
-
-    def watch(self, sources: Sequence[str | ArrayInput], outputs: Sequence[str], *, space: bool = False) -> None:
+    def watch(
+        self,
+        sources: Sequence[str | ArrayInput],
+        outputs: Sequence[str],
+        *,
+        space: bool = False,
+        seen: Look | None = None,
+    ) -> None:
         """Watch these from now on, and nothing else.
 
         Parameters
@@ -59,12 +62,12 @@ class DiskWatch(QObject):
             Paths. Arrays, and what is in an object store, are not watched.
         space : bool
             Whether to also watch the free space on the disks of the outputs.
+        seen : Look, optional
+            What `look_at` found before: what has changed since then is noticed, too.
         """
-        here = [path for path in sources if isinstance(path, str) and path and not is_url(path)]
-        there = [path for path in outputs if path and not is_url(path)]
-        self._watched = (tuple(here), tuple(there), space)
-        self._seen = None
-        if here or there:
+        self._watched = (_on_disk(sources), _on_disk(outputs), space)
+        self._seen = seen
+        if any(self._watched[:2]):
             self._look()
             self._timer.start()
         else:
@@ -88,30 +91,37 @@ class DiskWatch(QObject):
         watched, look = found
         if watched != self._watched:
             return
-        before, self._seen = self._seen, look
-        if before is not None and before != look:
+        before, self._seen = self._seen or {}, look
+        _, _, space = watched
+        kinds = {"file", "space"} if space else {"file"}
+        if any(before[place] != look[place] for place in before.keys() & look.keys() if place[0] in kinds):
             self.changed.emit()
 
 
 def _looked(watched: tuple[Any, ...]) -> tuple[tuple[Any, ...], Look]:
-    return watched, look_at(*watched)
+    sources, outputs, _ = watched
+    return watched, look_at(sources, outputs)
 
 
-def look_at(sources: Sequence[str], outputs: Sequence[str], space: bool) -> Look:
-    """A value that differs once something has changed."""
-    found: list[Any] = []
-    for source in sources:
+def look_at(sources: Sequence[str | ArrayInput], outputs: Sequence[str]) -> Look:
+    """The states of sources and outputs, as far as they are on disks."""
+    found: Look = {}
+    for source in _on_disk(sources):
         asked = parse_input(source)
         if isinstance(asked, Input):
-            found.append(_state(asked.local_path))
-    for output in outputs:
-        path = Path(output)
-        found += [_exists(path), _exists(path.parent)]
-        found += [_state(path / name) for name in (*GROUP_FILE_NAMES, JOURNAL)]
-        if space:
-            with suppress(OSError):
-                found.append(shutil.disk_usage(path.parent).free // _SPACE_STEP)
-    return tuple(found)
+            found["file", str(asked.local_path)] = _state(asked.local_path)
+    for output in map(Path, _on_disk(outputs)):
+        for folder in (output, output.parent):
+            found["file", str(folder)] = _exists(folder)
+        for path in (output / name for name in (*GROUP_FILE_NAMES, JOURNAL)):
+            found["file", str(path)] = _state(path)
+        with suppress(OSError):
+            found["space", str(output)] = shutil.disk_usage(output.parent).free // _SPACE_STEP
+    return found
+
+
+def _on_disk(paths: Sequence[str | ArrayInput]) -> tuple[str, ...]:
+    return tuple(path for path in paths if isinstance(path, str) and path and not is_url(path))
 
 
 def _exists(path: Path) -> bool:

@@ -5,6 +5,7 @@ It knows nothing of fields, plans or layers.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, ClassVar, Protocol
 
 from napari.qt.threading import create_worker
@@ -22,6 +23,7 @@ from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.storage.paths import any_path
 
 from .activity_bar import ActivityBar
+from .disk_watch import Look, look_at
 from .worker import StepsWorker, Task
 
 _BAR_MS = 30  # the delay of the bar, so that the window is painted first
@@ -64,6 +66,8 @@ class Job(QObject):
         The latest progress.
     outcome : object
         Once the job has ended: its result, or the exception that ended it, or None if it was cancelled.
+    seen : Look or None
+        Once the job has ended with a result: the states of the source and the output.
     """
 
     progressed = Signal(object)  # Progress
@@ -87,6 +91,7 @@ class Job(QObject):
         self.output = output
         self.options = options
         self.outcome: Any = None
+        self.seen: Look | None = None
         self.last: Progress | None = None
         self._worker: Any = None
         self._bar: ActivityBar | None = None
@@ -179,7 +184,12 @@ class ConversionJob(Job):
     def _task(self) -> Task:
         name = source_name(self.source)
         title = f"the conversion of {name} to OME-Zarr"
-        return Task(title, name, iter_conversion, self.source, self.output, self.options)
+        return Task(title, name, self._steps)
+
+    def _steps(self) -> Generator[Progress, None, Receipt]:
+        receipt = yield from iter_conversion(self.source, self.output, self.options)
+        self.seen = look_at([self.source], [self.output])
+        return receipt
 
 
 class VerificationJob(Job):

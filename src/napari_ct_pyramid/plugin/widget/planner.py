@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -19,6 +19,8 @@ from napari_ct_pyramid.options import ConversionOptions, VoxelSize
 from napari_ct_pyramid.sources.inputs import ArrayInput
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.paths import AnyPath, any_path, image_path
+
+from .disk_watch import Look, look_at
 
 _PAUSE_MS = 50  # planning begins after this time without a change: a pasted path arrives letter by letter
 
@@ -64,6 +66,8 @@ class PlanAnswer:
         The source, or the output if there is no source, where that is an OME-Zarr already.
     is_own : bool
         Whether this package made that image.
+    seen : Look or None
+        The states of the source and the output before the planning.
     """
 
     request: PlanRequest
@@ -76,6 +80,7 @@ class PlanAnswer:
     made: bool = False
     image: AnyPath | None = None
     is_own: bool = False
+    seen: Look | None = None
 
     @property
     def voxel_size(self) -> VoxelSize | None:
@@ -116,11 +121,14 @@ class BatchAnswer:
         With a plan, or an error, for each volume.
     error : Exception or None
         Why they cannot be converted together.
+    seen : Look or None
+        The states of the sources and the outputs before the planning.
     """
 
     request: BatchRequest
     batch: Batch[Receipt] | None = None
     error: Exception | None = None
+    seen: Look | None = None
 
 
 class Planner(QObject):
@@ -170,40 +178,38 @@ class Planner(QObject):
 
 def answer(request: PlanRequest) -> PlanAnswer:
     """Plan a conversion. Reads the file's header and a few of its rows."""
-    output, verifiable, image, is_own = request.output, False, None, False
+    found = PlanAnswer(request, request.output)
     try:
         image = _image(request)
-        is_own = image is not None and not is_audited(image)
-        output = output or str(default_output(request.source))
-        verifiable = can_be_verified(any_path(output))
+        found = replace(found, image=image, is_own=image is not None and not is_audited(image))
+        output = request.output or str(default_output(request.source))
+        found = replace(found, output=output, seen=look_at([request.source], [output]))
+        found = replace(found, verifiable=can_be_verified(any_path(output)))
         if not request.source:
-            return PlanAnswer(request, output, image=image, is_own=is_own)
+            return replace(found, verifiable=False)
         try:
             plan = plan_conversion(request.source, output, request.options)
         except OutputExistsError:
-            made = already_made(request.source, output, request.options) if verifiable else None
+            made = already_made(request.source, output, request.options) if found.verifiable else None
             if made is None:
                 raise
-            return PlanAnswer(request, output, made.volume, made, verifiable=True, made=True)
+            return replace(found, volume=made.volume, plan=made, made=True)
         resumes = plan.blocks_done > 0 or (is_unfinished(any_path(output)) and not plan.options.overwrite)
-        return PlanAnswer(
-            request, output, plan.volume, plan, resumes=resumes, verifiable=verifiable, image=image, is_own=is_own
-        )
+        return replace(found, volume=plan.volume, plan=plan, resumes=resumes)
     except Exception as error:  # noqa: BLE001  the panel shows any error
-        return PlanAnswer(
-            request, output, _volume(request), error=error, verifiable=verifiable, image=image, is_own=is_own
-        )
+        return replace(found, volume=_volume(request), error=error)
 
 
 def answer_batch(request: BatchRequest) -> BatchAnswer:
     """Plan several conversions."""
-    batch = None
+    found = BatchAnswer(request)
     try:
-        for batch in iter_plan_batch(request.sources, request.folder or None, request.options):  # noqa: B007
-            pass
+        for batch in iter_plan_batch(request.sources, request.folder or None, request.options):
+            seen = found.seen or look_at(request.sources, [str(item.output) for item in batch.items])
+            found = replace(found, batch=batch, seen=seen)
     except Exception as error:  # noqa: BLE001  the panel shows any error
-        return BatchAnswer(request, batch, error)
-    return BatchAnswer(request, batch)
+        return replace(found, error=error)
+    return found
 
 
 def _image(request: PlanRequest) -> AnyPath | None:

@@ -17,6 +17,7 @@ from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.sources.inputs import ArrayInput
 
+from .disk_watch import Look
 from .jobs import ConversionJob
 from .planner import BatchAnswer, BatchRequest, Planner
 
@@ -43,6 +44,8 @@ class Queue(QObject):
         Why the waiting items cannot be converted together, although each alone may be possible.
     planned : bool
         Whether the waiting items are planned with the latest options.
+    seen : Look or None
+        The states of the sources and the outputs before they were planned.
     job : ConversionJob or None
         The job that runs.
     """
@@ -60,6 +63,7 @@ class Queue(QObject):
         self.batch = Batch[Receipt]()
         self.error: Exception | None = None
         self.planned = True
+        self.seen: Look | None = None
         self.job: ConversionJob | None = None
         self._viewer = viewer
         self._options: ConversionOptions | None = None  # for items that are added later
@@ -142,6 +146,7 @@ class Queue(QObject):
 
     def _take_plans(self, answer: BatchAnswer) -> None:
         self.planned = True
+        self.seen = answer.seen
         self.error = None if self.running else answer.error
         if answer.batch:
             self.batch = self.batch.take_plans(answer.batch, keep_run=self.running)

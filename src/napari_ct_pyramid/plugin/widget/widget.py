@@ -210,7 +210,12 @@ class ConvertWidget(QWidget):
                 self._replan()
                 return
             self._answer = answer
-            self._watch.watch([answer.request.source], [answer.output], space=isinstance(answer.error, DiskSpaceError))
+            self._watch.watch(
+                [answer.request.source],
+                [answer.output],
+                space=isinstance(answer.error, DiskSpaceError),
+                seen=answer.seen,
+            )
             message = self._result(answer) if self._result else plan_message(answer)
             if answer.plan:
                 self.plan_panel.show_plan(answer.plan, resumes=answer.resumes, made=answer.made)
@@ -242,7 +247,9 @@ class ConvertWidget(QWidget):
         waiting = batch.having("waiting")
         todo = batch.having("waiting", "failed")
         outputs = [str(item.output) for item in todo]
-        self._watch.watch(list(map(source_of, todo)), outputs, space=isinstance(error, DiskSpaceError))
+        self._watch.watch(
+            list(map(source_of, todo)), outputs, space=isinstance(error, DiskSpaceError), seen=self.queue.seen
+        )
         if error or not waiting:
             failed = batch.having("failed") and not batch.having("done")
             self._enter(WidgetState.WRONG if error or failed else WidgetState.DONE, message)
@@ -340,7 +347,7 @@ class ConvertWidget(QWidget):
         if isinstance(job, VerificationJob):
             after_verification(job, self._viewer)
         if isinstance(job.outcome, Receipt):
-            self._watch.watch([job.source], [job.output])
+            self._watch.watch([job.source], [job.output], seen=job.seen)
             if job.last:
                 self.plan_panel.show_plan(job.last.plan, made=True)
             self._enter(WidgetState.DONE, self._result(None))
