@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import napari_ct_pyramid as ct
@@ -49,6 +50,30 @@ def test_the_input_is_never_replaced(source: Path, tmp_path: Path) -> None:
         with pytest.raises(ct.RequestError, match="the input"):
             ct.convert(source, output, chunks=(4, 4, 4), overwrite=True)
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("taken", ["part", "level", "slices", "function", "channel"])
+def test_an_image_is_not_replaced_by_what_is_read_from_it(source: Path, tmp_path: Path, taken: str) -> None:
+    output = ct.convert(source, chunks=(4, 4, 4), num_levels=2).output
+    image = ct.open_pyramid(output)
+    level: Any = image.levels[0]
+    sources: dict[str, Any] = {
+        "part": image.crop("1:,,"),
+        "level": image.levels[1],
+        "slices": level[1:],
+        "function": level.map_blocks(lambda voxels: voxels + 1),
+        "channel": level.array.every((1, 2, 2)),
+    }
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    for place in (output, tmp_path):
+        with pytest.raises(ct.RequestError, match="the input"):
+            ct.convert(sources[taken], place, chunks=2, overwrite=True)
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    labels = ct.convert(sources[taken], output / "labels", chunks=2, num_levels=1).output  # beside its levels
+    assert np.array_equal(
+        np.asarray(ct.open_pyramid(labels).levels[0]),
+        np.asarray(sources[taken].levels[0] if taken == "part" else sources[taken]),
+    )
 
 
 def test_a_folder_that_is_not_there_is_not_made(source: Path, tmp_path: Path) -> None:

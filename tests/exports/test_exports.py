@@ -160,6 +160,42 @@ def test_axes_crop_and_level_together(tmp_path: Path) -> None:
     assert np.allclose(spacing, np.array([SIZE[0], SIZE[2], SIZE[1]]) * 2 / 1000)
 
 
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("axes", "crop"), [("zyx", None), ("zyx", "3:9,,-5:"), ("zyx", ":1,1:2,7:"), ("xzy", "3:4,1:6,")]
+)
+def test_a_part_of_an_open_image_is_exported_at_every_level(
+    tmp_path: Path, level: int, axes: str, crop: str | None
+) -> None:
+    image = ct.open_pyramid(pyramid(tmp_path, voxels()))
+    z, y, x = (slice(3, 20), slice(5, 12), slice(7, 30))  # each begins within a voxel of the coarser levels
+    part = image.crop("3:20,5:12,7:30")
+    made = ct.export(part, tmp_path / "part.nrrd", level=level, axes=axes, crop=crop)
+    # The same voxels of the finest level in the whole image, whose export is tested above.
+    order = tuple(axes.index(axis) for axis in "zyx")
+    ranges = [range(part.start, part.stop) for part in (z, y, x)]
+    asked = [slice(*(int(end) if end else None for end in one.split(":"))) if one else slice(None)
+             for one in (crop or ",,").split(",")]  # fmt: skip
+    for axis, one in zip(order, asked, strict=True):
+        ranges[axis] = ranges[axis][one]
+    turned = [ranges[axis] for axis in order]
+    there = ",".join(f"{one.start}:{one.stop}" for one in turned)
+    ct.export(image.path, tmp_path / "whole.nrrd", level=level, axes=axes, crop=there)
+    assert np.array_equal(read(tmp_path / "part.nrrd"), read(tmp_path / "whole.nrrd"))
+    images = [SimpleITK.ReadImage(tmp_path / name) for name in ("part.nrrd", "whole.nrrd")]
+    assert np.allclose(images[0].GetOrigin(), images[1].GetOrigin(), rtol=1e-9)
+    assert np.allclose(images[0].GetSpacing(), images[1].GetSpacing(), rtol=1e-9)
+    assert made.voxel_size == pytest.approx([SIZE[axis] * 2**level for axis in order])
+    with pytest.raises(ct.RequestError, match="3 levels"):
+        ct.export(part, tmp_path / "no.nrrd", level=3)
+
+
+def test_a_part_without_a_voxel_size_has_none_at_a_coarser_level_either(tmp_path: Path) -> None:
+    write_image(tmp_path / "image.zarr", pyramid_of(voxels(), 2), unit=None)
+    made = ct.export(ct.open_pyramid(tmp_path / "image.zarr").crop("3:,,"), tmp_path / "part.nrrd", level=1)
+    assert made.voxel_size is None
+
+
 def test_any_source_of_a_conversion_can_be_exported(tmp_path: Path) -> None:
     array = voxels("float32")
     source = write_scan(tmp_path, array)

@@ -40,7 +40,7 @@ def _small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "CELL_BYTES", 8000)
 
 
-def failed(scan: Path, output: Path, **options: Any) -> CtPyramidError:
+def failed(scan: Any, output: Path, **options: Any) -> CtPyramidError:
     with pytest.raises(CtPyramidError) as caught:
         ct.export(scan, output, **options)
     return caught.value
@@ -140,6 +140,8 @@ def test_an_archive_is_exported_but_not_onto_itself(scan: Path, tmp_path: Path) 
     ct.export(scan, tmp_path / "a.ozx")
     before = everything(tmp_path)
     assert isinstance(failed(tmp_path / "a.ozx", tmp_path / "a.ozx", overwrite=True), ct.RequestError)
+    part = ct.open_pyramid(tmp_path / "a.ozx").crop("3:,,")
+    assert isinstance(failed(part, tmp_path / "a.ozx", overwrite=True), ct.RequestError)
     assert everything(tmp_path) == before
     ct.export(tmp_path / "a.ozx", tmp_path / "b.tif", crop="3:9,,")
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), VOXELS[3:9])

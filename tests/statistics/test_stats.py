@@ -130,6 +130,9 @@ def test_levels_crops_and_padding(tmp_path: Path) -> None:
     level = np.asarray(ct.open_pyramid(output).levels[1].array)
     check(level, ct.stats(output, level=1))
     check(level[2:4], ct.stats(output, level=1, crop="4:8,,"))
+    part = ct.open_pyramid(output).crop("3:9,,")
+    check(level[1:5], ct.stats(part, level=1))
+    check(level[2:3], ct.stats(part, level=1, crop="1:2,,"))
     found = ct.stats(output, crop="3:9,,", per_slice=True)
     assert found.slices
     assert found.slices.z.tolist() == [3, 4, 5, 6, 7, 8]

@@ -16,6 +16,7 @@ from napari_ct_pyramid.omezarr.kind import is_published
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, is_within, outer_path
+from napari_ct_pyramid.storage.zip_path import ZipPath
 
 from .replacement import check_replaceable, is_empty
 
@@ -114,7 +115,7 @@ def check_apart(src: SourceLike, output: AnyPath) -> None:
     asked, target = parse_input(src), output.resolve()
     if asked.path is None:
         return
-    source = asked.path.resolve()
+    source = (asked.path.archive if isinstance(asked.path, ZipPath) else asked.path).resolve()
     if target == source:
         raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
     if is_within(target, source) and (isinstance(asked, ArrayInput) or not asked.pattern):

@@ -36,6 +36,8 @@ class LazyArray:
         Voxels that are read together, along each axis. napari aligns its requests to them.
     start : tuple of int, optional
         Where this array begins, in the coordinates of `read`.
+    path : path, optional
+        Where the voxels are stored, so that nothing replaces them while they are read.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class LazyArray:
         dtype: np.dtype,
         chunks: tuple[int, ...],
         start: tuple[int, ...] | None = None,
+        path: Any = None,
     ) -> None:
         self._read = read
+        self.path = path
         self._start = start or (0,) * len(shape)
         self.shape = shape
         self.dtype = np.dtype(dtype)
@@ -99,12 +103,13 @@ class LazyArray:
                 lazy = False
         if lazy:
             begin = tuple(s.start + o for s, o in zip(crop, self._start, strict=True))
-            return LazyArray(self._read, tuple(s.stop - s.start for s in crop), self.dtype, self.chunks, begin)
+            shape = tuple(s.stop - s.start for s in crop)
+            return LazyArray(self._read, shape, self.dtype, self.chunks, begin, self.path)
         return self._load(tuple(crop))[tuple(finish)]
 
     def crop(self, shape: tuple[int, ...]) -> LazyArray:
         """The first voxels along each axis."""
-        return LazyArray(self._read, shape, self.dtype, self.chunks, self._start)
+        return LazyArray(self._read, shape, self.dtype, self.chunks, self._start, self.path)
 
     def every(self, steps: tuple[int, ...]) -> LazyArray:
         """Every nth voxel along each axis."""
@@ -115,7 +120,7 @@ class LazyArray:
 
         shape = tuple(math.ceil(size / n) for size, n in zip(self.shape, steps, strict=True))
         chunks = tuple(max(1, size // n) for size, n in zip(self.chunks, steps, strict=True))
-        return LazyArray(read, shape, self.dtype, chunks)
+        return LazyArray(read, shape, self.dtype, chunks, path=self.path)
 
     def take(self, axis: int, index: int) -> LazyArray:
         """The array at one index of an axis, without that axis. Stays lazy, unlike ``array[index]``."""
@@ -124,7 +129,7 @@ class LazyArray:
             return self._load((*box[:axis], slice(index, index + 1, 1), *box[axis:])).squeeze(axis)
 
         shape, chunks = ((*t[:axis], *t[axis + 1 :]) for t in (self.shape, self.chunks))
-        return LazyArray(read, shape, self.dtype, chunks)
+        return LazyArray(read, shape, self.dtype, chunks, path=self.path)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:

@@ -66,6 +66,9 @@ class Volume:
         Voxels of the finest level that one voxel spans, along z, y, x.
     finest_shape : tuple of int or None
         Voxels of the finest level along z, y, x; None where this is that level.
+    finest_start : tuple of float
+        Where the finest level begins within the first voxel, in voxels of the finest level: a part of an image may
+        begin within a voxel of a coarser level.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Volume:
     is_labels: bool = False
     reduction: tuple[float, float, float] = (1.0, 1.0, 1.0)
     finest_shape: Triple | None = None
+    finest_start: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def row_step(self) -> int:

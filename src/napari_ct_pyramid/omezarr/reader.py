@@ -222,7 +222,7 @@ def open_pyramid(path: PathLike) -> Pyramid:
                 [] if levels else notes,  # nothing depends on the scales of the other levels
             )
             scale_is_valid &= valid or bool(levels)
-            lazy = LazyArray(array.read, array.shape, array.dtype, array.chunks)
+            lazy = LazyArray(array.read, array.shape, array.dtype, array.chunks, path=array.path)
             if original:
                 lazy = lazy.crop(tuple(math.ceil(n / r) for n, r in zip(original, ratio, strict=True)))
             levels.append(

@@ -196,7 +196,8 @@ class MappedLevel(LazyArray):
         self._is_typed = dtype is not None
         self._block = block_shape(self._source, block, _MAPPED_BYTES, level.axis_types, self._halo)
         together = _read_together(self._source, self._block, BLOCK_BYTES, level.axis_types)
-        super().__init__(self._compute, self._source.shape, _type_of(dtype or self._source.dtype), together)
+        result = _type_of(dtype or self._source.dtype)
+        super().__init__(self._compute, self._source.shape, result, together, path=self._source.path)
 
     @property
     def block_bytes(self) -> int:

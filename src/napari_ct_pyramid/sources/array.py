@@ -67,6 +67,9 @@ def open_array(source: ArrayInput) -> VolumeReader:
         notes=source.notes,
         calibration=source.calibration,
         rescale=source.rescale,
+        reduction=source.reduction,
+        finest_shape=source.finest_shape,
+        finest_start=source.finest_start,
     )
     reader: VolumeReader = _ArrayReader(source, data, axes, volume)
     order = "".join(axis_names[axis] for axis in axes) if axis_names else "zyx"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from napari_ct_pyramid.calibration import Calibration, parse_calibration
-from napari_ct_pyramid.errors import RequestError
-from napari_ct_pyramid.model.formatting import times
-from napari_ct_pyramid.options import SourceOptions, VoxelSize
+from napari_ct_pyramid.errors import Advice, RequestError
+from napari_ct_pyramid.model.formatting import count, times
+from napari_ct_pyramid.options import SourceOptions, Triple, VoxelSize
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, any_path, image_name
 from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 from napari_ct_pyramid.storage.zip_path import ZipPath
@@ -108,7 +108,8 @@ class ArrayInput:
     translation : tuple of float
         Where the centre of the first voxel is, along the same axes, in `unit`.
     path : path or None
-        The file or folder that the voxels come from, if that is known: no output may replace it.
+        The file or folder that the voxels come from, if that is known: no output may replace it. Of a level of an
+        OME-Zarr it is the array, so that other things may be written beside it in the image.
     folder : path or None
         Where the output goes if it is not given.
     is_labels : bool
@@ -119,6 +120,8 @@ class ArrayInput:
         How grey values were stored as these voxels.
     notes : tuple of str
         Sentences about the array that are to be shown.
+    reduction, finest_shape, finest_start
+        As those of a `Volume`.
     """
 
     data: Any
@@ -134,6 +137,9 @@ class ArrayInput:
     calibration: Calibration | None = None
     rescale: Rescale | None = None
     notes: tuple[str, ...] = ()
+    reduction: VoxelSize = (1.0, 1.0, 1.0)
+    finest_shape: Triple | None = None
+    finest_start: VoxelSize = (0.0, 0.0, 0.0)
 
     def __str__(self) -> str:
         return self.title
@@ -154,39 +160,81 @@ SourceLike = PathLike | Array | ArrayInput | OpenImage
 """What a user may give as a source in Python."""
 
 
-def _path_of(array: Any) -> Path | None:
-    """The folder of a Zarr array on this machine."""
+def _path_of(array: Any) -> AnyPath | None:
+    """The folder of a Zarr array on this machine, or wherever a level of an OME-Zarr is."""
+    from napari_ct_pyramid.model.lazy_array import LazyArray
+
+    if isinstance(array, LazyArray):
+        found: AnyPath | None = array.path
+        return found
     root = getattr(getattr(array, "store", None), "root", None)
     return Path(root, str(getattr(array, "path", ""))) if isinstance(root, (str, Path)) else None
 
 
 @overload
-def parse_input(path: PathLike, options: SourceOptions | None = None) -> Input: ...
+def parse_input(path: PathLike, options: SourceOptions | None = None, level: int = 0) -> Input: ...
 @overload
-def parse_input(path: SourceLike, options: SourceOptions | None = None) -> Input | ArrayInput: ...
-def parse_input(path: SourceLike, options: SourceOptions | None = None) -> Input | ArrayInput:
+def parse_input(path: SourceLike, options: SourceOptions | None = None, level: int = 0) -> Input | ArrayInput: ...
+def parse_input(path: SourceLike, options: SourceOptions | None = None, level: int = 0) -> Input | ArrayInput:
     """The INPUT that a user named, with what to read of it.
 
     Raises
     ------
     RequestError
-        If it is neither a path nor an array.
+        If it is neither a path nor an array, or an image has no such level.
     """
     if isinstance(path, ArrayInput):
         return path
     if isinstance(path, (str, os.PathLike, RemotePath)):
-        return replace(_split(path), options=options or SourceOptions())
+        return replace(_split(path), options=options or SourceOptions(), level=level)
     if isinstance(path, OpenImage):
-        return _of_image(path, options)
+        return _of_image(path, options, level)
     if isinstance(path, Array):
         return _of_level(path) or _of_array(path)
     raise RequestError(f"The source is a {type(path).__name__}, which is neither a path nor an array.")
 
 
-def _of_image(image: OpenImage, options: SourceOptions | None) -> Input | ArrayInput:
-    """An open image is its path; a part of one is its finest level."""
-    found = None if image.levels[0].start == () else _of_level(image.levels[0])
-    return found or Input(image.path, options=options or SourceOptions())
+def _of_image(image: OpenImage, options: SourceOptions | None, number: int) -> Input | ArrayInput:
+    """An open image is its path; a part of one is an array, one of its levels."""
+    from .base import volume_axes
+
+    finest = image.levels[0]
+    whole = Input(image.path, options=options or SourceOptions(), level=number)
+    if finest.start == ():
+        return whole
+    check_level(image.path, len(image.levels), number)
+    of_finest, of_level = _of_level(finest), _of_level(image.levels[number])
+    axes = volume_axes(finest.shape)
+    if of_finest is None or of_level is None or axes is None or not number:
+        return of_finest or whole
+    level = image.levels[number]
+    z, y, x = axes
+    begin = [finest.start[axis] - level.start[axis] * level.reduction[axis] for axis in axes]
+    return replace(
+        of_level,
+        voxel_size=of_level.voxel_size if of_finest.voxel_size else None,  # the scale of level 1 may be 2 of nothing
+        unit=of_finest.unit,
+        reduction=(level.reduction[z], level.reduction[y], level.reduction[x]),
+        finest_shape=(finest.shape[z], finest.shape[y], finest.shape[x]),
+        finest_start=(begin[0], begin[1], begin[2]),
+    )
+
+
+def check_level(image: AnyPath, levels: int, number: int) -> None:
+    """Make sure that an image has a level.
+
+    Raises
+    ------
+    RequestError
+        If it has fewer.
+    """
+    if number >= levels:
+        raise RequestError(
+            f"{image} has {count(levels, 'level')}, and level {number} was asked for. Ask for one from 0 to "
+            f"{levels - 1} (",
+            Advice("level"),
+            ").",
+        )
 
 
 def _of_array(array: Array) -> ArrayInput:
@@ -226,6 +274,8 @@ def _of_level(array: Array) -> ArrayInput | None:
     from napari_ct_pyramid.omezarr.level import PyramidLevel
     from napari_ct_pyramid.omezarr.streaming import MappedLevel
 
+    from .base import volume_axes
+
     if not isinstance(array, (PyramidLevel, MappedLevel)):
         return None
     level = array if isinstance(array, PyramidLevel) else array.level
@@ -239,7 +289,7 @@ def _of_level(array: Array) -> ArrayInput | None:
             f"Level {level.path} of {level.name} is not one volume: its axes {names} have {size} voxels. Take one "
             f"along {first} first, as in pyramid.crop({first}=(0, 1))."
         )
-    space = long[-3:]
+    space = volume_axes(level.shape) or long[-3:]
     order = [level.axes[axis].lower() for axis in space if level.axes]
     if sorted(order) == ["x", "y", "z"] and order != ["z", "y", "x"]:
         raise RequestError(
@@ -261,6 +311,7 @@ def _of_level(array: Array) -> ArrayInput | None:
     is_known = is_placed and (units[0] is not None or scale != [1, 1, 1])  # which stands for an unknown voxel size
     return ArrayInput(
         data=data,
+        path=_path_of(level.array),
         name=level.name or "array",
         title=f"Level {level.path} of {level.name}",
         voxel_size=(scale[0], scale[1], scale[2]) if is_known else None,

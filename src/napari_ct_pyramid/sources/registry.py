@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,15 +85,13 @@ def open_source(
     from .narrowed import narrowed
 
     options = options or SourceOptions()
-    source = parse_input(path, options)
-    reader = (
-        _open_array(source, options) if isinstance(source, ArrayInput) else _open_path(replace(source, level=level))
-    )
+    source = parse_input(path, options, level)
+    reader = _open_array(source, options) if isinstance(source, ArrayInput) else _open_path(source)
     try:
         if level and reader.volume.finest_shape is None:
             raise RequestError(
-                f"{reader.volume.name} is {reader.volume.format}, which has one level, and level {level} was asked "
-                "for. Leave the level out (", Advice("level"), ").",
+                f"{reader.volume.name} ({reader.volume.format}) has one level, and level {level} was asked for. Leave "
+                "the level out (", Advice("level"), ").",
             )  # fmt: skip
         reader = narrowed(reader, options)
         return Source(_view(grey_values(reader) if grey else reader, options.axes, options.crop))

@@ -54,6 +54,7 @@ class Transposed(_View):
             granularity=self._transposed(volume.granularity),
             reduction=self._transposed(volume.reduction),
             finest_shape=self._transposed(volume.finest_shape) if volume.finest_shape else None,
+            finest_start=self._transposed(volume.finest_start),
             granularity_start=self._transposed(volume.granularity_start),
             format=f"{volume.format}; axes {axes}",
         )
@@ -92,13 +93,8 @@ class Cropped(_View):
         super().__init__(source)
         volume = source.volume
         finest = volume.finest_shape or volume.shape
-        bounds = [
-            _at_level(_bounds(*part, size, axis), reduction, there)
-            for part, size, axis, reduction, there in zip(
-                crop, finest, "zyx", volume.reduction, volume.shape, strict=True
-            )
-        ]
-        (z0, z1), (y0, y1), (x0, x1) = bounds
+        asked = [_bounds(*part, size, axis) for part, size, axis in zip(crop, finest, "zyx", strict=True)]
+        (z0, z1), (y0, y1), (x0, x1) = map(_at_level, asked, volume.finest_start, volume.reduction, volume.shape)
         self.start = z0, y0, x0
         units = zip(self.start, volume.granularity_start, volume.granularity, strict=True)
         starts = [(start + offset) % size for start, offset, size in units]
@@ -110,6 +106,7 @@ class Cropped(_View):
             shape=(z1 - z0, y1 - y0, x1 - x0),
             granularity_start=(starts[0], starts[1], starts[2]),
             finest_shape=None,
+            finest_start=(0.0, 0.0, 0.0),
             format=f"{volume.format}; cropped from {times(volume.shape)}",
         )
 
@@ -128,9 +125,10 @@ def _bounds(start: int | None, stop: int | None, size: int, axis: str) -> tuple[
     raise RequestError(f"The crop {asked} along {axis} {what}. Choose a part from 0 to {size} (", Advice("crop"), ").")
 
 
-def _at_level(bounds: tuple[int, int], reduction: float, size: int) -> tuple[int, int]:
+def _at_level(bounds: tuple[int, int], begin: float, reduction: float, size: int) -> tuple[int, int]:
     """The voxels of a level that have a share in voxels of the finest level. There is at least one."""
     if reduction == 1:
         return bounds
-    first = min(math.floor(bounds[0] / reduction), size - 1)
-    return first, max(first + 1, min(math.ceil(bounds[1] / reduction), size))
+    first, last = ((bound + begin) / reduction for bound in bounds)
+    start = min(math.floor(first + 1e-9), size - 1)
+    return start, max(start + 1, min(math.ceil(last - 1e-9), size))

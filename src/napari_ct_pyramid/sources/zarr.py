@@ -10,8 +10,8 @@ from typing import cast
 
 import numpy as np
 
-from napari_ct_pyramid.errors import Advice, RequestError, SourceError, SourceNotFoundError, UnfinishedError
-from napari_ct_pyramid.model.formatting import count, times
+from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
+from napari_ct_pyramid.model.formatting import times
 from napari_ct_pyramid.model.volume import Volume, chunk_box, intersection, touched, within
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.channels import Channel
@@ -33,7 +33,7 @@ from napari_ct_pyramid.units import find_unit
 from .axis_labels import choose_place, known_axes, order_of
 from .base import VolumeReader, Voxels, check_dtype, check_shape, list_arrays, volume_axes
 from .choice import choose
-from .inputs import Input
+from .inputs import Input, check_level
 from .links import check_files, is_plain
 from .views import Cropped, Transposed
 from .voxel_size import FoundVoxelSize, found_voxel_size
@@ -106,13 +106,7 @@ def _names_of_axes(array: ZarrArray) -> list[str] | None:
 
 
 def _open_image(source: Input, pyramid: Pyramid) -> VolumeReader:
-    if source.level >= len(pyramid.levels):
-        raise RequestError(
-            f"{pyramid.path} has {count(len(pyramid.levels), 'level')}, and level {source.level} was asked for. Ask "
-            f"for one from 0 to {len(pyramid.levels) - 1} (",
-            Advice("level"),
-            ").",
-        )
+    check_level(pyramid.path, len(pyramid.levels), source.level)
     level = pyramid.levels[source.level]
     array = ZarrArray(pyramid.path / level.path)
     order, place = _place(source, pyramid)
