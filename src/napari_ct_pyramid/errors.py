@@ -6,7 +6,7 @@
     │   ├── DiskSpaceError                    too little free disk; `.needed`, `.free`
     │   ├── LevelsError                       the volume cannot be halved that often; `.most` levels can be made
     │   ├── MissingFolderError                there is no `.folder` for the output
-    │   ├── OutputBusyError                   another process writes to the output
+    │   ├── OutputBusyError                   another process writes to the output; `.process`, `.machine`
     │   └── OutputExistsError (FileExistsError)
     ├── SourceError (ValueError)              the input is not a volume that can be read
     │   ├── SourceNotFoundError (FileNotFoundError)
@@ -178,7 +178,20 @@ class MissingFolderError(RequestError):
 
 
 class OutputBusyError(RequestError):
-    """Another conversion or repair, here or in another process, writes to the output."""
+    """Another conversion, repair, rebuild or edit, here or in another process, writes to the output.
+
+    Attributes
+    ----------
+    process : int or None
+        Its id.
+    machine : str or None
+        The name of the machine that it runs on. None where they are not known.
+    """
+
+    def __init__(self, *parts: Part, process: int | None = None, machine: str | None = None) -> None:
+        super().__init__(*parts)
+        self.process = process
+        self.machine = machine
 
 
 class OutputExistsError(RequestError, FileExistsError):

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 import napari_ct_pyramid as ct
-from napari_ct_pyramid.storage.lock import beside, lock_file
+from napari_ct_pyramid.storage.lock import lock_file
+from napari_ct_pyramid.storage.own_names import beside
 from tests.helpers.kills import Killer
 from tests.helpers.scans import pyramid_files, write_scan
 

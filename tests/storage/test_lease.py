@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from napari_ct_pyramid.errors import OutputExistsError
 from napari_ct_pyramid.model.memory import page_buffer
 from napari_ct_pyramid.storage import local as files
-from napari_ct_pyramid.storage.lease import take_folder_lease
+from napari_ct_pyramid.storage.lease import end_trial, take_folder_lease, trial_lease
 from napari_ct_pyramid.storage.local import LocalStorage
 
 
@@ -138,3 +139,35 @@ def test_a_link_in_the_place_of_a_lease_is_removed_and_not_followed(output: Path
     with take_folder_lease(output):
         assert not link.is_symlink()
     assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("kind", ["notes", "named alike", "folder", "file", "link"])
+def test_what_has_the_name_of_a_trial_and_is_none_stays(tmp_path: Path, kind: str) -> None:
+    place, precious = tmp_path / ".scan.ome.zarr.trial", tmp_path / "precious"
+    precious.mkdir()
+    (precious / "notes").write_bytes(b"mine")
+    if kind == "file":
+        place.write_bytes(b"mine")
+    elif kind == "link":
+        place.symlink_to(precious, target_is_directory=True)
+    else:
+        place.mkdir()
+        name = {"notes": "notes", "named alike": "01234567-1-1", "folder": "01234567-1-2"}[kind]
+        (place / name).mkdir() if kind == "folder" else (place / name).write_bytes(b"mine")
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    end_trial(place)
+    with pytest.raises(OutputExistsError) as caught, trial_lease(place):
+        pass
+    assert str(place) in str(caught.value)
+    assert not caught.value.replaceable
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    assert (precious / "notes").read_bytes() == b"mine"
+
+
+def test_the_trial_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    place = tmp_path / ".scan.ome.zarr.trial"
+    place.mkdir()
+    (place / "01234567-4711-3").touch()
+    with trial_lease(place) as lease:
+        lease.new_file().touch()
+    assert not place.exists()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -42,7 +42,7 @@ from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.sources.sampling import a_few_rows, share_decoded, spread_rows
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import Hold, hold
+from napari_ct_pyramid.storage.lock import Hold, check_free, hold
 from napari_ct_pyramid.storage.paths import AnyPath, PathLike, image_name, outer_path
 from napari_ct_pyramid.storage.store_lock import is_store_lock
 
@@ -77,7 +77,8 @@ def plan_conversion(
     with opened(src, options) as source:
         output = _output(src, dst, options)
         plan, identity = plan_source(source, output, options, _cluster(client, src))
-        return _resume(plan, identity, output)[0]
+        with _busy_or_there(output):
+            return _resume(plan, identity, output)[0]
 
 
 def already_made(
@@ -109,7 +110,8 @@ def iter_conversion(
         output = _output(src, dst, options)
         cluster = _cluster(client, src)
         plan, identity = plan_source(source, output, options, cluster)
-        _resume(plan, identity, output)
+        with _busy_or_there(output):
+            _resume(plan, identity, output)
         with hold(output) as held, ExitStack() as stack:
             recover(output)
             check_output(src, output, options.overwrite)  # again: another process may have written there meanwhile
@@ -251,8 +253,19 @@ def _cluster(client: Client | None, src: SourceLike) -> Cluster | None:
 
 def _output(src: SourceLike, dst: PathLike | None, options: ConversionOptions) -> AnyPath:
     output = default_output(src) if dst is None else outer_path(dst)
-    check_output(src, output, options.overwrite)
+    with _busy_or_there(output):
+        check_output(src, output, options.overwrite)
     return output
+
+
+@contextmanager
+def _busy_or_there(output: AnyPath) -> Iterator[None]:
+    """Turn the error for an output that exists into one that it is busy, if somebody writes it just now."""
+    try:
+        yield
+    except OutputExistsError:
+        check_free(output)
+        raise
 
 
 def plan_source(

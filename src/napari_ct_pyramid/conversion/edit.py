@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from napari_ct_pyramid.errors import Advice, ConversionError, CtPyramidError, RequestError, SourceError
+from napari_ct_pyramid.errors import (
+    Advice,
+    ConversionError,
+    CtPyramidError,
+    RequestError,
+    SourceError,
+    UnfinishedError,
+)
 from napari_ct_pyramid.omezarr.coordinate_systems import has_systems
 from napari_ct_pyramid.omezarr.documents import (
     CONSOLIDATED,
@@ -32,7 +39,7 @@ from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.versions import numbers_of
 from napari_ct_pyramid.options import parse_window
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import check_state_folder, hold
+from napari_ct_pyramid.storage.lock import check_free, check_state_folder, hold
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath, PathLike, any_path
 from napari_ct_pyramid.storage.sealed import seal, unseal
 from napari_ct_pyramid.units import parse_unit, parse_voxel_size
@@ -110,14 +117,21 @@ def edit(
     SourceError
         If it is not such an OME-Zarr, or unfinished (`UnfinishedError`).
     RequestError
-        If a value makes no sense, or cannot be set in this OME-Zarr. Nothing was written.
+        If a value makes no sense, or cannot be set in this OME-Zarr, or its folder cannot be written to. Nothing was
+        written.
+    OutputBusyError
+        If another process writes to it. Nothing was written.
     ConversionError
         If the disk or the store failed. The same edit completes it.
     """
     place, changes = any_path(path), _changes(voxel_size, unit, name, window)
     with explained(f"{path} could not be edited"):
-        open_pyramid(place)  # raises a better error than the lock if it is no image,
-        storage_of(place).check_place()  # or in a place that is only read
+        try:
+            open_pyramid(place)  # raises a better error than the lock if it is no image,
+        except UnfinishedError:
+            check_free(place)
+            raise
+        storage_of(place).check_change()  # or in a place that is only read
         with hold(place):
             _check_not_rebuilt(place)
             _complete(place)

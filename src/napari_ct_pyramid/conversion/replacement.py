@@ -30,7 +30,7 @@ from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journa
 from napari_ct_pyramid.omezarr.kind import GROUP_FILE_NAMES, JOURNAL, is_published, unpublish
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.lease import end_trial
-from napari_ct_pyramid.storage.lock import beside
+from napari_ct_pyramid.storage.own_names import beside
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
 from napari_ct_pyramid.storage.remote_path import RemotePath
 from napari_ct_pyramid.storage.sealed import seal

@@ -16,7 +16,8 @@ from napari_ct_pyramid.options import ExportOptions
 from napari_ct_pyramid.sources.inputs import SourceLike
 from napari_ct_pyramid.sources.registry import open_source
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import beside, hold
+from napari_ct_pyramid.storage.lock import hold
+from napari_ct_pyramid.storage.own_names import beside
 from napari_ct_pyramid.storage.paths import image_name
 
 from .failing import nothing_left

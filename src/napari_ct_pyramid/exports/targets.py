@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import beside
+from napari_ct_pyramid.storage.own_names import beside
 
 from .facts import Facts
 from .headers import metaimage_header, nrrd_header

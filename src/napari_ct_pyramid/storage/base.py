@@ -94,6 +94,15 @@ class Storage(Protocol):
             If not: the folder or the bucket is missing or read-only.
         """
 
+    def check_change(self) -> None:
+        """Check that what is at the path can be changed in place.
+
+        Raises
+        ------
+        RequestError
+            If not: it is in a place that is only read, or no lock can be made beside it.
+        """
+
     def bytes_free(self) -> int | None:
         """Free bytes on the disk that holds the path; None in a store, which has no such limit."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,11 +20,13 @@ from uuid import uuid4
 
 from napari_ct_pyramid.errors import OutputBusyError
 
+from .own_names import in_the_way
 from .paths import STATE_FOLDER
 
 _PREFIX = "writing-"
 _TRIES = 1000
 _numbers = itertools.count()
+_FILE = re.compile(r"[0-9a-f]{8}-\d+-\d+")  # the name of a file that a lease makes
 
 
 class Lease(Protocol):
@@ -128,15 +131,36 @@ def take_folder_lease(output: Path) -> Iterator[FolderLease]:
 
 @contextmanager
 def trial_lease(folder: Path) -> Iterator[FolderLease]:
-    """A lease for nothing, with which other processes try whether they can write where an output will be."""
+    """A lease for nothing, with which other processes try whether they can write where an output will be.
+
+    Raises
+    ------
+    OutputExistsError
+        If something else has the name of its folder.
+    """
     end_trial(folder)
+    if os.path.lexists(folder):
+        raise in_the_way(folder, "a trial of the workers")
     with _folder_lease(folder) as lease:
         yield lease
 
 
 def end_trial(folder: Path) -> None:
-    """Remove the folder of a trial whose process was killed."""
-    _remove(folder)
+    """Remove the folder of a trial whose process was killed. Anything else of that name stays."""
+    if _is_trial(folder):
+        _remove(folder)
+
+
+def _is_trial(folder: Path) -> bool:
+    """Whether it is a folder with nothing but files as `FolderLease.try_writing` makes them."""
+    try:
+        with os.scandir(folder) as entries:
+            return not folder.is_symlink() and all(
+                _FILE.fullmatch(entry.name) and entry.is_file(follow_symlinks=False) and not entry.stat().st_size
+                for entry in entries
+            )
+    except OSError:
+        return False
 
 
 @contextmanager

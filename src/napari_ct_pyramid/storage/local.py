@@ -15,6 +15,7 @@ from napari_ct_pyramid.errors import MissingFolderError, RequestError
 from napari_ct_pyramid.model.memory import pages
 
 from .lease import FolderLease, Lease
+from .own_names import cannot_be_changed
 from .paths import AnyPath
 
 _DIRECT = getattr(os, "O_DIRECT", 0)  # only Linux has it
@@ -123,6 +124,10 @@ class LocalStorage:
             )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise RequestError(f"The folder {named} cannot be written to. Choose another place for the output.")
+
+    def check_change(self) -> None:
+        if not os.access(self._path.resolve().parent, os.W_OK | os.X_OK):
+            raise cannot_be_changed(self._path)
 
     def bytes_free(self) -> int | None:
         return shutil.disk_usage(self._path.resolve().parent).free

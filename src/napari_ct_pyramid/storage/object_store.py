@@ -87,6 +87,12 @@ class ObjectStorage:
             ) from error
         raise RequestError(f"There is no bucket {path.bucket} for {path}. Make it first, or choose another.")
 
+    def check_change(self) -> None:
+        if self._path.scheme in WEB:
+            raise RequestError(
+                f"{self._path} is on a web server, which is read-only. Download it, and change the copy."
+            )
+
     def bytes_free(self) -> None:
         return None
 

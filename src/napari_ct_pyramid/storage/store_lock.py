@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from napari_ct_pyramid.errors import OutputBusyError, RequestError
 
+from .lock_owner import LockOwner
 from .paths import STATE_FOLDER
 from .remote_path import RemotePath
 from .sealed import seal, unseal
@@ -171,6 +172,34 @@ def hold_in_store(output: RemotePath) -> Iterator[HeldStoreLease]:
         lease.release()  # also if it could not be created: the store may have done so all the same
 
 
+def check_free_in_store(output: RemotePath) -> None:
+    """Make sure that nobody holds the lock of an output in an object store just now. Writes nothing.
+
+    The clock of this machine stands for that of the store.
+
+    Raises
+    ------
+    OutputBusyError
+        If somebody does.
+    """
+    with suppress(FileNotFoundError):
+        for _, path in _locks(output / STATE_FOLDER):
+            _check_ended(output, path, time.time())
+
+
+def _check_ended(output: RemotePath, path: RemotePath, now: float) -> None:
+    """Raise an error if the owner of a lock may still write. `now` is in seconds since 1970."""
+    content, changed = _read(path), path.stat().st_mtime_ns / 1e9
+    left = LEASE_SECONDS - (now - changed)
+    if left > 0 and not _has_ended(content):
+        process, machine = content.get("process"), content.get("host")
+        owner = LockOwner(process if isinstance(process, int) else None, str(machine) if machine else None)
+        raise owner.busy(
+            output,
+            f"Wait until that is done, and try again. If it was killed, try again in {max(1, round(left))} seconds.",
+        )
+
+
 def _cannot_be_written(output: RemotePath, error: OSError) -> RequestError:
     return RequestError(f"The output {output} cannot be written to: {error.strerror or error}. Choose another place.")
 
@@ -181,7 +210,7 @@ def _just_begun(output: RemotePath) -> OutputBusyError:
 
 def _exclude_others(output: RemotePath, lease: HeldStoreLease) -> None:
     """Remove the locks of owners that have ended; raise an error if another one has not."""
-    now = lease.path.stat().st_mtime_ns
+    now = lease.path.stat().st_mtime_ns / 1e9
     if _owner(lease.path) != lease.owner:
         raise _just_begun(output)
     dead = []
@@ -189,16 +218,9 @@ def _exclude_others(output: RemotePath, lease: HeldStoreLease) -> None:
         if path == lease.path:
             continue
         try:
-            content, changed = _read(path), path.stat().st_mtime_ns
+            _check_ended(output, path, now)
         except FileNotFoundError:
             continue
-        left = LEASE_SECONDS - (now - changed) / 1e9
-        if left > 0 and not _has_ended(content):
-            raise OutputBusyError(
-                f"The output {output} is being written by another conversion or repair, on the machine "
-                f"{content.get('host', '?')}. Wait until it is done, or choose another name. If it was killed, try "
-                f"again in {max(1, round(left))} seconds."
-            )
         dead.append(path)
     for path in dead:
         path.unlink(missing_ok=True)

@@ -18,5 +18,11 @@ class ZipStorage(ObjectStorage):
     def check_place(self) -> None:
         raise RequestError(f"{self._zip_path.archive} is a zip archive, which is only read. Name another output.")
 
+    def check_change(self) -> None:
+        raise RequestError(
+            f"{self._zip_path.archive} is a zip archive, which is only read. Export it to an .ome.zarr, change that, "
+            "and pack it again by another export."
+        )
+
     def version(self) -> tuple[int, ...] | None:
         return self._zip_path.version()

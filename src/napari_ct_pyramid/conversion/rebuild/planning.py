@@ -34,7 +34,7 @@ from napari_ct_pyramid.omezarr.metadata import array_metadata
 from napari_ct_pyramid.options import METHODS, ConversionOptions
 from napari_ct_pyramid.parsing import parse_size
 from napari_ct_pyramid.storage.factory import storage_of
-from napari_ct_pyramid.storage.lock import check_state_folder
+from napari_ct_pyramid.storage.lock import check_free, check_state_folder
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .note import NewLevel, Note, check_paths, locator, read_note
@@ -93,6 +93,8 @@ def iter_planning(
         If there is no image, or its level 0 is damaged.
     RequestError
         If it is not in a place that can be changed, or its levels cannot be made.
+    OutputBusyError
+        If another process writes to it.
     """
     _check_place(path)
     with explained(f"The levels of {path} could not be rebuilt"):
@@ -141,8 +143,9 @@ def _check_place(path: AnyPath) -> None:
     images = list_images(path)
     if images and images[0].path:  # otherwise it is an image itself; its labels stay as they are
         raise RequestError(f"{path} holds {len(images)} images. Name one of them, such as {path}::{images[0].path}.")
-    storage_of(path).check_place()
+    storage_of(path).check_change()
     check_state_folder(path)
+    check_free(path)  # rather now than after all voxels were read
     if isinstance(path, Path) and not os.access(path, os.W_OK) and path.exists():
         raise RequestError(f"{path} cannot be written to.")
     attributes = read_attributes(path)
