@@ -212,21 +212,21 @@ class _Program:
             options,
             "--quick",
             action="store_true",
-            help="look at metadata and the names and sizes of files alone, which takes seconds",
+            help="look only at metadata and the names and sizes of files, which takes seconds",
         )
         parser.flag(
             options,
             "--deep",
             action="store_true",
-            help="read all voxels also where they are many and not on this machine",
+            help="read all voxels, also of more than 4 GB that are not on this machine",
         )
         parser.flag(options, "--source", metavar="INPUT", type=_path,
                     help="the volume that OUTPUT was made from: compare with its voxels (default: with the checksums "
                          "that the conversion stored)")  # fmt: skip
         parser.flag(options, "--repair", action="store_true",
-                    help="make the parts that are wrong again; this needs --source")  # fmt: skip
+                    help="convert the parts that are wrong again; this needs --source")  # fmt: skip
         parser.flag(options, "--rebuild-levels", action="store_true",
-                    help="make coarser levels that are missing or wrong again, in place, each from the next finer "
+                    help="rebuild coarser levels that are missing or wrong, in place, each from the next finer "
                          "one; works with an OME-Zarr of any program")  # fmt: skip
         parser.flag(options, "--method", metavar="NAME",
                     help=f"how --rebuild-levels makes them: {', '.join(METHODS)} (default: as the levels that are "
@@ -278,7 +278,7 @@ class _Program:
         parser, arguments, options = self._add(
             "edit", "set voxel size, unit, name or display window right in a finished OME-Zarr"
         )
-        arguments.add_argument("path", metavar="PATH", type=_path, help="an OME-Zarr 0.4 or 0.5 of any program")
+        arguments.add_argument("path", metavar="PATH", type=_path, help="an OME-Zarr 0.4, 0.5 or 0.6 of any program")
         parser.flag(options, "--voxel-size", metavar="V | Z Y X",
                     help="voxel size of the finest level: one number, or three along z, y, x, with or without its "
                          "unit, such as 0.65um; the other levels, and labels of the image, follow")  # fmt: skip

@@ -56,7 +56,7 @@ def any_announcement(plan: AuditPlan | Plan, path: AnyPath, width: int) -> str:
 
 def audit_summary(found: Audit) -> str:
     """What an audit found, the worst first."""
-    read = f"{count(found.chunks, 'chunk')} decoded" if found.deep else "only metadata and listings"
+    read = f"{count(found.chunks, 'chunk')} decoded" if found.deep else "only metadata and file names"
     images = f"{count(found.images, 'image')}, " if found.images > 1 else ""
     head = f"{found.path} (OME-Zarr {found.ome_zarr_version}): {images}{read}, in {duration(found.seconds)}"
     having = {severity: len(found.having(severity)) for severity in ("error", "warning")}

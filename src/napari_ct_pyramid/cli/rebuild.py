@@ -1,4 +1,4 @@
-"""`ct-pyramid verify --rebuild-levels`: makes coarser levels new that are missing or wrong."""
+"""`ct-pyramid verify --rebuild-levels`: rebuilds coarser levels that are missing or wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(path: AnyPath, args: argparse.Namespace, options: ConversionOptions) -> None:
-    """Verify an image, and make its levels new that are missing or wrong.
+    """Verify an image, and rebuild its levels that are missing or wrong.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def _announcement(plan: RebuildPlan, path: AnyPath, width: int) -> str:
 def _summary(made: Rebuild) -> str:
     if made.levels:
         levels, seconds = count(len(made.levels), "level"), duration(made.seconds)
-        head = f"{made.path}: {levels} made new by {made.method}, in {seconds}: {', '.join(made.levels)}"
+        head = f"{made.path}: {levels} made again by {made.method}, in {seconds}: {', '.join(made.levels)}"
     else:
         head = f"{made.path}: no level is missing or wrong. Nothing was changed."
     return "\n".join([head, *(f"  error    {error}" for error in made.errors)])

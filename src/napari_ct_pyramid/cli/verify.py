@@ -25,13 +25,16 @@ def run(args: argparse.Namespace) -> None:
     # Only two options are used. This checks them as `convert` does. Chunks have no default, so they are set, too.
     options = ConversionOptions(chunks=(1, 1, 1), max_memory=args.max_memory, threads=args.threads)
     if args.quick and (args.deep or args.repair or args.source):
-        raise RequestError("--quick looks at metadata and listings alone. Leave --deep, --source and --repair out.")
+        raise RequestError(
+            "--quick looks only at metadata and the names and sizes of files. Leave --deep, --source and --repair out."
+        )
     if args.rebuild_levels and (args.quick or args.repair or args.source):
         raise RequestError(
-            "--rebuild-levels makes levels from level 0, without the source. Leave --quick, --source and --repair out."
+            "--rebuild-levels makes each level from the next finer one, without the source. Leave --quick, --source "
+            "and --repair out."
         )
     if args.method and not args.rebuild_levels:
-        raise RequestError("--method says how levels are made new. Give --rebuild-levels, too.")
+        raise RequestError("--method says how levels are made again. Give --rebuild-levels, too.")
     if len(args.outputs) > 1:
         _verify_many(args, options)
     else:

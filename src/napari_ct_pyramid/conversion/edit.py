@@ -306,10 +306,10 @@ def _files(path: AnyPath) -> set[str]:
 
 
 def _check_not_rebuilt(path: AnyPath) -> None:
-    """Make sure that no levels are being made new: the end of that writes the metadata that it began with."""
+    """Make sure that no levels are being rebuilt: the end of that writes the metadata that it began with."""
     if is_being_rebuilt(path):
         raise RequestError(
-            f"Levels of {path.name} are being made new, or that was interrupted. Rebuild its levels again to complete "
+            f"A rebuild of the levels of {path.name} is under way, or was interrupted. Rebuild them again to complete "
             "it, then edit."
         )
 

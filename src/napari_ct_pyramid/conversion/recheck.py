@@ -39,7 +39,7 @@ def still_done(output: AnyPath, plan: Plan, record: Record, identity: dict[str, 
     record : Record
         As it was read.
     identity : dict
-        That the conversion has now. The journal is written anew if anything differs.
+        That the conversion has now. The journal is written again if anything differs.
     """
     checksums = Checksums(plan, record.checksums)
     lost = {plan.block_of(*chunk) for chunk in lost_chunks(output, plan, checksums)}

@@ -269,8 +269,8 @@ def _fact_problems(
     path: AnyPath, plan: Plan, record: Record, counted: dict[BlockId, Statistics], chunks: list[Problem]
 ) -> Iterator[Problem]:
     """Where journal and receipt state other numbers than were counted again, or than each other."""
-    made_anew = {block for chunk in chunks for block in _blocks_with(plan, chunk)}
-    counted = {block: found for block, found in counted.items() if block not in made_anew and block[0] == 0}
+    made_again = {block for chunk in chunks for block in _blocks_with(plan, chunk)}
+    counted = {block: found for block, found in counted.items() if block not in made_again and block[0] == 0}
     for block in wrong_blocks(counted, record.done, histograms=record.identity.get("version") == __version__):
         yield Problem(None, None, f"the journal states other numbers of block {block[1]} than it has", block=block)
     receipt = read_receipt(path)
@@ -346,7 +346,7 @@ def _metadata_problems(path: AnyPath, plan: Plan, record: Record) -> Iterator[st
         name, metadata = group_metadata(plan.options.ome_zarr_version, receipt["metadata"])
         expected[name] = metadata
     if is_being_rebuilt(path):
-        yield "levels are being made new, or that was interrupted: rebuild its levels again to complete it"
+        yield "a rebuild of its levels is under way, or was interrupted: rebuild them again to complete it"
     as_written = True
     for key, written in expected.items():
         try:

@@ -27,7 +27,7 @@ JOURNAL = f"{STATE_FOLDER}/journal.jsonl"
 """The journal of a conversion, within its output."""
 
 REBUILD = f"{STATE_FOLDER}/rebuild.json"
-"""The note of levels that are being made new, within the image."""
+"""The note of levels that are being rebuilt, within the image."""
 
 EDIT = f"{STATE_FOLDER}/edit.json"
 """The note of an edit of several files with metadata, within the image."""
@@ -103,7 +103,7 @@ def is_audited(path: AnyPath) -> bool:
 
 
 def is_being_rebuilt(path: AnyPath) -> bool:
-    """Whether levels of an image are being made new, or that was interrupted."""
+    """Whether a rebuild of the levels of an image is under way, or was interrupted."""
     return storage_of(path / REBUILD).is_file()
 
 

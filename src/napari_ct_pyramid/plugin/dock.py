@@ -36,7 +36,9 @@ def show_to_resume(viewer: Viewer, output: AnyPath) -> None:
 
     found = find_resumable(output)
     if found is None:
-        show_error(f"{output.name} is unfinished, and its journal cannot be read: begin anew, with “Overwrite”.")
+        show_error(
+            f"{output.name} is unfinished, and its journal cannot be read: convert its source again, with “Overwrite”."
+        )
         return
     widget = open_widget(viewer)
     if widget.busy:

@@ -78,7 +78,7 @@ class Audit:
     images : int
         How many images were verified.
     deep : bool
-        Whether voxels were read, and not only metadata and listings.
+        Whether voxels were read, and not only metadata and file names.
     chunks : int
         Chunks that were decoded.
     seconds : float

@@ -99,7 +99,8 @@ def iter_audit_steps(
     if deep is None and is_far and total > _MOST_REMOTE_BYTES:
         deep = False
         work.reports[0].note(
-            "not-deep", f"its {format_size(total)} of voxels were not fetched: only metadata and listings were verified"
+            "not-deep",
+            f"its {format_size(total)} of voxels were not fetched: only metadata and file names were verified",
         )
     if deep is not False:
         yield work.progress()
@@ -136,7 +137,7 @@ def _read(work: _Work, limits: ConversionOptions) -> Generator[AuditProgress, No
     """Read the voxels of all images."""
     of_task = max((audit.bytes_of_task for audit in work.audits), default=0)
     kept = sum(audit.bytes_kept for audit in work.audits)
-    threads = threads_within(limits, of_task, kept, ", or verify only metadata and listings")
+    threads = threads_within(limits, of_task, kept, ", or verify only metadata and file names")
     for audit in work.audits:
         for _ in spread(chain(packed_file_tasks(audit.image, audit.report), audit.tasks()), threads):
             yield work.progress()

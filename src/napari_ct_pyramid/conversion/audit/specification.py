@@ -50,7 +50,10 @@ def read_image(path: AnyPath, attributes: dict[str, Any], report: Report) -> Ima
         report.error("coordinate-systems", f"its coordinate systems are broken: {what}")
         return None
     if is_being_rebuilt(path):
-        report.error("rebuild-unfinished", "levels are being made new, or that was interrupted; only others are listed")
+        report.error(
+            "rebuild-unfinished",
+            "a rebuild of levels is under way, or was interrupted; the metadata list only the other levels",
+        )
     image = Image(path, version, attributes, multiscales)
     _read_axes(image, numbers, report)
     _read_levels(image, numbers, report)

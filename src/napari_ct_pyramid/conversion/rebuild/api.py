@@ -24,13 +24,13 @@ def rebuild_levels(
     threads: int | None = None,
     progress: Callable[[AuditProgress | Progress | RebuildProgress], None] | None = None,
 ) -> Rebuild:
-    """Make the coarser levels of an OME-Zarr that are missing or wrong new from its level 0, in place.
+    """Rebuild the coarser levels of an OME-Zarr that are missing or wrong, in place.
 
-    The image is verified first, with all its voxels; levels that are right stay as they are, but for those that another
-    program made after the first wrong one, which are made of it. Level 0 is never written, nor are the image's labels.
-    Chunks, shards, codecs and type of a level stay, and so does its place. While levels are being made, the image does
-    not list them, so that no viewer shows half of one; they are published last. If that is interrupted, the same call
-    completes it.
+    The image is verified first, with all its voxels; levels that are right stay as they are. In an image of another
+    program, all levels after the first wrong one are made again, since each is made of the one before. Level 0 is never
+    written, nor are the image's labels. Chunks, shards, codecs and type of a level stay, and so does its place. While
+    levels are being made, the image does not list them, so that no viewer shows half of one; they are published last.
+    If that is interrupted, the same call completes it.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def rebuild_levels(
 def iter_rebuild_levels(
     path: PathLike, *, method: str | None = None, max_memory: str | int = "4G", threads: int | None = None
 ) -> Generator[AuditProgress | Progress | RebuildProgress, None, Rebuild]:
-    """Make coarser levels new step by step: a generator that yields how far it is.
+    """Rebuild coarser levels step by step: a generator that yields how far it is.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ from napari_ct_pyramid.storage.sealed import seal, unseal
 
 @dataclass(frozen=True)
 class NewLevel:
-    """A level that is made new.
+    """A level that is made again.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Finds which levels of an OME-Zarr are missing or wrong, and states how they are made new. It writes nothing."""
+"""Finds which levels of an OME-Zarr are missing or wrong, and states how they are made again. It writes nothing."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Rebuild:
     ----------
     path : Path or RemotePath
     levels : tuple of str
-        The paths of the levels that were made new; empty if all were right.
+        The paths of the levels that were made again; empty if all were right.
     method : str or None
         How their voxels were made.
     resumed : bool
