@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.helpers.memory import folder_in_memory
 
 # If the shell ignores Ctrl-C, so do the tests and the processes that they start, which they could then not interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -32,9 +33,8 @@ _napari_settings = tempfile.TemporaryDirectory(prefix="napari-settings-")
 os.environ["NAPARI_CONFIG"] = str(Path(_napari_settings.name) / "settings.yaml")
 
 # Temporary files are in memory: tests convert hundreds of volumes, and a conversion waits until its files are on disk.
-_memory = Path("/dev/shm")
 _NEEDED = 3_000_000_000  # bytes; a run keeps about 400 MB at a time, and several Pythons run at once
-if os.access(_memory, os.W_OK) and shutil.disk_usage(_memory).free > _NEEDED:
+if _memory := folder_in_memory(_NEEDED):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_memory))
 
 
@@ -54,16 +54,25 @@ def times(request: pytest.FixtureRequest) -> Callable[[int], int]:
 
 
 @pytest.fixture(scope="session")
-def some(request: pytest.FixtureRequest) -> Callable[[int, int], range]:
-    """Of the moments 1 to n, k that lie evenly; with --thorough, all."""
-    return lambda n, k: range(1, n + 1, 1 if request.config.getoption("thorough") else -(-n // k))
+def some(request: pytest.FixtureRequest) -> Callable[[int, int], list[int]]:
+    """Of the moments 1 to n, k that lie evenly, with the first and the last; with --thorough, all."""
+
+    def choose(n: int, k: int) -> list[int]:
+        assert n > 0, "there is no moment"
+        assert k > 1, "the first and the last moment are two"
+        if k >= n or request.config.getoption("thorough"):
+            return list(range(1, n + 1))
+        return [1 + i * (n - 1) // (k - 1) for i in range(k)]
+
+    return choose
 
 
 @pytest.fixture
 def in_memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, if there is one: for tests that convert a hundred times."""
-    if not os.access(_memory, os.W_OK):
+    """A folder in memory, if there is room for 200 MB: for tests that convert a hundred times."""
+    memory = folder_in_memory(200_000_000)
+    if memory is None:
         yield tmp_path
         return
-    with tempfile.TemporaryDirectory(dir=_memory) as folder:
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)

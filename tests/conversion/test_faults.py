@@ -135,7 +135,7 @@ def test_a_fault_at_any_moment_is_an_error_and_the_next_run_resumes(
     fault: Fault,
     count: int,
     words: str,
-    some: Callable[[int, int], range],
+    some: Callable[[int, int], list[int]],
 ) -> None:
     for n in some(count, 10):
         with pytest.MonkeyPatch.context() as patch:

@@ -59,7 +59,7 @@ def sweep(
     call: tuple[Any, ...],
     options: dict[str, Any],
     fault: dict[str, Any],
-    some: Callable[[int, int], range],
+    some: Callable[[int, int], list[int]],
 ) -> Iterator[tuple[set[str], str]]:
     """Have the operations of a call fail one after another; yields the classes of its error, and its text."""
     begin()
@@ -76,7 +76,7 @@ def sweep(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fresh_conversion(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
+def test_a_fresh_conversion(place: Place, fault: dict[str, Any], some: Callable[[int, int], list[int]]) -> None:
     for kinds, text in sweep(place, place.clear, ("convert", place.scan), OPTIONS, fault, some):
         place.check_state(old_may_be_there=False)
         if not kinds:
@@ -86,7 +86,7 @@ def test_a_fresh_conversion(place: Place, fault: dict[str, Any], some: Callable[
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_overwriting(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
+def test_overwriting(place: Place, fault: dict[str, Any], some: Callable[[int, int], list[int]]) -> None:
     options = {**OPTIONS, "overwrite": True}
     for kinds, text in sweep(place, place.put_old, ("convert", place.scan), options, fault, some):
         place.check_state(old_may_be_there=bool(kinds))
@@ -97,7 +97,7 @@ def test_overwriting(place: Place, fault: dict[str, Any], some: Callable[[int, i
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_repair(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
+def test_a_repair(place: Place, fault: dict[str, Any], some: Callable[[int, int], list[int]]) -> None:
     def damage() -> None:
         for name in ("0/0/0/1", "0/1/1/0", "1/0/0/0"):
             (place.output / name).write_bytes(b"damaged")
@@ -112,7 +112,7 @@ def test_a_repair(place: Place, fault: dict[str, Any], some: Callable[[int, int]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_edit(place: Place, fault: dict[str, Any], some: Callable[[int, int], range]) -> None:
+def test_an_edit(place: Place, fault: dict[str, Any], some: Callable[[int, int], list[int]]) -> None:
     place.put_new()
     place.killer.call("edit", place.output, name="old", voxel_size="1 um")
     old = pyramid_files(place.output)

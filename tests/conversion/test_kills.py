@@ -31,32 +31,35 @@ def place() -> Iterator[Place]:
         yield place
 
 
-def test_a_fresh_conversion(place: Place, some: Callable[[int, int], range]) -> None:
+def test_a_fresh_conversion(place: Place, some: Callable[[int, int], list[int]]) -> None:
     place.clear()
-    for n in some(place.killer.call("convert", place.scan, **OPTIONS), KILLS):
+    changes = place.killer.call("convert", place.scan, **OPTIONS)
+    for n in some(changes, KILLS):
         place.clear()
-        place.killer.call("convert", place.scan, kill_at=n, **OPTIONS)
+        place.killer.kill("convert", place.scan, at=n, of=changes, **OPTIONS)
         place.check_state(old_may_be_there=False)
         place.killer.call("convert", place.scan, overwrite=True, **OPTIONS)
         place.check_made()
 
 
-def test_overwriting(place: Place, some: Callable[[int, int], range]) -> None:
+def test_overwriting(place: Place, some: Callable[[int, int], list[int]]) -> None:
     place.put_old()
-    for n in some(place.killer.call("convert", place.scan, overwrite=True, **OPTIONS), KILLS):
+    changes = place.killer.call("convert", place.scan, overwrite=True, **OPTIONS)
+    for n in some(changes, KILLS):
         place.put_old()
-        place.killer.call("convert", place.scan, kill_at=n, overwrite=True, **OPTIONS)
+        place.killer.kill("convert", place.scan, at=n, of=changes, overwrite=True, **OPTIONS)
         place.check_state(old_may_be_there=True)
         place.killer.call("convert", place.scan, overwrite=True, **OPTIONS)
         place.check_made()
 
 
-def test_overwriting_and_then_a_run_that_may_not_overwrite(place: Place, some: Callable[[int, int], range]) -> None:
+def test_overwriting_and_then_a_run_that_may_not_overwrite(place: Place, some: Callable[[int, int], list[int]]) -> None:
     """It finds the old volume, which is all there, or goes on with the new one."""
     place.put_old()
-    for n in some(place.killer.call("convert", place.scan, overwrite=True, **OPTIONS), KILLS):
+    changes = place.killer.call("convert", place.scan, overwrite=True, **OPTIONS)
+    for n in some(changes, KILLS):
         place.put_old()
-        place.killer.call("convert", place.scan, kill_at=n, overwrite=True, **OPTIONS)
+        place.killer.kill("convert", place.scan, at=n, of=changes, overwrite=True, **OPTIONS)
         try:
             ct.convert(place.scan, **OPTIONS)
         except ct.OutputExistsError:
@@ -65,12 +68,13 @@ def test_overwriting_and_then_a_run_that_may_not_overwrite(place: Place, some: C
             place.check_made()
 
 
-def test_a_batch_says_done_already_only_of_the_new_volume(place: Place, some: Callable[[int, int], range]) -> None:
+def test_a_batch_says_done_already_only_of_the_new_volume(place: Place, some: Callable[[int, int], list[int]]) -> None:
     folder = str(place.folder)
     place.put_old()
-    for n in some(place.killer.call("convert_many", [place.scan], folder, overwrite=True, **OPTIONS), KILLS):
+    changes = place.killer.call("convert_many", [place.scan], folder, overwrite=True, **OPTIONS)
+    for n in some(changes, KILLS):
         place.put_old()
-        place.killer.call("convert_many", [place.scan], folder, kill_at=n, overwrite=True, **OPTIONS)
+        place.killer.kill("convert_many", [place.scan], folder, at=n, of=changes, overwrite=True, **OPTIONS)
         batch = ct.convert_many([place.scan], folder, **OPTIONS)
         (item,) = batch.items
         if item.state == "done":
@@ -81,7 +85,7 @@ def test_a_batch_says_done_already_only_of_the_new_volume(place: Place, some: Ca
             assert pyramid_files(place.output) == place.old
 
 
-def test_a_repair(place: Place, some: Callable[[int, int], range]) -> None:
+def test_a_repair(place: Place, some: Callable[[int, int], list[int]]) -> None:
     def damage() -> None:
         for name in ("0/0/0/1", "0/1/1/0", "1/0/0/0"):
             (place.output / name).write_bytes(b"damaged")
@@ -89,8 +93,9 @@ def test_a_repair(place: Place, some: Callable[[int, int], range]) -> None:
     options: dict[str, Any] = {"repair": True, "threads": 1}
     place.put_new()
     damage()
-    for n in some(place.killer.call("verify", place.output, place.scan, **options), KILLS):
+    changes = place.killer.call("verify", place.output, place.scan, **options)
+    for n in some(changes, KILLS):
         damage()
-        place.killer.call("verify", place.output, place.scan, kill_at=n, **options)
+        place.killer.kill("verify", place.output, place.scan, at=n, of=changes, **options)
         place.killer.call("verify", place.output, place.scan, **options)
         place.check_made()

@@ -294,7 +294,7 @@ def test_a_journal_that_states_other_numbers_is_found_by_counting_again(
 
 @pytest.mark.once
 def test_a_flipped_bit_in_the_journal_or_the_receipt_never_damages_the_output(
-    scan: Path, output: Path, some: Callable[[int, int], range]
+    scan: Path, output: Path, some: Callable[[int, int], list[int]]
 ) -> None:
     """It is found, or changes nothing. A repair makes the same output, or is refused."""
     before = pyramid_files(output)
@@ -318,7 +318,7 @@ def test_a_flipped_bit_in_the_journal_or_the_receipt_never_damages_the_output(
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", [".zattrs", ".zgroup", "0/.zarray"])
-def test_a_flipped_bit_in_the_metadata_is_found(output: Path, some: Callable[[int, int], range], name: str) -> None:
+def test_a_flipped_bit_in_the_metadata_is_found(output: Path, some: Callable[[int, int], list[int]], name: str) -> None:
     written = (output / name).read_bytes()
     for number, at in enumerate(some(len(written), 12)):
         data = bytearray(written)

@@ -102,6 +102,23 @@ class Killer:
             raise RuntimeError(error[1])
         return int(changes)
 
+    def kill(self, function: str, *args: Any, at: int, of: int, **options: Any) -> None:
+        """Call a function, and kill it right before its n-th change of the folder, from 1.
+
+        Two threads may both try to make a folder, so the number of changes varies by a few: where the n-th is one of
+        the last, the call may have ended before.
+
+        Parameters
+        ----------
+        function : str
+        args, options : object
+        at : int
+        of : int
+            How many changes another such call made.
+        """
+        changes = self.call(function, *args, kill_at=at, **options)
+        assert changes is None or changes > 0.9 * of, f"not killed at change {at} of {of}: it made only {changes}"
+
     def call_failing(
         self, function: str, *args: Any, at: int, error: int, reads: bool, lasting: bool, **options: Any
     ) -> tuple[int, list[str], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.storage.lock import lock_file
 from napari_ct_pyramid.storage.own_names import beside
 from tests.helpers.kills import Killer
+from tests.helpers.memory import folder_in_memory
 from tests.helpers.scans import pyramid_files, write_scan
 
 OPTIONS: dict[str, Any] = {"chunks": [4, 8, 8], "num_levels": 2, "threads": 1}
@@ -84,9 +84,8 @@ class Place:
 
 @contextmanager
 def a_place() -> Iterator[Place]:
-    """A place in memory, if there is any, for many calls."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+    """A place in memory, if there is room for its few megabytes, for many calls."""
+    with tempfile.TemporaryDirectory(dir=folder_in_memory(50_000_000)) as folder:
         place = Place(Path(folder))
         with place.killer:
             yield place

@@ -139,7 +139,7 @@ def test_an_output_of_this_package_verifies_afterwards(tmp_path: Path, version: 
 
 
 def test_killed_at_any_write_no_half_level_is_shown_and_the_same_call_completes_it(
-    tmp_path: Path, some: Callable[[int, int], range]
+    tmp_path: Path, some: Callable[[int, int], list[int]]
 ) -> None:
     place = tmp_path / "place"
     place.mkdir()
@@ -162,7 +162,7 @@ def test_killed_at_any_write_no_half_level_is_shown_and_the_same_call_completes_
             for at in some(changes, 3):
                 shutil.rmtree(path)
                 shutil.copytree(kept, path)
-                assert killer.call("rebuild_levels", path, threads=1, kill_at=at) is None
+                killer.kill("rebuild_levels", path, at=at, of=changes, threads=1)
                 shown = [dataset["path"] for dataset in read_multiscales(path)[0]["datasets"]]
                 if shown == ["0", "1", "2"]:  # as it was, or complete
                     assert of_level(path, "1") == of_level(kept, "1") or all(
