@@ -63,7 +63,7 @@ def test_it_serves_until_ctrl_c(client: Path, tmp_path: Path, flags: list[str]) 
         with urllib.request.urlopen(url, timeout=30) as answer:
             assert answer.read() == b"hello"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, out, err) == (0, "", "")
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url, timeout=30)

@@ -64,6 +64,18 @@ def waiting(*args):
     Source.real(*args)
 Source.read = waiting
 """
+HELD = """
+import itertools, time
+from pathlib import Path
+from napari_ct_pyramid.sources.base import Source
+Source.real = Source.read
+reads = itertools.count(1)
+def held(*args):
+    while next(reads) > 20 and not Path({!r}).exists():  # in the middle of the second block
+        time.sleep(0.02)
+    Source.real(*args)
+Source.read = held
+"""
 RESTORED = """
 from napari_ct_pyramid.sources.base import Source
 if hasattr(Source, "real"):
@@ -303,11 +315,14 @@ def test_when_the_client_is_killed_the_workers_stop(client: Any, scan: Path, who
         f"import napari_ct_pyramid.model.blocks as s; s.{name} = {size}\n" for name, size in SMALL_BLOCKS.items()
     )
     ask = ["convert", scan, "-c", "8", "8", "16", "-l", "3", "--dask", client.scheduler.address, "--quiet"]
-    with changed_workers(client, SLOW):
+    go = scan.with_name("go")
+    with changed_workers(client, HELD.format(str(go))):
         process = subprocess.Popen(command_after(prelude, *ask))
         wait_for(lambda: is_unfinished(output) and ct.plan(scan, **OPTIONS).blocks_done)
+        wait_for(lambda: is_busy(client))
         process.kill()
         process.wait()
+        go.touch()
         wait_for(lambda: not is_busy(client))
         before = everything(output)
         time.sleep(0.5)
@@ -328,9 +343,11 @@ def test_workers_that_were_paused_change_nothing_after_another_has_taken_over(
     )
     ask = ["convert", scan, "-c", "8", "8", "16", "-l", "3", "--dask", client.scheduler.address, "--quiet"]
     processes = client.run(os.getpid).values()
-    with changed_workers(client, SLOW):
+    go = scan.with_name("go")
+    with changed_workers(client, HELD.format(str(go))):
         process = subprocess.Popen(command_after(prelude, *ask))
         wait_for(lambda: is_unfinished(output) and ct.plan(scan, **OPTIONS).blocks_done)
+        wait_for(lambda: is_busy(client))
         for worker in processes:
             os.kill(worker, signal.SIGSTOP)
         try:
@@ -339,6 +356,7 @@ def test_workers_that_were_paused_change_nothing_after_another_has_taken_over(
             ct.convert(scan, **OPTIONS)
             before = everything(output)
         finally:
+            go.touch()
             for worker in processes:
                 os.kill(worker, signal.SIGCONT)
         wait_for(lambda: not is_busy(client))

@@ -17,7 +17,7 @@ CHUNKS = ("-c", "4", "8", "16")
 def command(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
-        [*MODULE, *map(str, args)], capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=120, check=False
+        [*MODULE, *map(str, args)], capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=300, check=False
     )
 
 

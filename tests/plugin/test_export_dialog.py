@@ -149,7 +149,7 @@ def test_cancel_ends_the_export(
     def read(source: Source, *args: Any) -> None:
         if threading.current_thread().name.startswith("ct-pyramid_"):
             began.set()
-            cancelled.wait(60)
+            assert cancelled.wait(300)
         real(source, *args)
 
     monkeypatch.setattr(Source, "read_box", read)

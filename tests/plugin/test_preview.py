@@ -127,7 +127,7 @@ def test_a_failed_conversion_leaves_no_layer(viewer: napari.Viewer, half_way: Co
 def test_the_conversion_reports_an_output_that_vanished(
     viewer: napari.Viewer, half_way: ConvertWidget, gate: Gate, source: Path
 ) -> None:
-    shutil.rmtree(source.with_name("scan.ome.zarr"))
+    shutil.rmtree(source.with_name("scan.ome.zarr").rename(source.with_name("deleted")))  # in one step
     gate.open()
     wait_for(half_way, WidgetState.READY)
     assert "scan.ome.zarr" in half_way.status_panel.message.words.text()

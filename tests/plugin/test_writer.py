@@ -534,7 +534,7 @@ class TestInTheWindow:
 
         def read(box: Any) -> np.ndarray:
             if threading.current_thread() is not threading.main_thread():
-                assert cancelled.wait(60)
+                assert cancelled.wait(300)
             return VOXELS[box]
 
         monkeypatch.setattr(QProgressDialog, "wasCanceled", look)

@@ -55,7 +55,7 @@ def test_a_writer_whose_lease_has_ended_changes_nothing(
     def pause() -> None:
         if threading.current_thread() is zombie:
             paused.set()
-            assert go_on.wait(60)
+            assert go_on.wait(300)
 
     def paused_write(*args: object) -> None:
         if moment == "while it is written":
@@ -81,7 +81,7 @@ def test_a_writer_whose_lease_has_ended_changes_nothing(
         monkeypatch.setattr(files, "write_all", paused_write)
         monkeypatch.setattr(Path, "replace", paused_replace)
         zombie.start()
-        assert paused.wait(60)
+        assert paused.wait(300)
         with take_folder_lease(output) as lease:
             LocalStorage(path).write(chunk(b"new"), 3, lease)
             before = path.stat()

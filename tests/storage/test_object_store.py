@@ -451,7 +451,7 @@ def test_the_ledger_bounds_what_a_real_process_takes(s3: S3, in_memory: Path, op
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MEASURED, str(source), f"{URL}/large-{len(options)}.ome.zarr",
          json.dumps(options)],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=600,
     )  # fmt: skip
     allowed, planned, measured = json.loads(done.stdout)
     assert measured <= planned <= allowed

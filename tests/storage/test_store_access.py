@@ -140,9 +140,8 @@ def test_ctrl_c_ends_the_wait_for_an_answer() -> None:
     assert main is not None
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            wait_for(lambda: answer.wait(30))
+            wait_for(lambda: (signal.pthread_kill(main, signal.SIGINT), answer.wait()))
     finally:
         signal.signal(signal.SIGINT, before)
         answer.set()
