@@ -88,6 +88,23 @@ def test_a_volume_grows_into_the_layer_that_the_reader_makes(
     assert [level.shape for level in layer.data] == [level.shape for level in read.data]
 
 
+def test_the_status_bar_follows_the_voxels_below_a_cursor_that_rests(
+    viewer: napari.Viewer, half_way: ConvertWidget, gate: Gate
+) -> None:
+    thread = viewer.window._qt_window.status_thread  # private: it waits for a cursor that moves, and does not run here
+    viewer.mouse_over_canvas = True
+    viewer.dims.set_current_step(0, 40)  # not written yet
+    settle(viewer)
+    viewer.cursor.position = (40 * 0.5, 10 * 0.5, 20 * 0.5)
+    thread.calculate_status()
+    assert "nan" in str(viewer.status)
+    thread._need_status_update.clear()
+    finish(half_way, gate, viewer)
+    assert thread._need_status_update.is_set()
+    thread.calculate_status()
+    assert viewer.status["value"].endswith(f"{volume()[40, 10, 20]:.3g}")
+
+
 def test_settings_that_the_user_changed_stay(viewer: napari.Viewer, half_way: ConvertWidget, gate: Gate) -> None:
     layer = viewer.layers[0]
     layer.contrast_limits = (10, 500)

@@ -36,7 +36,7 @@ from .after_opening import prepare_layers
 from .layer_settings import LayerData
 from .layers import CONTRAST_RANGE, pyramid_layers
 from .placing import Place, show_alone
-from .viewer_hooks import layer_source
+from .viewer_hooks import layer_source, renew_status
 from .voxel_sizes import show_voxel_size
 
 if TYPE_CHECKING:
@@ -215,6 +215,7 @@ class LivePreview(QObject):
         self._place = Place(self._viewer, self._source, type(layer))
         layer.blending = "translucent_no_depth"  # in 3D, too, it is drawn over the source's layer
         self._place.take(layer, self._plan.rescale)
+        renew_status(self._viewer, layer)
         prepare_layers()
         if isinstance(layer, Image) and not self._place.gives_contrast:
             self._values_set = {"contrast_limits": list(layer.contrast_limits)}

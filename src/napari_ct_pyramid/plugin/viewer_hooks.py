@@ -196,6 +196,19 @@ def change_status(layer: Any, change: Callable[[Any, dict[str, str], Any], None]
     layer.get_status = changed_status
 
 
+def renew_status(viewer: Viewer, layer: Any) -> None:
+    """From now on, renew the status bar also when a layer shows other voxels, and not only when the cursor moves."""
+    # Why: napari asks for the status when the cursor moves, so that below a cursor that rests it went on showing the
+    # NaN of a volume that was not written yet. The event is what a moving cursor sends. Seen in napari 0.9.2.
+    reference = weakref.ref(viewer)  # the layer may live longer
+
+    def renew(event: Any = None) -> None:  # noqa: ARG001
+        if (there := reference()) is not None:
+            there.cursor.events.position(value=there.cursor.position)
+
+    layer.events.set_data.connect(renew)
+
+
 def _voxel_at(layer: Any, position: Any = None, *, value: Any = None, **kwargs: Any) -> Any:
     """The voxel for which napari asks the status; None where there is none."""
     if value is None and position is not None:
