@@ -31,7 +31,7 @@ from napari_ct_pyramid.omezarr.chunk_files import lost_chunks
 from napari_ct_pyramid.omezarr.codec import ChunkReader
 from napari_ct_pyramid.omezarr.contents import stray_chunks
 from napari_ct_pyramid.omezarr.journal import Record, read_journal, write_journal
-from napari_ct_pyramid.omezarr.kind import JOURNAL, is_being_rebuilt, is_published, unpublish
+from napari_ct_pyramid.omezarr.kind import JOURNAL, REBUILD, is_being_rebuilt, is_published, unpublish
 from napari_ct_pyramid.omezarr.metadata import array_metadata, group_metadata
 from napari_ct_pyramid.omezarr.reader import open_pyramid
 from napari_ct_pyramid.omezarr.validation import flaw_in, load_models
@@ -295,6 +295,7 @@ def _repair(
     intact = replace(_renewed(path, plan, record).without(wrong), identity=identity, blocks=plan.blocks)
     settle_edit(path)
     begun = write_journal(path, intact)
+    (path / REBUILD).unlink(missing_ok=True)  # all levels are made as the journal states them
     unpublish(path)  # from here on the output is unfinished
     yield from run(source, replace(plan, blocks_done=len(begun.done)), path, begun, held)
     (path / OLD_FILE).unlink(missing_ok=True)

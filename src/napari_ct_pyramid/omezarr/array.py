@@ -92,6 +92,11 @@ class ZarrArray:
         """For people: ``"blosc lz4, level 1, bitshuffle"``, or ``"none"``."""
         return describe_codecs(codecs_of(self.metadata)) or "none"
 
+    @property
+    def fill_value(self) -> Any:
+        """What the voxels of missing chunks are; None if the metadata do not state it, and they count as 0."""
+        return getattr(self._store, "fill_value", None)
+
     def files(self, box: Box) -> Iterator[AnyPath]:
         """The files of the chunks that hold voxels of a box, whether they exist or not."""
         return self._files.paths(box)
@@ -149,7 +154,7 @@ class ZarrArray:
 
     def _read_remote(self, box: Box) -> np.ndarray:
         assert self._remote is not None
-        fill = getattr(self._store, "fill_value", None)
+        fill = self.fill_value
         whole = tuple(slice(s.start, s.stop, 1) for s in box)
         out = np.full([s.stop - s.start for s in whole], 0 if fill is None else fill, self.dtype)
         self._remote.read(whole, out)
@@ -188,7 +193,7 @@ class ZarrArray:
         plane_bytes = math.prod(self.chunks[axis + 1 :]) * dtype.itemsize
         data = decode_range(self._files.path(index), first * plane_bytes, last * plane_bytes, self._files.slot(index))
         if data is None:
-            fill = getattr(self._store, "fill_value", None)
+            fill = self.fill_value
             return np.broadcast_to(np.asarray(0 if fill is None else fill, self.dtype), shape)
         return np.frombuffer(data, dtype).reshape(shape)
 

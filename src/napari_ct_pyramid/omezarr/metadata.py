@@ -281,6 +281,10 @@ class ChunkLocator:
             )
         )
 
+    def is_above_files(self, key: str) -> bool:
+        """Whether files of chunks or shards would be below a file with this path."""
+        return any(self.has_file(key + "/0" * more) for more in range(1, len(self._grid) + 1))
+
     def index(self, key: str) -> tuple[int, ...]:
         """The index of a file, for which `has_file` is true."""
         return tuple(map(int, key.removeprefix(self._prefix).split(self._separator)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,15 @@ from skimage.transform import downscale_local_mean
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.cli.main import main
 from napari_ct_pyramid.conversion.progress import run_through
+from napari_ct_pyramid.conversion.rebuild import note as steps
+from napari_ct_pyramid.conversion.rebuild import planning
 from napari_ct_pyramid.conversion.rebuild.planning import iter_planning
 from napari_ct_pyramid.conversion.rebuild.run import iter_rebuilding
 from napari_ct_pyramid.errors import BudgetError, ConversionError, OutputBusyError, RequestError, SourceError
 from napari_ct_pyramid.omezarr.kind import EDIT, read_multiscales
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.storage import local
-from napari_ct_pyramid.storage.lease import end_leases
+from napari_ct_pyramid.storage.lease import FolderLease, end_leases
 from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import STATE_FOLDER
 from napari_ct_pyramid.storage.sealed import seal
@@ -313,6 +316,17 @@ def edit_interrupted(path: Path) -> None:
     (path / "1/0/0/0").write_bytes(b"broken")
 
 
+def folder_for_a_chunk(path: Path) -> None:
+    (path / "1/0/0/0").unlink()
+    (path / "1/0/0/0").mkdir()
+    (path / "1/0/0/0/notes").write_bytes(b"mine")
+
+
+def file_for_chunks(path: Path) -> None:
+    shutil.rmtree(path / "1/0")
+    (path / "1/0").write_bytes(b"mine")
+
+
 def newer(path: Path) -> None:
     store = Store(path)
     store.image["version"] = "0.9"
@@ -324,7 +338,7 @@ def newer(path: Path) -> None:
     [
         smoothed, another_shape, two_in_one_folder, outside, linked, linked_within, listed_twice, without_a_path,
         of_two_versions, of_another_image, finest_damaged, newer, copy_broken,
-        edit_interrupted,
+        edit_interrupted, folder_for_a_chunk, file_for_chunks,
     ],
 )  # fmt: skip
 def test_what_cannot_be_rebuilt_is_refused_and_nothing_is_changed(
@@ -426,16 +440,22 @@ def test_levels_that_fit_one_that_is_made_new_are_made_new_too(tmp_path: Path) -
         assert np.abs(voxels(path, number) - level.astype("i4")).max() <= 1, number
 
 
-def test_a_rebuild_that_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+def test_a_rebuild_that_lost_its_lease_writes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
     (path / "1/0/0/0").write_bytes(b"broken")
     limits = ConversionOptions(chunks=(1, 1, 1), threads=1)
     plan = run_through(iter_planning(path, None, max_memory="4G", threads=1), None)
-    steps = iter_rebuilding(plan, limits)
-    next(steps)
-    end_leases(path)
-    with pytest.raises(ConversionError, match="lists only"):
-        run_through(steps, None)
+    clear = steps.clear
+
+    def clear_and_lose(path: Path, note: steps.Note) -> steps.Note:
+        cleared = clear(path, note)
+        end_leases(path)
+        return cleared
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "clear", clear_and_lose)
+        with pytest.raises(ConversionError, match="lists only"):
+            run_through(iter_rebuilding(plan, limits), None)
     assert of_level(path, "1").keys() == {"1/.zarray", "1/.zattrs"}
     assert [dataset["path"] for dataset in read_multiscales(path)[0]["datasets"]] == ["0"]
     assert run_through(iter_rebuilding(plan, limits), None).resumed
@@ -548,3 +568,162 @@ def test_the_command_rebuilds_and_says_what_it_made(tmp_path: Path, capsys: pyte
     assert voxels(path, 1)[0, 0, 0] == voxels(path, 0)[:2, :2, :2].max()
     assert main(["verify", str(path), "--rebuild-levels", "--quick"]) != 0
     assert main(["verify", str(path), "--method", "max"]) != 0
+
+
+def with_fill(levels: list[np.ndarray], path: Path, fill: float, version: str) -> Path:
+    """An image whose chunks of nothing but the fill value are left out."""
+    write_image(path, levels, version=version)
+    for number, level in enumerate(levels):
+        file = path / str(number) / (".zarray" if version == "0.4" else "zarr.json")
+        metadata = read_json(file)
+        odd = {"nan": "NaN", "inf": "Infinity"}.get(str(fill))
+        write_json(file, {**metadata, "fill_value": odd or fill})
+        shutil.rmtree(path / str(number) / ("0" if version == "0.4" else "c"))
+        zarr.open_array(path / str(number), mode="r+")[...] = level
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("fill", [float("nan"), float("inf"), 0.0, 3.5])
+@pytest.mark.parametrize("damage", ["missing", "constant", "broken"])
+def test_chunks_of_nothing_but_the_fill_value_stay_left_out(
+    tmp_path: Path, version: str, fill: float, damage: str
+) -> None:
+    first = np.full((48, 48, 48), fill, "f4")
+    first[:32, :32, :32] = noise((32, 32, 32), "f4")
+    levels = [first]
+    for _ in range(2):
+        blocks = levels[-1].reshape([n for half in np.array(levels[-1].shape) // 2 for n in (half, 2)])
+        levels.append(blocks.mean(axis=(1, 3, 5)).astype("f4"))
+    path = with_fill(levels, tmp_path / "scan.zarr", fill, version)
+    good, found = files(path), [str(finding) for finding in ct.audit(path).problems]
+    chunk = next(key for key in good if key.startswith("1/") and key[-1].isdigit())
+    assert sum(key.startswith("0/") and key[-1].isdigit() for key in good) == 4**3  # of 216
+    if damage == "missing":
+        for key in of_level(path, "1"):
+            if key[-1].isdigit():
+                (path / key).unlink()
+    elif damage == "constant":
+        zarr.open_array(path / "1", mode="r+")[...] = 7
+    else:
+        (path / chunk).write_bytes(b"broken")
+    ct.rebuild_levels(path)
+    assert files(path).keys() == good.keys()
+    for number, level in enumerate(levels):
+        np.testing.assert_allclose(voxels(path, number), level, rtol=1e-6)
+    assert [str(finding) for finding in ct.audit(path).problems] == found
+
+
+def test_a_file_of_level_0_that_was_lost_is_told_from_a_level_that_is_wrong(tmp_path: Path) -> None:
+    first = noise((32, 32, 32))
+    first[16:] = 0
+    path = write_image(tmp_path / "scan.zarr", pyramid(first, (2, 2, 2))[:3])
+    (path / "0/0/0/0").unlink()
+    before = files(path)
+    with pytest.raises(SourceError, match="no files") as raised:
+        ct.rebuild_levels(path)
+    assert "lost" in str(raised.value)
+    assert files(path) == before
+    shutil.rmtree(path / "1")
+    shutil.rmtree(path / "2")  # as the error says
+    assert ct.rebuild_levels(path).levels == ("1", "2")
+    assert ct.audit(path).sound
+
+
+def test_a_rebuild_that_another_one_overtook_lists_all_levels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one has taken levels out of the list while this one verified, and has put them back."""
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:3])
+    (path / "1/0/0/0").write_bytes(b"broken")
+    attributes, audit = read_json(path / ".zattrs"), planning.iter_audit_steps
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        found = yield from audit(*args, **options)
+        store = Store(path)
+        del store.image["datasets"][2]
+        store.save()
+        return found
+
+    monkeypatch.setattr(planning, "iter_audit_steps", overtaken)
+    plan = run_through(iter_planning(path, None, max_memory="4G", threads=1), None)
+    write_json(path / ".zattrs", attributes)
+    run_through(iter_rebuilding(plan, ConversionOptions(chunks=(1, 1, 1))), None)
+    assert [dataset["path"] for dataset in read_multiscales(path)[0]["datasets"]] == ["0", "1", "2"]
+    assert ct.audit(path).sound
+
+
+@pytest.mark.parametrize("step", ["write_note", "withdraw", "clear", "publish", "remove_note"])
+def test_a_rebuild_that_was_paused_does_not_undo_what_another_one_has_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Before any step, another process takes it over, completes it, and begins to change the image again."""
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    (path / "1/0/0/0").write_bytes(b"broken")
+    plan = run_through(iter_planning(path, None, max_memory="4G", threads=1), None)
+    check, seen = FolderLease.check, list[str]()
+    order = ["write_note", "withdraw", "clear", "chunk", "publish", "remove_note"]
+    note = path / STATE_FOLDER / "rebuild.json"
+
+    def taken_over(lease: FolderLease) -> None:
+        if seen != order and order[len(seen)] == step:
+            end_leases(path)
+            note.write_bytes(b"of another one")
+        seen.append(step)
+        check(lease)
+
+    monkeypatch.setattr(FolderLease, "check", taken_over)
+    before = read_json(path / ".zattrs")
+    with pytest.raises(ConversionError):
+        run_through(iter_rebuilding(plan, ConversionOptions(chunks=(1, 1, 1), threads=1)), None)
+    assert note.read_bytes() == b"of another one"
+    if step in ("write_note", "withdraw"):
+        assert read_json(path / ".zattrs") == before
+    if step in ("write_note", "withdraw", "clear"):
+        assert (path / "1/0/0/0").read_bytes() == b"broken"
+
+
+def test_a_list_that_was_changed_after_an_interruption_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:3])
+    (path / "2/0/0/0").write_bytes(b"broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "publish", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(ConversionError):
+            ct.rebuild_levels(path)
+    store = Store(path)
+    store.numbers(0, "scale")[:] = [0.25] * 3
+    store.save()
+    before = files(path)
+    with pytest.raises(RequestError) as raised:
+        ct.rebuild_levels(path)
+    assert "rebuild.json" in str(raised.value)
+    assert files(path) == before
+
+
+@pytest.mark.parametrize("moment", ["clear", "publish"])
+def test_a_repair_completes_an_interrupted_rebuild_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    path, volume = tmp_path / "scan.ome.zarr", noise((16, 16, 16))
+    ct.convert(volume, path, chunks=8, num_levels=2, threads=1)
+    (path / "1/0/0/0").write_bytes(b"broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, moment, lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(ConversionError):
+            ct.rebuild_levels(path)
+    assert ct.verify(path, volume, repair=True).repaired
+    assert ct.verify(path, volume).problems == ()
+    assert ct.rebuild_levels(path).levels == ()
+
+
+def test_a_level_that_may_not_be_written_is_refused_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_image(tmp_path / "scan.zarr", pyramid(noise((16, 16, 16)), (2, 2, 2))[:2])
+    (path / "1/0/0/0").write_bytes(b"broken")
+    access, before = os.access, files(path)
+    monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != path / "1/0" and access(p, mode))
+    with pytest.raises(RequestError) as raised:
+        ct.rebuild_levels(path)
+    assert str(path / "1/0") in str(raised.value)
+    assert files(path) == before

@@ -234,7 +234,7 @@ class VoxelAudit:
             self.report.error("nan-new", f"it has NaN or infinity where {finer} has none", coarser)
         if method.name not in (NONE, CONSTANT):
             check_offset(self.image, self._levels[0], pair.coarser, method.name, self.report)
-        self._settle_missing(pair, wrong)
+        self._settle_missing(pair, wrong, is_unrelated=method.name == NONE)
         pair.compared = None
 
     def _report_wrong(self, pair: _Pair, method: Method, made: str) -> None:
@@ -260,17 +260,24 @@ class VoxelAudit:
                 pair.coarser.path,
             )
 
-    def _settle_missing(self, pair: _Pair, wrong: np.ndarray) -> None:
-        """Say of files that are missing whether the other level has voxels there. `wrong` are rows of comparisons."""
+    def _settle_missing(self, pair: _Pair, wrong: np.ndarray, *, is_unrelated: bool) -> None:
+        """Say of files that are missing whether the other level has voxels there. `wrong` are rows of comparisons.
+
+        A coarser level that is wrong also where the finer one has its files tells nothing of those that it has not.
+        """
         for level in (pair.finer, pair.coarser):
             if level.missing is None or level.metadata is None:
                 continue
             locator = ChunkLocator(self.image.path / level.path, level.metadata)
-            hit = np.zeros_like(level.missing)
+            hit, is_wrong_elsewhere = np.zeros_like(level.missing), False
             for row in wrong:
                 box = tuple(slice(int(a), int(b)) for a, b in zip(row["start"], row["stop"], strict=True))
                 box = _finer_box(pair, box) if level is pair.finer else box
-                hit[tuple(slice(s.start // n, -(-s.stop // n)) for s, n in zip(box, locator.shape, strict=True))] = True
+                files = tuple(slice(s.start // n, -(-s.stop // n)) for s, n in zip(box, locator.shape, strict=True))
+                hit[files] = True
+                is_wrong_elsewhere |= not row["fits"] and not level.missing[files].any()
+            if level is pair.finer and is_unrelated and is_wrong_elsewhere:
+                continue
             hit &= level.missing
             if missing := int(np.count_nonzero(hit)):
                 names = ", ".join(map(locator.key, first_places(hit, _NAMED)))

@@ -29,7 +29,7 @@ from napari_ct_pyramid.omezarr.documents import (
     with_attributes,
     with_copies,
 )
-from napari_ct_pyramid.omezarr.kind import REBUILD
+from napari_ct_pyramid.omezarr.kind import REBUILD, read_multiscales
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
@@ -146,6 +146,22 @@ def remove_folder(path: AnyPath) -> None:
     if isinstance(folder, Path):
         with suppress(OSError):  # it holds more in an output of this program, or the note
             folder.rmdir()
+
+
+def check_list(path: AnyPath, note: Note) -> None:
+    """Make sure that an interrupted rebuild finds the list of levels that it left.
+
+    Raises
+    ------
+    RequestError
+        If it was changed meanwhile, which would be lost.
+    """
+    multiscales = read_multiscales(path)
+    if not multiscales or multiscales[0].get("datasets") not in (note.datasets, _kept(note)):
+        raise RequestError(
+            f"The list of levels of {path} was changed after a rebuild of them was interrupted, and to complete it would "
+            f"undo that. To keep the list as it is now, remove the file {path / REBUILD}."
+        )
 
 
 def withdraw(path: AnyPath, note: Note) -> None:

@@ -30,7 +30,7 @@ from napari_ct_pyramid.omezarr.file_encoder import encode_file
 from napari_ct_pyramid.omezarr.journal import Record
 from napari_ct_pyramid.omezarr.kind import EDIT, JOURNAL, has_multiscales, read_attributes
 from napari_ct_pyramid.omezarr.labels import listed_labels
-from napari_ct_pyramid.omezarr.metadata import array_metadata
+from napari_ct_pyramid.omezarr.metadata import ChunkLocator, array_metadata
 from napari_ct_pyramid.options import METHODS, ConversionOptions
 from napari_ct_pyramid.parsing import parse_size
 from napari_ct_pyramid.storage.factory import storage_of
@@ -116,15 +116,16 @@ def iter_planning(
     errors: tuple[str, ...]
     if storage_of(path / JOURNAL).is_file():
         wrong, method, errors = yield from _wrong_of_ours(path, method, max_memory, threads)
-        image = _image(path)
+        image = _image(path, attributes)
         new = {level.path for level in image.levels[1:]} & wrong
         ours = array_metadata(plan_of_ours(path, max_memory, threads)[0])
         metadata = {key.rpartition("/")[0]: value for key, value in ours.items()}
     else:
         audit = yield from iter_audit_steps(path, deep=True, max_memory=max_memory, threads=threads)
-        image = _image(path)
+        image = _image(path, attributes)
         listed = {level.path for level in image.levels}
         wrong, metadata = _wrong(audit) & listed, {}
+        _check_finest(audit, image.levels[0].path)
         first = next((k for k, level in enumerate(image.levels) if level.path in wrong), len(image.levels))
         new = {level.path for level in image.levels[max(1, first) :]}
         if new and not method:
@@ -178,6 +179,17 @@ def _is_labels(path: AnyPath, attributes: dict[str, Any]) -> bool:
 def _wrong(audit: Audit) -> set[str]:
     """The paths of levels with an error of their voxels or their array."""
     return {found.where for found in audit.having("error") if found.where and found.code in _OF_VOXELS}
+
+
+def _check_finest(audit: Audit, finest: str) -> None:
+    """Make sure that the finest level has all its files, as far as others tell."""
+    codes = {found.code for found in audit.having("error") if found.where == finest} & _OF_VOXELS
+    if codes == {"chunk-missing"}:
+        raise SourceError(
+            f"Level 0 ({finest}) has no files for some chunks where a coarser level has voxels: either these files are "
+            "lost, or that level is wrong. If level 0 is right, remove the folders of the levels that are wrong, and "
+            "rebuild again."
+        )
 
 
 def _vote(verdicts: Sequence[LevelVerdict], wrong: set[str], *, is_labels: bool) -> str:
@@ -240,9 +252,10 @@ def _wrong_of_ours(
 # How they are made
 
 
-def _image(path: AnyPath) -> Image:
+def _image(path: AnyPath, attributes: dict[str, Any]) -> Image:
+    """The image with the attributes that were read before it was verified, as the rebuild expects to find them."""
     report = Report()
-    image = read_image(path, read_attributes(path), report)
+    image = read_image(path, attributes, report)
     if image is None or not image.levels:
         raise SourceError(f"The levels of {path} cannot be rebuilt: {report.findings[0]}.")
     return image
@@ -278,15 +291,23 @@ def check_folders(path: AnyPath, note: Note) -> None:
         if any(has_multiscales(path / name) for name in names):
             raise RequestError(f"Level {level.path} is in the folder of another image.")
         if isinstance(path, Path):
-            _check_links([path / name for name in names])
+            _check_tree([path / name for name in names], locator(path, level))
 
 
-def _check_links(folders: list[Path]) -> None:
-    """Check a level's folder, those around it, and those in it."""
-    below = (Path(folder, name) for folder, names, _ in os.walk(folders[0]) for name in names)
-    for folder in itertools.chain(folders, below):
-        if folder.is_symlink():
-            raise RequestError(f"{folder} is a link, and levels are not written through links.")
+def _check_tree(folders: list[Path], locator: ChunkLocator) -> None:
+    """Check a level's folder, those around it, and all that is in it, where chunks are to be written."""
+    top = folders[0]
+    below = ((Path(folder, name), name in names) for folder, names, files in os.walk(top) for name in names + files)
+    for path, is_folder in itertools.chain(((folder, True) for folder in folders), below):
+        key = path.relative_to(top).as_posix() if top in path.parents else ""
+        if is_folder and path.is_symlink():
+            raise RequestError(f"{path} is a link, and levels are not written through links.")
+        if is_folder and path.exists() and not os.access(path, os.W_OK | os.X_OK):
+            raise RequestError(f"{path} cannot be written to.")
+        if is_folder and locator.has_file(key) and any(path.iterdir()):
+            raise RequestError(f"{path} is a folder in the place of a chunk, and not empty. Move it away.")
+        if not is_folder and locator.is_above_files(key):
+            raise RequestError(f"{path} is a file in the place of a folder of chunks. Move it away.")
 
 
 def _new_level(image: Image, finer: Level, level: Level, dtype: np.dtype) -> NewLevel:

@@ -102,7 +102,8 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
     BudgetError
         If the memory budget is too small for a file of the levels. Nothing was changed.
     RequestError
-        If the image was changed since it was verified, or a level is behind a link. Nothing was changed.
+        If the image was changed since it was verified or an earlier rebuild was interrupted, or the folder of a level
+        is none that can be written. Nothing was changed.
     OutputBusyError
         If another process changes the image.
     ConversionError
@@ -115,6 +116,7 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
     with explained(f"The levels of {path} could not be rebuilt"), hold(path) as held:
         if found := read_note(path):
             note = found
+            steps.check_list(path, note)
         else:
             check_no_edit(path)
             if read_attributes(path) != plan.attributes:
@@ -129,11 +131,14 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
             (path / STATE_FOLDER).mkdir(exist_ok=True)
             with held.lease() as lease:
                 yield from _carry_out(plan, note, lease, threads, limits, began)
-            steps.remove_note(path)
+                lease.check()
+                steps.remove_note(path)
         except (CtPyramidError, OSError) as error:
             why = str(error).rstrip(".") if isinstance(error, CtPyramidError) else error.strerror or str(error)
             listed = " The image lists only the levels that are complete." if is_being_rebuilt(path) else ""
-            raise ConversionError(f"{why}.{listed} Rebuild its levels again to complete it.") from error
+            raise ConversionError(
+                f"{why[:1].upper()}{why[1:]}.{listed} Rebuild its levels again to complete it."
+            ) from error
         finally:
             steps.remove_folder(path)
     return Rebuild(
@@ -176,9 +181,9 @@ def _carry_out(
 
     yield progress(0)
     if not note.cleared:
-        steps.write_note(path, note)
-        steps.withdraw(path, note)
-        note = steps.clear(path, note)
+        for step in (steps.write_note, steps.withdraw, steps.clear):
+            lease.check()  # an owner that was paused must not undo what another one has made
+            step(path, note)
     for done, level in enumerate(note.levels):
         for _ in spread(work.tasks(level), threads, "ct-pyramid-rebuild"):
             yield progress(done)
@@ -216,14 +221,14 @@ class _Work:
             if locator.key(index) in there:
                 self._count(finer, box, level)
             else:
-                yield partial(self._make, level, finer, locator, index, box, array.shape)
+                yield partial(self._make, level, finer, array, locator, index, box)
 
     def _make(
-        self, level: NewLevel, finer: ZarrArray, locator: ChunkLocator, index: tuple[int, ...], box: Box,
-        shape: tuple[int, ...],
+        self, level: NewLevel, finer: ZarrArray, array: ZarrArray, locator: ChunkLocator, index: tuple[int, ...],
+        box: Box,
     ) -> None:  # fmt: skip
-        voxels = make(finer, box, shape, level.factors, self._method)
-        if not self._is_left_out(level, finer, voxels, box):
+        voxels = make(finer, box, array.shape, level.factors, self._method)
+        if not (_is_all(voxels, array.fill_value) and self._has_no_files(level, finer, box)):
             file = self._path / level.path / locator.key(index)
             data = encode_file(level.metadata, voxels)
             self._lease.check()
@@ -232,11 +237,8 @@ class _Work:
             storage_of(file).replace(data)
         self._count(finer, box, level)
 
-    def _is_left_out(self, level: NewLevel, finer: ZarrArray, voxels: np.ndarray, box: Box) -> bool:
-        """Whether all voxels are the fill value, where the finer level has no files either."""
-        fill = level.metadata.get("fill_value")
-        if not isinstance(fill, int | float) or not (voxels == fill).all():
-            return False
+    def _has_no_files(self, level: NewLevel, finer: ZarrArray, box: Box) -> bool:
+        """Whether the finer level leaves out the chunks that a box of the level is made of."""
         there = ChunkLocator(finer.path, finer.metadata)
         around = tuple(
             slice(s.start * f, min(s.stop * f, n)) for s, f, n in zip(box, level.factors, finer.shape, strict=True)
@@ -247,6 +249,14 @@ class _Work:
         voxels = np.prod([(s.stop - s.start) * f for s, f in zip(box, level.factors, strict=True)], dtype=float)
         with self._lock:
             self.bytes_done += int(voxels) * finer.dtype.itemsize
+
+
+def _is_all(voxels: np.ndarray, fill: Any) -> bool:
+    """Whether all voxels are the fill value, which may be NaN."""
+    if fill is None:
+        return False
+    same = np.isnan(voxels) if voxels.dtype.kind == "f" and np.isnan(fill) else voxels == fill
+    return bool(np.all(same))
 
 
 def _renew_journal(path: AnyPath, note: Note, lease: Lease, limits: ConversionOptions) -> None:
