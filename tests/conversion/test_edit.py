@@ -405,3 +405,16 @@ def test_a_plan_of_an_edit_states_it_and_writes_nothing(output: Path) -> None:
     assert planned == ct.edit(output, voxel_size="650 nm", name="Bone")
     assert planned.after.name == "Bone"
     assert VOXELS.ndim == 3
+
+
+@pytest.mark.parametrize("name", [".zmetadata", "zarr.json"])
+@pytest.mark.parametrize("content", ["[1, 2]", "{", '"text"'])
+def test_a_copy_of_metadata_that_is_no_json_object_is_not_passed_over(tmp_path: Path, name: str, content: str) -> None:
+    """A reader that takes it would see the old metadata, or none."""
+    path = write_image(tmp_path / "a.zarr", [IMAGE])
+    (path / name).write_text(content)
+    before = everything(path)
+    with pytest.raises(ct.SourceError) as caught:
+        ct.edit(path, name="A")
+    assert name in str(caught.value)
+    assert everything(path) == before

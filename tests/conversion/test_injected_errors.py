@@ -6,6 +6,8 @@ A request error means that nothing was touched.
 from __future__ import annotations
 
 import errno
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -86,6 +88,17 @@ def test_a_fresh_conversion(place: Place, fault: dict[str, Any], some: Callable[
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+def test_a_resume(place: Place, fault: dict[str, Any], some: Callable[[int, int], list[int]]) -> None:
+    place.put_half()
+    for kinds, text in sweep(place, place.put_half, ("convert", place.scan), OPTIONS, fault, some):
+        place.check_state(old_may_be_there=False)
+        if not kinds:
+            assert finished_files(place) == place.new, text
+        place.killer.call("convert", place.scan, **OPTIONS)
+        place.check_made()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_overwriting(place: Place, fault: dict[str, Any], some: Callable[[int, int], list[int]]) -> None:
     options = {**OPTIONS, "overwrite": True}
     for kinds, text in sweep(place, place.put_old, ("convert", place.scan), options, fault, some):
@@ -131,3 +144,35 @@ def test_an_edit(place: Place, fault: dict[str, Any], some: Callable[[int, int],
         place.killer.call("edit", place.output, **options)
         assert pyramid_files(place.output) == new
         assert ct.verify(place.output).problems == ()
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_rebuild(place: Place, fault: dict[str, Any], some: Callable[[int, int], list[int]], ours: bool) -> None:
+    """No half level is listed, and the same call completes it."""
+    place.put_new()
+    if not ours:
+        shutil.rmtree(place.output / ".ct-pyramid")
+    good, kept = finished_files(place), place.folder.parent / f"damaged-{ours}-{fault}"
+    (place.output / "1/0/0/0").write_bytes(b"damaged")
+    shutil.copytree(place.output, kept)
+
+    def begin() -> None:
+        place.clear()
+        shutil.copytree(kept, place.output)
+
+    call, options = ("rebuild_levels", place.output), {"threads": 1}
+    for kinds, text in sweep(place, begin, call, options, fault, some):
+        found = finished_files(place)
+        if json.loads(found[".zattrs"]) == json.loads(good[".zattrs"]):  # it lists all levels
+            assert {**found, ".zattrs": b""} == {**good, ".zattrs": b""} or (
+                kinds and found["1/0/0/0"] == b"damaged"
+            ), text
+        else:
+            assert len(json.loads(found[".zattrs"])["multiscales"][0]["datasets"]) == 1, text
+            assert kinds, text
+        place.killer.call(*call, **options)
+        found = finished_files(place)
+        assert json.loads(found.pop(".zattrs")) == json.loads(good[".zattrs"]), text
+        assert found == {key: data for key, data in good.items() if key != ".zattrs"}, text
+        assert ct.verify(place.output, place.scan).problems == () if ours else ct.audit(place.output).sound

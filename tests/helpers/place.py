@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import napari_ct_pyramid as ct
+from napari_ct_pyramid.omezarr.kind import is_unfinished
 from napari_ct_pyramid.storage.lock import lock_file
 from napari_ct_pyramid.storage.own_names import beside
 from tests.helpers.kills import Killer
@@ -44,6 +45,7 @@ class Place:
         self.new = pyramid_files(self.output)
         shutil.copytree(self.output, folder / "new")
         self._new = folder / "new"
+        self._half: Path | None = None
 
     def clear(self) -> None:
         shutil.rmtree(self.output, ignore_errors=True)
@@ -58,6 +60,20 @@ class Place:
     def put_old(self) -> None:
         self.clear()
         shutil.copytree(self._old, self.output)
+
+    def put_half(self) -> None:
+        """An output whose conversion was killed in the middle of its only block."""
+        if self._half is None:
+            self.clear()
+            changes = self.killer.call("convert", self.scan, **OPTIONS)
+            self.clear()
+            self.killer.kill("convert", self.scan, at=changes * 2 // 3, of=changes, **OPTIONS)
+            assert is_unfinished(self.output)
+            assert any((self.output / "0").rglob("[0-9]")), "there is no chunk"
+            self._half = self._new.with_name("half")
+            shutil.copytree(self.output, self._half)
+        self.clear()
+        shutil.copytree(self._half, self.output)
 
     def check_state(self, *, old_may_be_there: bool) -> None:
         """What a reader finds is the old volume or the new one, completely, or no volume at all."""
@@ -75,6 +91,10 @@ class Place:
     def check_made(self) -> None:
         assert pyramid_files(self.output) == self.new
         assert ct.verify(self.output, self.scan).problems == ()
+        self.check_no_more()
+
+    def check_no_more(self) -> None:
+        """Nothing is beside the volume, and nothing in it but its own files."""
         assert sorted(path.name for path in self.folder.iterdir()) == ["scan.ome.zarr", "scan.tif"]
         assert sorted(path.name for path in (self.output / ".ct-pyramid").iterdir()) == [
             "journal.jsonl",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from napari_ct_pyramid.errors import Advice, RequestError, SourceError, SourceNo
 from napari_ct_pyramid.plugin.view import view
 from napari_ct_pyramid.sources.phantom import write_sample
 from tests.helpers.omezarr import write_image
+from tests.helpers.s3 import BUCKET, serve
 
 SHOWN = {"channels": [{"window": {"min": 0, "max": 255, "start": 0, "end": 255}}]}
 
@@ -83,3 +85,31 @@ def test_without_a_display_the_error_names_the_screenshot_option(image: Path, mo
     with pytest.raises(RequestError) as caught:
         view(image)
     assert Advice("screenshot") in caught.value.message.parts
+
+
+@pytest.mark.usefixtures("qapp")
+@pytest.mark.parametrize("ending", [".ozx", ".zarr.zip"])
+def test_an_archive_in_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    levels = [np.arange(8 * 40 * 40, dtype="u2").reshape(8, 40, 40)]
+    folder = write_image(tmp_path / "a.ome.zarr", levels)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder).as_posix())
+    seen: list[Any] = []
+
+    def run() -> None:
+        viewer = napari.current_viewer()
+        assert viewer is not None
+        seen.extend((layer.source.path, np.asarray(layer.data[0])) for layer in viewer.layers)
+        viewer.close()
+
+    monkeypatch.setattr(napari, "run", run)
+    with serve() as s3:
+        s3.put(f"a{ending}", (tmp_path / "a.zip").read_bytes())
+        url = f"s3://{BUCKET}/a{ending}"
+        view(url, screenshot=tmp_path / "window.png")
+        assert QImage(str(tmp_path / "window.png")).width() > 800
+        view(url)
+    ((path, voxels),) = seen
+    assert path == url
+    assert np.array_equal(voxels, levels[0])

@@ -10,12 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import cache
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from napari_ct_pyramid.cli import main as cli
 from napari_ct_pyramid.conversion.rebuild import note
 from napari_ct_pyramid.errors import RESUME, Advice
 from napari_ct_pyramid.neuroglancer.server import FolderServer
+from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer
 from napari_ct_pyramid.omezarr.journal import Journal, read_journal
 from napari_ct_pyramid.omezarr.kind import JOURNAL
 from napari_ct_pyramid.omezarr.writer import OmeZarrWriter
@@ -39,7 +43,8 @@ from napari_ct_pyramid.storage.lock import hold
 from napari_ct_pyramid.storage.paths import any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 from tests.helpers.command import MODULE
-from tests.helpers.omezarr import flat_indices
+from tests.helpers.neuroglancer import install_client, state_in
+from tests.helpers.omezarr import flat_indices, write_image
 from tests.helpers.s3 import BUCKET, S3
 from tests.helpers.scans import SMALL_BLOCKS, VOXELS, pyramid_files, small_blocks, write_scan
 
@@ -566,3 +571,47 @@ def test_an_archive_in_a_store_is_read_in_place(s3: S3, tmp_path: Path, capsys: 
     np.testing.assert_array_equal(np.asarray(ct.open_pyramid(tmp_path / "b.ome.zarr").levels[0].array[:]), voxels)
     with pytest.raises(ct.RequestError):
         ct.rebuild_levels(url)
+
+
+@pytest.mark.parametrize("ending", [".ozx", ".zarr.zip"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_neuroglancer_gets_the_chunks_of_an_archive_in_a_store(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, version: str
+) -> None:
+    install_client(tmp_path, monkeypatch)
+    folder = write_image(tmp_path / "a.ome.zarr", [flat_indices((16, 16, 16), "u2")], version=version)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder).as_posix())
+    s3.put(f"a-{version}{ending}", (tmp_path / "a.zip").read_bytes())
+    with Neuroglancer([f"{URL}/a-{version}{ending}"]) as shown:
+        (layer,) = state_in(shown.state_url)["layers"]
+        source, _, kind = layer["source"].partition("|")
+        assert kind == {"0.4": "zarr2:", "0.5": "zarr3:"}[version]
+        keys = {key.relative_to(folder).as_posix() for key in folder.rglob("*") if key.is_file()}
+        for key in keys - {".zattrs", "zarr.json"}:  # those state a window, which is estimated
+            with urllib.request.urlopen(source + key) as answer:
+                assert answer.read() == (folder / key).read_bytes(), key
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(source + "0/c/9/9/9")
+
+
+@pytest.mark.parametrize("what", ["info", "view", "verify", "convert"])
+def test_a_folder_on_a_web_server_is_no_image_and_the_error_says_what_to_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    write_image(tmp_path / "scans" / "a.ome.zarr", [flat_indices((4, 8, 8), "u2")])
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/scans"
+        more = [str(tmp_path / "b.ome.zarr"), "-c", "8"] if what == "convert" else []
+        for path in (url, f"{url}/"):
+            assert cli.main([what, path, *more]) in (1, 2)
+            said = "".join(capsys.readouterr())
+            assert "does not tell what is in a folder" in said
+            assert "nothing at" not in said
+            assert "does not exist" not in said
+        assert cli.main(["info", f"{url}/a.ome.zarr"]) == 0
+        server.shutdown()

@@ -6,34 +6,17 @@ import json
 from pathlib import PurePosixPath
 from typing import Any
 
-from napari_ct_pyramid.errors import RequestError, SourceError
-from napari_ct_pyramid.parsing import parse_json
+from napari_ct_pyramid.errors import RequestError
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 
+from .json_file import read_json
 from .kind import is_group
 
 CONSOLIDATED = ".zmetadata"
 
 Document = tuple[str, dict[str, Any]]
 """A file with metadata, relative to the image, and its content."""
-
-
-def read_json(path: AnyPath) -> dict[str, Any] | None:
-    """The JSON object in a file; None if there is none.
-
-    Raises
-    ------
-    SourceError
-        If the file cannot be read.
-    """
-    try:
-        value = parse_json(storage_of(path).read())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
-    return value if isinstance(value, dict) else None
 
 
 def read_group(path: AnyPath) -> tuple[str, dict[str, Any], dict[str, Any]]:

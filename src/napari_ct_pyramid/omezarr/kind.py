@@ -10,9 +10,11 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_ct_pyramid.parsing import parse_json
+from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import STATE_FOLDER, AnyPath
+
+from .json_file import read_json
 
 ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 """The metadata files of Zarr v2 and v3."""
@@ -69,7 +71,7 @@ def looks_like_image(path: AnyPath) -> bool:
 
 def is_array(path: AnyPath) -> bool:
     """Whether a folder is a Zarr array, of v2 or v3."""
-    return storage_of(path / ".zarray").is_file() or (_read_json(path / "zarr.json") or {}).get("node_type") == "array"
+    return storage_of(path / ".zarray").is_file() or (_object_in(path / "zarr.json") or {}).get("node_type") == "array"
 
 
 def is_group(path: AnyPath) -> bool:
@@ -114,17 +116,14 @@ def unpublish(output: AnyPath) -> None:
     storage_of(output).sync_folder()
 
 
-def _read_json(path: AnyPath) -> dict[str, Any] | None:
+def _object_in(path: AnyPath) -> dict[str, Any] | None:
     """The JSON object in a file; None if there is none, or if a file on a disk cannot be read."""
     try:
-        value = parse_json(storage_of(path).read())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return read_json(path)
+    except SourceError as error:
+        if isinstance(error.__cause__, OSError) and storage_of(path).is_remote:
+            raise error.__cause__ from None
         return None
-    except OSError:
-        if storage_of(path).is_remote:
-            raise
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def has_multiscales(path: AnyPath) -> bool:
@@ -134,8 +133,8 @@ def has_multiscales(path: AnyPath) -> bool:
 
 def read_attributes(path: AnyPath) -> dict[str, Any]:
     """The attributes of a group, since OME-Zarr 0.5 those under ``ome``; empty if it has none, or they are broken."""
-    group = _read_json(path / "zarr.json")
-    attributes = _read_json(path / ".zattrs") if group is None else group.get("attributes")
+    group = _object_in(path / "zarr.json")
+    attributes = _object_in(path / ".zattrs") if group is None else group.get("attributes")
     found = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
     return found if isinstance(found, dict) else {}
 

@@ -18,11 +18,11 @@ from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.levels import Level, place_in_shard
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.model.volume import Box, touched
-from napari_ct_pyramid.parsing import parse_json
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import AnyPath
 
 from .coordinate_systems import from_0_5
+from .json_file import read_json
 from .kind import GROUP_FILES
 
 
@@ -173,13 +173,8 @@ def _geometry(plan: Plan) -> dict[str, Any]:
 def read_array_metadata(path: AnyPath, *, likely: str = ".zarray") -> dict[str, Any]:
     """The metadata of an array, from ``.zarray`` or ``zarr.json``. It looks for the `likely` one first."""
     for name in sorted((".zarray", "zarr.json"), key=lambda name: name != likely):
-        try:
-            metadata = parse_json(storage_of(path / name).read())
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{path / name} cannot be read: {first_line(error)}") from error
-        if isinstance(metadata, dict) and (name == ".zarray" or metadata.get("node_type") == "array"):
+        metadata = read_json(path / name)
+        if metadata is not None and (name == ".zarray" or metadata.get("node_type") == "array"):
             return metadata
     raise SourceError(f"{path} is not a Zarr array: it has neither a .zarray nor a zarr.json of an array.")
 

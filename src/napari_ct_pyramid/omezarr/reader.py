@@ -17,14 +17,14 @@ from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, Unfinishe
 from napari_ct_pyramid.model.formatting import count, format_size, html_table, times
 from napari_ct_pyramid.model.intensity import Rescale, read_rescale
 from napari_ct_pyramid.model.lazy_array import LazyArray
-from napari_ct_pyramid.parsing import parse_json
-from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import INSIDE, AnyPath, PathLike, image_name, image_path
+from napari_ct_pyramid.storage.remote_path import nothing_on_the_web
 
 from .channels import Channel, Window, read_channels, read_name
 from .collection import list_images
 from .coordinate_systems import Affine, as_0_5
 from .journal import read_journal
+from .json_file import read_json
 from .kind import is_group
 from .labels import ImageLabel, read_image_label
 from .level import PyramidLevel
@@ -272,12 +272,12 @@ def open_pyramid(path: PathLike) -> Pyramid:
 
 def _read_metadata(path: AnyPath) -> dict[str, Any]:
     """The OME metadata of an image: in 0.4 the group's attributes, in 0.5 those under "ome"."""
-    group = _read_json(path / "zarr.json")
+    group = read_json(path / "zarr.json")
     if group is not None:
         attributes = _as_dict(group.get("attributes"))
         attributes = _as_dict(attributes.get("ome", attributes))
     else:
-        attributes = _read_json(path / ".zattrs") or {}
+        attributes = read_json(path / ".zattrs") or {}
     if attributes.get("multiscales"):
         return attributes
     in_group = group is not None or bool(attributes) or is_group(path)
@@ -293,9 +293,9 @@ def _read_metadata(path: AnyPath) -> dict[str, Any]:
             )
         )
     if not in_group and not path.exists():
-        raise SourceNotFoundError(f"{path} does not exist.")
+        raise SourceNotFoundError(nothing_on_the_web(path) or f"{path} does not exist.")
     if not in_group:
-        raise SourceError(f"{path} is not an OME-Zarr image: it holds no Zarr group.")
+        raise SourceError(nothing_on_the_web(path) or f"{path} is not an OME-Zarr image: it holds no Zarr group.")
     kinds = {"plate": "a plate", "well": "a well of a plate", "bioformats2raw.layout": "a collection of images"}
     kind = next((kind for key, kind in kinds.items() if key in attributes), None)
     if kind:
@@ -317,19 +317,6 @@ def _choice(group: AnyPath) -> str:
 
 def _as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _read_json(path: AnyPath) -> dict[str, Any] | None:
-    """The content of a JSON file; None if there is no such file."""
-    try:
-        value = parse_json(storage_of(path).read())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise SourceError(f"{path} cannot be read: it is not a JSON object.")
-    return value
 
 
 def _inside(path: AnyPath, below: str) -> AnyPath:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_ct_pyramid.errors import Advice, CtPyramidError, RequestError, SourceError, SourceNotFoundError
 from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.storage.paths import INSIDE
-from napari_ct_pyramid.storage.remote_path import RemotePath
+from napari_ct_pyramid.storage.remote_path import RemotePath, nothing_on_the_web
 
 from .choice import choose
 from .formats import FORMATS, RAW
@@ -197,10 +197,11 @@ def _format_in_store(path: RemotePath) -> SourceFormat:
         if kind.is_folder and kind.is_folder(Input(path)):
             return kind
     if not path.exists():
-        raise SourceNotFoundError(f"There is nothing at {path}. Try its full address.")
+        raise SourceNotFoundError(nothing_on_the_web(path) or f"There is nothing at {path}. Try its full address.")
     names = " or ".join(kind.name for kind in remote)
     raise SourceError(
-        f"{path} is not {names}, and nothing else can be read from an object store. Try copying it to this machine."
+        nothing_on_the_web(path)
+        or f"{path} is not {names}, and nothing else can be read from an object store. Try copying it to this machine."
     )
 
 

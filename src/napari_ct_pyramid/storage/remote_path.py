@@ -253,6 +253,16 @@ class RemotePath:
         return sorted((files | folders).items())
 
 
+def nothing_on_the_web(path: object) -> str:
+    """A sentence for a path on a web server at which no Zarr was found. Empty for other paths."""
+    if not isinstance(path, RemotePath) or path.scheme not in WEB:
+        return ""
+    return (
+        f"There is no OME-Zarr or Zarr array at {path}. A web server does not tell what is in a folder: give the whole "
+        "address of an image, which ends in .zarr as a rule. Copy any other volume to this machine."
+    )
+
+
 class RemoteFile(io.RawIOBase):
     """An object that is open for reading."""
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import format_size, times
+from napari_ct_pyramid.omezarr.json_file import read_json
 from napari_ct_pyramid.omezarr.metadata import codecs_of
 from napari_ct_pyramid.omezarr.versions import numbers_of
-from napari_ct_pyramid.parsing import parse_json
-from napari_ct_pyramid.storage.factory import storage_of
 
 from .findings import Report
 from .image import Image, Level
@@ -219,12 +220,11 @@ def _check_coarsest(level: Level, report: Report) -> None:
 def _check_copies(image: Image, report: Report) -> None:
     """Compare consolidated metadata with what they are copies of."""
     for name in (".zmetadata", "zarr.json"):
-        try:
-            document = parse_json(storage_of(image.path / name).read())
-        except (OSError, ValueError):
-            continue
-        if name == "zarr.json":
-            document = document.get("consolidated_metadata") if isinstance(document, dict) else None
+        document: Any = None
+        with suppress(SourceError):
+            document = read_json(image.path / name)
+        if name == "zarr.json" and document is not None:
+            document = document.get("consolidated_metadata")
         copies = document.get("metadata") if isinstance(document, dict) else None
         if not isinstance(copies, dict):
             continue

@@ -24,11 +24,11 @@ from napari_ct_pyramid.omezarr.documents import (
     Document,
     array_file,
     read_group,
-    read_json,
     replace_document,
     with_attributes,
     with_copies,
 )
+from napari_ct_pyramid.omezarr.json_file import read_json
 from napari_ct_pyramid.omezarr.kind import REBUILD, read_multiscales
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator
 from napari_ct_pyramid.storage.factory import storage_of
@@ -159,8 +159,8 @@ def check_list(path: AnyPath, note: Note) -> None:
     multiscales = read_multiscales(path)
     if not multiscales or multiscales[0].get("datasets") not in (note.datasets, _kept(note)):
         raise RequestError(
-            f"The list of levels of {path} was changed after a rebuild of them was interrupted, and to complete it would "
-            f"undo that. To keep the list as it is now, remove the file {path / REBUILD}."
+            f"The list of levels of {path} was changed after a rebuild of them was interrupted, and to complete it "
+            f"would undo that. To keep the list as it is now, remove the file {path / REBUILD}."
         )
 
 

@@ -25,9 +25,10 @@ from napari_ct_pyramid.errors import Advice, RequestError, SourceError
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.omezarr.array import ZarrArray
 from napari_ct_pyramid.omezarr.collection import list_images
-from napari_ct_pyramid.omezarr.documents import check_parents, read_json
+from napari_ct_pyramid.omezarr.documents import check_parents
 from napari_ct_pyramid.omezarr.file_encoder import encode_file
 from napari_ct_pyramid.omezarr.journal import Record
+from napari_ct_pyramid.omezarr.json_file import read_json
 from napari_ct_pyramid.omezarr.kind import EDIT, JOURNAL, has_multiscales, read_attributes
 from napari_ct_pyramid.omezarr.labels import listed_labels
 from napari_ct_pyramid.omezarr.metadata import ChunkLocator, array_metadata
