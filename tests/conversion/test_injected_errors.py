@@ -94,7 +94,7 @@ def test_a_resume(place: Place, fault: dict[str, Any], some: Callable[[int, int]
         place.check_state(old_may_be_there=False)
         if not kinds:
             assert finished_files(place) == place.new, text
-        place.killer.call("convert", place.scan, **OPTIONS)
+        place.killer.call("convert", place.scan, overwrite=True, **OPTIONS)
         place.check_made()
 
 
