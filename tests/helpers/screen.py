@@ -88,10 +88,10 @@ def still_picture(viewer: napari.Viewer) -> np.ndarray:
         last = canvas
 
 
-def drop(viewer: napari.Viewer, *paths: Path) -> None:
-    """Drop files onto the window, as from a file manager."""
+def drop(viewer: napari.Viewer, *paths: Path | str) -> None:
+    """Drop files onto the window, as from a file manager, or addresses, as from a browser."""
     mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    mime.setUrls([QUrl(path) if isinstance(path, str) else QUrl.fromLocalFile(str(path)) for path in paths])
     event = QDropEvent(
         QPointF(200, 200),
         Qt.DropAction.CopyAction,

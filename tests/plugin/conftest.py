@@ -199,13 +199,21 @@ def _wait_for_jobs() -> None:
     """Wait until all jobs in the background have ended. A test must not leave one that never ends."""
     from superqt.utils import WorkerBase
 
+    from napari_ct_pyramid.plugin.background import Background
     from napari_ct_pyramid.plugin.preview import LivePreview
     from napari_ct_pyramid.plugin.widget.jobs import Job
     from napari_ct_pyramid.plugin.widget.queue import Queue
 
     def under_way() -> list[Any]:
         threads = [t.name for t in threading.enumerate() if t.name.startswith("ct-pyramid-preview")]
-        return [*Job.under_way, *Queue.under_way, *LivePreview.under_way, *WorkerBase._worker_set, *threads]
+        return [
+            *Background.under_way,
+            *Job.under_way,
+            *Queue.under_way,
+            *LivePreview.under_way,
+            *WorkerBase._worker_set,
+            *threads,
+        ]
 
     try:
         wait_until(lambda: not under_way())

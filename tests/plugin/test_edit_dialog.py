@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QDialogButtonBox
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.plugin import menus
+from napari_ct_pyramid.plugin.background import Background
 from napari_ct_pyramid.plugin.edit_dialog import EditDialog
-from tests.helpers.dock import volume, write_tiff
+from tests.helpers.dock import volume, wait_until, write_tiff
 from tests.helpers.screen import PLUGIN, gray_at, settle
 
 
@@ -34,12 +35,14 @@ def image(tmp_path: Path) -> Path:
 def opened(viewer: napari.Viewer) -> EditDialog:
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     menus.edit_layer()
+    wait_until(lambda: not Background.under_way)
     (dialog,) = [d for d in viewer.window._qt_window.findChildren(EditDialog) if d.isVisible()]
     return dialog
 
 
 def save(dialog: EditDialog) -> None:
     dialog.buttons.button(QDialogButtonBox.StandardButton.Save).click()
+    wait_until(lambda: not Background.under_way)
 
 
 def test_it_is_filled_in_with_what_is_there(viewer: napari.Viewer, image: Path) -> None:
@@ -112,6 +115,7 @@ def test_the_contrast_is_saved_by_one_command(viewer: napari.Viewer, image: Path
     settle(viewer)
     layer.contrast_limits = (70, 120)
     menus.save_contrast()
+    wait_until(lambda: not Background.under_way)
     assert layer.contrast_limits == [70, 120]
     (again,) = viewer.open(image, plugin=PLUGIN)
     settle(viewer)

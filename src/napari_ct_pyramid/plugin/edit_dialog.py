@@ -5,9 +5,10 @@ Only metadata are written. Every layer of the OME-Zarr then shows what its metad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
@@ -26,9 +27,11 @@ from napari_ct_pyramid.errors import CtPyramidError, sentence
 from napari_ct_pyramid.omezarr.kind import kind_of
 from napari_ct_pyramid.omezarr.labels import LABELS
 from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
-from napari_ct_pyramid.storage.paths import any_path
+from napari_ct_pyramid.storage.paths import AnyPath, any_path
+from napari_ct_pyramid.storage.remote_path import RemotePath
 from napari_ct_pyramid.units import UNIT_SYMBOLS, find_unit
 
+from .background import Background
 from .layers import CONTRAST_RANGE, pyramid_layers
 from .origins import finest, layers_showing, note_origin, origin_of
 from .voxel_sizes import give_place
@@ -71,12 +74,13 @@ class EditDialog(QDialog):
         self._lay_out(has_contrast=has_contrast(layer))
         self._before = self._values()
         self.use_contrast.clicked.connect(lambda: self._show_contrast(layer.contrast_limits))
+        self._is_writing = False
         self.buttons.accepted.connect(self.save)
         self.buttons.rejected.connect(self.reject)
-        self.finished.connect(self.deleteLater)
+        self.finished.connect(self._delete)
 
     def save(self) -> None:
-        """Write what has changed, and close. Where that is not possible, the dialog states why and stays open."""
+        """Write what has changed, then close. Where that is not possible, the dialog states why and stays open."""
         now = self._values()
         changes = {name: value for name, value in now.items() if value != self._before[name]}
         if "voxel_size" in changes and now["unit"]:
@@ -84,16 +88,35 @@ class EditDialog(QDialog):
         if not changes:
             self.accept()
             return
-        try:
-            done = edit(self._pyramid.path, **changes)
-        except CtPyramidError as error:
-            self.problem.setText(sentence(error, wording))
-            self.problem.show()
-            self.adjustSize()
+        path = self._pyramid.path
+
+        def show(edited: list[Pyramid]) -> None:
+            self._set_writing(False)
+            for pyramid in edited:
+                show_edited(self._viewer, pyramid, contrast="window" in changes)
+            self.accept()
+
+        self._set_writing(True)
+        Background(self._viewer, f"Editing {path.name}", lambda: _edited(path, **changes), show, self._show_problem)
+
+    def _show_problem(self, error: CtPyramidError) -> None:
+        self._set_writing(False)
+        words = sentence(error, wording)
+        if not self.isVisible():  # it was closed meanwhile
+            show_error(words)
+            self._delete()
             return
-        for path in (done.path, *(done.path / LABELS / name for name in done.labels)):
-            show_edited(self._viewer, str(path), contrast="window" in changes)
-        self.accept()
+        self.problem.setText(words)
+        self.problem.show()
+        self.adjustSize()
+
+    def _set_writing(self, on: bool) -> None:
+        self._is_writing = on
+        self.buttons.setEnabled(not on)
+
+    def _delete(self) -> None:
+        if not self._is_writing:
+            self.deleteLater()
 
     def _values(self) -> dict[str, Any]:
         low, high = self.low.text().strip(), self.high.text().strip()
@@ -144,32 +167,43 @@ class EditDialog(QDialog):
             field.setToolTip(name)
 
 
-def save_contrast(viewer: Viewer, layer: Any) -> None:
-    """Write the contrast limits of a layer to the OME-Zarr that it was opened from.
+def save_contrast(viewer: Viewer, layers: Sequence[Any]) -> None:
+    """Write the contrast limits of layers to the OME-Zarrs that they were opened from, one after another."""
+    asked: dict[AnyPath, tuple[float, float]] = {}
+    for layer in layers:
+        origin = origin_of(layer)
+        assert origin is not None
+        low, high = map(float, layer.contrast_limits)
+        asked[any_path(origin.path)] = low, high
 
-    Raises
-    ------
-    CtPyramidError
-        If they cannot be written.
-    """
-    origin = origin_of(layer)
-    assert origin is not None
-    low, high = map(float, layer.contrast_limits)
-    edit(any_path(origin.path), window=(low, high))
-    show_edited(viewer, origin.path, contrast=False)
-    show_info(f"{any_path(origin.path).name} will open with the contrast {low:.5g} to {high:.5g}.")
+    def write() -> list[Pyramid]:
+        return [_edited(path, window=window)[0] for path, window in asked.items()]
+
+    def show(edited: list[Pyramid]) -> None:
+        for pyramid in edited:
+            low, high = asked[pyramid.path]
+            show_edited(viewer, pyramid, contrast=False)
+            show_info(f"{pyramid.path.name} will open with the contrast {low:.5g} to {high:.5g}.")
+
+    Background(viewer, "Saving the contrast", write, show)
+
+
+def _edited(path: AnyPath, **changes: Any) -> list[Pyramid]:
+    """Edit an OME-Zarr, and open it and those of its labels that were edited with it."""
+    done = edit(path, **changes)
+    return [open_pyramid(each) for each in (done.path, *(done.path / LABELS / name for name in done.labels))]
 
 
 def is_editable(layer: Any) -> bool:
-    """Whether a layer shows an OME-Zarr as it is."""
+    """Whether a layer shows an OME-Zarr as it is. Nothing but an OME-Zarr is opened from another machine."""
     origin = origin_of(layer)
-    return origin is not None and kind_of(any_path(origin.path)) is not None
+    path = any_path(origin.path) if origin else None
+    return isinstance(path, RemotePath) or (path is not None and kind_of(path) is not None)
 
 
-def show_edited(viewer: Viewer, path: str, *, contrast: bool) -> None:
+def show_edited(viewer: Viewer, pyramid: Pyramid, *, contrast: bool) -> None:
     """Give all layers of an OME-Zarr the place and the name that its metadata state, and with `contrast` that, too."""
-    pyramid = open_pyramid(any_path(path))
-    for layer in list(layers_showing(viewer, path)):
+    for layer in list(layers_showing(viewer, str(pyramid.path))):
         origin = origin_of(layer)
         assert origin is not None
         _, settings, _ = pyramid_layers(pyramid)[origin.channel or 0]

@@ -14,10 +14,11 @@ from napari.utils.notifications import show_error, show_info
 from napari_ct_pyramid.errors import CtPyramidError, sentence
 from napari_ct_pyramid.neuroglancer.browser import open_browser
 from napari_ct_pyramid.neuroglancer.viewer import Neuroglancer
-from napari_ct_pyramid.omezarr.reader import open_pyramid
+from napari_ct_pyramid.omezarr.reader import Pyramid, open_pyramid
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
 
+from .background import Background
 from .dock import open_widget
 from .origins import layer_input
 from .viewer_hooks import dialog_parent
@@ -70,16 +71,14 @@ def edit_layer() -> None:
     """Show the dialog for name, voxel size and contrast of the selected layer's OME-Zarr: a menu command of napari."""
     from .edit_dialog import EditDialog, is_editable
 
-    found = _selected(_NO_OME_ZARR, is_editable)
-    if found is None:
-        return
-    viewer, (layer,) = found
-    try:
-        pyramid = open_pyramid(any_path(layer.metadata["path"]))
-    except CtPyramidError as error:
-        show_error(sentence(error, wording))
-        return
-    EditDialog(viewer, layer, pyramid, dialog_parent(viewer)).open()
+    if found := _selected(_NO_OME_ZARR, is_editable):
+        viewer, (layer,) = found
+        path = any_path(layer.metadata["path"])
+
+        def show(pyramid: Pyramid) -> None:
+            EditDialog(viewer, layer, pyramid, dialog_parent(viewer)).open()
+
+        Background(viewer, f"Opening {path.name}", lambda: open_pyramid(path), show)
 
 
 def export_layer() -> None:
@@ -132,15 +131,8 @@ def save_contrast() -> None:
     from .edit_dialog import has_contrast, is_editable
     from .edit_dialog import save_contrast as save
 
-    found = _selected(_NO_OME_ZARR, lambda layer: is_editable(layer) and has_contrast(layer), several=True)
-    if found is None:
-        return
-    viewer, layers = found
-    try:
-        for layer in layers:
-            save(viewer, layer)
-    except CtPyramidError as error:
-        show_error(sentence(error, wording))
+    if found := _selected(_NO_OME_ZARR, lambda layer: is_editable(layer) and has_contrast(layer), several=True):
+        save(*found)
 
 
 def show_in_napari(viewer: Viewer, outputs: Sequence[AnyPath | str]) -> None:

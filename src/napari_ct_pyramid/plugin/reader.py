@@ -114,28 +114,43 @@ def _in_window(read: Callable[[], list[Any]]) -> Reader:
 
 
 def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:
-    from napari_ct_pyramid.omezarr.reader import open_pyramid
-
     from .after_opening import prepare_layers, resume_later
-    from .label_layers import labels_of_image
-    from .layers import pyramid_layers
     from .notices import tell_notes
     from .viewer_hooks import is_opened_in_window
 
-    layers: list[LayerData] = []
-    for image in _images_of(folder):
-        try:
-            pyramid = open_pyramid(image)
-        except UnfinishedError:
-            if not is_opened_in_window():
-                raise
-            resume_later(folder)
-            return _NO_LAYERS
-        labels, notes = labels_of_image(pyramid)
-        layers += pyramid_layers(pyramid) + labels
-        tell_notes(pyramid.name, [*pyramid.notes, *notes])
+    if isinstance(folder, RemotePath) and is_opened_in_window():
+        from .opening import open_in_background
+
+        open_in_background(folder, lambda: _layers_of(folder))
+        return _NO_LAYERS
+    try:
+        layers, notes = _layers_of(folder)
+    except UnfinishedError:
+        if not is_opened_in_window():
+            raise
+        resume_later(folder)
+        return _NO_LAYERS
+    for name, texts in notes:
+        tell_notes(name, texts)
     prepare_layers()
     return layers
+
+
+def _layers_of(folder: AnyPath) -> tuple[list[LayerData], list[tuple[str, list[str]]]]:
+    """The layers of the images in a folder, and of each image its name with what of it was not understood."""
+    from napari_ct_pyramid.omezarr.reader import open_pyramid
+
+    from .label_layers import labels_of_image
+    from .layers import pyramid_layers
+
+    layers: list[LayerData] = []
+    said: list[tuple[str, list[str]]] = []
+    for image in _images_of(folder):
+        pyramid = open_pyramid(image)
+        labels, notes = labels_of_image(pyramid)
+        layers += pyramid_layers(pyramid) + labels
+        said.append((pyramid.name, [*pyramid.notes, *notes]))
+    return layers, said
 
 
 def _read_source(source: str, notice: str) -> list[LayerData]:
