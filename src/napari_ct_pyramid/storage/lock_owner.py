@@ -42,17 +42,16 @@ class LockOwner:
 
     @property
     def words(self) -> str:
-        """For people; empty if it is not known."""
+        """For people."""
         if self == LockOwner.here():
-            return "this process itself"
-        where = f"on the machine {self.machine}" if self.machine else ""
-        return f"process {self.process} {where}".rstrip() if self.process else where
+            return "another job of this process"
+        who = f"process {self.process}" if self.process else "another process"
+        return f"{who} on the machine {self.machine}" if self.machine else who
 
     def busy(self, output: object, advice: str = "") -> OutputBusyError:
         """The error for whoever wants to write, too."""
         return OutputBusyError(
-            f"{output} is being written by another conversion, repair or edit{': ' * bool(self.words)}{self.words}. "
-            f"{advice or 'Wait until that is done, and try again.'}",
+            f"{output} is being written by {self.words}. {advice or 'Wait until that is done, and try again.'}",
             process=self.process,
             machine=self.machine,
         )
