@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from napari_ct_pyramid.errors import SourceError
@@ -19,7 +20,7 @@ def read_json(path: AnyPath) -> dict[str, Any] | None:
         If it cannot be read, or is no JSON object. Its cause is the `OSError` of a disk or store that failed.
     """
     try:
-        value = parse_json(storage_of(path).read())
+        value = parse_json(_read(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -29,3 +30,14 @@ def read_json(path: AnyPath) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise SourceError(f"{path} cannot be read: it is not a JSON object.")
     return value
+
+
+def _read(path: AnyPath) -> bytes:
+    """The bytes of a file. A disk that fails once is asked again, before what it holds counts as broken."""
+    storage = storage_of(path)
+    try:
+        return storage.read()
+    except OSError as error:
+        if storage.is_remote or error.errno != errno.EIO:
+            raise
+        return storage.read()

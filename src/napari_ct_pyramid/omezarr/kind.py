@@ -131,10 +131,17 @@ def has_multiscales(path: AnyPath) -> bool:
     return bool(read_attributes(path).get("multiscales"))
 
 
-def read_attributes(path: AnyPath) -> dict[str, Any]:
-    """The attributes of a group, since OME-Zarr 0.5 those under ``ome``; empty if it has none, or they are broken."""
-    group = _object_in(path / "zarr.json")
-    attributes = _object_in(path / ".zattrs") if group is None else group.get("attributes")
+def read_attributes(path: AnyPath, *, strict: bool = False) -> dict[str, Any]:
+    """The attributes of a group, since OME-Zarr 0.5 those under ``ome``; empty if it has none, or they are broken.
+
+    Raises
+    ------
+    SourceError
+        With `strict`, if their file cannot be read.
+    """
+    read = read_json if strict else _object_in
+    group = read(path / "zarr.json")
+    attributes = read(path / ".zattrs") if group is None else group.get("attributes")
     found = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
     return found if isinstance(found, dict) else {}
 

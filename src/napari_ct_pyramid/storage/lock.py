@@ -172,6 +172,10 @@ def _without_links(name: str, flags: int) -> int:
 def _cannot_be_locked(output: Path, error: OSError) -> RequestError:
     if output.exists() and error.errno in _NOT_ALLOWED:
         return cannot_be_changed(output)
+    if output.exists():
+        return RequestError(
+            f"{output} cannot be changed: no lock file can be made beside it ({error.strerror or error})."
+        )
     return RequestError(f"The output {output} cannot be written to: {error.strerror or error}. Choose another place.")
 
 

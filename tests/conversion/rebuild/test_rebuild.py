@@ -614,6 +614,24 @@ def test_chunks_of_nothing_but_the_fill_value_stay_left_out(
     assert [str(finding) for finding in ct.audit(path).problems] == found
 
 
+@pytest.mark.parametrize("fill", [float("nan"), float("inf"), 0.0, 3.5])
+def test_a_file_that_was_lost_is_told_from_one_that_was_left_out(tmp_path: Path, fill: float) -> None:
+    first = np.full((48, 48, 48), fill, "f4")
+    first[:32, :32, :32] = noise((32, 32, 32), "f4")
+    levels = [first]
+    for _ in range(2):
+        blocks = levels[-1].reshape([n for half in np.array(levels[-1].shape) // 2 for n in (half, 2)])
+        levels.append(blocks.mean(axis=(1, 3, 5)).astype("f4"))
+    path = with_fill(levels, tmp_path / "scan.zarr", fill, "0.4")
+    (path / "0/1/1/1").unlink()
+    assert "0" in [found.where for found in ct.audit(path).having("error")]
+    (path / "1/1/1/1").write_bytes(b"broken")
+    before = files(path)
+    with pytest.raises(SourceError, match="no files"):
+        ct.rebuild_levels(path)
+    assert files(path) == before
+
+
 def test_a_file_of_level_0_that_was_lost_is_told_from_a_level_that_is_wrong(tmp_path: Path) -> None:
     first = noise((32, 32, 32))
     first[16:] = 0

@@ -48,6 +48,8 @@ class Comparison:
         With the mean; None for blocks of a single value.
     new_odd : int
         Voxels that are NaN or infinite where none of the finer ones is.
+    from_nothing : bool
+        Whether there is a voxel that is a number where all of the finer ones are NaN or infinite.
     """
 
     differences: dict[str, float] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Comparison:
     spread: float = 0.0
     correlation: float | None = None
     new_odd: int = 0
+    from_nothing: bool = False
 
     def fits(self, method: str) -> bool:
         """Whether the block is what a method makes."""
@@ -92,6 +95,7 @@ class Comparisons:
                 row["tried"] |= 1 << number
                 row["fits"] |= result.fits(method) << number
                 row["differences"][number] = _narrow(result.differences[method])
+        row["from_nothing"] = result.from_nothing
         row["tells"] = result.correlation is not None
         row["correlation"] = result.correlation or 0.0
         for name in ("allowed", "residual", "spread"):
@@ -121,6 +125,7 @@ def _row(axes: int) -> np.dtype:
             ("correlation", "f4"),
             ("tried", "u1"),  # a bit for each method
             ("fits", "u1"),
+            ("from_nothing", "?"),
             ("tells", "?"),  # whether it has a correlation
         ]
     )
@@ -175,13 +180,14 @@ def compare(fine: np.ndarray, coarse: np.ndarray, factors: Sequence[int]) -> Com
     windows = _windows(inner.astype("f8"), shape, factors)
     whole = np.isfinite(windows).all(axis=-1)
     finite = whole & np.isfinite(found)
-    new_odd = int(np.count_nonzero(whole & ~finite))
+    new_odd, from_nothing = int(np.count_nonzero(whole & ~finite)), False
     if not finite.all():
+        from_nothing = bool((np.isfinite(found) & ~np.isfinite(windows).any(axis=-1)).any())
         windows, found = windows[finite], found[finite]
         if not found.size:
-            return Comparison(new_odd=new_odd)
+            return Comparison(new_odd=new_odd, from_nothing=from_nothing)
     scale = float(np.abs(windows).max(initial=0.0))
-    result = Comparison(allowed=_allowed(fine.dtype, coarse.dtype, scale), new_odd=new_odd)
+    result = Comparison(allowed=_allowed(fine.dtype, coarse.dtype, scale), new_odd=new_odd, from_nothing=from_nothing)
     if coarse.dtype.kind in "iu" and coarse.dtype.itemsize > 1:
         result.allowed_mean = 2 * _ROUNDING - 1e-9
     mean = windows.mean(axis=-1)

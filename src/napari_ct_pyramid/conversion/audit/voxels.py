@@ -234,7 +234,9 @@ class VoxelAudit:
             self.report.error("nan-new", f"it has NaN or infinity where {finer} has none", coarser)
         if method.name not in (NONE, CONSTANT):
             check_offset(self.image, self._levels[0], pair.coarser, method.name, self.report)
-        self._settle_missing(pair, wrong, is_unrelated=method.name == NONE)
+        self._settle_missing(
+            pair, wrong, pair.compared.rows[pair.compared.rows["from_nothing"]], is_unrelated=method.name == NONE
+        )
         pair.compared = None
 
     def _report_wrong(self, pair: _Pair, method: Method, made: str) -> None:
@@ -260,9 +262,10 @@ class VoxelAudit:
                 pair.coarser.path,
             )
 
-    def _settle_missing(self, pair: _Pair, wrong: np.ndarray, *, is_unrelated: bool) -> None:
-        """Say of files that are missing whether the other level has voxels there. `wrong` are rows of comparisons.
+    def _settle_missing(self, pair: _Pair, wrong: np.ndarray, from_nothing: np.ndarray, *, is_unrelated: bool) -> None:
+        """Say of files that are missing whether the other level has voxels there.
 
+        `wrong` and `from_nothing` are rows of comparisons. The second ones are told where the fill value is NaN.
         A coarser level that is wrong also where the finer one has its files tells nothing of those that it has not.
         """
         for level in (pair.finer, pair.coarser):
@@ -270,12 +273,12 @@ class VoxelAudit:
                 continue
             locator = ChunkLocator(self.image.path / level.path, level.metadata)
             hit, is_wrong_elsewhere = np.zeros_like(level.missing), False
-            for row in wrong:
+            for row in itertools.chain(wrong, from_nothing if level is pair.finer else ()):
                 box = tuple(slice(int(a), int(b)) for a, b in zip(row["start"], row["stop"], strict=True))
                 box = _finer_box(pair, box) if level is pair.finer else box
                 files = tuple(slice(s.start // n, -(-s.stop // n)) for s, n in zip(box, locator.shape, strict=True))
                 hit[files] = True
-                is_wrong_elsewhere |= not row["fits"] and not level.missing[files].any()
+                is_wrong_elsewhere |= row["tried"] and not row["fits"] and not level.missing[files].any()
             if level is pair.finer and is_unrelated and is_wrong_elsewhere:
                 continue
             hit &= level.missing

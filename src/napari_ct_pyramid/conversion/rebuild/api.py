@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from napari_ct_pyramid.conversion.audit.run import AuditProgress
 from napari_ct_pyramid.conversion.progress import Progress, run_through
 from napari_ct_pyramid.conversion.public import public
+from napari_ct_pyramid.conversion.unfinished import explained
 from napari_ct_pyramid.options import ConversionOptions
 from napari_ct_pyramid.parsing import parse_size
 from napari_ct_pyramid.storage.paths import PathLike, image_path
@@ -82,5 +83,7 @@ def iter_rebuild_levels(
     """
     check_method(method)
     limits = ConversionOptions(chunks=(1, 1, 1), max_memory=parse_size(max_memory), threads=threads)
-    plan = yield from iter_planning(image_path(path), method, max_memory=max_memory, threads=threads)
+    place = image_path(path)
+    with explained(f"The levels of {place} could not be rebuilt"):
+        plan = yield from iter_planning(place, method, max_memory=max_memory, threads=threads)
     return (yield from iter_rebuilding(plan, limits))

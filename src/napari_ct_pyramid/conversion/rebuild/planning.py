@@ -107,7 +107,7 @@ def iter_planning(
             )
         return RebuildPlan(path, found, _bytes_to_read(path, found), resumed=True)
     check_no_edit(path)
-    attributes = read_attributes(path)
+    attributes = read_attributes(path, strict=True)
     is_labels = _is_labels(path, attributes)
     if is_labels and method in _OF_NUMBERS:
         raise RequestError(
@@ -124,6 +124,8 @@ def iter_planning(
     else:
         audit = yield from iter_audit_steps(path, deep=True, max_memory=max_memory, threads=threads)
         image = _image(path, attributes)
+        if not audit.chunks:
+            raise SourceError(f"The levels of {path} could not be verified: {audit.findings[0]}.")
         listed = {level.path for level in image.levels}
         wrong, metadata = _wrong(audit) & listed, {}
         _check_finest(audit, image.levels[0].path)

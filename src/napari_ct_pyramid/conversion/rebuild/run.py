@@ -119,7 +119,7 @@ def iter_rebuilding(plan: RebuildPlan, limits: ConversionOptions) -> Generator[R
             steps.check_list(path, note)
         else:
             check_no_edit(path)
-            if read_attributes(path) != plan.attributes:
+            if read_attributes(path, strict=True) != plan.attributes:
                 raise RequestError(
                     f"The metadata of {path} were changed while it was verified. Rebuild its levels again."
                 )
