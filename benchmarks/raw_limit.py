@@ -7,11 +7,11 @@ Reads one row of chunks after another, while tensorstore writes the rows before.
 
 from __future__ import annotations
 
-import argparse
 from itertools import cycle, product
 
 import numpy as np
 import tensorstore as ts
+from limits import arguments
 
 from napari_ct_pyramid.sources.registry import open_source
 
@@ -19,12 +19,7 @@ ROWS_AT_ONCE = 8  # rows of chunks that are read or written at once; more are no
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source")
-    parser.add_argument("out")
-    parser.add_argument("--chunks", nargs=3, type=int, default=(128, 128, 128))
-    parser.add_argument("--threads", type=int, required=True)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     spec = {
         "driver": "zarr",
         "kvstore": {"driver": "file", "path": args.out},

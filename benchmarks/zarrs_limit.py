@@ -8,25 +8,20 @@ for each row.
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
 import zarr
 import zarrs  # noqa: F401  # registers its pipeline
+from limits import arguments
 from zarr.codecs import BloscCodec
 
 from napari_ct_pyramid.sources.registry import open_source
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source")
-    parser.add_argument("out")
-    parser.add_argument("--chunks", nargs=3, type=int, default=(128, 128, 128))
-    parser.add_argument("--threads", type=int, required=True)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     zarr.config.set(
         {
             "codec_pipeline.path": "zarrs.ZarrsCodecPipeline",

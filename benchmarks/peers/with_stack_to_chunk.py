@@ -10,7 +10,10 @@ if __name__ == "__main__":  # its workers import this module again
     volume = common.pages_in_dask(args.source, 1).transpose(2, 1, 0)
     grid = NamedConfig(name="regular", configuration={"chunk_shape": [args.chunk] * 3})
     blosc = common.BLOSC | {"shuffle": "bitshuffle", "typesize": volume.dtype.itemsize, "blocksize": 0}
-    codecs = (NamedConfig(name="bytes"), NamedConfig(name="blosc", configuration=blosc))
+    codecs = (
+        NamedConfig(name="bytes", configuration={"endian": "little"}),
+        NamedConfig(name="blosc", configuration=blosc),
+    )
     group = MultiScaleGroup(
         args.out,
         name="volume",

@@ -2,6 +2,10 @@
 
 A *cell* holds whole rows of some slices, and is read in *units*, which threads read at the same time. Where the budget
 allows, both begin and end between the strips, tiles or chunks of the source, so that each is decoded once.
+
+`model.tiles` cuts a volume for work whose result is small, so that each thread keeps a tile of its own, in any order. A
+file of voxels is written from its beginning in large pieces, which several threads fill together: a cell is shared, and
+the budget counts cells and what threads need apart.
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from napari_ct_pyramid.errors import Advice, BudgetError
-from napari_ct_pyramid.model.formatting import count, format_size
+from napari_ct_pyramid.model.formatting import count
 from napari_ct_pyramid.model.intensity import scratch_bytes
+from napari_ct_pyramid.model.tiles import reading_bytes, too_small
 from napari_ct_pyramid.model.volume import Box, Volume
 from napari_ct_pyramid.options import Triple
 
@@ -97,14 +101,7 @@ def make_cells(volume: Volume, dtype: np.dtype, threads: int, max_memory: int, p
             )
             best = Cells(cell, unit, volume.granularity_start, buffers, possible, ledger)
     if best is None:
-        text = f"{math.ceil(smallest / 1e6)} MB"
-        raise BudgetError(
-            f"A budget of {format_size(max_memory)} is too small for this volume: the smallest that works is {text} (",
-            Advice("max_memory", text.replace(" ", "")),
-            ").",
-            smallest=math.ceil(smallest / 1e6) * 1_000_000,
-            process=process_memory,
-        )
+        raise too_small(max_memory, smallest, process_memory)
     return best
 
 
@@ -140,16 +137,9 @@ def _unit(cell: Triple, grain: Triple, itemsize: int) -> Triple:
 
 def _thread_bytes(volume: Volume, dtype: np.dtype, unit: Triple) -> int:
     """Bytes that each thread needs: to decode, and for voxels of another type than that which is written."""
-    stored = (volume.stored_dtype or volume.dtype).itemsize
-    decoding = volume.decoding_bytes + min(_TEMPORARY_BYTES, volume.nbytes)
-    grain = [min(g, n) for g, n in zip(volume.granularity, volume.shape, strict=True)]
-    if math.prod(grain[:2]) > 1:  # decoded strips or chunks, and the bytes from which they are decoded
-        decoding += 2 * math.prod(grain) * stored
     voxels = math.prod(unit)
-    apart = voxels * stored if volume.stored_dtype else 0
-    if volume.dtype != dtype:
-        apart += voxels * volume.dtype.itemsize + scratch_bytes(unit[2])
-    return decoding + apart
+    apart = voxels * volume.dtype.itemsize + scratch_bytes(unit[2]) if volume.dtype != dtype else 0
+    return min(_TEMPORARY_BYTES, volume.nbytes) + reading_bytes(volume, voxels) + apart
 
 
 def _cut(box: Box, sizes: Triple, start: Triple) -> Iterator[Box]:

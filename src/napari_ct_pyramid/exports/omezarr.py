@@ -55,14 +55,8 @@ def iter_zarr(
             shared = {item.name: getattr(step, item.name) for item in fields(Pace)}
             yield ExportProgress(plan=plan, **shared)
         receipt = steps.result
-    return Export(
-        output=output,
-        kind=plan.kind,
-        shape=plan.volume.shape,
-        dtype=plan.dtype,
-        voxel_size=plan.volume.voxel_size,
-        unit=plan.volume.unit,
-        files=plan.files,
+    return Export.of(
+        plan,
         bytes_written=receipt.bytes_written,
         seconds=receipt.seconds,
         peak_memory_bytes=receipt.peak_memory_bytes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -66,6 +66,34 @@ class Export:
     peak_memory_bytes: int
     over_budget_bytes: int = 0
     clipped: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        plan: ExportPlan,
+        *,
+        bytes_written: int,
+        seconds: float,
+        peak_memory_bytes: int,
+        over_budget_bytes: int,
+        clipped: int | None,
+    ) -> Self:
+        """What was made as planned, with what only the export itself knows."""
+        volume = plan.volume
+        return cls(
+            output=plan.output,
+            kind=plan.kind,
+            shape=volume.shape,
+            dtype=plan.dtype,
+            voxel_size=volume.voxel_size,
+            unit=volume.unit,
+            files=plan.files,
+            bytes_written=bytes_written,
+            seconds=seconds,
+            peak_memory_bytes=peak_memory_bytes,
+            over_budget_bytes=over_budget_bytes,
+            clipped=clipped,
+        )
 
     @property
     def bytes_per_second(self) -> float:

@@ -82,14 +82,8 @@ def iter_copy(
                 yield progress(is_done=True)  # the last chance to cancel
                 target.finish()
     peak = peak_resident_memory()
-    return Export(
-        output=output,
-        kind=plan.kind,
-        shape=plan.volume.shape,
-        dtype=plan.dtype,
-        voxel_size=plan.volume.voxel_size,
-        unit=plan.volume.unit,
-        files=plan.files,
+    return Export.of(
+        plan,
         bytes_written=_bytes_of(output),
         seconds=time.perf_counter() - began,
         peak_memory_bytes=peak,

@@ -96,15 +96,20 @@ def make_tiles(
         if possible > (best.threads if best else 0):
             best = Tiles(volume.shape, tile, volume.granularity_start, possible, possible * each)
     if best is None:
-        text = f"{math.ceil(smallest / 1e6)} MB"
-        raise BudgetError(
-            f"A budget of {format_size(max_memory)} is too small for this volume: the smallest that works is {text} (",
-            Advice("max_memory", text.replace(" ", "")),
-            ").",
-            smallest=math.ceil(smallest / 1e6) * 1_000_000,
-            process=process_memory,
-        )
+        raise too_small(max_memory, smallest, process_memory)
     return best
+
+
+def too_small(max_memory: int, smallest: float, process_memory: int) -> BudgetError:
+    """The error for a budget that is below the smallest one that works, in bytes."""
+    text = f"{math.ceil(smallest / 1e6)} MB"
+    return BudgetError(
+        f"A budget of {format_size(max_memory)} is too small for this volume: the smallest that works is {text} (",
+        Advice("max_memory", text.replace(" ", "")),
+        ").",
+        smallest=math.ceil(smallest / 1e6) * 1_000_000,
+        process=process_memory,
+    )
 
 
 def _choices(volume: Volume, halo: Triple) -> Iterator[Triple]:
@@ -126,11 +131,16 @@ def _choices(volume: Volume, halo: Triple) -> Iterator[Triple]:
 
 def _thread_bytes(volume: Volume, tile: Triple, copies: float, halo: Triple) -> int:
     """Bytes that a thread needs: to decode, and for the voxels of a tile."""
+    voxels = math.prod(min(n + 2 * h, size) for n, h, size in zip(tile, halo, volume.shape, strict=True))
+    temporary = min(_TEMPORARY_BYTES, 4 * volume.nbytes)
+    return temporary + reading_bytes(volume, voxels) + math.ceil(voxels * volume.dtype.itemsize * copies)
+
+
+def reading_bytes(volume: Volume, voxels: int) -> int:
+    """Bytes that a thread needs to read some voxels of a source: to decode, and for voxels that are narrowed."""
     stored = (volume.stored_dtype or volume.dtype).itemsize
-    decoding = volume.decoding_bytes + min(_TEMPORARY_BYTES, 4 * volume.nbytes)
+    decoding = volume.decoding_bytes
     grain = [min(g, n) for g, n in zip(volume.granularity, volume.shape, strict=True)]
     if math.prod(grain[:2]) > 1:  # decoded strips or chunks, and the bytes from which they are decoded
         decoding += 2 * math.prod(grain) * stored
-    voxels = math.prod(min(n + 2 * h, size) for n, h, size in zip(tile, halo, volume.shape, strict=True))
-    apart = voxels * stored if volume.stored_dtype else 0
-    return decoding + apart + math.ceil(voxels * volume.dtype.itemsize * copies)
+    return decoding + (voxels * stored if volume.stored_dtype else 0)
