@@ -19,6 +19,7 @@ from napari_ct_pyramid.conversion.audit import regions, voxels
 from napari_ct_pyramid.conversion.audit.methods import Comparison, Comparisons, Method, compare, judge
 from napari_ct_pyramid.errors import SourceError, SourceNotFoundError, UnfinishedError
 from napari_ct_pyramid.model.downsample import reduce
+from napari_ct_pyramid.storage.local import LocalStorage
 from napari_ct_pyramid.storage.paths import STATE_FOLDER
 from tests.helpers.command import command
 from tests.helpers.defects import DEFECTS, Store, plant
@@ -318,3 +319,15 @@ def test_a_pipe_in_the_place_of_a_chunk_is_named_and_not_waited_for(
         assert chunk.relative_to(path / "1").as_posix() in named.what
     with pytest.raises(SourceError):
         np.asarray(ct.open_pyramid(path).levels[1].array[:])
+
+
+def test_a_disk_that_fails_while_files_are_listed_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image(tmp_path / "a.zarr", [np.zeros((8, 8, 8), "u1")])
+
+    def fail(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(LocalStorage, "files_below", fail)
+    with pytest.raises(ct.ConversionError, match="Input/output error") as caught:
+        ct.audit(path)
+    assert str(path) in str(caught.value)

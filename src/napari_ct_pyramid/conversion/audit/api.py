@@ -48,6 +48,8 @@ def audit(
         If there is no image (`SourceNotFoundError`), or an unfinished one (`UnfinishedError`).
     BudgetError
         If the memory budget is too small for its chunks.
+    ConversionError
+        If the disk or the store failed.
     """
     return run_through(iter_audit_steps(path, deep=deep, max_memory=max_memory, threads=threads), progress)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from napari_ct_pyramid.conversion.progress import Pace
+from napari_ct_pyramid.conversion.unfinished import explained
 from napari_ct_pyramid.errors import SourceError
 from napari_ct_pyramid.model.formatting import format_size
 from napari_ct_pyramid.model.memory import peak_resident_memory
@@ -81,6 +82,13 @@ def iter_audit_steps(
 ) -> Generator[AuditProgress, None, Audit]:
     """The generator behind `api.iter_audit`."""
     place = image_path(path)
+    with explained(f"{place} could not be verified"):
+        return (yield from _steps(place, deep=deep, max_memory=max_memory, threads=threads))
+
+
+def _steps(
+    place: AnyPath, *, deep: bool | None, max_memory: str | int, threads: int | None
+) -> Generator[AuditProgress, None, Audit]:
     limits = ConversionOptions(chunks=(1, 1, 1), max_memory=parse_size(max_memory), threads=threads)
     work = _Work(place, time.perf_counter())
     images = _images(place)
