@@ -57,15 +57,14 @@ def connect(address: str) -> Iterator[Client]:
 def _connect_to(address: str) -> Client:
     from distributed import Client
 
-    where: dict[str, Any] = {"address": address}
-    if Path(address).is_file():
-        where = {"scheduler_file": address}
-    elif not re.search(r"://|:\d+$", address):
+    is_file = Path(address).is_file()
+    if not is_file and not re.search(r"://|:\d+$", address):
         raise RequestError(
             f"{address!r} is not a Dask scheduler. Give an address such as tcp://host:8786, a scheduler file that "
             f"exists, or {LOCAL} for processes of this machine."
         )
     try:
+        where = {"scheduler_file" if is_file else "address": address}
         return Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
     except Exception as error:  # addresses and files can be wrong in many ways
         raise RequestError(
@@ -100,12 +99,9 @@ def _ignoring_interrupts() -> Iterator[None]:
 
     They inherit the signal mask of the thread that starts them. Dask has no option for this (distributed 2026.8).
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    with ExitStack() as stack:
+        if hasattr(signal, "pthread_sigmask"):
+            resource_tracker.ensure_running()  # if it started later, it would unblock the signals (Python 3.13)
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
         yield
-        return
-    resource_tracker.ensure_running()  # if it started later, it would unblock the signals (Python 3.13)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from napari_ct_pyramid.conversion.buffers import FinishedBlock
 from napari_ct_pyramid.conversion.progress import ProgressTracker
-from napari_ct_pyramid.model.blocks import BlockId
 from napari_ct_pyramid.model.plan import Plan
 from napari_ct_pyramid.omezarr.checksums import Checksums
 from napari_ct_pyramid.storage.lease import Lease
@@ -25,9 +23,9 @@ def conversion_job(
     cluster: Cluster, src: PathLike, output: AnyPath, plan: Plan, identity: dict[str, Any], held: Hold
 ) -> Iterator[Job]:
     """Prepare workers for a conversion. Raises `RequestError` if one cannot access source or output."""
-    source, size, modified = str(any_path(src).absolute()), identity["size"], identity["modified"]
+    source = str(any_path(src).absolute())
     with held.trial() as trial:
-        conversion = Conversion(source, size, modified, output.absolute(), plan, trial.for_others())
+        conversion = Conversion(source, output.absolute(), identity, plan, trial.for_others())
         with cluster.prepared(conversion) as job:
             yield job
 
@@ -45,19 +43,19 @@ def make_blocks(
     `on_finished` is called with each block that is safely on disk. The block counts as done when the call returns.
     When this is closed, the workers stop after the rows and chunks that they now read and write.
     """
-    work, lease = partial(make_block, job.topic), lease.for_others()
+    shared = job.topic, lease.for_others()
     try:
         for number, stage in enumerate(plan.stages):
             regions = {(number, n): region for n, region in tracker.blocks_to_do(number)}
-            blocks, read = list(regions), dict.fromkeys(regions, 0)
-            read_back = [[(*c, checksums.get(*c)) for c in plan.chunks_read_for(block)] for block in blocks]
-            for done in job.do(work, [(lease, *part) for part in zip(blocks, read_back, strict=True)]):
+            read = dict.fromkeys(regions, 0)
+            parts = [(*shared, one, [(*c, checksums.get(*c)) for c in plan.chunks_read_for(one)]) for one in regions]
+            for done in job.do(make_block, parts):
                 reports = {block: rows for block, rows in job.reports.copy().items() if block in regions}
                 if done:
-                    block: BlockId = blocks[done[0]]
-                    on_finished(done[1])
-                    tracker.count_block(done[1].statistics)
-                    reports[block] = tracker.rows_of(stage, regions.pop(block))
+                    finished: FinishedBlock = done[1]
+                    on_finished(finished)
+                    tracker.count_block(finished.statistics)
+                    reports[finished.id] = tracker.rows_of(stage, regions.pop(finished.id))
                 for block, rows in reports.items():
                     tracker.count_rows(stage, rows - read[block])
                     read[block] = rows
