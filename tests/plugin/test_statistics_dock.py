@@ -21,7 +21,7 @@ from napari_ct_pyramid.plugin.mask import Mask
 from napari_ct_pyramid.plugin.origins import finest
 from napari_ct_pyramid.plugin.statistics_dock import StatisticsDock
 from tests.helpers.dock import wait_until
-from tests.helpers.screen import sliced
+from tests.helpers.screen import process_events, sliced
 
 
 def test_numbers_threshold_mask_labels_and_table(
@@ -144,3 +144,13 @@ def test_several_time_points_are_said_to_be_unsupported(viewer: napari.Viewer, t
     dock.count_all.click()
     assert dock.found is None
     dock.close()
+
+
+@pytest.mark.parametrize("titles", [("Convert to OME-Zarr", "Statistics"), ("Statistics", "Convert to OME-Zarr")])
+def test_the_docks_of_the_plugin_share_one_place(small_viewer: napari.Viewer, titles: tuple[str, str]) -> None:
+    first, second = (small_viewer.window.add_plugin_dock_widget("napari-ct-pyramid", title)[0] for title in titles)
+    window = small_viewer.window._qt_window
+    wait_until(lambda: window.tabifiedDockWidgets(first) == [second])
+    process_events()
+    assert not second.visibleRegion().isEmpty()  # the one that was opened last is in front
+    assert first.visibleRegion().isEmpty()

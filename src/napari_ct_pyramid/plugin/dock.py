@@ -1,4 +1,4 @@
-"""Shows the widget in its dock, and fills it in.
+"""Shows the widget in its dock, and fills it in. The docks of the plugin share one place.
 
 napari makes the widget by its name in the manifest, so this module does not import it.
 """
@@ -15,6 +15,7 @@ from napari_ct_pyramid.storage.paths import AnyPath
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+    from qtpy.QtWidgets import QDockWidget, QWidget
 
 
 PLUGIN, TITLE = "napari-ct-pyramid", "Convert to OME-Zarr"
@@ -58,3 +59,39 @@ def open_widget(viewer: Viewer) -> Any:
     dock.show()
     dock.raise_()
     return widget
+
+
+def share_place(widget: QWidget) -> None:
+    """Have the docks of this plugin share one place as tabs, once napari has put a new widget into its dock.
+
+    napari puts the dock that a user opens below the others. In a small window, one of two such docks would be cut off.
+    A dock that the user has moved elsewhere stays there.
+    """
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QMainWindow
+
+    def show_as_tab() -> None:
+        docks = [dock for dock in _docks_of(widget) if not dock.isFloating()]
+        own = next((dock for dock in docks if dock.isAncestorOf(widget)), None)
+        if own is None:
+            return
+        window = own.parentWidget()
+        assert isinstance(window, QMainWindow)
+        for other in docks:
+            if other is not own and window.dockWidgetArea(other) == window.dockWidgetArea(own):
+                window.tabifyDockWidget(other, own)
+                own.raise_()
+                return
+
+    timer = QTimer(widget)  # goes with the widget
+    timer.setSingleShot(True)
+    timer.timeout.connect(show_as_tab)
+    timer.start(0)
+
+
+def _docks_of(widget: QWidget) -> list[QDockWidget]:
+    """The docks of this plugin in the window of a widget."""
+    from qtpy.QtWidgets import QDockWidget
+
+    docks = widget.window().findChildren(QDockWidget)
+    return [dock for dock in docks if dock.objectName().endswith(f"({PLUGIN})")]

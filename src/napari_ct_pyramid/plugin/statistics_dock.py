@@ -33,6 +33,7 @@ from napari_ct_pyramid.statistics.result import VolumeStatistics
 from napari_ct_pyramid.statistics.run import iter_statistics
 from napari_ct_pyramid.storage.paths import any_path
 
+from .dock import share_place
 from .histogram_plot import HistogramPlot
 from .mask import Mask, mask_layer
 from .origins import finest, origin_of
@@ -94,6 +95,7 @@ class StatisticsDock(QWidget):
         self._arrange()
         self._connect()
         self._select()
+        share_place(self)
 
     def _arrange(self) -> None:
         grid = QGridLayout()

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_ct_pyramid.conversion.batch import BatchItem
 from napari_ct_pyramid.conversion.receipt import Receipt
 from napari_ct_pyramid.errors import DiskSpaceError, RequestError
+from napari_ct_pyramid.plugin.dock import share_place
 from napari_ct_pyramid.plugin.picture_offers import PictureOffers
 from napari_ct_pyramid.plugin.preload import preload
 from napari_ct_pyramid.plugin.preview import LivePreview
@@ -78,6 +79,7 @@ class ConvertWidget(QWidget):
         self._lay_out()
         self._connect()
         preload()
+        share_place(self)
         under_way = Job.of(self._viewer)
         if under_way:
             self._follow(under_way)
