@@ -21,6 +21,7 @@ import napari  # noqa: E402
 import pytest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
+from napari_ct_pyramid.plugin.preview import LivePreview  # noqa: E402
 from napari_ct_pyramid.plugin.viewer_hooks import camera  # noqa: E402
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState  # noqa: E402
 from tests.helpers.dock import gated, wait_for, wait_until  # noqa: E402
@@ -31,7 +32,7 @@ SIZE = 1280, 820
 
 def main() -> None:
     """Make the pictures."""
-    scan = HOME / "scan.tif"
+    scan = HOME / "fly.tif"
     shutil.copy(sys.argv[1], scan)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
@@ -50,6 +51,7 @@ def main() -> None:
         _save(viewer, "napari-converting", seconds=3)
         gate.open()
         wait_for(widget, WidgetState.DONE)
+    wait_until(lambda: not LivePreview.under_way)
     viewer.dims.ndisplay = 3
     camera(viewer).angles = (10, -30, 60)
     _save(viewer, "napari", seconds=5)
