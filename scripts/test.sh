@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Run all checks. Three parts run at once: the GUI and browser tests; all other tests on the main Python; and those on the
-# other Pythons, one after another. The output of all but the GUI tests comes last.
+# Run all checks. Five parts run at once: the GUI and browser tests; those of conversions; all other tests on the main
+# Python; those on the other Pythons, one after another; and the checks that do not run the code. The output of all but the
+# GUI tests comes last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,7 +35,7 @@ test_others() {
                 tests/conversion/test_hostile_metadata.py tests/conversion/test_replacement.py
                 tests/exports/test_outputs.py tests/neuroglancer/test_server.py tests/test_*.py)
         else # what works on both of them rarely fails between
-            tests=(tests/cli/test_main.py tests/conversion/test_every_way.py tests/test_package.py tests/test_wheel.py)
+            tests=(tests/cli/test_main.py tests/conversion/test_every_way.py tests/test_package.py)
         fi
         read -r minor python <<<"$other"
         scripts/test_other_python.sh "$minor" "$python" "${tests[@]}" || status=$?
@@ -42,15 +43,25 @@ test_others() {
     return "$status"
 }
 
-parts=(plain)
-begin plain .venv/bin/python -m pytest --ignore tests/plugin --ignore tests/neuroglancer/test_browser.py
+check() {
+    local status=0
+    make --no-print-directory check || status=$?
+    NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --site-dir "$logs/site" || status=$? # checks the links, too
+    return "$status"
+}
+
+# Without the plugins of napari and Qt, which import both.
+plain=(.venv/bin/python -m pytest --disable-plugin-autoload -p hypothesispytest)
+
+parts=(check conversion rest)
+begin check check
+begin conversion "${plain[@]}" tests/conversion
+begin rest "${plain[@]}" --ignore tests/conversion --ignore tests/plugin --ignore tests/neuroglancer/test_browser.py
 if [ ${#others[@]} -gt 0 ]; then
     parts+=(others)
     begin others test_others
 fi
 status=0 # a part that fails does not keep the others from being run and printed
-make --no-print-directory check || status=$?
-NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --site-dir "$logs/site" || status=$? # checks the links, too
 scripts/on_screen.sh .venv/bin/python -m pytest tests/plugin tests/neuroglancer/test_browser.py || status=$?
 for group in "${groups[@]}"; do
     wait "$group" || status=$?

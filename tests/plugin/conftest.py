@@ -169,6 +169,7 @@ class _Windows:
                     widget.deleteLater()
             QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
             gc.collect()
+            gc.freeze()  # what is left are modules and windows: the next collection need not go through them again
         except BaseException:  # the next test must not suffer from what this one left
             self.close()
             raise
