@@ -25,7 +25,7 @@ from napari_ct_pyramid.plugin.dock import open_widget
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import wait_for, wait_until
 from tests.helpers.omezarr import flat_indices, write_image, write_json
-from tests.helpers.screen import PLUGIN, drop, process_events
+from tests.helpers.screen import PLUGIN, drop, process_events, settle
 
 VOXELS = np.arange(5 * 12 * 14, dtype="u2").reshape(5, 12, 14)
 
@@ -202,10 +202,11 @@ def test_pictures_that_are_slices_are_offered_as_one_volume_where_the_converter_
     Image.fromarray(np.zeros((9, 8, 3), "u1")).save(tmp_path / "photo.png")
     drop(viewer, *sorted((tmp_path / "scan").iterdir())[:count], tmp_path / "photo.png")
     assert len(viewer.layers) == count + 1  # by napari's own reader, and no dialog
-    wait_until(lambda: [one for one in NapariQtNotification._instances if one.isVisible()] or count == 1)
     if count == 1:  # two pictures
+        settle(viewer)
         assert not messages()
         return
+    wait_until(lambda: [one for one in NapariQtNotification._instances if one.isVisible()])
     press("Open as one volume")
     assert [layer.name for layer in viewer.layers] == ["photo", "scan"]
     assert np.array_equal(np.asarray(viewer.layers["scan"].data[0]), VOXELS)
