@@ -21,12 +21,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # No test fails because something takes long. On a build machine, a run repeats the last one exactly.
 settings.register_profile(
     "usual",
-    max_examples=30,
+    max_examples=100,
     deadline=None,
     derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("thorough", settings.get_profile("usual"), max_examples=300)
+settings.register_profile("thorough", settings.get_profile("usual"), max_examples=1000)
 settings.load_profile("usual")
 
 # napari reads and writes its settings when it is imported. The tests leave the user's own settings alone.

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ct_pyramid.cli.plot import plot_histogram
+from tests.helpers.examples import FEW
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
+@FEW
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300).filter(any))
 def test_every_bin_with_voxels_is_seen_and_no_other(counts: list[int]) -> None:
     *rows, ends = plot_histogram({"edges": list(range(len(counts) + 1)), "counts": counts}, encoding="utf-8")

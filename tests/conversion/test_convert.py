@@ -60,7 +60,7 @@ def check(output: Path, volume: np.ndarray, levels: int) -> None:
             np.testing.assert_allclose(found, expected, rtol=2e-6 * k, atol=1e-6 * k * np.abs(expected).max())
 
 
-@settings(max_examples=settings().max_examples // 2)  # each converts a volume
+@settings(max_examples=settings().max_examples * 3 // 20)  # each converts a volume
 @given(
     depth=st.integers(2, 40),
     rows=st.integers(1, 9),

@@ -18,6 +18,7 @@ from skimage.transform import downscale_local_mean
 
 from napari_ct_pyramid.model import downsample
 from napari_ct_pyramid.options import METHODS
+from tests.helpers.examples import FEW
 
 SHAPES = st.tuples(*[st.integers(1, 5).map(lambda n: 2 * n)] * 3)
 
@@ -54,6 +55,7 @@ ORACLES: dict[str, Callable[[list[Any]], Any]] = {
 
 
 @pytest.mark.parametrize("method", METHODS)
+@FEW
 @given(data=st.data())
 def test_every_method_along_any_axes(method: str, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(["u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8"]))
@@ -118,6 +120,7 @@ def test_no_thread_takes_more_memory_than_scratch_bytes(method: str, dtype: str)
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@FEW
 @given(data=st.data())
 def test_floats_agree_with_scikit_image(dtype: str, data: st.DataObject) -> None:
     shape = data.draw(SHAPES)
@@ -128,6 +131,7 @@ def test_floats_agree_with_scikit_image(dtype: str, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4"])
+@FEW
 @given(data=st.data())
 def test_integers_are_rounded_to_the_nearest_ties_to_even(dtype: str, data: st.DataObject) -> None:
     array = data.draw(arrays(dtype, data.draw(SHAPES)))

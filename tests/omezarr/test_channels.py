@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ct_pyramid.omezarr.channels import LARGEST, Channel, read_channels
+from tests.helpers.examples import FEW
 
 NAN, INF = math.nan, math.inf
 
@@ -94,6 +95,7 @@ KEYS = st.sampled_from(["label", "color", "window", "active", "lut"])
 WINDOWS = st.dictionaries(st.sampled_from(["start", "end", "min", "max"]), JSON)
 
 
+@FEW
 @given(st.dictionaries(KEYS, JSON | WINDOWS) | JSON)
 def test_whatever_is_written_the_result_can_be_shown(channel: Any) -> None:
     found, notes = read(json.loads(json.dumps(channel)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import napari_ct_pyramid as ct
@@ -200,7 +200,6 @@ def test_no_pattern_is_suggested_where_none_works(tmp_path: Path) -> None:
 NAMES = st.from_regex(r"[a-c]{0,2}_?[0-9]{1,2}(_[0-9])?(_spr|\[)?\.tif", fullmatch=True)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=9, unique=True))
 def test_names_of_any_kind_give_an_order_or_a_pattern_that_works(names: list[str]) -> None:
     where = Path("scan")

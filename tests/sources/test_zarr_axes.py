@@ -15,6 +15,7 @@ import napari_ct_pyramid as ct
 from napari_ct_pyramid.errors import Advice, RequestError, SeveralVolumesError
 from napari_ct_pyramid.options import SourceOptions
 from napari_ct_pyramid.sources.registry import open_source
+from tests.helpers.examples import FEW
 from tests.helpers.omezarr import write_image
 from tests.helpers.sources import read_whole
 from tests.helpers.tiffs import coordinates
@@ -132,7 +133,7 @@ SCALES = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scale=SCALES,
     translation=SCALES,
