@@ -35,7 +35,7 @@ test_others() {
                 tests/conversion/test_hostile_metadata.py tests/conversion/test_replacement.py
                 tests/exports/test_outputs.py tests/neuroglancer/test_server.py tests/test_*.py)
         else # what works on both of them rarely fails between
-            tests=(tests/cli/test_main.py tests/conversion/test_every_way.py tests/test_package.py)
+            tests=(tests/cli/test_main.py tests/conversion/test_every_way.py tests/test_package.py tests/test_wheel.py)
         fi
         read -r minor python <<<"$other"
         scripts/test_other_python.sh "$minor" "$python" "${tests[@]}" || status=$?
