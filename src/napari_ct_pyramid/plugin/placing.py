@@ -55,7 +55,6 @@ class Place:
         self.layer: Any = next((layer for layer in reversed(there) if layer.visible), there[-1] if there else None)
         self._name = self.layer.name if self.layer else ""
         self._name_beside = ""
-        self._shows_scale_bar = False
         self.gives_contrast = False
 
     def take(self, layer: Any, rescale: Rescale | None) -> None:
@@ -86,9 +85,10 @@ class Place:
         layers.insert(layers.index(self.layer) + 1, layer)
 
     def give_back(self) -> None:
-        """The layer that had taken the place is gone: all is as before."""
-        if self._shows_scale_bar:
-            scale_bar(self._viewer).visible = False
+        """The layer that had taken the place is gone: all is as before, but for the scale bar, which stays.
+
+        napari 0.9.2 crashes while it draws a scale bar that was hidden and is shown again, as by the next conversion.
+        """
         if self._is_there and self._name_beside and self.layer.name == self._name_beside:
             self.layer.name = self._name
 
@@ -103,7 +103,7 @@ class Place:
     def _show_scale_bar(self, layer: Any) -> None:
         bar = scale_bar(self._viewer)
         if not bar.visible and all(str(unit) != "pixel" for unit in layer.units):
-            self._shows_scale_bar = bar.visible = True
+            bar.visible = True
 
     def _give_contrast(self, layer: Any, rescale: Rescale | None) -> None:
         def stored(limits: Sequence[float]) -> tuple[float, float]:
