@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
+import zarr
 
 import napari_ct_pyramid as ct
 from napari_ct_pyramid.conversion.output import default_output
@@ -52,7 +55,29 @@ def test_the_input_is_never_replaced(source: Path, tmp_path: Path) -> None:
     assert source.read_bytes() == before
 
 
-@pytest.mark.parametrize("taken", ["part", "level", "slices", "function", "channel"])
+def _closure(output: Path) -> Any:
+    """A Dask array whose function reads a Zarr array, and holds a lock, which cannot be sent to another process."""
+    stored, lock = zarr.open_array(output / "0", mode="r"), threading.Lock()
+
+    def read(voxels: np.ndarray) -> np.ndarray:
+        with lock:
+            return voxels + stored[: voxels.shape[0], : voxels.shape[1], : voxels.shape[2]]
+
+    return dask.array.zeros(stored.shape, dtype=stored.dtype).map_blocks(read, dtype=stored.dtype)
+
+
+DASK: dict[str, Callable[[Path], Any]] = {
+    "dask": lambda output: ct.open_pyramid(output).levels[0].to_dask() + 1,
+    "xarray": lambda output: ct.open_pyramid(output).levels[1].to_xarray(),
+    "dask from Zarr": lambda output: dask.array.from_zarr(output / "0") * 2,
+    "dask from a Zarr component": lambda output: dask.array.from_zarr(output, component="1"),
+    "dask from a Zarr array": lambda output: dask.array.from_array(zarr.open_array(output / "0", mode="r"))[1:],
+    "dask by a function": _closure,
+}
+"""Arrays that Dask computes from an image."""
+
+
+@pytest.mark.parametrize("taken", ["part", "level", "slices", "function", "channel", *DASK])
 def test_an_image_is_not_replaced_by_what_is_read_from_it(source: Path, tmp_path: Path, taken: str) -> None:
     output = ct.convert(source, chunks=(4, 4, 4), num_levels=2).output
     image = ct.open_pyramid(output)
@@ -64,6 +89,8 @@ def test_an_image_is_not_replaced_by_what_is_read_from_it(source: Path, tmp_path
         "function": level.map_blocks(lambda voxels: voxels + 1),
         "channel": level.array.every((1, 2, 2)),
     }
+    if taken in DASK:
+        sources[taken] = DASK[taken](output)
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     for place in (output, tmp_path):
         with pytest.raises(ct.RequestError, match="the input"):
@@ -74,6 +101,19 @@ def test_an_image_is_not_replaced_by_what_is_read_from_it(source: Path, tmp_path
         np.asarray(ct.open_pyramid(labels).levels[0]),
         np.asarray(sources[taken].levels[0] if taken == "part" else sources[taken]),
     )
+
+
+def test_nothing_is_overwritten_with_an_array_of_unknown_origin(source: Path) -> None:
+    class Odd:
+        def __reduce__(self) -> Any:
+            return 1, 2  # which is no description of an object
+
+    output = ct.convert(source, chunks=(4, 4, 4), num_levels=2).output
+    array = dask.array.zeros((4, 8, 8)).map_blocks(lambda voxels, odd: voxels, Odd(), dtype=float)
+    with pytest.raises(ct.RequestError, match="not known where the voxels"):
+        ct.convert(array, output, chunks=4, overwrite=True)
+    other = ct.convert(array, source.with_name("other.ome.zarr"), chunks=4, num_levels=1).output
+    assert not np.asarray(ct.open_pyramid(other).levels[0]).any()
 
 
 def test_a_folder_that_is_not_there_is_not_made(source: Path, tmp_path: Path) -> None:

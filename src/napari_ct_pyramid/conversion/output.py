@@ -13,6 +13,7 @@ from napari_ct_pyramid.errors import Advice, DiskSpaceError, OutputExistsError, 
 from napari_ct_pyramid.model.formatting import format_size
 from napari_ct_pyramid.omezarr.journal import read_journal
 from napari_ct_pyramid.omezarr.kind import is_published
+from napari_ct_pyramid.sources.array_paths import paths_in
 from napari_ct_pyramid.sources.inputs import ArrayInput, SourceLike, parse_input
 from napari_ct_pyramid.storage.factory import storage_of
 from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, is_within, outer_path
@@ -113,15 +114,17 @@ def check_apart(src: SourceLike, output: AnyPath) -> None:
         If it is the source, lies in it, or holds it.
     """
     asked, target = parse_input(src), output.resolve()
-    if asked.path is None:
-        return
-    source = (asked.path.archive if isinstance(asked.path, ZipPath) else asked.path).resolve()
-    if target == source:
-        raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
-    if is_within(target, source) and (isinstance(asked, ArrayInput) or not asked.pattern):
-        raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
-    if is_within(source, target):
-        raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
+    paths = [asked.path] if asked.path else []
+    if isinstance(asked, ArrayInput) and not paths and storage_of(target).exists():
+        paths = paths_in(asked.data)
+    for path in paths:
+        source = (path.archive if isinstance(path, ZipPath) else path).resolve()
+        if target == source:
+            raise RequestError(f"The output {output} is the input itself. Choose another name for it.")
+        if is_within(target, source) and (isinstance(asked, ArrayInput) or not asked.pattern):
+            raise RequestError(f"The output {output} lies inside the input {source.name}. Choose another place for it.")
+        if is_within(source, target):
+            raise RequestError(f"The output {output} is a folder that holds the input. Choose another name for it.")
 
 
 def bytes_free(output: AnyPath) -> int | None:

@@ -16,6 +16,8 @@ from napari_ct_pyramid.storage.remote_path import RemotePath, is_url
 from napari_ct_pyramid.storage.zip_path import ZipPath
 from napari_ct_pyramid.units import UNITS, find_unit
 
+from .array_paths import path_of
+
 if TYPE_CHECKING:
     from napari_ct_pyramid.model.intensity import Rescale
 
@@ -160,17 +162,6 @@ SourceLike = PathLike | Array | ArrayInput | OpenImage
 """What a user may give as a source in Python."""
 
 
-def _path_of(array: Any) -> AnyPath | None:
-    """The folder of a Zarr array on this machine, or wherever a level of an OME-Zarr is."""
-    from napari_ct_pyramid.model.lazy_array import LazyArray
-
-    if isinstance(array, LazyArray):
-        found: AnyPath | None = array.path
-        return found
-    root = getattr(getattr(array, "store", None), "root", None)
-    return Path(root, str(getattr(array, "path", ""))) if isinstance(root, (str, Path)) else None
-
-
 @overload
 def parse_input(path: PathLike, options: SourceOptions | None = None, level: int = 0) -> Input: ...
 @overload
@@ -251,7 +242,7 @@ def _of_array(array: Array) -> ArrayInput:
     )
     return ArrayInput(
         data=array,
-        path=_path_of(array),
+        path=path_of(array),
         voxel_size=voxel_size,
         unit=unit,
         voxel_size_from="the coordinates",
@@ -311,7 +302,7 @@ def _of_level(array: Array) -> ArrayInput | None:
     is_known = is_placed and (units[0] is not None or scale != [1, 1, 1])  # which stands for an unknown voxel size
     return ArrayInput(
         data=data,
-        path=_path_of(level.array),
+        path=path_of(level.array),
         name=level.name or "array",
         title=f"Level {level.path} of {level.name}",
         voxel_size=(scale[0], scale[1], scale[2]) if is_known else None,
