@@ -96,7 +96,7 @@ def edit(
     Parameters
     ----------
     path : path
-        An OME-Zarr 0.4 or 0.5, made by any program.
+        An OME-Zarr 0.4, 0.5 or 0.6, made by any program.
     voxel_size : str, float or sequence of float, optional
         One number, or three along z, y, x: of the finest level. A text may have the unit: ``"650 nm"``.
     unit : str, optional

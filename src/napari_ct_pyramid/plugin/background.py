@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,11 +14,13 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ct_pyramid.errors import CtPyramidError, sentence
 
-from .viewer_hooks import open_viewers
+from .viewer_hooks import is_open
 from .wording import wording
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+
+_log = logging.getLogger(__name__)
 
 
 class Background(QObject):
@@ -34,6 +37,10 @@ class Background(QObject):
         Called in the window with what `work` returned.
     fail : callable, optional
         Called in the window with the error that `work` raised. If not given, a notice states the error.
+    finish : callable, optional
+        Called in the window before these, whatever has happened.
+    writes : bool
+        Whether `work` writes: then Python waits for it before it ends.
     """
 
     _ended = Signal(object)
@@ -48,14 +55,19 @@ class Background(QObject):
         work: Callable[[], Any],
         show: Callable[[Any], None],
         fail: Callable[[CtPyramidError], None] | None = None,
+        *,
+        finish: Callable[[], None] | None = None,
+        writes: bool = False,
     ) -> None:
         super().__init__()
         self._viewer, self._work, self._show, self._fail = viewer, work, show, fail or _tell
+        self._finish = finish
+        self._words = words
         self._bar = progress(total=0, desc=words)
         self._ended.connect(self._end)
         self.under_way.add(self)
         # A worker of napari would keep the window from closing until a server answers.
-        threading.Thread(target=self._run, name="ct-pyramid-background", daemon=True).start()
+        threading.Thread(target=self._run, name="ct-pyramid-background", daemon=not writes).start()
 
     def _run(self) -> None:
         found: Any
@@ -69,8 +81,12 @@ class Background(QObject):
     def _end(self, found: Any) -> None:
         self.under_way.discard(self)
         self._bar.close()
-        if self._viewer not in open_viewers():
+        if not is_open(self._viewer):
+            if isinstance(found, Exception):
+                _log.error("%s failed after its window was closed: %s", self._words, found)
             return
+        if self._finish:
+            self._finish()
         if isinstance(found, CtPyramidError):
             self._fail(found)
         elif isinstance(found, Exception):

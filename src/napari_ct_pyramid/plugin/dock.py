@@ -5,6 +5,7 @@ napari makes the widget by its name in the manifest, so this module does not imp
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,13 @@ def share_place(widget: QWidget) -> None:
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QMainWindow
 
+    # A timer that belongs to the widget and refers to it would be a cycle, and PyQt6 crashes when Python frees it.
+    reference = weakref.ref(widget)
+
     def show_as_tab() -> None:
+        widget = reference()
+        if widget is None:
+            return
         docks = [dock for dock in _docks_of(widget) if not dock.isFloating()]
         own = next((dock for dock in docks if dock.isAncestorOf(widget)), None)
         if own is None:
@@ -83,7 +90,7 @@ def share_place(widget: QWidget) -> None:
                 own.raise_()
                 return
 
-    timer = QTimer(widget)  # goes with the widget
+    timer = QTimer(widget)
     timer.setSingleShot(True)
     timer.timeout.connect(show_as_tab)
     timer.start(0)

@@ -6,6 +6,7 @@ Only metadata are written. Every layer of the OME-Zarr then shows what its metad
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
@@ -91,16 +92,22 @@ class EditDialog(QDialog):
         path = self._pyramid.path
 
         def show(edited: list[Pyramid]) -> None:
-            self._set_writing(False)
             for pyramid in edited:
                 show_edited(self._viewer, pyramid, contrast="window" in changes)
             self.accept()
 
         self._set_writing(True)
-        Background(self._viewer, f"Editing {path.name}", lambda: _edited(path, **changes), show, self._show_problem)
+        Background(
+            self._viewer,
+            f"Editing {path.name}",
+            lambda: _edited(path, **changes),
+            show,
+            self._show_problem,
+            finish=lambda: self._set_writing(False),
+            writes=True,
+        )
 
     def _show_problem(self, error: CtPyramidError) -> None:
-        self._set_writing(False)
         words = sentence(error, wording)
         if not self.isVisible():  # it was closed meanwhile
             show_error(words)
@@ -112,7 +119,8 @@ class EditDialog(QDialog):
 
     def _set_writing(self, on: bool) -> None:
         self._is_writing = on
-        self.buttons.setEnabled(not on)
+        for part in (self.name, self.voxel_size, self.unit, self.low, self.high, self.use_contrast, self.buttons):
+            part.setEnabled(not on)
 
     def _delete(self) -> None:
         if not self._is_writing:
@@ -168,24 +176,28 @@ class EditDialog(QDialog):
 
 
 def save_contrast(viewer: Viewer, layers: Sequence[Any]) -> None:
-    """Write the contrast limits of layers to the OME-Zarrs that they were opened from, one after another."""
+    """Write the contrast limits of layers to the OME-Zarrs that they were opened from."""
     asked: dict[AnyPath, tuple[float, float]] = {}
     for layer in layers:
         origin = origin_of(layer)
         assert origin is not None
         low, high = map(float, layer.contrast_limits)
         asked[any_path(origin.path)] = low, high
+    for path, window in asked.items():
+        Background(
+            viewer,
+            f"Saving the contrast of {path.name}",
+            partial(_edited, path, window=window),
+            partial(_show_contrast, viewer, window),
+            writes=True,
+        )
 
-    def write() -> list[Pyramid]:
-        return [_edited(path, window=window)[0] for path, window in asked.items()]
 
-    def show(edited: list[Pyramid]) -> None:
-        for pyramid in edited:
-            low, high = asked[pyramid.path]
-            show_edited(viewer, pyramid, contrast=False)
-            show_info(f"{pyramid.path.name} will open with the contrast {low:.5g} to {high:.5g}.")
-
-    Background(viewer, "Saving the contrast", write, show)
+def _show_contrast(viewer: Viewer, window: tuple[float, float], edited: list[Pyramid]) -> None:
+    """Say which contrast an OME-Zarr now has."""
+    low, high = window
+    show_edited(viewer, edited[0], contrast=False)
+    show_info(f"{edited[0].path.name} will open with the contrast {low:.5g} to {high:.5g}.")
 
 
 def _edited(path: AnyPath, **changes: Any) -> list[Pyramid]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import napari
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 
@@ -19,23 +18,23 @@ from .viewer_hooks import layer_source
 from .wording import wording
 
 if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
     from .layer_settings import LayerData
 
     Read = Callable[[], tuple[list[LayerData], list[tuple[str, list[str]]]]]
 
 
-def open_in_background(folder: AnyPath, read: Read) -> None:
-    """Add the layers of an OME-Zarr to the active window when they are read. An error is a notice.
+def open_in_background(viewer: Viewer, folder: AnyPath, read: Read) -> None:
+    """Add the layers of an OME-Zarr to a window when they are read. An error is a notice.
 
     Parameters
     ----------
+    viewer : napari.Viewer
     folder : path
     read : callable
         Gives the layers, and of each image its name with sentences about it. A thread calls it.
     """
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return
 
     def work() -> tuple[list[Any], list[tuple[str, list[str]]]]:
         layers, notes = read()

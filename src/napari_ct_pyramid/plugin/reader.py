@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ct_pyramid.errors import CtPyramidError, SourceError, UnfinishedError, UnknownShapeError, sentence
 from napari_ct_pyramid.storage.paths import OME_ZARR, AnyPath, image_path
 from napari_ct_pyramid.storage.remote_path import RemotePath
+from napari_ct_pyramid.storage.zip_path import ZipPath
 
 if TYPE_CHECKING:
     from .layer_settings import LayerData
@@ -116,12 +117,13 @@ def _in_window(read: Callable[[], list[Any]]) -> Reader:
 def _read_ome_zarr(folder: AnyPath) -> list[LayerData]:
     from .after_opening import prepare_layers, resume_later
     from .notices import tell_notes
-    from .viewer_hooks import is_opened_in_window
+    from .viewer_hooks import is_opened_in_window, opening_viewer
 
-    if isinstance(folder, RemotePath) and is_opened_in_window():
+    is_remote = isinstance(folder, RemotePath) and not (isinstance(folder, ZipPath) and folder.is_local)
+    if is_remote and (viewer := opening_viewer()):
         from .opening import open_in_background
 
-        open_in_background(folder, lambda: _layers_of(folder))
+        open_in_background(viewer, folder, lambda: _layers_of(folder))
         return _NO_LAYERS
     try:
         layers, notes = _layers_of(folder)

@@ -33,6 +33,15 @@ def open_viewers() -> set[Viewer]:
     return {*getattr(napari.Viewer, "_instances", ()), napari.current_viewer()} - {None}
 
 
+def is_open(viewer: Viewer) -> bool:
+    """Whether the window of a viewer is open."""
+    # Why: `Viewer._instances` keeps a viewer whose window the user has closed, while something refers to it. Seen in
+    # napari 0.9.2.
+    from napari._qt.qt_main_window import _QtMainWindow
+
+    return getattr(viewer.window, "_qt_window", None) in _QtMainWindow._instances
+
+
 def is_opening_files() -> bool:
     """Whether napari is opening several files at the moment. Between two of them, it lets Qt handle events."""
     # Why: napari has no event after the last of several files, so we look for its function on the stack. Seen in
@@ -45,6 +54,17 @@ def is_opened_in_window() -> bool:
     # Why: an error is then a notice in the window, and not an exception that nobody can catch. napari has no public
     # way to find out. Seen in napari 0.9.2.
     return _caller("_qt_open", "napari._qt.qt_viewer") is not None
+
+
+def opening_viewer() -> Viewer | None:
+    """The viewer in whose window a user opens files at the moment, unless with settings for the layers."""
+    # Why: a drop does not make its window the current one. The command line may give layers a type or a name, which
+    # napari applies to what a reader returns. Seen in napari 0.9.2.
+    frame = _caller("_qt_open", "napari._qt.qt_viewer")
+    if frame is None or frame.f_locals.get("kwargs") or frame.f_locals.get("layer_type"):
+        return None
+    viewer: Viewer = frame.f_locals["self"].viewer
+    return viewer
 
 
 def is_saved_in_window() -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
+import tifffile
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.conversion.convert import plan_conversion
@@ -109,6 +110,18 @@ def test_a_source_that_comes_back_is_noticed(viewer: napari.Viewer, source: Path
     elsewhere.rename(source)
     wait_for(widget, WidgetState.READY)
     assert said(widget) == ""
+
+
+def test_a_slice_more_is_noticed(viewer: napari.Viewer, tmp_path: Path, watched: None) -> None:
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    for z in range(8):
+        tifffile.imwrite(folder / f"slice_{z}.tif", volume()[z])
+    widget = add_widget(viewer)
+    widget.set_source(str(folder / "slice_*.tif"))  # the output goes into the same folder
+    wait_for(widget, WidgetState.READY)
+    tifffile.imwrite(folder / "slice_8.tif", volume()[8])
+    wait_until(lambda: widget._answer is not None and widget._answer.volume.shape[0] == 9)
 
 
 def test_a_missing_folder_is_made_or_noticed(viewer: napari.Viewer, source: Path, watched: None) -> None:

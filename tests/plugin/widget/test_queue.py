@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import napari
 import numpy as np
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_ct_pyramid import open_pyramid
 from napari_ct_pyramid.errors import ConversionError
+from napari_ct_pyramid.plugin.widget import disk_watch
 from napari_ct_pyramid.plugin.widget.queue_panel import info, reason
 from napari_ct_pyramid.plugin.widget.widget import ConvertWidget, WidgetState
 from tests.helpers.dock import (
@@ -160,6 +162,19 @@ def test_volumes_added_while_a_job_runs(
     assert widget.form.source_path == str(d)
 
 
+def pause_of_watch(widget: ConvertWidget) -> None:
+    """Wait until the widget has looked at the disk twice."""
+    looks: list[Any] = []
+    watch = widget.findChild(disk_watch.DiskWatch)
+    compare = watch._compare
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "_compare", lambda found: (compare(found), looks.append(found)))
+        watch._look()
+        wait_until(lambda: len(looks) == 1)
+        watch._look()
+        wait_until(lambda: len(looks) == 2)
+
+
 def test_a_conversion_that_fails_does_not_stop_the_others(
     viewer: napari.Viewer, sources: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +200,8 @@ def test_a_conversion_that_fails_does_not_stop_the_others(
     assert listed(widget) == {"a.tif": "done", "b.tif": "failed", "c.tif": "done"}
     assert "b.tif: The disk is on fire" in said(widget)
     assert notification_manager.records[-1].message.startswith("b.tif: The disk is on fire")
+    pause_of_watch(widget)
+    assert "b.tif: The disk is on fire" in said(widget)  # the half output of b is no news
     press(widget, "Try again")
     wait_for(widget, WidgetState.READY)
     assert enabled(widget) == {"form", "Convert 1 volume"}

@@ -23,7 +23,7 @@ _PAUSE_MS = 2000
 _SPACE_STEP = 50_000_000  # bytes: smaller changes of free space are not reported
 
 Look = dict[tuple[str, str], Any]
-"""What was found, by what was looked at: ("file" or "space", a path)."""
+"""What was found, by what was looked at: ("file", "folder" or "space", a path)."""
 
 
 class DiskWatch(QObject):
@@ -68,7 +68,8 @@ class DiskWatch(QObject):
         self._watched = (_on_disk(sources), _on_disk(outputs), space)
         self._seen = seen
         if any(self._watched[:2]):
-            self._look()
+            if seen is None:
+                self._look()  # otherwise a file that grows would be planned again and again without a pause
             self._timer.start()
         else:
             self._timer.stop()
@@ -93,7 +94,7 @@ class DiskWatch(QObject):
             return
         before, self._seen = self._seen or {}, look
         _, _, space = watched
-        kinds = {"file", "space"} if space else {"file"}
+        kinds = {"file", "folder", "space"} if space else {"file", "folder"}
         if any(before[place] != look[place] for place in before.keys() & look.keys() if place[0] in kinds):
             self.changed.emit()
 
@@ -112,7 +113,7 @@ def look_at(sources: Sequence[str | ArrayInput], outputs: Sequence[str]) -> Look
             found["file", str(asked.local_path)] = _state(asked.local_path)
     for output in map(Path, _on_disk(outputs)):
         for folder in (output, output.parent):
-            found["file", str(folder)] = _exists(folder)
+            found["folder", str(folder)] = _exists(folder)
         for path in (output / name for name in (*GROUP_FILE_NAMES, JOURNAL)):
             found["file", str(path)] = _state(path)
         with suppress(OSError):

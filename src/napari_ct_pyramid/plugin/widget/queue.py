@@ -146,7 +146,7 @@ class Queue(QObject):
 
     def _take_plans(self, answer: BatchAnswer) -> None:
         self.planned = True
-        self.seen = answer.seen
+        self.seen = None if self.running else answer.seen  # a run changes what was seen
         self.error = None if self.running else answer.error
         if answer.batch:
             self.batch = self.batch.take_plans(answer.batch, keep_run=self.running)
@@ -166,6 +166,7 @@ class Queue(QObject):
         """Convert all waiting items as planned. Items that join later get these options."""
         self._options, self._make_preview, self._stopping = options, make_preview, False
         self.batch = self.batch.start()
+        self.seen = None
         self.under_way.add(self)
         self._continue()
 
