@@ -148,14 +148,29 @@ def test_the_dialog_that_edits_waits_for_the_server_in_the_background(
 
 
 @pytest.mark.usefixtures("_remembered_choice")
+def test_an_address_opens_in_the_window_that_it_was_dropped_on(viewer: napari.Viewer, tmp_path: Path) -> None:
+    ct.convert(VOXELS, tmp_path / "scan.ome.zarr", chunks=64, num_levels=3)
+    other = napari.Viewer(show=False)  # the current one
+    try:
+        with FolderServer({"files": tmp_path}) as server:
+            drop(viewer, f"{server.url}files/scan.ome.zarr")
+            wait_until(lambda: not Background.under_way)
+        assert not other.layers
+        assert [layer.name for layer in viewer.layers] == ["scan"]
+    finally:
+        other.close()
+
+
+@pytest.mark.usefixtures("_remembered_choice")
+@pytest.mark.parametrize("by_user", [False, True])
 def test_a_window_that_is_closed_while_a_server_is_slow_gets_no_layer(
-    viewer: napari.Viewer, slow: Slow, tmp_path: Path
+    viewer: napari.Viewer, slow: Slow, tmp_path: Path, by_user: bool
 ) -> None:
     ct.convert(VOXELS, tmp_path / "scan.ome.zarr", chunks=64, num_levels=3)
     with FolderServer({"files": tmp_path}) as server:
         slow.stop()
         drop(viewer, f"{server.url}files/scan.ome.zarr")
-        viewer.close()
+        (viewer.window._qt_window if by_user else viewer).close()
         slow.go_on()
         wait_until(lambda: not Background.under_way)
     assert not viewer.layers

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ct_pyramid.errors import CtPyramidError, sentence
 
-from .viewer_hooks import is_open
+from .viewer_hooks import open_viewers
 from .wording import wording
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Background(QObject):
     def _end(self, found: Any) -> None:
         self.under_way.discard(self)
         self._bar.close()
-        if not is_open(self._viewer):
+        if self._viewer not in open_viewers():
             if isinstance(found, Exception):
                 _log.error("%s failed after its window was closed: %s", self._words, found)
             return

@@ -26,20 +26,14 @@ SMALLEST_TEXTURE = 2048
 
 
 def open_viewers() -> set[Viewer]:
-    """All viewers that are open in this process, active or not."""
+    """All viewers whose windows are open in this process, active or not."""
+    # Why: napari has a public name only for the active viewer, and `_instances` keeps a viewer whose window the user
+    # has closed, while something refers to it. Seen in napari 0.9.2.
     import napari
-
-    # Why: napari has a public name only for the active viewer. Seen in napari 0.9.2.
-    return {*getattr(napari.Viewer, "_instances", ()), napari.current_viewer()} - {None}
-
-
-def is_open(viewer: Viewer) -> bool:
-    """Whether the window of a viewer is open."""
-    # Why: `Viewer._instances` keeps a viewer whose window the user has closed, while something refers to it. Seen in
-    # napari 0.9.2.
     from napari._qt.qt_main_window import _QtMainWindow
 
-    return getattr(viewer.window, "_qt_window", None) in _QtMainWindow._instances
+    viewers = {*getattr(napari.Viewer, "_instances", ()), napari.current_viewer()} - {None}
+    return {viewer for viewer in viewers if getattr(viewer.window, "_qt_window", None) in _QtMainWindow._instances}
 
 
 def is_opening_files() -> bool:
