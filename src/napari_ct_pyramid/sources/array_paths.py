@@ -9,10 +9,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-import numpy as np
-
 from napari_ct_pyramid.errors import RequestError, sentence
-from napari_ct_pyramid.model.lazy_array import LazyArray
 from napari_ct_pyramid.storage.paths import AnyPath, any_path
 
 _BY_NAME = (type, FunctionType, BuiltinFunctionType)  # sent as their names
@@ -20,6 +17,8 @@ _BY_NAME = (type, FunctionType, BuiltinFunctionType)  # sent as their names
 
 def path_of(array: Any) -> AnyPath | None:
     """Where a Zarr array or a level of an OME-Zarr is stored; None for other arrays."""
+    from napari_ct_pyramid.model.lazy_array import LazyArray
+
     if isinstance(array, LazyArray):
         found: AnyPath | None = array.path
         return found
@@ -44,6 +43,8 @@ def paths_in(array: Any) -> list[AnyPath]:
     RequestError
         If not all of them can be looked at.
     """
+    import numpy as np
+
     found: dict[AnyPath, None] = {}
     # cloudpickle comes with Dask, and takes functions, too.
     pickler: Any = import_module("cloudpickle" if find_spec("cloudpickle") else "pickle").Pickler

@@ -225,7 +225,7 @@ def test_the_same_error_of_several_volumes_has_one_remedy(
     widget.form.options.set("max_memory", "4X")
     assert widget.state is WidgetState.WRONG
     assert "4X" in said(widget)
-    widget.form.options.set("max_memory", "1G")
+    widget.form.options.set("max_memory", "4G")
     wait_for(widget, WidgetState.READY)
 
     twin = sources[0].with_name("twin")
