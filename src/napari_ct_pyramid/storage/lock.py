@@ -98,7 +98,7 @@ def hold(output: AnyPath) -> Iterator[Hold]:
 
 
 def check_free(output: AnyPath) -> None:
-    """Make sure that nobody holds the lock of an output just now. Writes nothing.
+    """Make sure that nobody holds the lock of an output just now. A lock file that was left is removed.
 
     Raises
     ------
